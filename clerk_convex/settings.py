@@ -1,0 +1,121 @@
+"""Settings from the environment, secrets masked."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from clerk_convex.errors import SettingsError
+from clerk_convex.users import Fields
+
+__all__ = ["Settings"]
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise ValueError("is not a URL; it starts with https://")
+    return value.rstrip("/")
+
+
+def _convex_url(value: str) -> str:
+    host = urlsplit(value).hostname or ""
+    if host.endswith(".convex.site"):
+        raise ValueError("is the address of HTTP actions; use the one that ends in .convex.cloud")
+    return value
+
+
+def _split(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _signing_secret(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value().removeprefix("whsec_")
+    try:
+        key = base64.b64decode(secret + "==", validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not key:
+        raise ValueError("is not a signing secret; copy it (whsec_…) from Clerk, Webhooks, your endpoint")
+    return value
+
+
+def _function(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    module, _, name = value.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError, TypeError):
+        raise ValueError("cannot be imported; it is written module:function") from None
+    if not callable(function):
+        raise ValueError("does not name a function; it is written module:function")
+    return function
+
+
+Url = Annotated[str, AfterValidator(_url)]
+
+
+class Settings(BaseModel):
+    """Everything that can be set; `Settings.from_env()` reads it from the environment.
+
+    Nothing is required here: each entry point asks for what it uses with `require`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
+
+    clerk_secret_key: SecretStr | None = Field(None, description="Clerk's Backend API key, sk_…")
+    clerk_webhook_signing_secret: Annotated[
+        tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)
+    ] = Field((), description="whsec_…; several, separated by comma or space, while one is rotated")
+    clerk_api_url: Url = Field("https://api.clerk.com", description="where Clerk's Backend API is")
+    clerk_jwt_issuer_domain: Url | None = Field(None, description="Clerk's Frontend API URL")
+    clerk_instance_id: str | None = Field(None, description="ins_…: refuse the events of other instances")
+    convex_url: Annotated[Url, AfterValidator(_convex_url)] | None = Field(
+        None, description="the deployment, https://….convex.cloud or self-hosted"
+    )
+    convex_deploy_key: SecretStr | None = Field(None, description="may run internal mutations and queries")
+    convex_users_module: str = Field(
+        "users", pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$", description="the module of the functions in convex/"
+    )
+    clerk_convex_fields: Annotated[Fields, BeforeValidator(_function)] | None = Field(
+        None, description="module:function that maps a Clerk user to extra columns"
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """The settings in `environ` (default: the process's). An empty value counts as not set.
+
+        Raises SettingsError naming every setting that is malformed.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {
+            name: value for name in cls.model_fields if (value := environ.get(name.upper(), "").strip())
+        }
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise SettingsError(_sentence(error)) from None
+
+    def require(self, *names: str) -> None:
+        """Raises SettingsError naming every one of `names` (as in the environment) that is not set."""
+        if missing := [name for name in names if not getattr(self, name.lower())]:
+            raise SettingsError(
+                f"Not set: {', '.join(missing)}. Set {'it' if len(missing) == 1 else 'them'} in the environment; "
+                "the README says where to find each."
+            )
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = {
+        f"{str(problem['loc'][0]).upper()} {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_input=False, include_url=False)
+    }
+    return "; ".join(sorted(problems)) + "."

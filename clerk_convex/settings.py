@@ -37,9 +37,9 @@ def _split(value: object) -> object:
 
 
 def _signing_secret(value: SecretStr) -> SecretStr:
-    secret = value.get_secret_value().removeprefix("whsec_")
+    secret = value.get_secret_value().removeprefix("whsec_").rstrip("=")
     try:
-        key = base64.b64decode(secret + "==", validate=True)
+        key = base64.b64decode(secret + "=" * (-len(secret) % 4), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if not key:

@@ -14,7 +14,7 @@ from convex.values import CoercibleToConvexValue
 
 from clerk_convex.errors import UserError
 
-__all__ = ["COLUMNS", "Fields", "User", "milliseconds", "parse_json", "read_user"]
+__all__ = ["COLUMNS", "Fields", "User", "canonical_json", "milliseconds", "parse_json", "read_id", "read_user"]
 
 Columns = dict[str, CoercibleToConvexValue]
 Fields = Callable[[Mapping[str, Any]], Mapping[str, CoercibleToConvexValue]]

@@ -60,7 +60,10 @@ def encode(change: Change) -> bytes:
     Raises ValueError or TypeError for a value that Convex cannot hold, say a column of a team's own with
     a key beyond ASCII. The error may quote the value.
     """
-    arguments: dict[str, CoercibleToConvexValue] = {"clerkId": change.clerk_id, "observedAt": change.observed_at}
+    arguments: dict[str, CoercibleToConvexValue] = {
+        "clerkId": change.clerk_id,
+        "observedAt": change.observed_at,
+    }
     if isinstance(change, Upsert):
         arguments |= {"type": "upsert", "updatedAt": change.updated_at, "columns": dict(change.columns)}
     else:
@@ -70,4 +73,6 @@ def encode(change: Change) -> bytes:
         arguments["eventId"] = change.event_id
     if change.actor is not None:
         arguments["actor"] = change.actor
-    return json.dumps(convex_to_json(arguments), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(
+        convex_to_json(arguments), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    ).encode()

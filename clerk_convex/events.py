@@ -26,7 +26,7 @@ def read_event(
     """What a webhook's body, verified before, asks for.
 
     `user.created` and `user.updated` are the same upsert. `session.created` brings the user it embeds, looked
-    at no one knows when (`observed_at` 0), so it never overwrites what is as new. Every other type is ignored.
+    at no one knows when (`observed_at` 0), so it never overwrites what is as new. Other types are ignored.
 
     `event_id` is the svix-id header, for the audit log. With `instance_id` the events of other Clerk
     instances are refused. `fields` is the function behind CLERK_CONVEX_FIELDS.
@@ -64,5 +64,7 @@ def _envelope(body: bytes, instance_id: str | None) -> Mapping[str, Any]:
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         raise EventError("The body is not an event: it has no type.")
     if instance_id is not None and event.get("instance_id", instance_id) != instance_id:
-        raise EventError("The event is another Clerk instance's; CLERK_INSTANCE_ID says which one is expected.")
+        raise EventError(
+            "The event is another Clerk instance's; CLERK_INSTANCE_ID says which one is expected."
+        )
     return event

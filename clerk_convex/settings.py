@@ -69,7 +69,9 @@ class Settings(BaseModel):
     Nothing is required here: each entry point asks for what it uses with `require`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
+    )
 
     clerk_secret_key: SecretStr | None = Field(None, description="Clerk's Backend API key, sk_…")
     clerk_webhook_signing_secret: Annotated[
@@ -83,7 +85,9 @@ class Settings(BaseModel):
     )
     convex_deploy_key: SecretStr | None = Field(None, description="may run internal mutations and queries")
     convex_users_module: str = Field(
-        "users", pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$", description="the module of the functions in convex/"
+        "users",
+        pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$",
+        description="the module of the functions in convex/",
     )
     clerk_convex_fields: Annotated[Fields, BeforeValidator(_function)] | None = Field(
         None, description="module:function that maps a Clerk user to extra columns"
@@ -108,8 +112,7 @@ class Settings(BaseModel):
         """Raises SettingsError naming every one of `names` (as in the environment) that is not set."""
         if missing := [name for name in names if not getattr(self, name.lower())]:
             raise SettingsError(
-                f"Not set: {', '.join(missing)}. Set {'it' if len(missing) == 1 else 'them'} in the environment; "
-                "the README says where to find each."
+                f"Not set in the environment: {', '.join(missing)}. The README says where to find each."
             )
 
 

@@ -14,17 +14,39 @@ from convex.values import CoercibleToConvexValue
 
 from clerk_convex.errors import UserError
 
-__all__ = ["COLUMNS", "Fields", "User", "canonical_json", "milliseconds", "parse_json", "read_id", "read_user"]
+__all__ = [
+    "COLUMNS",
+    "Fields",
+    "User",
+    "canonical_json",
+    "milliseconds",
+    "parse_json",
+    "read_id",
+    "read_user",
+]
 
 Columns = dict[str, CoercibleToConvexValue]
 Fields = Callable[[Mapping[str, Any]], Mapping[str, CoercibleToConvexValue]]
 """A team's own columns: takes the Clerk user as it came, returns column names with their values."""
 
 COLUMNS: frozenset[str] = frozenset(
-    "externalId firstName lastName username email emailVerified phone imageUrl role status publicMetadata"
-    " createdAt lastSignInAt".split()
+    {
+        "createdAt",
+        "email",
+        "emailVerified",
+        "externalId",
+        "firstName",
+        "imageUrl",
+        "lastName",
+        "lastSignInAt",
+        "phone",
+        "publicMetadata",
+        "role",
+        "status",
+        "username",
+    }
 )
-"""The columns every user has. What sorting and search need is derived from them in `convex/clerk/derived.ts`."""
+"""The columns every user has. What sorting and search need is derived in `convex/clerk/rules.ts`."""
 
 _RESERVED = COLUMNS | {"clerkId", "sortName", "sortEmail", "searchText"}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -100,7 +122,11 @@ def read_user(user: object, fields: Fields | None = None) -> User:
 def read_id(data: Mapping[str, Any]) -> str:
     """The `id` of a user object. Raises UserError if there is none."""
     clerk_id = data.get("id")
-    if not isinstance(clerk_id, str) or not 0 < len(clerk_id) <= _LONGEST_ID or _LONE_SURROGATE.search(clerk_id):
+    if (
+        not isinstance(clerk_id, str)
+        or not 0 < len(clerk_id) <= _LONGEST_ID
+        or _LONE_SURROGATE.search(clerk_id)
+    ):
         raise UserError("The user has no id.")
     return clerk_id
 
@@ -112,9 +138,9 @@ def milliseconds(value: object) -> float | None:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return None
-    if not abs(value) <= _LAST_MILLISECOND:  # NaN is not, either
+    time = float(value) if abs(value) <= _LAST_MILLISECOND else math.nan
+    if math.isnan(time):
         return None
-    time = float(value)
     return time * 1000 if abs(time) < _FIRST_MILLISECOND else time
 
 

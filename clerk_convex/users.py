@@ -138,8 +138,11 @@ def milliseconds(value: object) -> float | None:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return None
-    time = float(value) if abs(value) <= _LAST_MILLISECOND else math.nan
-    if math.isnan(time):
+    try:
+        time = float(value)
+    except OverflowError:
+        return None
+    if not abs(time) <= _LAST_MILLISECOND:  # NaN is not, either
         return None
     return time * 1000 if abs(time) < _FIRST_MILLISECOND else time
 

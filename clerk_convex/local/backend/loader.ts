@@ -1,0 +1,149 @@
+// Loads a project's convex/ folder the way Convex pushes it: esbuild (which every copy of the `convex` package brings)
+// bundles each file, so extensionless imports, enums, unmarked type imports and path aliases mean what they mean there.
+// Packages stay outside the bundle and come from the project's node_modules.
+import { existsSync, readdirSync } from "node:fs";
+import { createRequire, registerHooks, setSourceMapsSupport } from "node:module";
+import { join, relative, sep } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type { BuildFailure, Message } from "esbuild";
+
+const SOURCE = /^[^.#][^.]*\.(ts|tsx|js|jsx|mts|mjs)$/;
+const NOT_FUNCTIONS = new Set(["schema", "crons"]);
+
+// What convex-test keeps to itself and the engine has to reach. A version that lacks one of these does not load at all.
+const EXPORTS = "\nexport { convexGlobalStorage, evaluateFieldPath, evaluateQueryValue };\n";
+
+const bundled = new Map<string, string>();
+const projects: string[] = [];
+let installed = false;
+let builds = 0;
+
+export interface Project {
+  // By module path as Convex writes it, without extension: "users", "clerk/maintenance".
+  modules: Map<string, Record<string, unknown>>;
+  schema: unknown;
+  crons: unknown;
+}
+
+// Lets this backend's own files, wherever they are installed, find `convex`, `convex-test` and `ws` in the project. To be
+// called before anything that imports them. Calls after the first only add a place to look.
+export function resolvePackagesFrom(directory: string): void {
+  projects.unshift(pathToFileURL(join(directory, "_")).href);
+  if (installed) {
+    return;
+  }
+  installed = true;
+  const backend = new URL(".", import.meta.url).href;
+  registerHooks({
+    resolve(specifier, context, nextResolve) {
+      const parent = context.parentURL ?? "";
+      if (bundled.has(parent) && specifier.startsWith(".")) {
+        return { url: new URL(specifier, parent).href, format: "module", shortCircuit: true };
+      }
+      if (bundled.has(specifier)) {
+        return { url: specifier, format: "module", shortCircuit: true };
+      }
+      const isConvex = specifier === "convex" || specifier.startsWith("convex/");
+      const isOurs = parent.startsWith(backend) && !/^(\.|\/|node:|file:)/.test(specifier);
+      if (isConvex || isOurs) {
+        for (const project of projects) {
+          try {
+            return nextResolve(specifier, { ...context, parentURL: project });
+          } catch {
+            // The next place may have it, or where it would have been looked for anyway.
+          }
+        }
+      }
+      return nextResolve(specifier, context);
+    },
+    load(url, context, nextLoad) {
+      const source = bundled.get(url);
+      if (source !== undefined) {
+        return { format: "module", source, shortCircuit: true };
+      }
+      const loaded = nextLoad(url, context);
+      if (url.endsWith("/convex-test/dist/index.js")) {
+        loaded.source = String(loaded.source) + EXPORTS;
+      }
+      return loaded;
+    },
+  });
+  setSourceMapsSupport(true, { generatedCode: true });
+}
+
+// Raises an Error of one line that names the file when something in the folder cannot be built or imported.
+export async function loadProject(functionsDir: string): Promise<Project> {
+  if (!existsSync(functionsDir)) {
+    throw new Error(`${functionsDir} does not exist. Name the folder that holds the Convex functions.`);
+  }
+  const files = sourceFiles(functionsDir);
+  const outdir = join(functionsDir, `.local-${String(++builds)}`);
+  await bundle(functionsDir, files, outdir);
+  const project: Project = { modules: new Map(), schema: null, crons: null };
+  for (const file of files) {
+    const path = relative(functionsDir, file).split(sep).join("/").replace(/\.[^.]+$/, "");
+    const module = await importFile(pathToFileURL(join(outdir, `${path}.js`)).href, `${path}${/\.[^.]+$/.exec(file)?.[0] ?? ""}`);
+    if (NOT_FUNCTIONS.has(path)) {
+      project[path as "schema" | "crons"] = module.default;
+    } else {
+      project.modules.set(path, module);
+    }
+  }
+  return project;
+}
+
+function sourceFiles(directory: string): string[] {
+  return readdirSync(directory, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(directory, entry.name);
+      if (entry.isDirectory()) {
+        return /^[_.]|^node_modules$/.test(entry.name) ? [] : sourceFiles(path);
+      }
+      return SOURCE.test(entry.name) ? [path] : [];
+    });
+}
+
+async function bundle(functionsDir: string, files: string[], outdir: string): Promise<void> {
+  const requireFromConvex = createRequire(fileURLToPath(import.meta.resolve("convex/server")));
+  const esbuild = requireFromConvex("esbuild") as typeof import("esbuild");
+  try {
+    const result = await esbuild.build({
+      entryPoints: files,
+      outbase: functionsDir,
+      outdir,
+      absWorkingDir: functionsDir,
+      bundle: true,
+      splitting: true,
+      packages: "external",
+      format: "esm",
+      platform: "neutral",
+      target: "node24",
+      conditions: ["convex", "module"],
+      sourcemap: "inline",
+      write: false,
+      logLevel: "silent",
+      keepNames: true,
+    });
+    for (const file of result.outputFiles) {
+      bundled.set(pathToFileURL(file.path).href, file.text);
+    }
+  } catch (error) {
+    const failure = (error as Partial<BuildFailure>).errors?.[0];
+    throw failure === undefined ? error : new Error(describeFailure(failure));
+  }
+}
+
+function describeFailure({ text, location }: Message): string {
+  const place = location === null ? "" : `${location.file}:${String(location.line)}:${String(location.column + 1)}: `;
+  return `The Convex functions cannot be loaded: ${place}${text}`;
+}
+
+async function importFile(url: string, name: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(url)) as Record<string, unknown>;
+  } catch (error) {
+    const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    throw new Error(`The Convex functions cannot be loaded: ${name}: ${reason.split("\n", 1)[0] ?? ""}`, { cause: error });
+  }
+}

@@ -46,7 +46,7 @@ COLUMNS: frozenset[str] = frozenset(
         "username",
     }
 )
-"""The columns every user has. What sorting and search need is derived in `convex/clerk/rules.ts`."""
+"""The columns every user has. What sorting and search need is derived in `convex/clerk/derived.ts`."""
 
 _RESERVED = COLUMNS | {"clerkId", "sortName", "sortEmail", "searchText"}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")

@@ -1,0 +1,52 @@
+/* eslint-disable */
+/**
+ * Generated `api` utility.
+ *
+ * THIS CODE IS AUTOMATICALLY GENERATED.
+ *
+ * To regenerate, run `npx convex dev`.
+ * @module
+ */
+
+import type {
+  ApiFromModules,
+  FilterApi,
+  FunctionReference,
+} from "convex/server";
+import type * as clerk_audit from "../clerk/audit.js";
+import type * as clerk_columns from "../clerk/columns.js";
+import type * as clerk_derived from "../clerk/derived.js";
+import type * as clerk_onUserChange from "../clerk/onUserChange.js";
+import type * as clerk_rules from "../clerk/rules.js";
+import type * as clerk_sync from "../clerk/sync.js";
+import type * as clerk_tables from "../clerk/tables.js";
+import type * as crons from "../crons.js";
+import type * as users from "../users.js";
+
+/**
+ * A utility for referencing Convex functions in your app's API.
+ *
+ * Usage:
+ * ```js
+ * const myFunctionReference = api.myModule.myFunction;
+ * ```
+ */
+declare const fullApi: ApiFromModules<{
+  "clerk/audit": typeof clerk_audit;
+  "clerk/columns": typeof clerk_columns;
+  "clerk/derived": typeof clerk_derived;
+  "clerk/onUserChange": typeof clerk_onUserChange;
+  "clerk/rules": typeof clerk_rules;
+  "clerk/sync": typeof clerk_sync;
+  "clerk/tables": typeof clerk_tables;
+  crons: typeof crons;
+  users: typeof users;
+}>;
+export declare const api: FilterApi<
+  typeof fullApi,
+  FunctionReference<any, "public">
+>;
+export declare const internal: FilterApi<
+  typeof fullApi,
+  FunctionReference<any, "internal">
+>;

@@ -1,0 +1,137 @@
+// The tables, and the validators that the functions share with them.
+import { defineTable, paginationResultValidator } from "convex/server";
+import { v, type Infer, type Validator, type VOptional, type VUnion, type VNull } from "convex/values";
+import { extraColumns } from "./columns";
+
+type Required = Validator<any, "required", any>;
+
+function optional<Columns extends Record<string, Required>>(columns: Columns) {
+  const entries = Object.entries(columns).map(([name, column]) => [name, v.optional(column)]);
+  return Object.fromEntries(entries) as { [Name in keyof Columns]: VOptional<Columns[Name]> };
+}
+
+function nullable<Columns extends Record<string, Required>>(columns: Columns) {
+  const entries = Object.entries(columns).map(([name, column]) => [name, v.optional(v.nullable(column))]);
+  return Object.fromEntries(entries) as {
+    [Name in keyof Columns]: VOptional<
+      VUnion<Columns[Name]["type"] | null, [Columns[Name], VNull], "required", string>
+    >;
+  };
+}
+
+// What every user has.
+const requiredColumns = {
+  status: v.union(v.literal("active"), v.literal("banned"), v.literal("locked")),
+  createdAt: v.number(), // this time and all others: Unix milliseconds, Clerk's clock
+};
+
+// What a user may lack.
+const optionalColumns = {
+  externalId: v.string(),
+  firstName: v.string(),
+  lastName: v.string(),
+  username: v.string(),
+  email: v.string(), // the primary address, or none
+  emailVerified: v.boolean(),
+  phone: v.string(),
+  imageUrl: v.string(),
+  role: v.string(), // public_metadata.role; what a user can write himself decides nothing
+  publicMetadata: v.string(), // as JSON text, because metadata may hold what Convex refuses
+  lastSignInAt: v.number(),
+  ...extraColumns,
+};
+
+// What sorting and search need; derived.ts keeps it in step with the columns above.
+const derivedColumns = {
+  sortName: v.string(),
+  searchText: v.string(),
+};
+
+const stamps = {
+  updatedAt: v.number(), // the user's own
+  observedAt: v.number(), // when Clerk looked
+};
+
+const source = v.union(
+  v.literal("webhook"),
+  v.literal("backfill"),
+  v.literal("admin"),
+  v.literal("manual"), // syncUser, deleteUser and resetUser, by hand
+);
+
+// What brought a change, for the audit log.
+const origin = {
+  source,
+  eventId: v.optional(v.string()), // the webhook's svix-id
+  actor: v.optional(v.string()), // the Clerk id of the admin
+};
+
+export const clerkTables = {
+  users: defineTable({
+    clerkId: v.string(),
+    ...requiredColumns,
+    ...optional(optionalColumns),
+    ...derivedColumns,
+    sortEmail: v.optional(v.string()),
+  }).index("by_clerk_id", ["clerkId"]),
+
+  // One small document per Clerk id, and no page reads it: so a new stamp on an unchanged user wakes nobody.
+  clerkVersions: defineTable({
+    clerkId: v.string(),
+    ...stamps,
+    deletedAt: v.optional(v.number()), // the user is gone: a tombstone, and kept
+    pruned: v.optional(v.literal(true)), // a tombstone that a backfill concluded, not one that Clerk announced
+  }).index("by_clerk_id", ["clerkId"]),
+
+  // When is _creationTime. Names of fields, never their values.
+  clerkAudit: defineTable({
+    outcome: v.union(v.literal("created"), v.literal("updated"), v.literal("deleted"), v.literal("reset")),
+    clerkId: v.string(),
+    fields: v.array(v.string()),
+    ...origin,
+  }),
+};
+
+// One change of one user. In `columns` null unsets a column, and one that is not named stays as it is.
+const upsert = v.object({
+  type: v.literal("upsert"),
+  clerkId: v.string(),
+  ...stamps,
+  ...origin,
+  columns: v.object({ ...requiredColumns, ...nullable(optionalColumns) }),
+});
+const remove = v.object({
+  type: v.literal("delete"),
+  clerkId: v.string(),
+  observedAt: v.number(),
+  ...origin,
+});
+export const change = v.union(upsert, remove);
+
+// The argument of users:syncUser: an upsert's columns with its stamps.
+export const userData = v.object({ ...stamps, ...requiredColumns, ...nullable(optionalColumns) });
+
+export const outcome = v.union(
+  v.literal("created"),
+  v.literal("updated"),
+  v.literal("unchanged"),
+  v.literal("stale"), // Convex has something newer
+  v.literal("deleted"),
+  v.literal("tombstoned"), // the user was deleted, and stays deleted
+  v.literal("ignored"),
+);
+
+export const exportedUsers = paginationResultValidator(
+  v.object({
+    ...clerkTables.users.validator.fields,
+    _id: v.id("users"),
+    _creationTime: v.number(),
+    updatedAt: v.nullable(v.number()), // null: a row that no change has come to yet
+    observedAt: v.nullable(v.number()),
+  }),
+);
+
+export type Upsert = Infer<typeof upsert>;
+export type Delete = Infer<typeof remove>;
+export type Change = Infer<typeof change>;
+export type Outcome = Infer<typeof outcome>;

@@ -1,0 +1,4 @@
+import { defineSchema } from "convex/server";
+import { clerkTables } from "./clerk/tables";
+
+export default defineSchema({ ...clerkTables });

@@ -1,0 +1,73 @@
+// Every function, registered once. All that write are internal: a public mutation would let anyone who knows the
+// deployment's URL rewrite the users. The service calls them with a deploy key.
+import { paginationOptsValidator } from "convex/server";
+import { v } from "convex/values";
+import { internalMutation, internalQuery } from "./_generated/server";
+import * as audit from "./clerk/audit";
+import * as sync from "./clerk/sync";
+import { change, exportedUsers, outcome, userData } from "./clerk/tables";
+
+// What the webhook route, the backfill and user management call: one outcome for each change, in order.
+export const syncUsers = internalMutation({
+  args: { changes: v.array(change) },
+  returns: v.array(outcome),
+  handler: (ctx, { changes }) => sync.syncChanges(ctx, changes),
+});
+
+// The outcomes that syncUsers would have. Writes nothing.
+export const compareUsers = internalQuery({
+  args: { changes: v.array(change) },
+  returns: v.array(outcome),
+  handler: (ctx, { changes }) => sync.compareChanges(ctx, changes),
+});
+
+// Whole rows with their stamps, in the order they were created, or the other way round: for tools.
+export const exportUsers = internalQuery({
+  args: { paginationOpts: paginationOptsValidator, order: v.optional(v.union(v.literal("asc"), v.literal("desc"))) },
+  returns: exportedUsers,
+  handler: async (ctx, { paginationOpts, order }) => {
+    const users = await ctx.db.query("users").order(order ?? "asc").paginate(paginationOpts);
+    const page = users.page.map(async (user) => {
+      const version = await sync.readVersion(ctx, user.clerkId);
+      return { ...user, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
+    });
+    return { ...users, page: await Promise.all(page) };
+  },
+});
+
+// By hand: npx convex run users:syncUser '{"clerkId": "user_…", "userData": {…}}'
+export const syncUser = internalMutation({
+  args: { clerkId: v.string(), userData },
+  returns: outcome,
+  handler: async (ctx, { clerkId, userData: { updatedAt, observedAt, ...columns } }) => {
+    const upsert = { type: "upsert" as const, source: "manual" as const, clerkId, updatedAt, observedAt, columns };
+    return (await sync.syncChanges(ctx, [upsert]))[0]!;
+  },
+});
+
+// By hand, and final: whatever comes later, the user stays deleted (but for resetUser).
+export const deleteUser = internalMutation({
+  args: { clerkId: v.string() },
+  returns: outcome,
+  handler: async (ctx, { clerkId }) => {
+    const deletion = { type: "delete" as const, source: "manual" as const, clerkId, observedAt: Date.now() };
+    return (await sync.syncChanges(ctx, [deletion]))[0]!;
+  },
+});
+
+// The way out of a mistake: forgets the row and its version, so that the next change counts as the first.
+export const resetUser = internalMutation({
+  args: { clerkId: v.string() },
+  returns: v.boolean(),
+  handler: (ctx, { clerkId }) => sync.resetUser(ctx, clerkId),
+});
+
+// Called by crons.ts.
+export const pruneClerkAudit = internalMutation({
+  args: {},
+  returns: v.null(),
+  handler: async (ctx) => {
+    await audit.pruneAudit(ctx);
+    return null;
+  },
+});

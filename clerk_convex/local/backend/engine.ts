@@ -1,18 +1,29 @@
-// Runs a project's Convex functions on this machine, in memory, by means of convex-test.
-import type { UserIdentity } from "convex/server";
-import { convexToJson, type JSONValue, type Value } from "convex/values";
+// Runs a project's Convex functions on this machine, in memory, by means of convex-test, with what a deployment does and a
+// mock does not. A process that lives outside the project calls resolvePackagesFrom (loader.ts) before it imports this.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { setImmediate } from "node:timers/promises";
+import { makeFunctionReference, type UserIdentity } from "convex/server";
+import { convexToJson, getConvexSize, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
+import { accelerate } from "./accelerator.ts";
+import { createCrons } from "./crons.ts";
+import { checkDatabase, type ConvexGlobal, type Database, type Internals } from "./database.ts";
+import { describeError } from "./errors.ts";
+import { canonicalPath, wrapFunctions, type FunctionInfo } from "./functions.ts";
+import { createJobRunner, JOBS } from "./jobs.ts";
+import { journaledPage, parseJournal, writeJournal } from "./journal.ts";
+import { checkDocument } from "./limits.ts";
 import { loadProject, resolvePackagesFrom } from "./loader.ts";
+import { frames, newFrame, type Frame } from "./runtime.ts";
+import { mismatch, tableOf, type ValidatorJSON } from "./validators.ts";
+
+export type { FunctionInfo };
 
 export interface EngineOptions {
   functionsDir: string; // absolute path of the folder that holds schema.ts and the functions
   env: Record<string, string>; // process.env of the functions
   now?: () => number; // Unix milliseconds
-}
-
-export interface FunctionInfo {
-  kind: "query" | "mutation" | "action";
-  visibility: "public" | "internal";
+  accelerated?: boolean; // false: convex-test alone reads, which is slow; for comparing the two
 }
 
 export interface Call {
@@ -30,6 +41,7 @@ export type Outcome =
       journal: string | null; // null unless a query paginated
       reads: Set<string>; // tables
       writes: Set<string>; // tables; for an action, of all mutations it ran
+      snapshot: number; // the last commit that a query or mutation saw: what it returns is true until the next
     }
   | {
       ok: false;
@@ -37,7 +49,10 @@ export type Outcome =
       errorData?: JSONValue; // a ConvexError's, convex-encoded
       logLines: string[];
       reads: Set<string>;
+      snapshot?: number;
     };
+
+export type CommitListener = (writes: Set<string>, commit: number) => void;
 
 export interface CronJob {
   name: string;
@@ -52,87 +67,264 @@ export interface Engine {
   // One function, one transaction. Does not look at visibility. Never rejects.
   run(call: Call): Promise<Outcome>;
   // Called after every commit that wrote something, whoever made it (run(), actions, scheduled functions, crons, clear()),
-  // with the tables written, before the run() that caused it resolves. Returns how to stop.
-  onCommit(listener: (writes: Set<string>) => void): () => void;
+  // with the tables written and the commit's number (1, 2, …), before the run() that caused it resolves. Returns how to stop.
+  onCommit(listener: CommitListener): () => void;
   crons(): CronJob[];
   // Runs a cron job now. Throws if there is none of that name.
   runCron(name: string): Promise<Outcome>;
   // Empties all tables and forgets what is scheduled.
   clear(): Promise<void>;
+  // Stops timers and waits for what is running.
   close(): Promise<void>;
 }
 
-interface Registered {
-  (...args: unknown[]): unknown;
-  isQuery?: boolean;
-  isMutation?: boolean;
-  isAction?: boolean;
-  isPublic?: boolean;
-}
+// After so long without a pause, the process's other work gets a turn before the next transaction.
+const STRETCH_MS = 5;
 
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  resolvePackagesFrom(options.functionsDir);
-  const { convexTest } = await import("convex-test");
-  const { makeFunctionReference } = await import("convex/server");
-  const project = await loadProject(options.functionsDir);
-  const modules: Record<string, () => Promise<unknown>> = { "convex/_generated/api.js": () => Promise.resolve({}) };
-  const functions = new Map<string, FunctionInfo>();
-  for (const [path, module] of project.modules) {
-    modules[`convex/${path}.js`] = () => Promise.resolve(module);
-    for (const [name, value] of Object.entries(module)) {
-      const f = value as Registered;
-      const kind = f.isQuery ? "query" : f.isMutation ? "mutation" : f.isAction ? "action" : null;
-      if (kind !== null) {
-        functions.set(`${path}:${name}`, { kind, visibility: f.isPublic ? "public" : "internal" });
-      }
+  const { functionsDir, env, now = Date.now, accelerated = true } = options;
+  resolvePackagesFrom(functionsDir);
+  const project = await loadProject(functionsDir, env);
+  // Imported here because it has to be loaded by the hook that resolvePackagesFrom sets.
+  const { convexTest, ...internals } = (await import("convex-test")) as typeof import("convex-test") & Internals;
+
+  let time = 0;
+  const clock = (): number => (time = Math.max(time, Math.floor(now())));
+  let commits = 0;
+  const begin = (frame: Frame): void => {
+    frame.time = clock();
+    frame.snapshot = commits;
+  };
+  const { functions, modules } = wrapFunctions(project, env, begin);
+  const test = convexTest({ schema: project.schema as never, modules, transactionLimits: true });
+  const convex = await convexGlobal(test, internals);
+  const database = (convex.components[""] as { db: Database }).db;
+  checkDatabase(database);
+
+  // Listeners and timers must not run in the context of the function whose commit they follow.
+  const outside = AsyncLocalStorage.snapshot();
+  const listeners = new Set<CommitListener>();
+  let tail: Promise<unknown> = Promise.resolve();
+  let lastPause = performance.now();
+
+  function inTurn<T>(transaction: () => Promise<T>): Promise<T> {
+    const result = tail.then(transaction);
+    tail = result.then(pause, pause);
+    return result;
+  }
+
+  async function pause(): Promise<void> {
+    if (performance.now() - lastPause > STRETCH_MS) {
+      await setImmediate();
+      lastPause = performance.now();
     }
   }
-  const test = convexTest({ schema: project.schema as never, modules, transactionLimits: true });
-  const canonical = (path: string): string => path.replace(/\.js(?=:|$)/, "");
-  const listeners = new Set<(writes: Set<string>) => void>();
+
+  function transact(change: () => void): Promise<void> {
+    return inTurn(() =>
+      frames.run(newFrame(), async () => {
+        await test.run(() => Promise.resolve(change()));
+      }),
+    );
+  }
 
   async function run(call: Call): Promise<Outcome> {
-    const path = canonical(call.path);
+    const path = canonicalPath(call.path);
     const info = functions.get(path);
+    const frame = newFrame(parseJournal(call.journal));
+    const { logLines, reads, writes } = frame;
     if (info === undefined) {
-      return { ok: false, errorMessage: notFound(path), logLines: [], reads: new Set() };
+      return { ok: false, errorMessage: notFound(path), logLines, reads, snapshot: commits };
     }
     const caller = call.identity === null ? test : test.withIdentity(call.identity);
+    const invoke = caller[info.kind] as (reference: unknown, args: Value) => Promise<Value>;
+    const invoked = (): Promise<Value> => frames.run(frame, invoke, makeFunctionReference(path), call.args);
     try {
-      const reference = makeFunctionReference(path) as never;
-      const invoke = caller[info.kind] as (reference: never, args: Value) => Promise<Value>;
-      const value = await invoke(reference, call.args);
-      return {
-        ok: true,
-        value: convexToJson(value),
-        logLines: [],
-        journal: null,
-        reads: new Set(),
-        writes: new Set(),
-      };
+      const value = await (info.kind === "action" ? invoked() : inTurn(invoked));
+      const journal = info.kind === "query" ? writeJournal(frame.pages) : null;
+      return { ok: true, value: convexToJson(value), logLines, journal, reads, writes, snapshot: frame.snapshot };
     } catch (error) {
-      return { ok: false, errorMessage: `Uncaught ${String(error)}`, logLines: [], reads: new Set() };
+      return { ok: false, ...describeError(error, functionsDir), logLines, reads, snapshot: frame.snapshot };
     }
   }
 
+  const jobs = createJobRunner(database, clock, transact, async (path, args) => {
+    const { ok } = await run({ path, args, identity: null });
+    return ok;
+  });
+  const crons = createCrons(project.crons as { export(): string } | null, clock, (path, args) =>
+    run({ path, args, identity: null }),
+  );
+
+  function committed(ids: string[]): void {
+    const writes = new Set(ids.map((id) => tableOf(id) ?? ""));
+    const frame = frames.getStore();
+    for (const table of writes) {
+      frame?.writes.add(table);
+    }
+    outside(() => {
+      jobs.committed(ids);
+      announce(writes);
+    });
+  }
+
+  function announce(writes: Set<string>): void {
+    if (writes.size === 0) {
+      return;
+    }
+    commits += 1;
+    for (const listener of listeners) {
+      listener(writes, commits);
+    }
+  }
+
+  let forget: () => void = () => undefined;
+  if (accelerated) {
+    forget = accelerate(database, internals);
+  }
+  observe(database, committed);
+  guardDocuments(database);
+  convex.asyncSyscall = extendSyscalls(convex, database, internals, functions);
+
   return {
-    describe: (path) => functions.get(canonical(path)) ?? null,
+    describe: (path) => functions.get(canonicalPath(path)) ?? null,
     run,
     onCommit(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    crons: () => [],
-    runCron: (name) => Promise.reject(new Error(`There is no cron job "${name}".`)),
-    clear: () => Promise.resolve(),
-    close: () => Promise.resolve(),
+    crons: () => crons.list(),
+    runCron: (name) => crons.run(name),
+    async clear() {
+      const tables = new Set<string>();
+      await transact(() => {
+        for (const id of Object.keys(database._documents)) {
+          tables.add(tableOf(id) ?? "");
+        }
+        jobs.stop();
+        database._documents = {};
+        forget();
+      });
+      announce(tables);
+    },
+    async close() {
+      jobs.stop();
+      crons.stop();
+      await tail;
+    },
   };
+}
+
+async function convexGlobal(
+  test: { run(inside: () => Promise<void>): Promise<unknown> },
+  { convexGlobalStorage }: Internals,
+): Promise<ConvexGlobal> {
+  let found: ConvexGlobal | undefined;
+  await test.run(() => {
+    found = convexGlobalStorage.getStore();
+    return Promise.resolve();
+  });
+  return found as ConvexGlobal;
 }
 
 // What Convex answers for a function that does not exist or that the caller may not know of.
 export function notFound(path: string): string {
   return (
-    `Could not find public function for '${path.replace(/\.js(?=:|$)/, "")}'. ` +
+    `Could not find public function for '${canonicalPath(path)}'. ` +
     "Did you forget to run `npx convex dev` or `npx convex deploy`?"
   );
+}
+
+// Notes which tables a call reads, and reports the ids of each commit's documents.
+function observe(database: Database, committed: (ids: string[]) => void): void {
+  const get = database.get.bind(database);
+  const iterateDocs = database._iterateDocs.bind(database);
+  const commit = database.commit.bind(database);
+  const rollbackWrites = database.rollbackWrites.bind(database);
+  const noteRead = (table: string | null): void => {
+    if (table !== null) {
+      frames.getStore()?.reads.add(table);
+    }
+  };
+
+  database.get = (table, id) => {
+    const document = get(table, id);
+    noteRead(table ?? tableOf(id));
+    return document;
+  };
+  database._iterateDocs = (table, callback) => {
+    noteRead(table);
+    iterateDocs(table, callback);
+  };
+  database.commit = (commitTs) => {
+    const layer = database._writes.at(-1) ?? {};
+    commit(commitTs);
+    if (database._writes.length === 0) {
+      database._queryResults = {};
+      committed(Object.keys(layer));
+    }
+  };
+  database.rollbackWrites = () => {
+    rollbackWrites();
+    if (database._writes.length === 0) {
+      // convex-test keeps the rows of every query that was not read to its end.
+      database._queryResults = {};
+    }
+  };
+}
+
+// Holds every document that a function writes against its table's schema and Convex's limits.
+function guardDocuments(database: Database): void {
+  database._validate = (table, fields) => {
+    if (table.startsWith("_")) {
+      return;
+    }
+    checkDocument(fields);
+    const validator = database._schema?.tables.get(table)?.documentType as ValidatorJSON | null | undefined;
+    const problem = validator ? mismatch(validator, fields) : null;
+    if (problem !== null) {
+      throw new Error(
+        `Failed to insert or update a document in table "${table}" because it does not match the schema: ${problem}`,
+      );
+    }
+  };
+}
+
+function extendSyscalls(
+  convex: ConvexGlobal,
+  database: Database,
+  internals: Internals,
+  functions: Map<string, FunctionInfo>,
+): ConvexGlobal["asyncSyscall"] {
+  const original = convex.asyncSyscall;
+
+  function schedule(args: string): string {
+    const { args: functionArgs, ts, ...address } = JSON.parse(args) as { args: JSONValue; ts: number };
+    const name = canonicalPath(internals.getFunctionPathFromAddress(address).udfPath);
+    if (!functions.has(name)) {
+      throw new Error(`Attempted to schedule function at nonexistent path: ${name}`);
+    }
+    const value = jsonToConvex(functionArgs);
+    convex.transactionManager.getMetricsTracker()?.trackScheduledFunction(getConvexSize(value));
+    const job = { name, args: [value], scheduledTime: ts * 1000, state: { kind: "pending" } };
+    return JSON.stringify(database.insert(JOBS, job));
+  }
+
+  return async (operation, args) => {
+    switch (operation) {
+      case "1.0/queryPage":
+        return journaledPage(args, (pageArgs) => original(operation, pageArgs));
+      case "1.0/schedule":
+        return schedule(args);
+      case "1.0/insert": {
+        const { table } = JSON.parse(args) as { table: string };
+        if (table.startsWith("_")) {
+          throw new Error(`System tables (prefixed with \`_\`) are read-only: ${table}`);
+        }
+        return original(operation, args);
+      }
+      default:
+        return original(operation, args);
+    }
+  };
 }

@@ -7,11 +7,13 @@ import { join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { BuildFailure, Message } from "esbuild";
 
+import { INTERNALS } from "./database.ts";
+
 const SOURCE = /^[^.#][^.]*\.(ts|tsx|js|jsx|mts|mjs)$/;
 const NOT_FUNCTIONS = new Set(["schema", "crons"]);
 
-// What convex-test keeps to itself and the engine has to reach. A version that lacks one of these does not load at all.
-const EXPORTS = "\nexport { convexGlobalStorage, evaluateFieldPath, evaluateQueryValue };\n";
+// What the engine has to reach in convex-test.
+const EXPORTS = `\nexport { ${INTERNALS.join(", ")} };\n`;
 
 const bundled = new Map<string, string>();
 const projects: string[] = [];
@@ -72,7 +74,8 @@ export function resolvePackagesFrom(directory: string): void {
 }
 
 // Raises an Error of one line that names the file when something in the folder cannot be built or imported.
-export async function loadProject(functionsDir: string): Promise<Project> {
+// `env` is what process.env holds while the files are imported.
+export async function loadProject(functionsDir: string, env: Record<string, string>): Promise<Project> {
   if (!existsSync(functionsDir)) {
     throw new Error(`${functionsDir} does not exist. Name the folder that holds the Convex functions.`);
   }
@@ -80,6 +83,17 @@ export async function loadProject(functionsDir: string): Promise<Project> {
   const outdir = join(functionsDir, `.local-${String(++builds)}`);
   await bundle(functionsDir, files, outdir);
   const project: Project = { modules: new Map(), schema: null, crons: null };
+  const processEnv = process.env;
+  process.env = { ...env };
+  try {
+    await importFiles(functionsDir, outdir, files, project);
+  } finally {
+    process.env = processEnv;
+  }
+  return project;
+}
+
+async function importFiles(functionsDir: string, outdir: string, files: string[], project: Project): Promise<void> {
   for (const file of files) {
     const path = relative(functionsDir, file).split(sep).join("/").replace(/\.[^.]+$/, "");
     const module = await importFile(pathToFileURL(join(outdir, `${path}.js`)).href, `${path}${/\.[^.]+$/.exec(file)?.[0] ?? ""}`);
@@ -89,7 +103,6 @@ export async function loadProject(functionsDir: string): Promise<Project> {
       project.modules.set(path, module);
     }
   }
-  return project;
 }
 
 function sourceFiles(directory: string): string[] {

@@ -1,0 +1,100 @@
+// The parts of convex-test 0.0.60 that it does not export and that the engine stands on.
+import type { JSONValue, Value } from "convex/values";
+
+export type Document = Record<string, Value> & { _id: string; _creationTime: number };
+
+export interface RangeFilter {
+  type: "Eq" | "Gt" | "Gte" | "Lt" | "Lte";
+  fieldPath: string;
+  value: JSONValue;
+}
+
+export interface Query {
+  source:
+    | { type: "FullTableScan"; tableName: string; order: "asc" | "desc" | null }
+    | { type: "IndexRange"; indexName: string; range: RangeFilter[]; order: "asc" | "desc" | null }
+    | { type: "Search"; indexName: string };
+  operators: ({ filter: JSONValue } | { limit: number })[];
+}
+
+export interface PageRequest {
+  query: Query;
+  cursor: string | null;
+  endCursor: string | null;
+  pageSize: number;
+}
+
+export type Layer = Record<string, Document | null>;
+
+export interface Database {
+  _documents: Record<string, Document>;
+  _writes: Layer[];
+  _queryResults: Record<number, Document[]>;
+  _schema: { tables: Map<string, Table> } | null;
+  get(table: string | undefined, id: string): Document | null;
+  insert(table: string, fields: Record<string, Value>): string;
+  patch(table: string, id: string, fields: Record<string, JSONValue>): void;
+  commit(commitTs: bigint | null): void;
+  rollbackWrites(): void;
+  stashWrites(): Layer[];
+  restoreWrites(stashed: Layer[]): void;
+  paginate(request: PageRequest): unknown;
+  _addWrite(id: string, document: Document | null): void;
+  _validate(table: string, fields: Record<string, Value>): void;
+  _iterateDocs(table: string, callback: (document: Document) => void): void;
+  _resolveQuerySource(query: Query): unknown;
+}
+
+interface Table {
+  documentType: JSONValue | null;
+  indexes: { indexDescriptor: string; fields: string[] }[];
+}
+
+export interface ConvexGlobal {
+  components: Record<string, { db: Database }>;
+  transactionManager: { getMetricsTracker(): { trackScheduledFunction(bytes: number): void } | null };
+  asyncSyscall(operation: string, args: string): Promise<string>;
+}
+
+export interface Internals {
+  convexGlobalStorage: { getStore(): ConvexGlobal | undefined };
+  evaluateFieldPath(path: string, document: Document): Value | undefined;
+  evaluateQueryValue(value: JSONValue): Value | undefined;
+  getFunctionPathFromAddress(address: Record<string, unknown>): { udfPath: string };
+}
+
+// Names to append to convex-test's exports. A version that lacks one does not even load.
+export const INTERNALS = [
+  "convexGlobalStorage",
+  "evaluateFieldPath",
+  "evaluateQueryValue",
+  "getFunctionPathFromAddress",
+];
+
+const METHODS = [
+  "get",
+  "insert",
+  "patch",
+  "commit",
+  "rollbackWrites",
+  "stashWrites",
+  "restoreWrites",
+  "paginate",
+  "_addWrite",
+  "_validate",
+  "_iterateDocs",
+  "_resolveQuerySource",
+] as const;
+
+// Throws unless `database` is what this engine was written for.
+export function checkDatabase(database: Database): void {
+  const missing: string[] = METHODS.filter((name) => typeof database[name] !== "function");
+  missing.push(
+    ...(["_documents", "_writes", "_queryResults"] as const).filter((name) => typeof database[name] !== "object"),
+  );
+  if (missing.length > 0) {
+    throw new Error(
+      `This version of convex-test has no ${missing.join(", ")}. Install convex-test 0.0.60, which the local Convex is made for.`,
+    );
+  }
+}

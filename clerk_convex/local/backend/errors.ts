@@ -1,0 +1,34 @@
+// How a function's error reads for the one who called it.
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { convexToJson, type JSONValue, type Value } from "convex/values";
+
+import { RefusedError } from "./functions.ts";
+
+// In Convex's words, with the frames of the stack that lie in the functions' folder.
+export function describeError(
+  error: unknown,
+  functionsDir: string,
+): { errorMessage: string; errorData?: JSONValue } {
+  if (error instanceof RefusedError) {
+    return { errorMessage: error.message };
+  }
+  if (!(error instanceof Error)) {
+    return { errorMessage: `Uncaught ${String(error)}` };
+  }
+  const text = `Uncaught ${error.name}: ${error.message}`;
+  const errorMessage = [text, ...frames(error.stack ?? "", functionsDir)].join("\n");
+  if (Symbol.for("ConvexError") in error) {
+    return { errorMessage, errorData: convexToJson((error as Error & { data: Value }).data) };
+  }
+  return { errorMessage };
+}
+
+function frames(stack: string, functionsDir: string): string[] {
+  const folder = `${pathToFileURL(functionsDir).href}/`;
+  return stack
+    .split("\n")
+    .filter((line) => line.startsWith("    at "))
+    .map((line) => line.replace(fileURLToPath(folder), folder))
+    .filter((line) => line.includes(folder) && !line.includes("node_modules"))
+    .map((line) => line.replace(`file://${folder}`, folder).replace(folder, "../convex/"));
+}

@@ -1,0 +1,132 @@
+// The registered functions of a project, each wrapped so that it runs the way a Convex deployment runs it.
+import type { Value } from "convex/values";
+
+import { checkCallSize, checkValue } from "./limits.ts";
+import type { Project } from "./loader.ts";
+import { frames, setGlobals, type Frame } from "./runtime.ts";
+import { mismatch, type ValidatorJSON } from "./validators.ts";
+
+export interface FunctionInfo {
+  kind: "query" | "mutation" | "action";
+  visibility: "public" | "internal";
+}
+
+interface Registered {
+  isQuery?: boolean;
+  isMutation?: boolean;
+  isAction?: boolean;
+  isPublic?: boolean;
+  exportArgs(): string;
+  exportReturns(): string;
+  _handler(ctx: unknown, args: Value): unknown;
+}
+
+// An error whose message Convex gives out as it is, without "Uncaught Error: ".
+export class RefusedError extends Error {}
+
+// "users.js:getUsers" -> "users:getUsers", "users" -> "users:default"
+export function canonicalPath(path: string): string {
+  const [module, name = "default"] = path.split(":", 2) as [string, string?];
+  return `${module.replace(/\.js$/, "")}:${name}`;
+}
+
+// `modules` is what convex-test loads functions from, `functions` what the engine knows of them, by canonical path. `begin`
+// is told of every transaction.
+export function wrapFunctions(
+  project: Project,
+  env: Record<string, string>,
+  begin: (frame: Frame) => void,
+): { functions: Map<string, FunctionInfo>; modules: Record<string, () => Promise<unknown>> } {
+  const functions = new Map<string, FunctionInfo>();
+  // convex-test finds the root of the functions by this folder.
+  const modules: Record<string, () => Promise<unknown>> = { "convex/_generated/api.js": () => Promise.resolve({}) };
+  for (const [path, module] of project.modules) {
+    const wrapped: Record<string, unknown> = {};
+    for (const [name, exported] of Object.entries(module)) {
+      if (typeof exported !== "function") {
+        continue;
+      }
+      const registered = exported as unknown as Registered;
+      const kind = kindOf(registered);
+      if (kind !== null) {
+        functions.set(`${path}:${name}`, { kind, visibility: registered.isPublic ? "public" : "internal" });
+        wrapped[name] = wrap(registered, kind, `${path}.js:${name}`, env, begin);
+      }
+    }
+    modules[`convex/${path}.js`] = () => Promise.resolve(wrapped);
+  }
+  return { functions, modules };
+}
+
+function kindOf(registered: Registered): FunctionInfo["kind"] | null {
+  if (registered.isQuery) {
+    return "query";
+  }
+  if (registered.isMutation) {
+    return "mutation";
+  }
+  return registered.isAction ? "action" : null;
+}
+
+// convex-test would check the return value after the commit. Here everything is checked within the transaction, so that
+// a refused value leaves nothing behind.
+function wrap(
+  registered: Registered,
+  kind: FunctionInfo["kind"],
+  path: string,
+  env: Record<string, string>,
+  begin: (frame: Frame) => void,
+): unknown {
+  const args = JSON.parse(registered.exportArgs()) as ValidatorJSON;
+  const returns = JSON.parse(registered.exportReturns()) as ValidatorJSON | null;
+  const handler = registered._handler;
+
+  async function run(ctx: unknown, value: Value): Promise<unknown> {
+    setGlobals(kind, env);
+    refuse(`Invalid arguments for ${path}: `, () => {
+      checkValue(value);
+      checkCallSize("Arguments are", value);
+    });
+    refuseMismatch("ArgumentValidationError", args, value);
+    const result = ((await handler(ctx, value)) ?? null) as Value;
+    refuse(`Function ${path} return value invalid: `, () => {
+      checkValue(result);
+      if (returns !== null) {
+        refuseMismatch("ReturnsValidationError", returns, result);
+      }
+    });
+    return result;
+  }
+
+  return {
+    ...registered,
+    exportArgs: () => '{"type":"any"}',
+    exportReturns: () => "null",
+    _handler: (ctx: unknown, value: Value) => {
+      const frame = frames.getStore() as Frame;
+      if (kind === "action" || frame.time !== null) {
+        return run(ctx, value);
+      }
+      const transaction = { ...frame };
+      begin(transaction);
+      frame.snapshot = transaction.snapshot;
+      return frames.run(transaction, run, ctx, value);
+    },
+  };
+}
+
+function refuse(prefix: string, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    throw error instanceof RefusedError ? error : new RefusedError(prefix + (error as Error).message);
+  }
+}
+
+function refuseMismatch(kind: string, validator: ValidatorJSON, value: Value): void {
+  const problem = mismatch(validator, value);
+  if (problem !== null) {
+    throw new RefusedError(`${kind}: ${problem}`);
+  }
+}
+

@@ -1,0 +1,87 @@
+// Scheduled functions: rows of a system table that become timers once their transaction has committed.
+import type { Value } from "convex/values";
+
+import type { Database, Document } from "./database.ts";
+import { runAt } from "./schedule.ts";
+import { tableOf } from "./validators.ts";
+
+export const JOBS = "_scheduled_functions";
+
+interface Job {
+  name: string; // canonical path
+  args: [Value];
+  scheduledTime: number;
+  state: { kind: "pending" | "inProgress" | "success" | "failed" | "canceled" };
+}
+
+export interface JobRunner {
+  // To be told the ids of every commit's documents.
+  committed(ids: string[]): void;
+  stop(): void;
+}
+
+// `transact` runs a change of the database as one transaction; `run` runs a function and says whether it went well.
+export function createJobRunner(
+  database: Database,
+  now: () => number,
+  transact: (change: () => void) => Promise<void>,
+  run: (path: string, args: Value) => Promise<boolean>,
+): JobRunner {
+  const timers = new Map<string, () => void>();
+
+  function jobAt(id: string): Job | null {
+    return database.get(JOBS, id) as (Document & Job) | null;
+  }
+
+  async function perform(id: string): Promise<void> {
+    let job: Job | null = null;
+    await transact(() => {
+      const found = jobAt(id);
+      if (found?.state.kind === "pending") {
+        job = found;
+        database.patch(JOBS, id, { state: { kind: "inProgress" } });
+      }
+    });
+    if (job === null) {
+      return;
+    }
+    const { name, args } = job as Job;
+    const succeeded = await run(name, args[0]);
+    if (!succeeded) {
+      // The reason may quote the data of a user.
+      console.error(`The scheduled function ${name} failed. Run it by hand to see why.`);
+    }
+    await transact(() => {
+      if (jobAt(id) !== null) {
+        database.patch(JOBS, id, { state: { kind: succeeded ? "success" : "failed" }, completedTime: now() });
+      }
+    });
+  }
+
+  return {
+    committed(ids) {
+      for (const id of ids) {
+        if (tableOf(id) !== JOBS) {
+          continue;
+        }
+        const job = jobAt(id);
+        if (job?.state.kind !== "pending") {
+          timers.get(id)?.();
+          timers.delete(id);
+        } else if (!timers.has(id)) {
+          const cancel = runAt(job.scheduledTime, now, () => {
+            timers.delete(id);
+            void perform(id);
+          });
+          timers.set(id, cancel);
+        }
+      }
+    },
+    stop() {
+      for (const cancel of timers.values()) {
+        cancel();
+      }
+      timers.clear();
+    },
+  };
+}

@@ -1,0 +1,73 @@
+// What a function sees around it while it runs: a clock that stands still, a console whose lines go to the caller, the
+// deployment's environment. convex-test gives each running function its own set of these globals; assigning sets them.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { inspect } from "node:util";
+
+const MAX_LOG_LINES = 256;
+const MAX_LOG_LINE_LENGTH = 32_768;
+
+export interface PageEnd {
+  request: string;
+  endCursor: string;
+}
+
+// One call of the engine: a function and all that it calls. A transaction within an action has a copy of the action's.
+export interface Frame {
+  time: number | null; // what Date.now() says; null before and outside transactions, where time goes on
+  snapshot: number; // the last commit before the transaction
+  logLines: string[];
+  reads: Set<string>;
+  writes: Set<string>;
+  knownPages: PageEnd[]; // from the journal of the last run
+  pages: PageEnd[];
+}
+
+export const frames = new AsyncLocalStorage<Frame>();
+
+export function newFrame(knownPages: PageEnd[] = []): Frame {
+  return { time: null, snapshot: 0, logLines: [], reads: new Set(), writes: new Set(), knownPages, pages: [] };
+}
+
+const FrozenDate = new Proxy(Date, {
+  apply: () => new Date(currentTime()).toString(),
+  construct: (target, args: unknown[], newTarget) =>
+    Reflect.construct(target, args.length === 0 ? [currentTime()] : args, newTarget) as Date,
+  get: (target, name, receiver) => (name === "now" ? currentTime : (Reflect.get(target, name, receiver) as unknown)),
+});
+
+// To be called inside a running function, and only there.
+export function setGlobals(kind: "query" | "mutation" | "action", env: Record<string, string>): void {
+  if (kind !== "action") {
+    globalThis.Date = FrozenDate;
+  }
+  globalThis.console = capturedConsole;
+  globalThis.process = { env: { ...env } } as unknown as NodeJS.Process;
+}
+
+const RealDate = Date;
+
+function currentTime(): number {
+  return frames.getStore()?.time ?? RealDate.now();
+}
+
+const capturedConsole = {
+  ...console,
+  ...Object.fromEntries(
+    Object.entries({ debug: "DEBUG", log: "LOG", info: "INFO", warn: "WARN", error: "ERROR", trace: "LOG" }).map(
+      ([method, level]) => [method, (...values: unknown[]) => { addLine(level, values); }],
+    ),
+  ),
+} as Console;
+
+function addLine(level: string, values: unknown[]): void {
+  const lines = frames.getStore()?.logLines;
+  if (lines === undefined || lines.length === MAX_LOG_LINES) {
+    return;
+  }
+  if (lines.length === MAX_LOG_LINES - 1) {
+    lines.push(`[ERROR] Log overflow (maximum ${String(MAX_LOG_LINES)}). Remaining log lines omitted.`);
+    return;
+  }
+  const text = values.map((value) => inspect(value)).join(" ");
+  lines.push(`[${level}] ${text.slice(0, MAX_LOG_LINE_LENGTH)}`);
+}

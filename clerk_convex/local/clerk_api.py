@@ -1,0 +1,385 @@
+"""The HTTP side of the local Clerk: the share of Clerk's Backend API (2026-05-12) that this project uses.
+
+Refused are also parameters that Clerk takes and this does not: better than to act as if they had been heeded.
+"""
+
+import asyncio
+import json
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, cast
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .clerk_list import read_list
+from .clerk_objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
+
+if TYPE_CHECKING:
+    from .clerk import LocalClerk
+
+MAX_BODY = 1024 * 1024
+RATE_WINDOW = 10.0
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Faults:
+    """Trouble on request, for every answer of the API while it is set: change the attributes at any time.
+
+    delay: seconds before each answer; smaller values free those that wait already.
+    status: an error status that is answered instead.
+    drop: the connection breaks off in the middle of the answer.
+    times: how many requests meet it, None is all.
+    """
+
+    delay: float = 0.0
+    status: int | None = None
+    drop: bool = False
+    times: int | None = None
+
+    def take(self) -> tuple[float, int | None, bool]:
+        """What happens to one request: (delay, status, drop)."""
+        if self.times is not None:
+            if self.times == 0:
+                return 0.0, None, False
+            self.times -= 1
+        return self.delay, self.status, self.drop
+
+
+class RateLimit:
+    """At most `limit` requests within any `window` seconds; 0 is no limit."""
+
+    def __init__(
+        self, limit: int, window: float = RATE_WINDOW, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit = limit
+        self._window = window
+        self._clock = clock
+        self._granted: deque[float] = deque()
+
+    def wait(self) -> float:
+        """Seconds until there is room for a request; 0.0 grants it."""
+        if not self._limit:
+            return 0.0
+        now = self._clock()
+        while self._granted and self._granted[0] <= now - self._window:
+            self._granted.popleft()
+        if len(self._granted) >= self._limit:
+            return self._granted[0] + self._window - now
+        self._granted.append(now)
+        return 0.0
+
+
+class _Api:
+    """The handlers: read the request, ask the local Clerk, answer with Clerk's JSON."""
+
+    def __init__(self, clerk: "LocalClerk") -> None:
+        self._clerk = clerk
+
+    async def list_users(self, request: Request) -> Response:
+        page = self._clerk.select(read_list(request.query_params.multi_items()))
+        return Response(f"[{','.join(page)}]", media_type="application/json")
+
+    async def count_users(self, request: Request) -> Response:
+        question = read_list(request.query_params.multi_items(), paging=False)
+        return _json({"object": "total_count", "total_count": self._clerk.count_matching(question)})
+
+    async def create_user(self, request: Request) -> Response:
+        fields = await _fields(request, CREATE)
+        nobody_is_fine = fields.pop("skip_user_requirement", False)
+        if not nobody_is_fine and not any(fields.get(key) for key in (*IDENTIFIERS, "username")):
+            raise ClerkRefusal(
+                422,
+                "form_data_missing",
+                "missing data",
+                "A user needs at least one identifier.",
+                "email_address",
+            )
+        return _json(self._clerk.create_user(**fields))
+
+    async def get_user(self, request: Request) -> Response:
+        return _json(self._clerk.get_user(request.path_params["user_id"]))
+
+    async def update_user(self, request: Request) -> Response:
+        fields = await _fields(request, UPDATE)
+        user = self._clerk.get_user(request.path_params["user_id"])
+        for kind, plural in IDENTIFIERS.items():
+            key = f"primary_{kind}_id"
+            verified = {
+                it["id"] for it in user[plural] if (it["verification"] or {}).get("status") == "verified"
+            }
+            if fields.get(key) is not None and fields[key] not in verified:
+                raise _refused(key, f"{key} must be a verified one of this user.")
+        return _json(self._clerk.update_user(user["id"], **fields))
+
+    async def update_metadata(self, request: Request) -> Response:
+        fields = await _fields(request, dict.fromkeys(METADATA, _object))
+        merge = request.method == "PATCH"
+        return _json(self._clerk.update_metadata(request.path_params["user_id"], merge=merge, **fields))
+
+    async def delete_user(self, request: Request) -> Response:
+        return _json(self._clerk.delete_user(request.path_params["user_id"]))
+
+    async def ban(self, request: Request) -> Response:
+        return _json(self._clerk.ban(request.path_params["user_id"]))
+
+    async def unban(self, request: Request) -> Response:
+        return _json(self._clerk.unban(request.path_params["user_id"]))
+
+    async def lock(self, request: Request) -> Response:
+        return _json(self._clerk.lock(request.path_params["user_id"]))
+
+    async def unlock(self, request: Request) -> Response:
+        return _json(self._clerk.unlock(request.path_params["user_id"]))
+
+    async def create_session(self, request: Request) -> Response:
+        fields = await _fields(request, {"user_id": _text})
+        if not fields.get("user_id"):
+            raise ClerkRefusal(422, "form_data_missing", "missing data", "user_id must be given.", "user_id")
+        return _json(self._clerk.sign_in(fields["user_id"]))
+
+
+class _Gate:
+    """What comes before the handlers: faults, the secret key, the rate limit. Dates every answer."""
+
+    def __init__(self, app: ASGIApp, clerk: "LocalClerk") -> None:
+        self._app = app
+        self._clerk = clerk
+        self._rate = RateLimit(clerk.rate_limit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["date"] = formatdate(usegmt=True)
+            await send(message)
+
+        delay, status, drop = self._clerk.faults.take()
+        started = time.monotonic()
+        # Looked at again and again, because any thread may change the faults.
+        while time.monotonic() < started + min(delay, self._clerk.faults.delay):  # noqa: ASYNC110
+            await asyncio.sleep(min(0.05, delay))
+        if drop:
+            # A start without its body: the server closes the connection.
+            await send_dated(
+                {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]}
+            )
+            return
+        refusal = self._refusal(Headers(scope=scope), status)
+        await (refusal or self._app)(scope, receive, send_dated)
+
+    def _refusal(self, headers: Headers, status: int | None) -> Response | None:
+        if status is not None:
+            return _error(
+                ClerkRefusal(status, "internal_clerk_error", "Something went wrong", "Asked for by faults.")
+            )
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            return _error(
+                ClerkRefusal(
+                    401, "authentication_invalid", "Invalid authentication", "Send a secret key as Bearer."
+                )
+            )
+        if not secrets.compare_digest(key.encode(), self._clerk.secret_key.encode()):
+            return _error(
+                ClerkRefusal(
+                    401,
+                    "clerk_key_invalid",
+                    "The provided key is invalid",
+                    "This is not the instance's secret key.",
+                )
+            )
+        wait = self._rate.wait()
+        if wait > 0.0:
+            return _error(
+                ClerkRefusal(429, "too_many_requests", "Too many requests", "Try again after a while."),
+                {"retry-after": str(math.ceil(wait))},
+            )
+        return None
+
+
+def create_api(clerk: "LocalClerk") -> ASGIApp:
+    """The ASGI application that serves `clerk`."""
+    api = _Api(clerk)
+    app = Starlette(
+        routes=[
+            Route("/v1/users", api.list_users),
+            Route("/v1/users", api.create_user, methods=["POST"]),
+            Route("/v1/users/count", api.count_users),
+            Route("/v1/users/{user_id}", api.get_user),
+            Route("/v1/users/{user_id}", api.update_user, methods=["PATCH"]),
+            Route("/v1/users/{user_id}", api.delete_user, methods=["DELETE"]),
+            Route("/v1/users/{user_id}/metadata", api.update_metadata, methods=["PATCH", "PUT"]),
+            Route("/v1/users/{user_id}/ban", api.ban, methods=["POST"]),
+            Route("/v1/users/{user_id}/unban", api.unban, methods=["POST"]),
+            Route("/v1/users/{user_id}/lock", api.lock, methods=["POST"]),
+            Route("/v1/users/{user_id}/unlock", api.unlock, methods=["POST"]),
+            Route("/v1/sessions", api.create_session, methods=["POST"]),
+        ],
+        exception_handlers={ClerkRefusal: _on_refusal, HTTPException: _on_http_error},
+    )
+    app.router.redirect_slashes = False
+    return _Gate(app, clerk)
+
+
+def _json(value: object) -> Response:
+    return Response(to_json(value), media_type="application/json")
+
+
+def _error(refusal: ClerkRefusal, headers: Mapping[str, str] | None = None) -> Response:
+    body = {"errors": [refusal.error], "clerk_trace_id": secrets.token_hex(16)}
+    return Response(to_json(body), refusal.status, headers, media_type="application/json")
+
+
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    return _error(cast(ClerkRefusal, error))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    """Paths and methods that there are not."""
+    known = cast(HTTPException, error)
+    code = "resource_not_found" if known.status_code == 404 else "method_not_allowed"
+    text = "The local Clerk has no such path, or not with this method."
+    return _error(ClerkRefusal(known.status_code, code, known.detail, text), known.headers)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The request's JSON object."""
+    received = bytearray()
+    try:
+        async for chunk in request.stream():
+            received += chunk
+            if len(received) > MAX_BODY:
+                raise ClerkRefusal(
+                    413,
+                    "request_body_too_large",
+                    "Request body too large",
+                    f"At most {MAX_BODY} bytes are read.",
+                )
+        body = json.loads(received)
+        check_depth(body)
+        to_json(body)  # refuses the numbers that JSON does not have
+    except (ValueError, RecursionError, ClientDisconnect):
+        body = None
+    if not isinstance(body, dict):
+        raise ClerkRefusal(
+            400, "request_body_invalid", "Request body invalid", "The body must be a JSON object."
+        )
+    return body
+
+
+Reader = Callable[[str, Any], Any]
+"""Takes a parameter's name and its value from the body, returns what it means, or raises ClerkRefusal."""
+
+
+async def _fields(request: Request, readers: Mapping[str, Reader]) -> dict[str, Any]:
+    """The request's parameters, each read by its reader. Null is "not given", but empties texts."""
+    fields: dict[str, Any] = {}
+    for key, value in (await _body(request)).items():
+        reader = readers.get(key)
+        if reader is None:
+            raise ClerkRefusal(
+                422, "form_param_unknown", "is unknown", "The local Clerk takes no such parameter here.", key
+            )
+        if value is not None or reader in (_text, _username):
+            fields[key] = reader(key, value)
+    for key in IGNORED:
+        fields.pop(key, None)
+    if fields.pop("password", None) is not None:
+        fields["password_enabled"] = True
+    return fields
+
+
+def _refused(key: str, why: str, code: str = "form_param_format_invalid") -> ClerkRefusal:
+    return ClerkRefusal(422, code, "is invalid", why, key)
+
+
+def _text(key: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise _refused(key, f"{key} must be a string.")
+    return value
+
+
+def _username(key: str, value: Any) -> str | None:
+    return _text(key, value) or None  # Clerk's own way to remove one is to send an empty one
+
+
+def _boolean(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _refused(key, f"{key} must be true or false.")
+    return value
+
+
+def _integer(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _refused(key, f"{key} must be a whole number.")
+    return value
+
+
+def _object(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _refused(key, f"{key} must be an object.")
+    return value
+
+
+def _texts(key: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise _refused(key, f"{key} must be an array of strings.")
+    return value
+
+
+def _email_addresses(key: str, value: Any) -> list[str]:
+    addresses = _texts(key, value)
+    if not all("@" in address for address in addresses):
+        raise _refused(key, f"{key} must be an array of email addresses.")
+    return addresses
+
+
+def _password(key: str, value: Any) -> str:
+    if not isinstance(value, str) or len(value) < 8:
+        raise _refused(key, "Passwords must be 8 characters or more.", "form_password_length_too_short")
+    return value
+
+
+def _moment(key: str, value: Any) -> int:
+    """An RFC 3339 time as Unix milliseconds."""
+    try:
+        moment = datetime.fromisoformat(value)
+        # Without an offset it cannot be subtracted from, which is a TypeError too.
+        return (moment - EPOCH) // timedelta(milliseconds=1)
+    except (TypeError, ValueError, OverflowError):
+        raise _refused(key, f"{key} must be an RFC 3339 time.") from None
+
+
+IGNORED = (
+    *("skip_password_requirement", "skip_password_checks", "skip_legal_checks", "sign_out_of_other_sessions"),
+)
+COMMON: dict[str, Reader] = {
+    **dict.fromkeys(("external_id", "first_name", "last_name", "locale"), _text),
+    "username": _username,
+    **dict.fromkeys(("delete_self_enabled", "create_organization_enabled", "bypass_client_trust"), _boolean),
+    **dict.fromkeys(IGNORED, _boolean),
+    "create_organizations_limit": _integer,
+    **dict.fromkeys(("created_at", "legal_accepted_at"), _moment),
+    "password": _password,
+}
+CREATE: dict[str, Reader] = {
+    **COMMON,
+    "email_address": _email_addresses,
+    **dict.fromkeys(("phone_number", "web3_wallet"), _texts),
+    **dict.fromkeys(METADATA, _object),
+    **dict.fromkeys(("banned", "locked", "skip_user_requirement"), _boolean),
+}
+# Metadata has its own path since Clerk-API-Version 2026-05-12.
+UPDATE: dict[str, Reader] = {**COMMON, **dict.fromkeys((f"primary_{kind}_id" for kind in IDENTIFIERS), _text)}

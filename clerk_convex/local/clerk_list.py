@@ -1,0 +1,151 @@
+"""Which users a list is about: the parameters of `GET /v1/users` and `/v1/users/count`, read and applied."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .clerk_objects import ClerkRefusal, identifiers
+
+DEFAULT_LIMIT, MAX_LIMIT = 10, 500
+MAX_VALUES = 100
+
+EXACT = ("user_id", "email_address", "phone_number", "web3_wallet", "username", "external_id")
+PARTIAL = ("query", "email_address_query", "phone_number_query", "username_query", "name_query")
+TIMES = ("created_at", "last_sign_in_at", "last_active_at")
+FILTERS = {*EXACT, *PARTIAL, "banned", *(f"{time}_{side}" for time in TIMES for side in ("before", "after"))}
+PAGING = {"limit", "offset", "order_by", "starting_after"}
+ORDERS = (
+    *("created_at", "updated_at", "last_sign_in_at", "last_active_at"),
+    *("first_name", "last_name", "username", "email_address", "phone_number", "web3wallet"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UserList:
+    """One question: who (`exact`, `partial`, `banned`, `bounds` in ms, exclusive), and which page of them."""
+
+    exact: Mapping[str, frozenset[str]]
+    partial: Mapping[str, str]
+    banned: bool | None
+    bounds: Mapping[str, tuple[int | None, int | None]]
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    order_by: str = "created_at"
+    descending: bool = True
+    starting_after: str | None = None
+
+    def matches(self, user: Mapping[str, Any]) -> bool:
+        """Whether the filters let this user through; what a user does not have matches no filter."""
+        if self.banned is not None and user["banned"] is not self.banned:
+            return False
+        for field, (after, before) in self.bounds.items():
+            at = user[field]
+            if at is None or (after is not None and at <= after) or (before is not None and at >= before):
+                return False
+        if self.exact:
+            own = {*identifiers(user), ("user_id", user["id"])}
+            if any(not any((kind, value) in own for value in values) for kind, values in self.exact.items()):
+                return False
+        return all(
+            any(text in found.lower() for found in _texts(kind, user)) for kind, text in self.partial.items()
+        )
+
+    def sort_key(self, user: Mapping[str, Any]) -> tuple[bool, Any, str]:
+        """Orders by `order_by`; who lacks that comes first, and the id decides between equals."""
+        kind = "web3_wallet" if self.order_by == "web3wallet" else self.order_by
+        if kind in user:
+            value = user[kind]
+        else:
+            value = next((own for found, own in identifiers(user) if found == kind), None)
+        return value is not None, value, user["id"]
+
+
+def _texts(kind: str, user: Mapping[str, Any]) -> Iterable[str]:
+    """What a partial match looks at."""
+    wanted = None if kind == "query" else kind.removesuffix("_query")
+    for found, value in identifiers(user):
+        if found == wanted or (wanted is None and found != "external_id"):
+            yield value
+    if wanted in (None, "name"):
+        names = [user[name] for name in ("first_name", "last_name") if user[name]]
+        yield " ".join(names)
+    if wanted is None:
+        yield user["id"]
+
+
+def read_list(items: Iterable[tuple[str, str]], *, paging: bool = True) -> UserList:
+    """The question that a query string's `items` ask. Raises ClerkRefusal (422) for what Clerk would refuse.
+
+    Also for parameters that Clerk knows and this local part does not (organizations, providers): better
+    refused than answered as if they were not there.
+    """
+    values: dict[str, list[str]] = {}
+    for key, value in items:
+        if key not in FILTERS and not (paging and key in PAGING):
+            raise ClerkRefusal(
+                422,
+                "form_param_unknown",
+                "is unknown",
+                f"{key} is not a parameter that the local Clerk has.",
+                key,
+            )
+        values.setdefault(key, []).append(value)
+    for key in EXACT:
+        if len(values.get(key, ())) > MAX_VALUES:
+            raise _invalid(key, f"At most {MAX_VALUES} values of {key} can be given.")
+
+    # Where Clerk takes one value, the first one counts.
+    first = {key: found[0] for key, found in values.items()}
+    if first.get("banned", "true") not in ("true", "false"):
+        raise _invalid("banned", "banned must be true or false.")
+    bounds = {
+        time: (_integer(first, f"{time}_after"), _integer(first, f"{time}_before"))
+        for time in TIMES
+        if f"{time}_after" in first or f"{time}_before" in first
+    }
+    limit, offset = _integer(first, "limit"), _integer(first, "offset")
+    if limit is not None and not 1 <= limit <= MAX_LIMIT:
+        raise _invalid("limit", f"limit must be between 1 and {MAX_LIMIT}.")
+    if offset is not None and offset < 0:
+        raise _invalid("offset", "offset must be at least 0.")
+    order_by = first.get("order_by", "-created_at")
+    name = order_by[1:] if order_by[:1] in ("+", "-") else order_by
+    if name not in ORDERS:
+        raise _invalid(
+            "order_by", "order_by must be a field to order by, with + (sent as %2B) or - before it."
+        )
+    starting_after = first.get("starting_after")
+    if starting_after is not None and name != "created_at":
+        raise _invalid("starting_after", "starting_after needs the order by created_at.")
+    if starting_after is not None and offset:
+        raise _invalid("starting_after", "starting_after and offset cannot be combined.")
+    return UserList(
+        exact={
+            key: frozenset(
+                value if key in ("user_id", "external_id") else value.lower() for value in values[key]
+            )
+            for key in EXACT
+            if key in values
+        },
+        partial={key: first[key].lower() for key in PARTIAL if key in first},
+        banned=first["banned"] == "true" if "banned" in first else None,
+        bounds=bounds,
+        limit=DEFAULT_LIMIT if limit is None else limit,
+        offset=offset or 0,
+        order_by=name,
+        descending=order_by.startswith("-"),
+        starting_after=starting_after,
+    )
+
+
+def _integer(values: Mapping[str, str], key: str) -> int | None:
+    if key not in values:
+        return None
+    if not re.fullmatch(r"-?[0-9]{1,16}", values[key]):
+        raise _invalid(key, f"{key} must be a whole number.")
+    return int(values[key])
+
+
+def _invalid(key: str, why: str) -> ClerkRefusal:
+    return ClerkRefusal(422, "form_param_value_invalid", "is invalid", why, key)

@@ -1,0 +1,204 @@
+"""What Clerk's objects look like: users, sessions, events, errors. Nothing here keeps or sends anything.
+
+Shapes are those of Clerk's OpenAPI specifications (Backend API 2026-05-12, webhooks 2025-04-15).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import LocalError
+
+METADATA = ("public_metadata", "private_metadata", "unsafe_metadata")
+# Deeper JSON could be read but not written again: Python's encoder recurses.
+MAX_DEPTH = 200
+
+NewId = Callable[[str], str]
+"""Makes an id with the given prefix: `new_id("user")` is `user_` and 27 letters and digits."""
+
+
+class ClerkRefusal(LocalError):
+    """What Clerk's Backend API answers with an error: its status, code, texts and `meta`."""
+
+    def __init__(self, status: int, code: str, message: str, long_message: str = "", param: str = "") -> None:
+        super().__init__(long_message or message)
+        self.status = status
+        self.error: dict[str, Any] = {
+            "message": message,
+            "long_message": long_message or message,
+            "code": code,
+        }
+        if param:
+            self.error["meta"] = {"param_name": param}
+
+
+def not_found() -> ClerkRefusal:
+    return ClerkRefusal(404, "resource_not_found", "not found", "No user was found with that id.")
+
+
+def to_json(value: object) -> str:
+    """JSON text that has a UTF-8 form: as it is, or all escaped if it holds half of a surrogate pair.
+
+    Raises ValueError if there is a number in it that JSON does not have (NaN, infinity).
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text
+
+
+def check_depth(value: object, left: int = MAX_DEPTH) -> None:
+    """Raises ValueError if `value` is nested deeper than MAX_DEPTH."""
+    if left < 0:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        if isinstance(child, dict | list):
+            check_depth(child, left - 1)
+
+
+def merge_metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Clerk's deep merge: objects within objects are merged too, and null removes a key at any level."""
+    merged = dict(old)
+    for key, value in new.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            before = merged.get(key)
+            merged[key] = merge_metadata(before if isinstance(before, dict) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def new_user(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, Any]:
+    """A user made of `fields` (see LocalClerk.create_user), with all that Clerk's specification requires."""
+    user: dict[str, Any] = {
+        "id": new_id("user"),
+        "object": "user",
+        "username": None,
+        "first_name": None,
+        "last_name": None,
+        "locale": None,
+        "image_url": "",
+        "has_image": False,
+        "primary_email_address_id": None,
+        "primary_phone_number_id": None,
+        "primary_web3_wallet_id": None,
+        "password_enabled": False,
+        "two_factor_enabled": False,
+        "totp_enabled": False,
+        "backup_code_enabled": False,
+        "email_addresses": [],
+        "phone_numbers": [],
+        "web3_wallets": [],
+        "passkeys": [],
+        "external_accounts": [],
+        "saml_accounts": [],
+        "enterprise_accounts": [],
+        "organization_memberships": [],
+        "public_metadata": {},
+        "private_metadata": {},
+        "unsafe_metadata": {},
+        "external_id": None,
+        "last_sign_in_at": None,
+        "last_active_at": None,
+        "banned": False,
+        "locked": False,
+        "lockout_expires_in_seconds": None,
+        "verification_attempts_remaining": 100,
+        "mfa_enabled_at": None,
+        "mfa_disabled_at": None,
+        "legal_accepted_at": None,
+        "delete_self_enabled": True,
+        "create_organization_enabled": True,
+        "created_at": now,
+        "updated_at": now,
+    }
+    user["image_url"] = f"https://img.clerk.com/{user['id']}"
+    return user | user_fields(fields, new_id, now)
+
+
+def user_fields(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, Any]:
+    """`fields` as a user's fields: lists of plain addresses become Clerk's objects, the first one primary."""
+    result: dict[str, Any] = {}
+    for short, plural in IDENTIFIERS.items():
+        if short in fields:
+            made = [_identification(short, item, new_id, now) for item in fields[short]]
+            result[plural] = made
+            result[f"primary_{short}_id"] = made[0]["id"] if made else None
+    # Last, so that `primary_email_address_id` and the like can name another than the first.
+    return result | {key: value for key, value in fields.items() if key not in IDENTIFIERS}
+
+
+IDENTIFIERS = {
+    "email_address": "email_addresses",
+    "phone_number": "phone_numbers",
+    "web3_wallet": "web3_wallets",
+}
+
+VERIFIED = {
+    "object": "verification_admin",
+    "status": "verified",
+    "strategy": "admin",
+    "attempts": None,
+    "expire_at": None,
+}
+
+
+def _identification(kind: str, item: str | Mapping[str, Any], new_id: NewId, now: int) -> dict[str, Any]:
+    common = {
+        "id": new_id("idn"),
+        "object": kind,
+        "verification": VERIFIED,
+        "created_at": now,
+        "updated_at": now,
+    }
+    own: dict[str, Any] = {}
+    if kind != "web3_wallet":
+        own = {"reserved": False, "linked_to": []}
+    if kind == "phone_number":
+        own |= {"reserved_for_second_factor": False, "default_second_factor": False}
+    return common | own | ({kind: item} if isinstance(item, str) else dict(item))
+
+
+def identifiers(user: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """What no two users of an instance share: (kind, value), email addresses and usernames in lower case."""
+    for kind, plural in IDENTIFIERS.items():
+        for item in user[plural]:
+            yield kind, item[kind].lower()
+    for kind in ("username", "external_id"):
+        if user[kind]:
+            yield kind, user[kind].lower() if kind == "username" else user[kind]
+
+
+def new_session(user: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, Any]:
+    """A session as the Backend API shows it; the event about it carries the user as well."""
+    return {
+        "object": "session",
+        "id": new_id("sess"),
+        "user_id": user["id"],
+        "client_id": new_id("client"),
+        "actor": None,
+        "status": "active",
+        "last_active_organization_id": None,
+        "last_active_at": now,
+        "expire_at": now + 7 * 86_400_000,
+        "abandon_at": now + 30 * 86_400_000,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def new_event(type: str, data: Mapping[str, Any], instance_id: str, now: int) -> dict[str, Any]:  # noqa: A002
+    """The envelope of a webhook. `now` in milliseconds, as Clerk sends it (its own examples show seconds)."""
+    return {
+        "object": "event",
+        "type": type,
+        "data": data,
+        "timestamp": now,
+        "instance_id": instance_id,
+        "event_attributes": {"http_request": {"client_ip": "127.0.0.1", "user_agent": "clerk_convex.local"}},
+    }

@@ -1,0 +1,351 @@
+"""Sends signed webhooks the way Svix, Clerk's carrier, sends them: at least once, and retried.
+
+What a receiver of Clerk's webhooks has to bear can be had on request: late, doubled, shuffled and lost ones.
+Nothing outlives the process: what is undelivered when the sender closes is gone.
+"""
+
+import asyncio
+import base64
+import heapq
+import logging
+import random
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+import httpx
+from svix.webhooks import Webhook
+
+from ..errors import LocalError
+
+# Seconds from one attempt to the next; https://docs.svix.com/retries.
+SCHEDULE = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+logger = logging.getLogger("clerk_convex.local")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What goes wrong on the way: probabilities from 0 to 1 for each message, and times in seconds.
+
+    late: the first attempt waits between half of `late_by` and all of it.
+    doubled: the message is sent a second time, with the same id, within `window`.
+    shuffled: the first attempt waits up to `window`, so that neighbours overtake each other.
+    lost: the message is never sent.
+    """
+
+    late: float = 0.0
+    doubled: float = 0.0
+    shuffled: float = 0.0
+    lost: float = 0.0
+    late_by: float = 1.0
+    window: float = 0.1
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts since the start. One message to two endpoints counts twice, a doubled one twice."""
+
+    sent: int = 0
+    attempts: int = 0
+    delivered: int = 0
+    failed: int = 0
+    pending: int = 0
+    lost: int = 0
+    dropped: int = 0
+    """Refused at once, because too many messages were waiting already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One receiver. `secret` is `whsec_` and base64, what the receiver verifies with."""
+
+    url: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request to a receiver. `status` is None without an answer; `age` is seconds since `send`."""
+
+    message_id: str
+    url: str
+    number: int
+    status: int | None
+    seconds: float
+    age: float
+
+    @property
+    def ok(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+@dataclass(slots=True)
+class _Job:
+    """One message on its way to one endpoint."""
+
+    message_id: str
+    content: bytes
+    endpoint: Endpoint
+    sent_at: float
+    attempts: int = 0
+
+
+class WebhookSender:
+    """Signs and delivers messages from a thread of its own. Usable from any thread.
+
+    speed: Svix's retry schedule is divided by it.
+    seed: makes message ids, jitter and the troubles of `delivery` repeatable.
+    connections: at most so many requests at once.
+    timeout: seconds an attempt may take in all; 15 is Svix's.
+    capacity: at most so many messages wait, and so many given up are kept; further ones are dropped.
+    """
+
+    def __init__(
+        self,
+        *,
+        speed: float = 1.0,
+        seed: int = 0,
+        connections: int = 32,
+        timeout: float = 15.0,
+        capacity: int = 50_000,
+    ) -> None:
+        self.delivery = Delivery()
+        self.on_delivery: Callable[[Attempt], None] | None = None
+        """Called in the sender's thread after each attempt; what it raises is logged and changes nothing."""
+        self._speed = speed
+        self._random = random.Random(seed)
+        self._connections = connections
+        self._timeout = timeout
+        self._capacity = capacity
+        self._endpoints: list[Endpoint] = []
+        self._failed: deque[_Job] = deque(maxlen=capacity)
+        self._stats = Stats()
+        self._heap: list[tuple[float, int, _Job]] = []
+        self._pushed = 0
+        # Guards everything above; notified when nothing is pending any more, and on close.
+        self._changed = threading.Condition()
+        self._sleeping = False
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Starts delivering; what was sent before waited. A second call does nothing."""
+        if self._thread is None:
+            self._loop = asyncio.new_event_loop()
+            self._wake = asyncio.Event()
+            self._main = self._loop.create_task(self._deliver())
+            self._thread = threading.Thread(target=self._run, name="local-svix", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stops at once, whatever is on its way; what is pending is not delivered. Safe to call twice."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._loop.call_soon_threadsafe(self._main.cancel)
+            self._thread.join(2.0)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add_endpoint(self, url: str, secret: str | None = None) -> Endpoint:
+        """Every message sent from now on goes to `url` too, signed with `secret` (made up if None).
+
+        Clerk's documented rotation of secrets looks like two endpoints with one url to a receiver: each
+        message comes twice, with the same id and body, signed differently.
+        Raises LocalError if `url` is no http(s) address or `secret` cannot be signed with.
+        """
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL:
+            parsed = httpx.URL("")
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise LocalError(
+                "The webhook URL is not an address: give one such as http://127.0.0.1:8000/webhooks/clerk."
+            )
+        secret = secret or "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        try:
+            Webhook(secret)
+        except Exception as error:  # noqa: BLE001  # svix raises many kinds, and its text quotes the secret
+            raise LocalError(
+                f"The webhook secret is malformed ({type(error).__name__}): give whsec_ followed by base64."
+            ) from None
+        endpoint = Endpoint(url, secret)
+        with self._changed:
+            self._endpoints.append(endpoint)
+        return endpoint
+
+    @property
+    def has_endpoints(self) -> bool:
+        return bool(self._endpoints)
+
+    def send(self, body: str) -> str:
+        """Takes one message for all endpoints and returns its id (`msg_…`); never waits for a receiver."""
+        content = body.encode()
+        with self._changed:
+            message_id = "msg_" + "".join(self._random.choices(BASE62, k=27))
+            for endpoint in self._endpoints:
+                self._dispatch(_Job(message_id, content, endpoint, time.monotonic()))
+        return message_id
+
+    def drain(self, timeout: float) -> bool:
+        """Waits until nothing is pending, retries included; False if that took over `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stats.pending == 0 or self._closed, timeout)
+            return self._stats.pending == 0
+
+    @property
+    def stats(self) -> Stats:
+        """The counts at this moment (a copy)."""
+        with self._changed:
+            return replace(self._stats)
+
+    @property
+    def failed(self) -> list[str]:
+        """The ids of messages that were given up after the last retry, oldest first."""
+        with self._changed:
+            return list(dict.fromkeys(job.message_id for job in self._failed))
+
+    def replay(self, message_id: str) -> int:
+        """Sends a given-up message again, with the same id and body; returns how many deliveries that are."""
+        return self._replay(lambda job: job.message_id == message_id)
+
+    def replay_failed(self) -> int:
+        """Sends every given-up message again; returns how many deliveries that are."""
+        return self._replay(lambda job: True)
+
+    def _replay(self, chosen: Callable[[_Job], bool]) -> int:
+        with self._changed:
+            again = [job for job in self._failed if chosen(job)]
+            kept = [job for job in self._failed if not chosen(job)]
+            self._failed.clear()
+            self._failed.extend(kept)
+            for job in again:
+                self._accept(replace(job, attempts=0), 0.0)
+            return len(again)
+
+    def _dispatch(self, job: _Job) -> None:
+        """Takes a new message and lets happen to it what `delivery` says. The lock is held."""
+        trouble, happens = self.delivery, self._happens
+        if happens(trouble.lost):
+            self._stats.lost += 1
+            return
+        delay = self._random.uniform(0.5, 1.0) * trouble.late_by if happens(trouble.late) else 0.0
+        if happens(trouble.shuffled):
+            delay += self._random.uniform(0.0, trouble.window)
+        self._accept(job, delay)
+        if happens(trouble.doubled):
+            self._accept(replace(job), delay + self._random.uniform(0.0, trouble.window))
+
+    def _happens(self, probability: float) -> bool:
+        # Always drawn, so that a seed's later decisions do not hang on which troubles are switched on.
+        return self._random.random() < probability
+
+    def _accept(self, job: _Job, delay: float) -> None:
+        if self._stats.pending >= self._capacity:
+            self._stats.dropped += 1
+            return
+        self._stats.sent += 1
+        self._stats.pending += 1
+        self._push(job, delay)
+
+    def _push(self, job: _Job, delay: float) -> None:
+        self._pushed += 1  # orders what is due at once, and keeps jobs from being compared
+        heapq.heappush(self._heap, (time.monotonic() + delay, self._pushed, job))
+        # Only a sleeping loop is woken: a system call for each message would hand the GIL over each time.
+        if self._sleeping and not self._closed:
+            self._sleeping = False
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _run(self) -> None:
+        try:
+            with suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._main)
+        finally:
+            self._loop.close()
+
+    async def _deliver(self) -> None:
+        slots = asyncio.Semaphore(self._connections)
+        # Receivers close idle connections after some seconds: ours go before, none is reused while it closes.
+        limits = httpx.Limits(max_connections=self._connections, keepalive_expiry=2.0)
+        async with (
+            httpx.AsyncClient(limits=limits, timeout=self._timeout, trust_env=False) as client,
+            asyncio.TaskGroup() as attempts,
+        ):
+            while True:
+                await slots.acquire()
+                job = await self._next()
+                attempts.create_task(self._attempt(client, job)).add_done_callback(lambda _: slots.release())
+
+    async def _next(self) -> _Job:
+        """Waits for the next job that is due."""
+        while True:
+            with self._changed:
+                now = time.monotonic()
+                if self._heap and self._heap[0][0] <= now:
+                    return heapq.heappop(self._heap)[2]
+                rest = self._heap[0][0] - now if self._heap else None
+                self._wake.clear()
+                self._sleeping = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest):
+                    await self._wake.wait()
+
+    async def _attempt(self, client: httpx.AsyncClient, job: _Job) -> None:
+        job.attempts += 1
+        now, started = datetime.now(UTC), time.monotonic()
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "Svix-Webhooks/1.0 (local)",
+            "svix-id": job.message_id,
+            "svix-timestamp": str(int(now.timestamp())),
+            "svix-signature": Webhook(job.endpoint.secret).sign(job.message_id, now, job.content.decode()),
+        }
+        status = None
+        with suppress(httpx.HTTPError, TimeoutError):  # no answer: as good as a wrong one
+            async with asyncio.timeout(self._timeout):
+                response = await client.post(job.endpoint.url, content=job.content, headers=headers)
+            status = response.status_code
+        ended = time.monotonic()
+        attempt = Attempt(
+            job.message_id, job.endpoint.url, job.attempts, status, ended - started, ended - job.sent_at
+        )
+        self._report(attempt)
+        with self._changed:
+            self._stats.attempts += 1
+            if attempt.ok:
+                self._stats.delivered += 1
+            elif job.attempts < len(SCHEDULE):
+                self._push(job, SCHEDULE[job.attempts] / self._speed * self._random.uniform(0.9, 1.1))
+                return
+            else:
+                self._stats.failed += 1
+                self._failed.append(job)
+            self._stats.pending -= 1
+            if self._stats.pending == 0:
+                self._changed.notify_all()
+
+    def _report(self, attempt: Attempt) -> None:
+        if self.on_delivery is not None:
+            try:
+                self.on_delivery(attempt)
+            except Exception:
+                logger.exception("on_delivery raised; the delivery itself is not affected.")

@@ -1,0 +1,237 @@
+"""The Convex deployment: the official client over pooled connections, with deadlines and typed errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator
+from typing import Any, Literal
+
+import httpx
+from convex import convex_to_json, json_to_convex
+from convex.http_client import ConvexHttpClient, FunctionArgs
+from convex.values import ConvexValue
+
+from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
+
+__all__ = ["CallRefused", "Deployment", "Kind", "Throttled"]
+
+Kind = Literal["query", "mutation", "action"]
+
+_LARGEST_RESPONSE = 16 * 1024 * 1024  # bytes; Convex's own limit for what a function returns
+_IDLE = 30.0  # seconds a connection is kept; servers and load balancers drop it after 60 or more
+_FUNCTION_FAILED = 560  # what hosted Convex may answer in place of 200 if the function threw
+_TRY_AGAIN = {408, 421, 425, 429}  # of the 4xx; no other gets better by itself
+_REFUSED = {400, 413, 422}
+
+_PERMISSIONS = "Make a key in the dashboard that may run internal mutations and internal queries."
+_DEPLOY = "Deploy the functions in convex/ (npx convex deploy); CONVEX_USERS_MODULE names their module."
+_UNREADABLE = "Convex gave an answer that cannot be read. Is CONVEX_URL its address?"
+
+# What opens an error message. Where details are kept from clients, nothing follows.
+_PREAMBLE = re.compile(r"(?:\[Request ID: [^\]\n]*\] )?(?:Server Error\n?)?")
+# Openings of Convex's own messages (convex-backend, crates/udf/src/validation.rs, crates/roles/src/eval.rs).
+_MISCONFIGURED = {
+    "Could not find public function": f"there is no such function. {_DEPLOY}",
+    "Could not find function": f"there is no such function. {_DEPLOY}",
+    "Trying to execute ": f"it is another kind of function. {_DEPLOY}",
+    "You do not have permission": f"CONVEX_DEPLOY_KEY lacks a permission. {_PERMISSIONS}",
+    "The provided deploy key": f"CONVEX_DEPLOY_KEY was rejected. {_PERMISSIONS}",
+    "Cannot run functions while": "the deployment is paused or suspended. Resume it in the dashboard.",
+    "You have exceeded": "the deployment is disabled, a limit was exceeded. The dashboard says which one.",
+    "This deployment has been disabled": "the deployment is disabled. The dashboard says why.",
+}
+_CLASS = re.compile(r"(ArgumentValidationError|ReturnsValidationError)\b")
+_CODE = re.compile(r"[A-Za-z]{1,60}")
+
+
+class CallRefused(ChangeRefused):
+    """A function refused its arguments or failed on them. `data` is what a ConvexError carried, else None."""
+
+    def __init__(self, text: str, data: ConvexValue = None) -> None:
+        super().__init__(text)
+        self.data = data
+
+
+class Throttled(DeploymentUnavailable):
+    """Convex answered 429: too many calls at once."""
+
+
+class Deployment(ConvexHttpClient):
+    """The official `ConvexHttpClient` on an event loop: `await deployment.query("users:getUsers", {})`.
+
+    What it sends and how values are coded is the official client's; how it is sent is not, because that one
+    opens a connection per call, never times out, follows redirects and lets a .netrc replace the key.
+
+    `timeout` is the seconds a call takes at most, as a whole, however slowly bytes drip in; `connect_timeout`
+    the seconds for a connection. A call that meets a connection gone stale is repeated at once: calls may run
+    twice, so what they write must be idempotent. Neither proxies nor a .netrc are taken from the environment.
+
+    One deployment serves one event loop. It connects on first use and closes with the loop, or by `aclose`.
+
+    `query`, `mutation`, `action` and `send` raise CallRefused if the function refuses, and
+    DeploymentMisconfigured or DeploymentUnavailable. No error quotes what Convex wrote: it may be user data.
+    """
+
+    def __init__(
+        self, url: str, deploy_key: str, *, timeout: float = 4.0, connect_timeout: float = 2.0
+    ) -> None:
+        super().__init__(url)
+        self.set_admin_auth(deploy_key)
+        self.timeout = timeout
+        self.connect_timeout = connect_timeout
+        self._client: httpx.AsyncClient | None = None
+        self._lifetime: AsyncGenerator[None, None] | None = None
+
+    async def _request(self, url: str, name: str, args: FunctionArgs) -> ConvexValue:  # type: ignore[override]
+        # The official query(), mutation() and action() return what this returns: an awaitable.
+        if args is not None and type(args) is not dict:
+            raise TypeError("The arguments of a Convex function are a dict.")
+        return await self._call(url, name, json.dumps(convex_to_json(args or {}), allow_nan=False).encode())
+
+    async def send(self, kind: Kind, name: str, args: bytes) -> ConvexValue:
+        """Runs a function on arguments that are Convex-encoded JSON already; returns its decoded value."""
+        return await self._call(f"{self.address}/api/{kind}", name, args)
+
+    async def aclose(self) -> None:
+        """Closes the connections. The next call opens new ones."""
+        if self._lifetime is not None:
+            await self._lifetime.aclose()
+
+    async def _call(self, url: str, name: str, args: bytes) -> ConvexValue:
+        body = b'{"path":%b,"format":"convex_encoded_json","args":%b}' % (json.dumps(name).encode(), args)
+        try:
+            async with asyncio.timeout(self.timeout):
+                status, content = await self._exchange(url, body)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the request
+            problem = _transport_problem(error, self.timeout)
+        else:
+            return _read(name, status, content)
+        raise problem  # out here, where it has no context: httpx's errors know the request, key included
+
+    async def _exchange(self, url: str, body: bytes) -> tuple[int, bytes]:
+        try:
+            return await self._post(url, body)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            # Most likely a kept-alive connection that the server has closed meanwhile.
+            return await self._post(url, body)
+
+    async def _post(self, url: str, body: bytes) -> tuple[int, bytes]:
+        client = self._client or await self._connect()
+        headers = {**self.headers, "Content-Type": "application/json"}
+        if self.auth is not None:
+            headers["Authorization"] = self.auth
+        async with client.stream("POST", url, content=body, headers=headers) as response:
+            content = bytearray()
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > _LARGEST_RESPONSE:
+                    raise httpx.DecodingError("too large")
+        return response.status_code, bytes(content)
+
+    async def _connect(self) -> httpx.AsyncClient:
+        client = self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(None, connect=self.connect_timeout),  # the total is _call's
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=_IDLE),
+            trust_env=False,
+            follow_redirects=False,
+        )
+        self._lifetime = self._until_closed(client)
+        await anext(self._lifetime)
+        return client
+
+    async def _until_closed(self, client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+        # Event loops close the asynchronous generators that are left when they end, so that an app whose
+        # lifespan nobody runs still leaves no connection behind.
+        try:
+            yield
+        finally:
+            self._client = self._lifetime = None
+            await client.aclose()
+
+
+def _transport_problem(error: Exception, timeout: float) -> DeploymentError:
+    match error:
+        case TimeoutError():
+            return DeploymentUnavailable(f"Convex did not answer within {timeout:g} s. Is it up?")
+        case httpx.ConnectError() | httpx.ConnectTimeout():
+            return DeploymentUnavailable("Convex cannot be reached. Is it up, and is CONVEX_URL its address?")
+        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL() | UnicodeError():
+            return DeploymentMisconfigured(
+                "CONVEX_URL or CONVEX_DEPLOY_KEY has characters that no request can carry. Set them again."
+            )
+        case httpx.DecodingError():
+            return DeploymentUnavailable(_UNREADABLE)
+        case _:
+            return DeploymentUnavailable("The connection to Convex broke.")
+
+
+def _read(name: str, status: int, content: bytes) -> ConvexValue:
+    """The value in a response. Raises what the response means."""
+    answer = _object(content)
+    if status in {200, _FUNCTION_FAILED}:
+        if answer.get("status") == "error":
+            raise _refusal(name, answer)
+        if status == 200 and answer.get("status") == "success" and "value" in answer:
+            return _decode(answer["value"])
+        raise DeploymentUnavailable(_UNREADABLE)
+    raise _status_problem(name, status, answer)
+
+
+def _status_problem(name: str, status: int, answer: dict[str, Any]) -> DeploymentError:
+    code = answer.get("code")
+    said = f"Convex answered {status}"
+    if isinstance(code, str) and _CODE.fullmatch(code):
+        said += f" ({code})"
+    if status == 401:
+        return DeploymentMisconfigured(f"{said}: CONVEX_DEPLOY_KEY was rejected. {_PERMISSIONS}")
+    if status == 403:
+        return DeploymentMisconfigured(
+            f"{said}: CONVEX_DEPLOY_KEY is another deployment's or lacks a permission. {_PERMISSIONS}"
+        )
+    if 300 <= status < 400:
+        return DeploymentMisconfigured(
+            f"{said}, a redirect: CONVEX_URL is wrong. Set the deployment's own address, with https://."
+        )
+    if status == 404:
+        return DeploymentMisconfigured(
+            f"{said}: CONVEX_URL is no Convex deployment's, or it has no {name}. {_DEPLOY}"
+        )
+    if status == 429:
+        return Throttled(f"{said}: too many calls at once.")
+    if status in _REFUSED:
+        return CallRefused(f"{said}: it refused the call of {name}.")
+    if 400 < status < 500 and status not in _TRY_AGAIN:
+        return DeploymentMisconfigured(f"{said}: CONVEX_URL is no Convex deployment's. Set it again.")
+    return DeploymentUnavailable(f"{said}. It may get better by itself.")
+
+
+def _refusal(name: str, answer: dict[str, Any]) -> DeploymentError:
+    message = answer.get("errorMessage")
+    text = _PREAMBLE.sub("", message, count=1) if isinstance(message, str) else ""
+    for opening, what in _MISCONFIGURED.items():
+        if text.startswith(opening):
+            return DeploymentMisconfigured(f"Convex did not run {name}: {what}")
+    known = _CLASS.match(text)
+    reason = f" ({known[1]})" if known else ""
+    data = _decode(answer["errorData"]) if "errorData" in answer else None
+    return CallRefused(
+        f"Convex refused the call of {name}{reason}. Its log (dashboard, Logs) says why.", data
+    )
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _decode(value: Any) -> ConvexValue:
+    try:
+        return json_to_convex(value)
+    except Exception:  # noqa: BLE001 - whatever it fails with, the answer is not one of Convex's
+        problem = DeploymentUnavailable(_UNREADABLE)
+    raise problem

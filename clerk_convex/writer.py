@@ -1,0 +1,336 @@
+"""The only way into Convex: changes that arrive while others are on their way leave together."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from convex.values import ConvexValue
+
+from clerk_convex.changes import OUTCOMES, Change, Delete, Outcome, Upsert, encode
+from clerk_convex.deployment import CallRefused, Deployment, Kind, Throttled
+from clerk_convex.errors import (
+    ChangeRefused,
+    DeploymentError,
+    DeploymentMisconfigured,
+    DeploymentUnavailable,
+    QueueFull,
+)
+from clerk_convex.users import COLUMNS
+
+__all__ = ["Status", "Writer"]
+
+logger = logging.getLogger("clerk_convex")
+
+MiB = 1024 * 1024
+
+_MOST_CALLS = 32  # for one batch; it takes 21 to find one bad change among 500
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between attempts, before jitter
+_LOG_INTERVAL = 60.0  # seconds
+
+_SHUTTING_DOWN = "Not written to Convex: this process is shutting down."
+_VERSIONS_DIFFER = (
+    "The functions in Convex are of another version or cannot run. Deploy those in convex/ (npx convex deploy)"
+    " and look at the deployment's log in the dashboard."
+)
+
+# A change of each type with everything in it: the functions that belong to this version take them. They are
+# compared only, never written.
+_EXAMPLES: tuple[Change, ...] = (
+    Upsert(
+        "example",
+        0.0,
+        0.0,
+        dict.fromkeys(COLUMNS) | {"status": "active", "createdAt": 0.0},
+        "webhook",
+        "",
+        "",
+    ),
+    Delete("example", 0.0, "webhook", "", ""),
+)
+
+Waiter = asyncio.Future[Outcome | DeploymentError]
+Batch = dict[Waiter, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a writer is doing: how many changes wait, how many mutations are on their way, how the last went.
+
+    `last_success` and `last_error_at` are Unix times in seconds; `last_error` is the name of an error's type.
+    """
+
+    queued: int
+    in_flight: int
+    last_success: float | None
+    last_error: str | None
+    last_error_at: float | None
+
+
+class Writer:
+    """Writes changes with the mutation `<module>:syncUsers`; many in one when many come at once.
+
+    A change that finds a free slot leaves at once, with those that came in the same turn of the event loop.
+    While all `in_flight` slots are taken, changes wait; as soon as one is free they leave together, up to
+    `batch_size` changes or `batch_bytes` bytes. There is no timer.
+
+    At most `queue_size` changes or `queue_bytes` bytes are taken in and not answered yet. Each is answered
+    within `deadline` seconds.
+
+    One writer serves one event loop. Nothing is connected or started before the first change.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        *,
+        module: str = "users",
+        in_flight: int = 8,
+        batch_size: int = 500,
+        batch_bytes: int = 4 * MiB,
+        queue_size: int = 5000,
+        queue_bytes: int = 32 * MiB,
+        deadline: float = 9.0,
+    ) -> None:
+        self.deployment = deployment
+        self.module = module
+        self.in_flight = in_flight
+        self.batch_size = batch_size
+        self.batch_bytes = batch_bytes
+        self.queue_size = queue_size
+        self.queue_bytes = queue_bytes
+        self.deadline = deadline
+        self._waiting: OrderedDict[Waiter, bytes] = OrderedDict()
+        self._taken = self._taken_bytes = 0  # the changes that are not answered yet
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_flush_due = self._is_closed = False
+        # What gives way to trouble, and comes back with success.
+        self._slots = float(in_flight)
+        self._largest = float(batch_size)
+        self._failures = 0
+        self._failed_at = 0.0
+        self._last_success: float | None = None
+        self._last_error: DeploymentError | None = None
+        self._last_error_at: float | None = None
+        self._logged_at = float("-inf")
+
+    @property
+    def status(self) -> Status:
+        return Status(
+            queued=len(self._waiting),
+            in_flight=len(self._tasks),
+            last_success=self._last_success,
+            last_error=type(self._last_error).__name__ if self._last_error else None,
+            last_error_at=self._last_error_at,
+        )
+
+    async def submit(self, change: Change) -> Outcome:
+        """What became of the change, once it is committed. Cancelling withdraws a change that was not sent.
+
+        Raises QueueFull; ChangeRefused, if Convex refuses the change or could not hold it;
+        DeploymentMisconfigured; DeploymentUnavailable, if it was not written within the deadline.
+        """
+        encoded = _encode(change)
+        if self._is_closed:
+            raise DeploymentUnavailable(_SHUTTING_DOWN)
+        if self._taken >= self.queue_size or self._taken_bytes + len(encoded) > self.queue_bytes:
+            raise QueueFull(f"{self._taken} changes wait to be written to Convex already. Try again later.")
+        loop = asyncio.get_running_loop()
+        waiter: Waiter = loop.create_future()
+        self._waiting[waiter] = encoded
+        self._taken += 1
+        self._taken_bytes += len(encoded)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            loop.call_soon(self._flush)
+        try:
+            async with asyncio.timeout(self.deadline):
+                answer = await waiter
+        except TimeoutError:
+            answer = self._too_late()
+        finally:
+            self._waiting.pop(waiter, None)
+            self._taken -= 1
+            self._taken_bytes -= len(encoded)
+        if isinstance(answer, DeploymentError):
+            raise copy.copy(answer)  # one error may answer many
+        return answer
+
+    async def aclose(self) -> None:
+        """Gives up what is not written yet and closes the deployment's connections."""
+        self._is_closed = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._answer([self._waiting], DeploymentUnavailable(_SHUTTING_DOWN))
+        await self.deployment.aclose()
+
+    def _flush(self) -> None:
+        """Sends what waits, as far as there are free slots."""
+        self._is_flush_due = False
+        while self._waiting and len(self._tasks) < int(self._slots):
+            task = asyncio.get_running_loop().create_task(self._write(self._next_batch()))
+            self._tasks.add(task)
+            task.add_done_callback(self._release)
+
+    def _release(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._flush()
+
+    def _next_batch(self) -> Batch:
+        batch: Batch = {}
+        size = 0
+        while self._waiting and len(batch) < int(self._largest):
+            waiter, encoded = next(iter(self._waiting.items()))
+            size += len(encoded) + 1
+            if batch and size > self.batch_bytes:
+                break
+            batch[waiter] = self._waiting.pop(waiter)
+        return batch
+
+    async def _write(self, batch: Batch) -> None:
+        """Answers the changes of a batch, or puts them back in front of those that wait."""
+        parts = [batch]  # what is left of it, the first part last
+        try:
+            try:
+                await self._write_parts(parts)
+            except DeploymentUnavailable:
+                await asyncio.sleep(self._pause())
+                for part in parts:
+                    self._put_back(part)
+            except DeploymentMisconfigured as error:
+                self._log(error)
+                self._answer(parts, error)
+        except asyncio.CancelledError:  # by aclose, or because the loop ends: no one else knows this task
+            self._answer(parts, DeploymentUnavailable(_SHUTTING_DOWN))
+            raise
+
+    async def _write_parts(self, parts: list[Batch]) -> None:
+        """Writes the parts. One that is refused is halved, until the changes at fault are alone."""
+        calls = 0
+        while parts:
+            part = parts[-1] = {waiter: encoded for waiter, encoded in parts[-1].items() if not waiter.done()}
+            if not part:
+                parts.pop()
+                continue
+            if calls >= _MOST_CALLS:
+                self._answer(
+                    parts, DeploymentUnavailable("Convex refused too many changes that came with it.")
+                )
+                return
+            calls += 1
+            refusal = await self._sync(part)
+            if refusal is not None and calls == 1:
+                await self._check_version()
+                calls += 2
+            parts.pop()
+            if refusal is None:
+                continue
+            if len(part) == 1:
+                self._answer([part], refusal)
+            else:
+                items = list(part.items())
+                middle = len(items) // 2
+                parts += [dict(items[middle:]), dict(items[:middle])]
+
+    async def _sync(self, part: Batch) -> CallRefused | None:
+        """Writes the changes and answers them, or returns why they are refused."""
+        args = b'{"changes":[%b]}' % b",".join(part.values())
+        try:
+            outcomes = await self._call("mutation", "syncUsers", args)
+        except CallRefused as refusal:
+            return refusal
+        if not _are_outcomes(outcomes, len(part)):
+            raise DeploymentMisconfigured(_VERSIONS_DIFFER)
+        for waiter, outcome in zip(part, outcomes, strict=True):
+            if not waiter.done():
+                waiter.set_result(outcome)
+        return None
+
+    async def _check_version(self) -> None:
+        """Raises DeploymentMisconfigured if the functions refuse everything, not only what they were sent.
+
+        Hosted Convex may keep from its clients why a function refuses ("Server Error" is all they read), so
+        the reason cannot be read from the refusal.
+        """
+        try:
+            await self._call("mutation", "syncUsers", b'{"changes":[]}')
+            await self._call("query", "compareUsers", b'{"changes":[%b]}' % b",".join(map(encode, _EXAMPLES)))
+        except CallRefused:
+            differ = DeploymentMisconfigured(_VERSIONS_DIFFER)
+        else:
+            return
+        raise differ
+
+    async def _call(self, kind: Kind, function: str, args: bytes) -> ConvexValue:
+        started = asyncio.get_running_loop().time()
+        try:
+            value = await self.deployment.send(kind, f"{self.module}:{function}", args)
+        except DeploymentError as error:
+            self._last_error, self._last_error_at = error, time.time()
+            # Calls that were on their way together fail together: that counts once.
+            if isinstance(error, DeploymentUnavailable) and started >= self._failed_at:
+                self._failed_at = asyncio.get_running_loop().time()
+                self._failures += 1
+                if isinstance(error, Throttled):
+                    self._slots = max(1.0, self._slots / 2)
+                else:  # what is too much to be written in time gets through in parts
+                    self._largest = max(1.0, self._largest / 4)
+            raise
+        self._last_success = time.time()
+        self._failures = 0
+        self._slots = min(self.in_flight, self._slots + 1 / self._slots)
+        self._largest = min(self.batch_size, self._largest + self.batch_size / 100)
+        return value
+
+    def _pause(self) -> float:
+        longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._failures, 10))
+        return longest * random.uniform(0.5, 1.0)
+
+    def _put_back(self, part: Batch) -> None:
+        for waiter, encoded in reversed(part.items()):
+            if not waiter.done():
+                self._waiting[waiter] = encoded
+                self._waiting.move_to_end(waiter, last=False)
+
+    def _answer(self, parts: Iterable[Batch], error: DeploymentError) -> None:
+        for part in parts:
+            for waiter in part:
+                if not waiter.done():
+                    waiter.set_result(error)
+
+    def _too_late(self) -> DeploymentUnavailable:
+        why = f" {self._last_error}" if self._failures else ""
+        return DeploymentUnavailable(f"Not written to Convex within {self.deadline:g} s.{why}")
+
+    def _log(self, error: DeploymentMisconfigured) -> None:
+        self._last_error, self._last_error_at = error, time.time()
+        now = time.monotonic()
+        if now - self._logged_at >= _LOG_INTERVAL:
+            self._logged_at = now
+            logger.error("%s", error)
+
+
+def _encode(change: Change) -> bytes:
+    try:
+        return encode(change)
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = type(error).__name__
+    raise ChangeRefused(f"A column has a value or a name that Convex cannot hold ({reason}).")
+
+
+def _are_outcomes(value: ConvexValue, count: int) -> TypeGuard[list[Outcome]]:
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(isinstance(outcome, str) and outcome in OUTCOMES for outcome in value)
+    )

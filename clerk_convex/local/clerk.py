@@ -24,10 +24,10 @@ from typing import Any, Self
 
 import uvicorn
 
-from ..errors import LocalError
-from .clerk_api import Faults, create_api
-from .clerk_list import UserList
-from .clerk_objects import (
+from clerk_convex.errors import LocalError
+from clerk_convex.local.clerk_api import Faults, create_api
+from clerk_convex.local.clerk_list import UserList
+from clerk_convex.local.clerk_objects import (
     ClerkRefusal,
     check_depth,
     identifiers,
@@ -39,7 +39,9 @@ from .clerk_objects import (
     to_json,
     user_fields,
 )
-from .svix import BASE62, WebhookSender
+from clerk_convex.local.svix import BASE62, WebhookSender
+
+__all__ = ["LocalClerk"]
 
 DAY = 86_400_000
 

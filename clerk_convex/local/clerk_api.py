@@ -23,11 +23,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .clerk_list import read_list
-from .clerk_objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
+from clerk_convex.local.clerk_list import read_list
+from clerk_convex.local.clerk_objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
 
 if TYPE_CHECKING:
-    from .clerk import LocalClerk
+    from clerk_convex.local.clerk import LocalClerk
+
+__all__ = ["Faults", "RateLimit", "create_api"]
 
 MAX_BODY = 1024 * 1024
 RATE_WINDOW = 10.0

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .clerk_objects import ClerkRefusal, identifiers
+from clerk_convex.local.clerk_objects import ClerkRefusal, identifiers
 
 DEFAULT_LIMIT, MAX_LIMIT = 10, 500
 MAX_VALUES = 100

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import LocalError
+from clerk_convex.errors import LocalError
 
 METADATA = ("public_metadata", "private_metadata", "unsafe_metadata")
 # Deeper JSON could be read but not written again: Python's encoder recurses.

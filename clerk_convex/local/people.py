@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+__all__ = ["ODDITIES", "ordinary", "people"]
+
 FIRST_NAMES = (
     *(
         "Ada",
@@ -69,7 +71,7 @@ Fields = dict[str, Any]
 
 
 def people(count: int, seed: int = 0) -> Iterator[Fields]:
-    """Yields `count` sets of fields for LocalClerk.create_user; every third one is odd, each oddity in turn."""
+    """Yields `count` sets of fields for LocalClerk.create_user; every third is odd, each oddity in turn."""
     for number in range(count):
         person = ordinary(number, seed)
         if number % ODD_EVERY == ODD_EVERY - 1:
@@ -136,14 +138,8 @@ def _primary_not_listed(person: Fields, number: int) -> None:
 
 
 def _keys_that_convex_refuses(person: Fields, number: int) -> None:
-    person["public_metadata"] |= {
-        "$x": 1,
-        "_x": 2,
-        "é": 3,
-        "": 4,
-        "a.b": 5,
-        "nested": {"$in": [{"_id": None}]},
-    }
+    refused = {"$x": 1, "_x": 2, "é": 3, "": 4, "a.b": 5, "nested": {"$in": [{"_id": None}]}}
+    person["public_metadata"] |= refused
 
 
 def _numbers(person: Fields, number: int) -> None:

@@ -23,7 +23,9 @@ from typing import Self
 import httpx
 from svix.webhooks import Webhook
 
-from ..errors import LocalError
+from clerk_convex.errors import LocalError
+
+__all__ = ["Attempt", "Delivery", "Endpoint", "Stats", "WebhookSender"]
 
 # Seconds from one attempt to the next; https://docs.svix.com/retries.
 SCHEDULE = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)

@@ -6,14 +6,13 @@ import base64
 import binascii
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from clerk_convex.errors import SettingsError
-from clerk_convex.users import Fields
 
 __all__ = ["Settings"]
 
@@ -53,14 +52,19 @@ def _function(value: object) -> object:
     module, _, name = value.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError, TypeError):
-        raise ValueError("cannot be imported; it is written module:function") from None
+    except Exception as error:
+        raise ValueError(
+            f"cannot be imported ({type(error).__name__}); it is written module:function"
+        ) from None
     if not callable(function):
         raise ValueError("does not name a function; it is written module:function")
     return function
 
 
 Url = Annotated[str, AfterValidator(_url)]
+_Fields = Callable[
+    [Mapping[str, Any]], Mapping[str, Any]
+]  # users.Fields; pydantic cannot resolve Convex's values
 
 
 class Settings(BaseModel):
@@ -89,7 +93,7 @@ class Settings(BaseModel):
         pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$",
         description="the module of the functions in convex/",
     )
-    clerk_convex_fields: Annotated[Fields, BeforeValidator(_function)] | None = Field(
+    clerk_convex_fields: Annotated[_Fields, BeforeValidator(_function)] | None = Field(
         None, description="module:function that maps a Clerk user to extra columns"
     )
 

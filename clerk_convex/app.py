@@ -1,0 +1,47 @@
+"""All of it as one ASGI application: `uvicorn clerk_convex.app:app`.
+
+Importing it needs no settings: what is missing is said by /readyz, in the log and in the webhooks' answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from clerk_convex.errors import SettingsError
+from clerk_convex.webhook import webhook_route
+
+__all__ = ["app"]
+
+webhook = webhook_route()
+
+
+async def healthz(request: Request) -> JSONResponse:
+    """200: the process runs."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request) -> JSONResponse:
+    """200 if the settings are valid, else 503 with what is wrong.
+
+    Whether Convex is up is only in the body: its outage must not take every replica out of service. Times
+    are Unix seconds; `convex` is null until this process had something to write.
+    """
+    status = webhook.receiver.writer_status
+    body: dict[str, Any] = {
+        "convex": None if status is None else asdict(status),
+        "last_event_at": webhook.receiver.last_event_at,
+    }
+    try:
+        webhook.receiver.check()
+    except SettingsError as error:
+        return JSONResponse({"status": "not ready", "error": str(error), **body}, 503)
+    return JSONResponse({"status": "ready", **body})
+
+
+app = Starlette(routes=[webhook, Route("/healthz", healthz), Route("/readyz", readyz)])

@@ -1,0 +1,302 @@
+"""The Starlette route that Clerk's webhooks are sent to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import os
+import re
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import cast
+
+from pydantic import SecretStr
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from svix.webhooks import Webhook, WebhookVerificationError
+
+from clerk_convex.changes import Change, Outcome
+from clerk_convex.deployment import Deployment
+from clerk_convex.errors import (
+    ChangeRefused,
+    ClerkConvexError,
+    DeploymentMisconfigured,
+    EventError,
+    UserError,
+)
+from clerk_convex.events import Ignored, read_event
+from clerk_convex.settings import Settings
+from clerk_convex.users import Fields
+from clerk_convex.writer import Status, Writer
+
+__all__ = ["OnChange", "WebhookRoute", "webhook_route"]
+
+logger = logging.getLogger("clerk_convex")
+
+OnChange = Callable[[Change, Outcome], Awaitable[object] | object]
+"""What a team does after a change: takes the change and what became of it."""
+
+_LARGEST_BODY = 512 * 1024  # bytes
+_APPLIED = {"created", "updated", "deleted"}
+_ON_CHANGE_LIMIT = 5.0  # seconds
+_ON_CHANGE_THREADS = 8  # not the loop's own: those look up the address of Convex
+_LOG_INTERVAL = 60.0  # seconds
+_RETRY_AFTER = {"Retry-After": "5"}  # seconds
+
+# HMAC-SHA256 in base64 has 44 characters. svix raises for an entry that is written otherwise, even if the
+# next one is right.
+_SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
+
+
+def webhook_route(
+    path: str = "/webhooks/clerk",
+    *,
+    settings: Settings | None = None,
+    fields: Fields | None = None,
+    on_change: OnChange | None = None,
+) -> WebhookRoute:
+    """The route that applies each of Clerk's user events to the Convex `users` table.
+
+        app = Starlette(routes=[webhook_route()])  # POST /webhooks/clerk
+
+    `settings` (default: the environment's, read with the first request) needs CLERK_WEBHOOK_SIGNING_SECRET,
+    CONVEX_URL and CONVEX_DEPLOY_KEY. `fields` overrides CLERK_CONVEX_FIELDS: it takes the Clerk user and
+    returns columns of your own.
+
+    `on_change(change, outcome)`, async or not, is called after the answer of an event that was applied
+    (`created`, `updated` or `deleted`). It is a convenience, called at most once: not again if it fails or
+    takes over 5 s, and not at all if the process ends before. What must not be lost belongs into
+    `onUserChange` in Convex. One that is not async runs in a thread and must come to an end by itself.
+
+    Answers in JSON, `{"outcome": …}` or `{"error": "why"}`, and within 10 s of the body's end:
+
+    200 committed in Convex, or nothing to do; 400 not signed by this Clerk instance in the last five minutes,
+    or no event; 405 not POST; 413 over 512 KiB; 422 no user can be read from it; 502 Convex refused this
+    change; 503 not now, with Retry-After: Convex is down, too slow or not set up, or the settings are not.
+
+    It works wherever it is mounted, with and without a slash at the end, and needs no lifespan.
+    """
+    return WebhookRoute(path, Receiver(settings, fields, on_change))
+
+
+class WebhookRoute(Route):
+    """A route to a receiver, with and without a slash at the end: Svix takes a redirect for a failure."""
+
+    def __init__(self, path: str, receiver: Receiver) -> None:
+        super().__init__(path, receiver, name="clerk_webhook", include_in_schema=False)
+        self.receiver = receiver
+        path_without_slash = self.path_regex.pattern.removesuffix("$").removesuffix("/")
+        self.path_regex = re.compile(path_without_slash + "/?$")
+
+
+@dataclass(slots=True)
+class _Local:
+    """What belongs to one event loop of one process."""
+
+    writer: Writer
+    threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_ON_CHANGE_THREADS, "clerk_convex.on_change")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """What the settings say, checked."""
+
+    settings: Settings
+    webhooks: tuple[Webhook, ...]
+    fields: Fields | None
+
+
+class Receiver:
+    """The ASGI application behind the route. Makes nothing before the first request needs it."""
+
+    def __init__(self, settings: Settings | None, fields: Fields | None, on_change: OnChange | None) -> None:
+        self.last_event_at: float | None = None
+        """When an event of Clerk's last came in, whatever became of it: Unix time in seconds."""
+        self._settings = settings
+        self._fields = fields
+        self._on_change = on_change
+        self._setup: _Setup | None = None
+        # By process and loop: a forked child must not share its parent's connections.
+        self._locals: dict[tuple[int, asyncio.AbstractEventLoop], _Local] = {}
+        self._logged: dict[type[Exception], float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(ClientDisconnect):
+            response, applied = await self._answer(Request(scope, receive))
+            with contextlib.suppress(OSError):  # the client has gone, ASGI 2.4 says
+                await response(scope, receive, send)
+            if applied is not None and self._on_change is not None:
+                await self._tell(self._on_change, *applied)
+
+    def check(self) -> None:
+        """Raises SettingsError if the settings are not what the route needs."""
+        self._set_up()
+
+    @property
+    def writer_status(self) -> Status | None:
+        """What this event loop's writer is doing; None if it was not needed so far."""
+        local = self._locals.get((os.getpid(), asyncio.get_running_loop()))
+        return None if local is None else local.writer.status
+
+    async def _answer(self, request: Request) -> tuple[Response, tuple[Change, Outcome] | None]:
+        if request.method != "POST":
+            return _error(405, "Clerk's webhooks are POST requests.", {"Allow": "POST"}), None
+        body = await _read_body(request)
+        if body is None:
+            too_large = f"The body is over {_LARGEST_BODY} bytes."
+            return _error(413, too_large, {"Connection": "close"}), None
+        try:
+            change = self._read(request, body)
+            if isinstance(change, Ignored):
+                return JSONResponse({"outcome": "ignored"}), None
+            outcome = await self._write(change, request)
+        except ClientDisconnect:
+            raise
+        except Exception as error:  # noqa: BLE001 - Svix tries again after any answer but 200
+            return self._refusal(error, request), None
+        return JSONResponse({"outcome": outcome}), (change, outcome) if outcome in _APPLIED else None
+
+    def _read(self, request: Request, body: bytes) -> Change | Ignored:
+        setup = self._set_up()
+        event_id = _header(request, "id")
+        headers = {
+            "svix-id": event_id,
+            "svix-timestamp": _header(request, "timestamp"),
+            "svix-signature": " ".join(filter(_SIGNATURE.fullmatch, _header(request, "signature").split())),
+        }
+        if not any(_is_verified(webhook, body, headers) for webhook in setup.webhooks):
+            raise EventError(
+                "The signature is missing or wrong, or over five minutes from this machine's clock. Is "
+                "CLERK_WEBHOOK_SIGNING_SECRET this endpoint's? Clerk shows it under Webhooks."
+            )
+        self.last_event_at = time.time()
+        return read_event(
+            body, event_id=event_id, instance_id=setup.settings.clerk_instance_id, fields=setup.fields
+        )
+
+    async def _write(self, change: Change, request: Request) -> Outcome:
+        """What became of the change. Withdraws it and raises ClientDisconnect if the client goes away."""
+        writing = asyncio.create_task(self._local().writer.submit(change))
+        listening = asyncio.create_task(_is_gone(request))
+        try:
+            await asyncio.wait({writing, listening}, return_when=asyncio.FIRST_COMPLETED)
+            if listening.done() and listening.result() and not writing.done():
+                raise ClientDisconnect
+            return await writing
+        finally:
+            writing.cancel()
+            listening.cancel()
+
+    def _refusal(self, error: Exception, request: Request) -> Response:
+        match error:
+            case EventError():
+                status, text = 400, str(error)
+            case UserError():
+                status, text = 422, str(error)
+            case ChangeRefused():
+                status, text = 502, str(error)
+            case ClerkConvexError():
+                status, text = 503, str(error)
+            case _:
+                status, text = 503, f"Unexpected {_describe(error)}."
+        if status in {422, 502}:  # Clerk's dashboard finds the event by this id
+            logger.error("Webhook %s is answered with %d: %s", _header(request, "id"), status, text)
+        elif not isinstance(error, DeploymentMisconfigured):  # of which the writer says so
+            self._log_once_a_minute(type(error), f"A webhook is answered with {status}: {text}")
+        return _error(status, text, _RETRY_AFTER if status == 503 else {})
+
+    def _set_up(self) -> _Setup:
+        if self._setup is None:
+            settings = Settings.from_env() if self._settings is None else self._settings
+            settings.require("CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY")
+            webhooks = tuple(
+                Webhook(secret.get_secret_value()) for secret in settings.clerk_webhook_signing_secret
+            )
+            fields = settings.clerk_convex_fields if self._fields is None else self._fields
+            self._setup = _Setup(settings, webhooks, fields)
+        return self._setup
+
+    def _local(self) -> _Local:
+        here = os.getpid(), asyncio.get_running_loop()
+        if here not in self._locals:
+            for process, loop in list(self._locals):
+                if loop.is_closed():
+                    self._locals.pop((process, loop), None)
+            settings = self._set_up().settings
+            deploy_key = cast("SecretStr", settings.convex_deploy_key)  # required by _set_up
+            deployment = Deployment(str(settings.convex_url), deploy_key.get_secret_value())
+            self._locals[here] = _Local(Writer(deployment, module=settings.convex_users_module))
+        return self._locals[here]
+
+    async def _tell(self, on_change: OnChange, change: Change, outcome: Outcome) -> None:
+        try:
+            async with asyncio.timeout(_ON_CHANGE_LIMIT):
+                if _is_async(on_change):
+                    result = on_change(change, outcome)
+                else:
+                    threads = self._local().threads
+                    result = await asyncio.get_running_loop().run_in_executor(
+                        threads, on_change, change, outcome
+                    )
+                if inspect.isawaitable(result):
+                    await result
+        except Exception as error:  # noqa: BLE001 - what a team's function raises; its text may hold a user's data
+            logger.error("on_change did not succeed: %s", _describe(error))  # noqa: TRY400
+
+    def _log_once_a_minute(self, kind: type[Exception], text: str) -> None:
+        now = time.monotonic()
+        if now - self._logged.get(kind, -_LOG_INTERVAL) >= _LOG_INTERVAL:
+            self._logged[kind] = now
+            logger.warning("%s", text)
+
+
+async def _read_body(request: Request) -> bytes | None:
+    """The body, or None once it is over the limit, whatever its Content-Length says."""
+    body = bytearray()
+    async for chunk in request.stream():
+        if len(body) + len(chunk) > _LARGEST_BODY:
+            return None
+        body += chunk
+    return bytes(body)
+
+
+async def _is_gone(request: Request) -> bool:
+    """Whether what comes after the body is the client's leaving; nothing else can come."""
+    return bool((await request.receive())["type"] == "http.disconnect")
+
+
+def _header(request: Request, name: str) -> str:
+    """A header by Svix's name for it, or by that of Standard Webhooks."""
+    return request.headers.get(f"svix-{name}") or request.headers.get(f"webhook-{name}", "")
+
+
+def _is_verified(webhook: Webhook, body: bytes, headers: dict[str, str]) -> bool:
+    try:
+        webhook.verify(body, headers)
+    except (WebhookVerificationError, ValueError):  # ValueError: the body is not UTF-8
+        return False
+    return True
+
+
+def _is_async(function: OnChange) -> bool:
+    return any(map(inspect.iscoroutinefunction, (function, function.__call__)))  # type: ignore[operator]
+
+
+def _describe(error: Exception) -> str:
+    """An error without its text, which may quote anything."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {where.name}, {PurePath(where.filename).name}:{where.lineno}"
+
+
+def _error(status: int, text: str, headers: Mapping[str, str]) -> Response:
+    return JSONResponse({"error": text}, status, headers)

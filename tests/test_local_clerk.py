@@ -1,0 +1,433 @@
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from svix.webhooks import Webhook
+from webhook_receiver import Receiver
+
+from clerk_convex.errors import LocalError
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_api import Faults
+from clerk_convex.local.clerk_objects import MAX_DEPTH, ClerkRefusal
+
+# The lists `required` of the schemas in Clerk's specification of 2026-05-12.
+USER = [
+    "id",
+    "object",
+    "username",
+    "first_name",
+    "last_name",
+    "has_image",
+    "primary_email_address_id",
+    "primary_phone_number_id",
+    "primary_web3_wallet_id",
+    "password_enabled",
+    "two_factor_enabled",
+    "totp_enabled",
+    "backup_code_enabled",
+    "email_addresses",
+    "phone_numbers",
+    "web3_wallets",
+    "passkeys",
+    "external_accounts",
+    "saml_accounts",
+    "enterprise_accounts",
+    "public_metadata",
+    "external_id",
+    "last_sign_in_at",
+    "banned",
+    "locked",
+    "lockout_expires_in_seconds",
+    "verification_attempts_remaining",
+    "created_at",
+    "updated_at",
+    "delete_self_enabled",
+    "create_organization_enabled",
+    "last_active_at",
+    "mfa_enabled_at",
+    "mfa_disabled_at",
+    "legal_accepted_at",
+]
+SESSION = [
+    "object",
+    "id",
+    "user_id",
+    "client_id",
+    "status",
+    "last_active_at",
+    "expire_at",
+    "abandon_at",
+    "updated_at",
+    "created_at",
+]
+EMAIL_ADDRESS = [
+    "id",
+    "object",
+    "email_address",
+    "verification",
+    "linked_to",
+    "reserved",
+    "created_at",
+    "updated_at",
+]
+
+Events = list[dict[str, Any]]
+
+
+@pytest.fixture
+def clerk() -> LocalClerk:
+    """One that is not started: it needs no threads to keep users."""
+    return LocalClerk()
+
+
+@pytest.fixture
+def events(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> Events:
+    """What the local Clerk sends, in order."""
+    sent: Events = []
+    clerk.webhooks.add_endpoint("http://127.0.0.1:9/")
+    monkeypatch.setattr(clerk.webhooks, "send", lambda body: sent.append(json.loads(body)))
+    return sent
+
+
+def test_a_user_has_all_that_clerk_requires(clerk: LocalClerk) -> None:
+    """Every required field of the specification, an id like Clerk's, times in milliseconds."""
+    user = clerk.create_user(
+        email_address=["ada@example.com"], phone_number=["+15550001"], web3_wallet=["0x1"]
+    )
+    assert set(USER) <= user.keys()
+    assert re.fullmatch(r"user_[0-9A-Za-z]{27}", user["id"])
+    assert abs(user["created_at"] - time.time() * 1000) < 60_000
+    assert user["created_at"] == user["updated_at"]
+    assert set(EMAIL_ADDRESS) <= user["email_addresses"][0].keys()
+    assert user["primary_email_address_id"] == user["email_addresses"][0]["id"]
+    assert user["email_addresses"][0]["verification"]["status"] == "verified"
+    assert user["primary_phone_number_id"] == user["phone_numbers"][0]["id"]
+    assert user["primary_web3_wallet_id"] == user["web3_wallets"][0]["id"]
+    assert "linked_to" not in user["web3_wallets"][0]
+
+
+def test_fields_are_taken_as_they_are(clerk: LocalClerk) -> None:
+    """Unknown ones, oddly verified addresses and a primary id that is nowhere: whatever a test needs."""
+    user = clerk.create_user(
+        email_address=[
+            "a@example.com",
+            {"email_address": "b@example.com", "id": "idn_b", "verification": None},
+        ],
+        phone_number=[],
+        primary_email_address_id="idn_b",
+        next_years_field=[1],
+        created_at=1,
+        updated_at=2,
+    )
+    assert [item["email_address"] for item in user["email_addresses"]] == ["a@example.com", "b@example.com"]
+    assert user["email_addresses"][1]["verification"] is None
+    assert user["primary_email_address_id"] == "idn_b"
+    assert user["primary_phone_number_id"] is None
+    assert (user["next_years_field"], user["created_at"], user["updated_at"]) == ([1], 1, 2)
+
+
+def test_a_seed_repeats_ids() -> None:
+    """The same calls make the same ids, and another seed makes others."""
+    first, same, other = (LocalClerk(seed=seed).create_user()["id"] for seed in (1, 1, 2))
+    assert first == same != other
+
+
+def test_what_is_returned_is_a_copy(clerk: LocalClerk) -> None:
+    """Neither what was given nor what was returned is tied to what is kept."""
+    given = {"list": [1]}
+    user = clerk.create_user(public_metadata=given)
+    given["list"].append(2)
+    user["public_metadata"]["list"].append(3)
+    clerk.users()[0]["public_metadata"]["list"].append(4)
+    assert clerk.get_user(user["id"])["public_metadata"] == {"list": [1]}
+
+
+def test_every_change_has_a_later_updated_at(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the clock stands still or goes back."""
+    user = clerk.create_user()
+    seen = [user["updated_at"]]
+    for nanoseconds in (time.time_ns(), 0, 0):
+        monkeypatch.setattr(time, "time_ns", lambda now=nanoseconds: now)
+        seen.append(clerk.update_user(user["id"], first_name="x")["updated_at"])
+        seen.append(clerk.ban(user["id"])["updated_at"])
+    assert seen == sorted(set(seen))
+
+
+def test_changes_are_announced(clerk: LocalClerk, events: Events) -> None:
+    """Each by one event with Clerk's envelope, and with the user as the Backend API shows it."""
+    user = clerk.create_user(first_name="Ada", external_id="7")
+    user_id = user["id"]
+    states = [
+        user,
+        clerk.update_user(user_id, first_name="Grace", email_address=["grace@example.com"]),
+        clerk.ban(user_id),
+        clerk.unban(user_id),
+        clerk.lock(user_id),
+        clerk.unlock(user_id),
+        clerk.update_metadata(user_id, public_metadata={"role": "admin"}),
+    ]
+    assert [event["type"] for event in events] == ["user.created"] + ["user.updated"] * 6
+    assert [event["data"] for event in events] == states
+    assert [(state["banned"], state["locked"]) for state in states[2:6]] == [
+        (True, False),
+        (False, False),
+        (False, True),
+        (False, False),
+    ]
+    for event in events:
+        assert event["object"] == "event"
+        assert event["instance_id"] == clerk.instance_id
+        assert event["timestamp"] == event["data"]["updated_at"]
+        assert event["event_attributes"]["http_request"].keys() == {"client_ip", "user_agent"}
+
+
+def test_a_deletion_is_announced_and_final(clerk: LocalClerk, events: Events) -> None:
+    """The event says who, with the external id only if there was one; his identifiers are free again."""
+    plain, legacy = clerk.create_user(), clerk.create_user(external_id="7", username="ada")
+    deleted = [clerk.delete_user(user["id"]) for user in (plain, legacy)]
+    assert deleted == [
+        {"id": plain["id"], "object": "user", "deleted": True},
+        {"id": legacy["id"], "object": "user", "deleted": True, "external_id": "7"},
+    ]
+    assert [(event["type"], event["data"]) for event in events[2:]] == [
+        ("user.deleted", it) for it in deleted
+    ]
+    assert events[3]["timestamp"] > legacy["updated_at"]
+    assert clerk.count == 0
+    assert clerk.users() == []
+    clerk.create_user(external_id="7", username="Ada")
+
+
+def test_a_sign_in_is_announced_with_the_user(clerk: LocalClerk, events: Events) -> None:
+    """A session, and the user in the event with a later last_sign_in_at but the same updated_at."""
+    user = clerk.create_user()
+    first, second = clerk.sign_in(user["id"]), clerk.sign_in(user["id"])
+    assert first.keys() == set(SESSION) | {"actor", "last_active_organization_id"}
+    assert (first["status"], first["user_id"]) == ("active", user["id"])
+    assert [event["type"] for event in events[1:]] == ["session.created"] * 2
+    embedded = [event["data"].pop("user") for event in events[1:]]
+    assert [event["data"] for event in events[1:]] == [first, second]
+    assert embedded[0]["last_sign_in_at"] == first["created_at"] < embedded[1]["last_sign_in_at"]
+    assert embedded[1] == clerk.get_user(user["id"])
+    assert embedded[1]["updated_at"] == user["updated_at"]
+    assert embedded[1]["last_active_at"] % 86_400_000 == 0
+
+
+def test_nobody_listens(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an endpoint nothing is sent, and who comes later is not told of what was before."""
+    monkeypatch.setattr(clerk.webhooks, "send", lambda body: pytest.fail("sent"))
+    clerk.create_user()
+
+
+def test_metadata_is_merged_deeply(clerk: LocalClerk) -> None:
+    """Objects within objects are merged, null removes at any level, everything else replaces."""
+    user = clerk.create_user(
+        public_metadata={"a": {"b": 1, "c": {"d": 2}}, "list": [1], "gone": 1}, private_metadata=None
+    )
+    merged = clerk.update_metadata(
+        user["id"],
+        public_metadata={
+            "a": {"c": {"d": None, "e": 3}},
+            "list": [2],
+            "gone": None,
+            "new": {"x": None, "y": 1},
+        },
+        private_metadata={"note": 1},
+    )
+    assert merged["public_metadata"] == {"a": {"b": 1, "c": {"e": 3}}, "list": [2], "new": {"y": 1}}
+    assert merged["private_metadata"] == {"note": 1}
+    merged = clerk.update_metadata(user["id"], public_metadata={"list": {"a": 1}, "never": None})
+    assert merged["public_metadata"]["list"] == {"a": 1}
+    replaced = clerk.update_metadata(user["id"], merge=False, public_metadata={"only": None})
+    assert replaced["public_metadata"] == {"only": None}
+    assert replaced["private_metadata"] == {"note": 1}
+
+
+METADATA: list[Any] = [
+    {"$x": 1, "_x": 2, "é": 3, "": 4},
+    {"big": 2**53 + 1, "huge": 10**40, "tiny": 1e-300},
+    {"surrogate": "\ud800", "\udfff": "Łukasz"},
+    {"deep": json.loads("[" * 150 + "]" * 150)},
+    {f"k{number}": number for number in range(1_100)},
+]
+
+
+@pytest.mark.parametrize("metadata", METADATA)
+def test_any_metadata_is_kept_and_sent(clerk: LocalClerk, events: Events, metadata: dict[str, Any]) -> None:
+    """What Convex would refuse is a user's good right in Clerk."""
+    user = clerk.create_user(public_metadata=metadata)
+    clerk.sign_in(user["id"])
+    assert clerk.get_user(user["id"])["public_metadata"] == metadata
+    assert events[0]["data"]["public_metadata"] == metadata
+    assert events[1]["data"]["user"]["public_metadata"] == metadata
+
+
+def test_what_is_no_json_is_refused(clerk: LocalClerk) -> None:
+    """NaN, and more depth than can be written again; nothing is changed by the attempt."""
+    user = clerk.create_user()
+    deep: Any = {}
+    for _ in range(MAX_DEPTH):
+        deep = {"down": deep}
+    attempts: list[Callable[[], object]] = [
+        lambda: clerk.update_user(user["id"], public_metadata={"x": float("nan")}),
+        lambda: clerk.update_user(user["id"], public_metadata=deep),
+        lambda: clerk.update_metadata(user["id"], public_metadata=deep),
+        lambda: clerk.create_user(public_metadata=deep),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ValueError, match=r"deep|JSON"):
+            attempt()
+    assert clerk.users() == [user]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"email_address": ["a@example.com"]}, {"email_address": ["b@example.com", "A@example.com"]}),
+        ({"phone_number": ["+1"]}, {"phone_number": ["+1"]}),
+        ({"web3_wallet": ["0xA"]}, {"web3_wallet": ["0xa"]}),
+        ({"username": "ada"}, {"username": "Ada"}),
+        ({"external_id": "1"}, {"external_id": "1"}),
+    ],
+)
+def test_no_two_users_share_an_identifier(
+    clerk: LocalClerk, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """Neither by creation nor by change, until the one who has it gives it up."""
+    owner, other = clerk.create_user(**first), clerk.create_user(first_name="Other")
+    attempts: list[Callable[[], object]] = [
+        lambda: clerk.create_user(**second),
+        lambda: clerk.update_user(other["id"], **second),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ClerkRefusal) as caught:
+            attempt()
+        assert (caught.value.status, caught.value.error["code"]) == (422, "form_identifier_exists")
+    assert [clerk.get_user(user["id"]) for user in (owner, other)] == [owner, other]
+    assert clerk.count == 2
+    clerk.update_user(owner["id"], **first)  # his own
+    clerk.update_user(
+        owner["id"], **{key: [] if isinstance(value, list) else None for key, value in first.items()}
+    )
+    clerk.update_user(other["id"], **second)
+
+
+def test_unknown_users_are_refused(clerk: LocalClerk) -> None:
+    """In every method, as Clerk's 404."""
+    for method in (
+        *(clerk.get_user, clerk.update_user, clerk.update_metadata, clerk.delete_user, clerk.sign_in),
+        *(clerk.ban, clerk.unban, clerk.lock, clerk.unlock),
+    ):
+        with pytest.raises(ClerkRefusal, match="No user was found") as caught:
+            method("user_nobody")
+        assert caught.value.status == 404
+
+
+def test_it_can_be_changed_from_many_threads(clerk: LocalClerk, events: Events) -> None:
+    """No change is lost, and events leave in the order of the changes they tell of."""
+    user = clerk.create_user()
+
+    def work(number: int) -> None:
+        for turn in range(20):
+            mine = clerk.create_user(username=f"u{number}-{turn}")
+            clerk.update_metadata(user["id"], public_metadata={f"{number}-{turn}": True})
+            if turn % 2:
+                clerk.delete_user(mine["id"])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clerk.count == len(clerk.users()) == 41
+    assert len(clerk.get_user(user["id"])["public_metadata"]) == 80
+    stamps = [event["timestamp"] for event in events if event["data"]["id"] == user["id"]]
+    assert stamps == sorted(set(stamps))
+
+
+def test_ten_thousand_users_take_a_moment(clerk: LocalClerk) -> None:
+    """Creating them in any order is seconds of processor time at worst, not minutes."""
+    started = time.process_time()
+    for number in range(10_000):
+        clerk.create_user(email_address=[f"{number}@example.com"], created_at=number * 7919 % 10_000)
+    assert time.process_time() - started < 10
+    assert clerk.count == 10_000
+
+
+def test_users_come_oldest_first(clerk: LocalClerk) -> None:
+    """Also after created_at was changed."""
+    ids = [clerk.create_user(created_at=at)["id"] for at in (2, 1, 3)]
+    clerk.update_user(ids[2], created_at=0)
+    assert [user["id"] for user in clerk.users()] == [ids[2], ids[1], ids[0]]
+
+
+def test_a_change_reaches_a_receiver() -> None:
+    """Over the wire: signed with webhook_secret, and equal to what the API answers."""
+    with Receiver() as receiver, LocalClerk(webhook_url=receiver.url) as clerk:
+        user = clerk.create_user(first_name="Łukasz", public_metadata={"cut": "\ud83d"})
+        assert clerk.webhooks.drain(10)
+        (received,) = receiver.requests
+        Webhook(clerk.webhook_secret).verify(received.body, received.headers)
+        headers = {"authorization": f"Bearer {clerk.secret_key}"}
+        answer = httpx.get(f"{clerk.url}/v1/users/{user['id']}", headers=headers, trust_env=False)
+        assert json.loads(received.body)["data"] == answer.json() == user
+
+
+def test_given_secrets_are_used() -> None:
+    """Else they are made up, other ones each time."""
+    clerk = LocalClerk(secret_key="sk_live_x", webhook_secret="whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+    assert (clerk.secret_key, clerk.rate_limit) == ("sk_live_x", 1000)
+    assert clerk.webhook_secret == "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+    first, second = LocalClerk(), LocalClerk(rate_limit=5)
+    assert first.secret_key.startswith("sk_test_")
+    assert first.webhook_secret.startswith("whsec_")
+    assert first.secret_key != second.secret_key
+    assert first.webhook_secret != second.webhook_secret
+    assert (first.rate_limit, second.rate_limit) == (100, 5)
+
+
+def test_a_busy_port_is_said_plainly() -> None:
+    """Which port, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        clerk = LocalClerk(port=port)
+        with pytest.raises(LocalError, match=f"cannot listen on port {port} .*choose another port"):
+            clerk.start()
+        clerk.close()
+
+
+def test_it_closes_promptly_whatever_is_under_way() -> None:
+    """With a delayed answer, a half-sent request, an idle connection and a hung receiver: under 2 seconds."""
+    released = threading.Event()
+    before = set(threading.enumerate())
+    with Receiver() as receiver:
+        receiver.answer = lambda received: 200 if released.wait(30) else 500
+        clerk = LocalClerk(webhook_url=receiver.url)
+        clerk.start()
+        assert clerk.issuer == clerk.url
+        own = [it for it in set(threading.enumerate()) - before if it.name in ("local-clerk", "local-svix")]
+        assert len(own) == 2
+        clerk.create_user()
+        address = ("127.0.0.1", int(clerk.url.rpartition(":")[2]))
+        request = (
+            f"GET /v1/users HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {clerk.secret_key}\r\n\r\n".encode()
+        )
+        with socket.create_connection(address), socket.create_connection(address) as half:
+            half.sendall(b"POST /v1/users HTTP/1.1\r\nhost: x\r\nauthor")
+            clerk.faults = Faults(delay=60.0, times=5)
+            with socket.create_connection(address) as delayed:
+                delayed.sendall(request)
+                while not receiver.requests or clerk.faults.times == 5:
+                    time.sleep(0.001)
+                started = time.monotonic()
+                clerk.close()
+                clerk.close()
+                assert time.monotonic() - started < 2.0
+        released.set()
+    assert not any(thread.is_alive() for thread in own)

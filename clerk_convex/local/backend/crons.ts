@@ -73,8 +73,9 @@ export function createCrons(
         const names = [...jobs.keys()].join(", ") || "none";
         throw new Error(`There is no cron job "${name}". convex/crons.ts has: ${names}.`);
       }
-      // A second run waits for the first.
-      await running.get(name);
+      while (running.has(name)) {
+        await running.get(name);
+      }
       return perform(name, job);
     },
     stop() {

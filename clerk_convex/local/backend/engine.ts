@@ -41,7 +41,7 @@ export type Outcome =
       journal: string | null; // null unless a query paginated
       reads: Set<string>; // tables
       writes: Set<string>; // tables; for an action, of all mutations it ran
-      snapshot: number; // the last commit that a query or mutation saw: what it returns is true until the next
+      snapshot: number; // the number of the last commit before its transaction began: it saw that one and no later one
     }
   | {
       ok: false;
@@ -67,7 +67,8 @@ export interface Engine {
   // One function, one transaction. Does not look at visibility. Never rejects.
   run(call: Call): Promise<Outcome>;
   // Called after every commit that wrote something, whoever made it (run(), actions, scheduled functions, crons, clear()),
-  // with the tables written and the commit's number (1, 2, …), before the run() that caused it resolves. Returns how to stop.
+  // with the tables written and the commit's number (1, 2, …), before the run() that caused it resolves. The listener must
+  // not throw. Returns how to stop.
   onCommit(listener: CommitListener): () => void;
   crons(): CronJob[];
   // Runs a cron job now. Throws if there is none of that name.

@@ -2,7 +2,7 @@
 import type { Value } from "convex/values";
 
 import { checkCallSize, checkValue } from "./limits.ts";
-import type { Project } from "./loader.ts";
+import { loadFailure, type Project } from "./loader.ts";
 import { frames, setGlobals, type Frame } from "./runtime.ts";
 import { mismatch, type ValidatorJSON } from "./validators.ts";
 
@@ -50,7 +50,11 @@ export function wrapFunctions(
       const kind = kindOf(registered);
       if (kind !== null) {
         functions.set(`${path}:${name}`, { kind, visibility: registered.isPublic ? "public" : "internal" });
-        wrapped[name] = wrap(registered, kind, `${path}.js:${name}`, env, begin);
+        try {
+          wrapped[name] = wrap(registered, kind, `${path}.js:${name}`, env, begin);
+        } catch (error) {
+          throw loadFailure(`${path}:${name}`, error);
+        }
       }
     }
     modules[`convex/${path}.js`] = () => Promise.resolve(wrapped);
@@ -91,6 +95,7 @@ function wrap(
     const result = ((await handler(ctx, value)) ?? null) as Value;
     refuse(`Function ${path} return value invalid: `, () => {
       checkValue(result);
+      checkCallSize("Return value is", result);
       if (returns !== null) {
         refuseMismatch("ReturnsValidationError", returns, result);
       }

@@ -13,8 +13,18 @@ interface Page {
   continueCursor: string;
 }
 
+// A journal comes back from the client: what is none counts as none.
 export function parseJournal(journal: string | null | undefined): PageEnd[] {
-  return journal ? (JSON.parse(journal) as PageEnd[]) : [];
+  try {
+    const pages: unknown = JSON.parse(journal ?? "[]");
+    return Array.isArray(pages) ? pages.filter(isPageEnd) : [];
+  } catch {
+    return [];
+  }
+}
+
+function isPageEnd(page: Partial<PageEnd> | null): page is PageEnd {
+  return typeof page?.request === "string" && typeof page.endCursor === "string";
 }
 
 export function writeJournal(pages: PageEnd[]): string | null {

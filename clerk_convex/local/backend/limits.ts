@@ -1,9 +1,10 @@
 // What Convex refuses to take in or to store, in Convex's words.
 // Source: https://docs.convex.dev/production/state/limits and the value crate of get-convex/convex-backend.
-import { getConvexSize, type Value } from "convex/values";
+import { convexToJson, getConvexSize, type Value } from "convex/values";
 
 const MAX_ARRAY_LENGTH = 8192;
 const MAX_FIELDS = 1024;
+const SYSTEM_FIELDS = 2; // _id and _creationTime, which a document has besides its own
 const MAX_FIELD_NAME_LENGTH = 1024;
 const MAX_VALUE_NESTING = 64;
 const MAX_DOCUMENT_NESTING = 16;
@@ -24,6 +25,7 @@ export function checkDocument(fields: Record<string, Value | undefined>): void {
       );
     }
   }
+  checkFieldCount(Object.values(fields).filter((field) => field !== undefined).length + SYSTEM_FIELDS);
   walk(fields as Value, 0, MAX_DOCUMENT_NESTING, "Document");
   const size = getConvexSize(fields as Value);
   if (size > MAX_DOCUMENT_BYTES) {
@@ -49,6 +51,11 @@ function walk(value: Value | undefined, nesting: number, limit: number, what: st
   if (typeof value !== "object" || value === null || value instanceof ArrayBuffer) {
     return;
   }
+  if (!Array.isArray(value) && !isPlain(value)) {
+    // Throws unless it is the placeholder for the time of the commit.
+    convexToJson(value);
+    return;
+  }
   if (nesting === limit) {
     throw new Error(`${what} is too nested (nested ${String(limit + 1)} levels deep > maximum nesting ${String(limit)})`);
   }
@@ -71,6 +78,15 @@ function walk(value: Value | undefined, nesting: number, limit: number, what: st
       walk(field, nesting + 1, limit, what);
     }
   }
+  checkFieldCount(fields);
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype;
+}
+
+function checkFieldCount(fields: number): void {
   if (fields > MAX_FIELDS) {
     throw new Error(`Object has too many fields (${String(fields)} > maximum number ${String(MAX_FIELDS)})`);
   }

@@ -81,7 +81,7 @@ export async function loadProject(functionsDir: string, env: Record<string, stri
   }
   const files = sourceFiles(functionsDir);
   const outdir = join(functionsDir, `.local-${String(++builds)}`);
-  await bundle(functionsDir, files, outdir);
+  bundle(functionsDir, files, outdir);
   const project: Project = { modules: new Map(), schema: null, crons: null };
   const processEnv = process.env;
   process.env = { ...env };
@@ -117,11 +117,12 @@ function sourceFiles(directory: string): string[] {
     });
 }
 
-async function bundle(functionsDir: string, files: string[], outdir: string): Promise<void> {
+function bundle(functionsDir: string, files: string[], outdir: string): void {
   const requireFromConvex = createRequire(fileURLToPath(import.meta.resolve("convex/server")));
   const esbuild = requireFromConvex("esbuild") as typeof import("esbuild");
   try {
-    const result = await esbuild.build({
+    // In one go, so that no esbuild process stays behind.
+    const result = esbuild.buildSync({
       entryPoints: files,
       outbase: functionsDir,
       outdir,
@@ -156,7 +157,11 @@ async function importFile(url: string, name: string): Promise<Record<string, unk
   try {
     return (await import(url)) as Record<string, unknown>;
   } catch (error) {
-    const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    throw new Error(`The Convex functions cannot be loaded: ${name}: ${reason.split("\n", 1)[0] ?? ""}`, { cause: error });
+    throw loadFailure(name, error);
   }
+}
+
+export function loadFailure(name: string, error: unknown): Error {
+  const [reason] = String(error).split("\n", 1);
+  return new Error(`The Convex functions cannot be loaded: ${name}: ${reason ?? ""}`, { cause: error });
 }

@@ -41,7 +41,7 @@ export function setGlobals(kind: "query" | "mutation" | "action", env: Record<st
     globalThis.Date = FrozenDate;
   }
   globalThis.console = capturedConsole;
-  globalThis.process = { env: { ...env } } as unknown as NodeJS.Process;
+  globalThis.process = Object.create(process, { env: { value: { ...env } } }) as NodeJS.Process;
 }
 
 const RealDate = Date;
@@ -50,14 +50,28 @@ function currentTime(): number {
   return frames.getStore()?.time ?? RealDate.now();
 }
 
-const capturedConsole = {
-  ...console,
-  ...Object.fromEntries(
-    Object.entries({ debug: "DEBUG", log: "LOG", info: "INFO", warn: "WARN", error: "ERROR", trace: "LOG" }).map(
-      ([method, level]) => [method, (...values: unknown[]) => { addLine(level, values); }],
-    ),
-  ),
-} as Console;
+const LEVELS: Partial<Record<string, string>> = {
+  debug: "DEBUG",
+  dir: "LOG",
+  error: "ERROR",
+  info: "INFO",
+  log: "LOG",
+  table: "LOG",
+  trace: "LOG",
+  warn: "WARN",
+};
+
+const capturedConsole = Object.fromEntries(
+  Object.keys(console).map((method) => [
+    method,
+    (...values: unknown[]) => {
+      const level = LEVELS[method];
+      if (level !== undefined) {
+        addLine(level, values);
+      }
+    },
+  ]),
+) as unknown as Console;
 
 function addLine(level: string, values: unknown[]): void {
   const lines = frames.getStore()?.logLines;

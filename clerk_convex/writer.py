@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import math
 import random
 import time
 from collections import OrderedDict
@@ -32,13 +33,16 @@ logger = logging.getLogger("clerk_convex")
 MiB = 1024 * 1024
 
 _MOST_CALLS = 32  # for one batch; it takes 21 to find one bad change among 500
+_SMALLEST_SHARE = (
+    32  # changes worth a mutation of their own while others leave; a row costs far less than a call
+)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between attempts, before jitter
 _LOG_INTERVAL = 60.0  # seconds
 
 _SHUTTING_DOWN = "Not written to Convex: this process is shutting down."
 _VERSIONS_DIFFER = (
-    "The functions in Convex are of another version or cannot run. Deploy those in convex/ (npx convex deploy)"
-    " and look at the deployment's log in the dashboard."
+    "The functions in Convex are of another version or cannot run: deploy those in convex/"
+    " (npx convex deploy) and read the deployment's log in the dashboard."
 )
 
 # A change of each type with everything in it: the functions that belong to this version take them. They are
@@ -78,8 +82,8 @@ class Writer:
     """Writes changes with the mutation `<module>:syncUsers`; many in one when many come at once.
 
     A change that finds a free slot leaves at once, with those that came in the same turn of the event loop.
-    While all `in_flight` slots are taken, changes wait; as soon as one is free they leave together, up to
-    `batch_size` changes or `batch_bytes` bytes. There is no timer.
+    While all `in_flight` slots are taken, changes wait; as soon as some are free they leave together, shared
+    out among them, up to `batch_size` changes or `batch_bytes` bytes in each mutation. There is no timer.
 
     At most `queue_size` changes or `queue_bytes` bytes are taken in and not answered yet. Each is answered
     within `deadline` seconds.
@@ -174,10 +178,12 @@ class Writer:
         await self.deployment.aclose()
 
     def _flush(self) -> None:
-        """Sends what waits, as far as there are free slots."""
+        """Sends what waits, shared out among the free slots."""
         self._is_flush_due = False
-        while self._waiting and len(self._tasks) < int(self._slots):
-            task = asyncio.get_running_loop().create_task(self._write(self._next_batch()))
+        while self._waiting and (free := int(self._slots) - len(self._tasks)) > 0:
+            share = max(_SMALLEST_SHARE, math.ceil(len(self._waiting) / free))
+            batch = self._next_batch(min(share, int(self._largest)))
+            task = asyncio.get_running_loop().create_task(self._write(batch))
             self._tasks.add(task)
             task.add_done_callback(self._release)
 
@@ -186,10 +192,10 @@ class Writer:
         if not task.cancelled():
             self._flush()
 
-    def _next_batch(self) -> Batch:
+    def _next_batch(self, count: int) -> Batch:
         batch: Batch = {}
         size = 0
-        while self._waiting and len(batch) < int(self._largest):
+        while self._waiting and len(batch) < count:
             waiter, encoded = next(iter(self._waiting.items()))
             size += len(encoded) + 1
             if batch and size > self.batch_bytes:

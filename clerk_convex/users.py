@@ -7,7 +7,8 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any
 
 from convex.values import CoercibleToConvexValue
@@ -49,6 +50,7 @@ COLUMNS: frozenset[str] = frozenset(
 """The columns every user has. What sorting and search need is derived in `convex/clerk/derived.ts`."""
 
 _RESERVED = COLUMNS | {"clerkId", "sortName", "sortEmail", "searchText"}
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}"]|[^\[\]{}"]+', re.DOTALL)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _FIRST_MILLISECOND = 1e11  # 1973-03-03; in seconds, the year 5138
 _LAST_MILLISECOND = 8.64e15  # the end of JavaScript's Date
@@ -66,14 +68,15 @@ class User:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """JSON with every number whole: one that a Python number would round or refuse becomes a Decimal.
+    """JSON with every number whole, however deeply it is nested: users can nest theirs as they like.
 
-    Raises ValueError if the text is not JSON (RFC 8259: no NaN, no Infinity) or is nested too deeply.
+    A number that a Python number would round or refuse becomes a Decimal, and one that a Decimal refuses
+    (1e1000000000000000000) its text. Raises ValueError if the text is not JSON (RFC 8259: no NaN).
     """
     try:
         return json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_refuse)
     except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
+        return _parse_deeply_nested(text if isinstance(text, str) else text.decode())
 
 
 def read_user(user: object, fields: Fields | None = None) -> User:
@@ -110,7 +113,7 @@ def read_user(user: object, fields: Fields | None = None) -> User:
         "imageUrl": _text(user.get("image_url")),
         "role": _text(metadata.get("role")),
         "status": _status(user),
-        "publicMetadata": _metadata_text(metadata) if metadata else None,
+        "publicMetadata": canonical_json(metadata) if metadata else None,
         "createdAt": created_at,
         "lastSignInAt": milliseconds(user.get("last_sign_in_at")),
     }
@@ -175,13 +178,6 @@ def _status(user: Mapping[str, Any]) -> str:
     return "locked" if user.get("locked") is True else "active"
 
 
-def _metadata_text(metadata: Mapping[str, Any]) -> str:
-    try:
-        return canonical_json(metadata)
-    except RecursionError:
-        raise UserError("The user's public_metadata is nested too deeply to be read.") from None
-
-
 def _extra_columns(user: Mapping[str, Any], fields: Fields) -> Columns:
     try:
         extra = dict(fields(user))
@@ -198,33 +194,75 @@ def _extra_columns(user: Mapping[str, Any], fields: Fields) -> Columns:
     return extra
 
 
+class _Text(str):
+    """A piece of JSON that is written already."""
+
+    __slots__ = ()
+
+
 def canonical_json(value: object) -> str:
-    """JSON text that is the same for equal values: ASCII, keys sorted, no white space.
+    """JSON text that does not depend on the order of keys, white space or escapes: ASCII, keys sorted.
 
-    Takes what `parse_json` returns. Raises RecursionError beyond Python's recursion limit.
+    Takes what `parse_json` returns, however deeply nested.
     """
-    if isinstance(value, dict):
-        members = (f"{json.dumps(key)}:{canonical_json(value[key])}" for key in sorted(value))
-        return "{" + ",".join(members) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical_json, value)) + "]"
-    if isinstance(value, Decimal):
-        return str(value)
-    return json.dumps(value)
+    text: list[str] = []
+    rest: list[object] = [value]  # the next one last
+    while rest:
+        item = rest.pop()
+        if isinstance(item, dict):
+            members = [(_Text(","), _Text(f"{json.dumps(key)}:"), item[key]) for key in sorted(item)]
+            rest += [_Text("}"), *reversed([*chain(*members)][1:]), _Text("{")]
+        elif isinstance(item, list):
+            elements = [(_Text(","), element) for element in item]
+            rest += [_Text("]"), *reversed([*chain(*elements)][1:]), _Text("[")]
+        elif isinstance(item, (_Text, Decimal)):
+            text.append(str(item))
+        else:
+            text.append(json.dumps(item))
+    return "".join(text)
 
 
-def _integer(text: str) -> int | Decimal:
-    return int(text) if len(text) <= _LONGEST_INT else Decimal(text)
+def _parse_deeply_nested(text: str) -> Any:
+    """Parses one object or array at a time, those inside first; NaN stands where one has been taken out."""
+    enclosing: list[tuple[list[str], list[Any]]] = []  # by depth: the text so far, what was taken out of it
+    pieces: list[str] = []
+    values: list[Any] = []
+    for token in _TOKEN.findall(text):
+        if token in {"[", "{"}:
+            enclosing.append((pieces, values))
+            pieces, values = [token], []
+        elif token in {"]", "}"} and enclosing:
+            value = _parse_around([*pieces, token], values)
+            pieces, values = enclosing.pop()
+            pieces.append("NaN")
+            values.append(value)
+        elif token[0] != '"' and ("NaN" in token or "Infinity" in token):
+            raise ValueError("NaN and Infinity are not JSON")
+        else:
+            pieces.append(token)
+    if enclosing:
+        raise ValueError("The JSON ends too early.")
+    return _parse_around(pieces, values)
 
 
-def _float(text: str) -> float | Decimal:
-    number = float(text)
-    if math.isfinite(number):
+def _parse_around(pieces: list[str], values: list[Any]) -> Any:
+    next_value = iter(values).__next__
+    return json.loads(
+        "".join(pieces), parse_int=_integer, parse_float=_float, parse_constant=lambda _: next_value()
+    )
+
+
+def _integer(text: str) -> int | float | Decimal | str:
+    return int(text) if len(text) <= _LONGEST_INT else _float(text)
+
+
+def _float(text: str) -> float | Decimal | str:
+    try:
         exact = Decimal(text)
-        if Decimal(repr(number)) == exact:
-            return number
-        return exact
-    return Decimal(text)
+    except InvalidOperation:
+        return text
+    number = float(text)
+    return number if math.isfinite(number) and Decimal(repr(number)) == exact else exact
 
 
 def _refuse(constant: str) -> object:

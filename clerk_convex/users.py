@@ -224,7 +224,9 @@ def canonical_json(value: object) -> str:
 
 def _parse_deeply_nested(text: str) -> Any:
     """Parses one object or array at a time, those inside first; NaN stands where one has been taken out."""
-    enclosing: list[tuple[list[str], list[Any]]] = []  # by depth: the text so far, what was taken out of it
+    taken: list[Any] = []  # out of what is parsed next, the first one last
+    decoder = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=lambda _: taken.pop())
+    enclosing: list[tuple[list[str], list[Any]]] = []
     pieces: list[str] = []
     values: list[Any] = []
     for token in _TOKEN.findall(text):
@@ -232,7 +234,8 @@ def _parse_deeply_nested(text: str) -> Any:
             enclosing.append((pieces, values))
             pieces, values = [token], []
         elif token in {"]", "}"} and enclosing:
-            value = _parse_around([*pieces, token], values)
+            taken += reversed(values)
+            value = decoder.decode("".join(pieces) + token)
             pieces, values = enclosing.pop()
             pieces.append("NaN")
             values.append(value)
@@ -241,15 +244,9 @@ def _parse_deeply_nested(text: str) -> Any:
         else:
             pieces.append(token)
     if enclosing:
-        raise ValueError("The JSON ends too early.")
-    return _parse_around(pieces, values)
-
-
-def _parse_around(pieces: list[str], values: list[Any]) -> Any:
-    next_value = iter(values).__next__
-    return json.loads(
-        "".join(pieces), parse_int=_integer, parse_float=_float, parse_constant=lambda _: next_value()
-    )
+        raise ValueError("the JSON ends too early")
+    taken += reversed(values)
+    return decoder.decode("".join(pieces))
 
 
 def _integer(text: str) -> int | float | Decimal | str:

@@ -258,7 +258,7 @@ def test_not_json(text: str | bytes) -> None:
     assert not is_json(text)
 
 
-@pytest.mark.parametrize("depth", [500, 5_000, 100_000])
+@pytest.mark.parametrize("depth", [500, 20_000])
 def test_deep_nesting(depth: int) -> None:
     """Metadata may be nested deeper than Python recurses: a user could hide from the sync with it."""
     deep = '{"a":[1.0,{"b":' * depth + '"x [{\\"]"' + "}]}" * depth

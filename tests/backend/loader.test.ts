@@ -17,6 +17,7 @@ test("what TypeScript and Convex allow in a project's files is allowed: enums, b
   const functionsDir = makeProject({
     "tsconfig.json": '{"compilerOptions": {"paths": {"@/*": ["./shared/*"]}}}',
     "_generated/dataModel.d.ts": "export type Id<T> = string & { table: T };",
+    "_generated/api.js": "throw new Error('not a module of functions');",
     "shared/kind.ts": 'export enum Kind { Big = "big" }\nexport class Box { constructor(public kind: Kind) {} }',
     "deep/er/things.ts": QUERY(`
       import { Id } from "../../_generated/dataModel";

@@ -202,7 +202,6 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         for (const id of Object.keys(database._documents)) {
           tables.add(tableOf(id) ?? "");
         }
-        jobs.stop();
         database._documents = {};
         forget();
       });

@@ -37,6 +37,7 @@ export function createJobRunner(
     let job: Job | null = null;
     await transact(() => {
       const found = jobAt(id);
+      // It may have been cancelled or cleared away meanwhile.
       if (found?.state.kind === "pending") {
         job = found;
         database.patch(JOBS, id, { state: { kind: "inProgress" } });
@@ -65,10 +66,7 @@ export function createJobRunner(
           continue;
         }
         const job = jobAt(id);
-        if (job?.state.kind !== "pending") {
-          timers.get(id)?.();
-          timers.delete(id);
-        } else if (!timers.has(id)) {
+        if (job?.state.kind === "pending") {
           const cancel = runAt(job.scheduledTime, now, () => {
             timers.delete(id);
             void perform(id);

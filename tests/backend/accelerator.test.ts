@@ -62,7 +62,10 @@ class Author {
       case 3:
         return { index: "by_team_and_rank", range: this.bounds("team", TEAMS) };
       case 4:
-        return { index: "by_team_and_rank", range: [["eq", "team", team], ...(this.bounds("rank", RANKS) ?? [])] };
+        return {
+          index: "by_team_and_rank",
+          range: [["eq", "team", team], ...(this.bounds("rank", RANKS) ?? [])],
+        };
       case 5:
         return { index: "by_id", range: [] };
       default:
@@ -100,7 +103,10 @@ class Author {
           { choice, do: "replace", fields: this.person() },
         ]);
       case 10:
-        return this.pick<Step>([{ choice, do: "delete" }, { choice, do: "get" }]);
+        return this.pick<Step>([
+          { choice, do: "delete" },
+          { choice, do: "get" },
+        ]);
       case 11:
         return { choice, do: "look", read: this.read(), stale: this.#below(2) === 0 };
       default:
@@ -115,8 +121,13 @@ class Author {
 
   // Later reads go on where these pages ended.
   note(outcome: Outcome): void {
-    const found = JSON.stringify(outcome.ok ? outcome.value : null).matchAll(/"continueCursor":("(?:[^"\\]|\\.)*")/g);
-    this.cursors = [...this.cursors, ...Array.from(found, (match) => JSON.parse(match[1] ?? "") as string)].slice(-8);
+    const found = JSON.stringify(outcome.ok ? outcome.value : null).matchAll(
+      /"continueCursor":("(?:[^"\\]|\\.)*")/g,
+    );
+    this.cursors = [
+      ...this.cursors,
+      ...Array.from(found, (match) => JSON.parse(match[1] ?? "") as string),
+    ].slice(-8);
   }
 }
 
@@ -136,7 +147,10 @@ test("with the accelerator every transaction gives what it gives without", async
     for (let transaction = 0; transaction < 15; transaction++) {
       const script = author.transaction() as unknown as Value;
       const everyone = { order: "asc", end: "collect", count: 0 };
-      for (const [path, args] of [["script:play", script], ["script:look", everyone]] as [string, Value][]) {
+      for (const [path, args] of [
+        ["script:play", script],
+        ["script:look", everyone],
+      ] as [string, Value][]) {
         const call = { path, args, identity: null };
         const [expected, actual] = [await plain.run(call), await quick.run(call)];
         assert.deepEqual(actual, expected, `seed ${String(seed)}: ${JSON.stringify(script)}`);
@@ -151,7 +165,11 @@ test("with the accelerator every transaction gives what it gives without", async
 test("what a change costs does not grow with the table", async () => {
   const engine = await startEngine();
   const apply = async (from: number, step: number): Promise<number> => {
-    const changes = Array.from({ length: 500 }, (_, i) => ({ key: `user_${String(from + i * step)}`, note: "x", at: 1 }));
+    const changes = Array.from({ length: 500 }, (_, i) => ({
+      key: `user_${String(from + i * step)}`,
+      note: "x",
+      at: 1,
+    }));
     const start = performance.now();
     await value(engine, "sync:apply", { changes });
     return performance.now() - start;
@@ -171,5 +189,8 @@ test("what a change costs does not grow with the table", async () => {
   }
   const large = await best(20);
   // A scan over 20 times the rows would take 20 times as long.
-  assert.ok(large < small * 5, `500 changes: ${String(small)} ms onto 500 rows, ${String(large)} ms onto 10,000`);
+  assert.ok(
+    large < small * 5,
+    `500 changes: ${String(small)} ms onto 500 rows, ${String(large)} ms onto 10,000`,
+  );
 });

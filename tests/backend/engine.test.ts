@@ -25,7 +25,15 @@ test("a function is known by its path, with and without .js, with its kind and v
 test("every Convex value comes back as it went in, in its encoding", async () => {
   const engine = await startEngine();
   const bytes = new Uint8Array([0, 255]).buffer;
-  const all = { nan: NaN, inf: -Infinity, zero: -0, big: -(2n ** 63n), bytes, nothing: null, list: [1.5, "é", true] };
+  const all = {
+    nan: NaN,
+    inf: -Infinity,
+    zero: -0,
+    big: -(2n ** 63n),
+    bytes,
+    nothing: null,
+    list: [1.5, "é", true],
+  };
   assert.deepEqual(await value(engine, "cases:echo", { value: all }), all);
   const outcome = await call(engine, "cases:echo", { value: [NaN, -0, 1n, bytes] });
   assert.ok(outcome.ok);
@@ -43,8 +51,16 @@ test("every Convex value comes back as it went in, in its encoding", async () =>
 
 test("identity is what the function asks for; none is null", async () => {
   const engine = await startEngine();
-  const identity = { subject: "user_1", issuer: "https://a", tokenIdentifier: "https://a|user_1", org: { id: 1 } };
-  assert.deepEqual(await value(engine, "cases:whoami", {}, { identity: identity as unknown as UserIdentity }), identity);
+  const identity = {
+    subject: "user_1",
+    issuer: "https://a",
+    tokenIdentifier: "https://a|user_1",
+    org: { id: 1 },
+  };
+  assert.deepEqual(
+    await value(engine, "cases:whoami", {}, { identity: identity as unknown as UserIdentity }),
+    identity,
+  );
   assert.equal(await value(engine, "cases:whoami"), null);
 });
 
@@ -81,7 +97,10 @@ test("a refused return value leaves nothing behind, in a call and in a call with
     await failure(engine, "cases:refused"),
     "ReturnsValidationError: Value does not match validator.\nValue: 5.0\nValidator: v.string()",
   );
-  assert.match(await failure(engine, "cases:returnMade", { what: "8,193 elements" }), /return value invalid: Array length/);
+  assert.match(
+    await failure(engine, "cases:returnMade", { what: "8,193 elements" }),
+    /return value invalid: Array length/,
+  );
   assert.deepEqual(commits, []);
   assert.match(await value(engine, "cases:catchRefused"), /^ReturnsValidationError/);
   assert.deepEqual(await value(engine, "cases:log"), ["kept"]);
@@ -139,8 +158,14 @@ test("a call tells which tables it read and wrote", async () => {
   const id = await value(engine, "cases:store", { fields: {} });
   assert.deepEqual((await call(engine, "cases:one", { id })).reads, new Set(["anything"]));
   // A read that finds nothing is a read too, and one that fails as well.
-  assert.deepEqual((await call(engine, "cases:page", { paginationOpts: { numItems: 1, cursor: null } })).reads, new Set(["versions"]));
-  assert.deepEqual((await call(engine, "cases:page", { paginationOpts: { numItems: 1, cursor: "?" } })).reads, new Set(["versions"]));
+  assert.deepEqual(
+    (await call(engine, "cases:page", { paginationOpts: { numItems: 1, cursor: null } })).reads,
+    new Set(["versions"]),
+  );
+  assert.deepEqual(
+    (await call(engine, "cases:page", { paginationOpts: { numItems: 1, cursor: "?" } })).reads,
+    new Set(["versions"]),
+  );
 });
 
 test("each commit that wrote is announced once, numbered, before its call returns; what was undone is not", async () => {
@@ -152,7 +177,10 @@ test("each commit that wrote is announced once, numbered, before its call return
   await call(engine, "cases:wrongly", { how: "plain" });
   await call(engine, "cases:stored");
   await call(engine, "cases:catchRefused");
-  assert.deepEqual(seen, [[1, "anything"], [2, "log"]]);
+  assert.deepEqual(seen, [
+    [1, "anything"],
+    [2, "log"],
+  ]);
   assert.equal(first.snapshot, 0);
   assert.equal((await call(engine, "cases:stored")).snapshot, 2);
   stop();
@@ -174,7 +202,10 @@ test("an action's mutations are transactions of their own, and actions run at th
   const engine = await startEngine();
   const outcome = await call(engine, "cases:twice", { key: "a" });
   assert.ok(outcome.ok);
-  assert.deepEqual((outcome.value as string[]).filter((key) => !key.includes("later")), ["a1", "a2"]);
+  assert.deepEqual(
+    (outcome.value as string[]).filter((key) => !key.includes("later")),
+    ["a1", "a2"],
+  );
   assert.deepEqual(outcome.logLines, ["[LOG] 'acting'"]);
   assert.deepEqual(outcome.writes, new Set(["log", "_scheduled_functions"]));
   await eventually(async () => (await value(engine, "cases:log")).includes("a later"));
@@ -213,6 +244,9 @@ test("what is undone, cancelled, cleared or closed before its time does not run"
   const id = await value(engine, "cases:later", { key: "cancelled", delay: 5, fails: false, what: "note" });
   await value(engine, "cases:cancel", { id });
   assert.deepEqual(await value(engine, "cases:jobs"), [["cases:note", "canceled"]]);
+  await value(engine, "cases:later", { key: "first", delay: 20, fails: false, what: "note" });
+  await eventually(async () => (await value(engine, "cases:log")).length > 0);
+  assert.deepEqual(await value(engine, "cases:log"), ["first"]);
   await value(engine, "cases:later", { key: "cleared", delay: 5, fails: false, what: "note" });
   await engine.clear();
   await value(engine, "cases:later", { key: "runs", delay: 20, fails: false, what: "note" });
@@ -236,7 +270,9 @@ test("clear empties every table, also for index reads, and says so", async () =>
   await engine.clear();
   assert.deepEqual(commits, [new Set(["people", "versions", "log"])]);
   assert.deepEqual(await value(engine, "people:list"), []);
-  assert.deepEqual(await value(engine, "sync:apply", { changes: [{ key: "a", note: "b", at: 1 }] }), ["created"]);
+  assert.deepEqual(await value(engine, "sync:apply", { changes: [{ key: "a", note: "b", at: 1 }] }), [
+    "created",
+  ]);
 });
 
 test("a query that stops before its end leaves nothing in memory", async () => {

@@ -4,7 +4,13 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { jsonToConvex, type Value } from "convex/values";
 
-import { createEngine, type Call, type Engine, type EngineOptions, type Outcome } from "../../clerk_convex/local/backend/engine.ts";
+import {
+  createEngine,
+  type Call,
+  type Engine,
+  type EngineOptions,
+  type Outcome,
+} from "../../clerk_convex/local/backend/engine.ts";
 
 export const FUNCTIONS = join(import.meta.dirname, "fixture", "convex");
 
@@ -30,12 +36,22 @@ export function makeProject(files: Record<string, string>): string {
   return join(project, "convex");
 }
 
-export function call(engine: Engine, path: string, args: Value = {}, more: Partial<Call> = {}): Promise<Outcome> {
+export function call(
+  engine: Engine,
+  path: string,
+  args: Value = {},
+  more: Partial<Call> = {},
+): Promise<Outcome> {
   return engine.run({ path, args, identity: null, ...more });
 }
 
 // What the function returned; an Error if it failed.
-export async function value(engine: Engine, path: string, args: Value = {}, more: Partial<Call> = {}): Promise<any> {
+export async function value(
+  engine: Engine,
+  path: string,
+  args: Value = {},
+  more: Partial<Call> = {},
+): Promise<any> {
   const outcome = await call(engine, path, args, more);
   if (!outcome.ok) {
     throw new Error(outcome.errorMessage);

@@ -41,7 +41,10 @@ test("pages read again with their journals lose and double no row, whatever was 
   // The row that the first page ended with goes away: the page still ends there.
   await value(engine, "cases:dropVersion", { key: "d" });
   const third = await readPage(engine, null, firstAgain.journal);
-  assert.deepEqual([third.keys, third.cursor, third.isDone], [["z", "y", "f", "e", "dd"], first.cursor, false]);
+  assert.deepEqual(
+    [third.keys, third.cursor, third.isDone],
+    [["z", "y", "f", "e", "dd"], first.cursor, false],
+  );
   assert.deepEqual((await readPage(engine, third.cursor, secondAgain.journal)).keys, ["c", "bb", "b", "a"]);
 });
 
@@ -65,12 +68,20 @@ test("a query with several pages keeps where each ended; one with none has no jo
     two: { numItems: 2, cursor: '["\\"c\\"","0","\\"\\""]' },
   });
   assert.ok(two.ok);
-  const args = { one: { numItems: 1, cursor: null }, two: { numItems: 2, cursor: '["\\"c\\"","0","\\"\\""]' } };
+  const args = {
+    one: { numItems: 1, cursor: null },
+    two: { numItems: 2, cursor: '["\\"c\\"","0","\\"\\""]' },
+  };
   await versions(engine, "z", "bb");
   const again = await call(engine, "cases:twoPages", args, { journal: two.journal });
   assert.ok(again.ok);
-  const keys = (again.value as unknown as { page: { key: string }[] }[]).map(({ page }) => page.map(({ key }) => key));
-  assert.deepEqual(keys, [["z", "d"], ["bb", "b", "a"]]);
+  const keys = (again.value as unknown as { page: { key: string }[] }[]).map(({ page }) =>
+    page.map(({ key }) => key),
+  );
+  assert.deepEqual(keys, [
+    ["z", "d"],
+    ["bb", "b", "a"],
+  ]);
   const none = await call(engine, "cases:log");
   assert.ok(none.ok);
   assert.equal(none.journal, null);

@@ -52,11 +52,20 @@ test("patch and replace are held to the same limits, on the whole document", asy
   const engine = await startEngine();
   const id = await value(engine, "cases:store", { fields: { half: "x".repeat(2 ** 19) } });
   for (const replaces of [false, true]) {
-    assert.match(await failure(engine, "cases:change", { id, fields: { _x: 1 }, replaces }), /starts with an underscore/);
-    assert.match(await failure(engine, "cases:change", { id, fields: { "": 1 }, replaces }), /Field name cannot be empty/);
+    assert.match(
+      await failure(engine, "cases:change", { id, fields: { _x: 1 }, replaces }),
+      /starts with an underscore/,
+    );
+    assert.match(
+      await failure(engine, "cases:change", { id, fields: { "": 1 }, replaces }),
+      /Field name cannot be empty/,
+    );
   }
   const half = { other: "x".repeat(2 ** 19) };
-  assert.match(await failure(engine, "cases:change", { id, fields: half, replaces: false }), /Value is too large/);
+  assert.match(
+    await failure(engine, "cases:change", { id, fields: half, replaces: false }),
+    /Value is too large/,
+  );
   await value(engine, "cases:change", { id, fields: half, replaces: true });
 });
 

@@ -18,7 +18,8 @@ test("what TypeScript and Convex allow in a project's files is allowed: enums, b
     "tsconfig.json": '{"compilerOptions": {"paths": {"@/*": ["./shared/*"]}}}',
     "_generated/dataModel.d.ts": "export type Id<T> = string & { table: T };",
     "_generated/api.js": "throw new Error('not a module of functions');",
-    "shared/kind.ts": 'export enum Kind { Big = "big" }\nexport class Box { constructor(public kind: Kind) {} }',
+    "shared/kind.ts":
+      'export enum Kind { Big = "big" }\nexport class Box { constructor(public kind: Kind) {} }',
     "deep/er/things.ts": QUERY(`
       import { Id } from "../../_generated/dataModel";
       import { Box, Kind } from "../../shared/kind";
@@ -42,9 +43,18 @@ test("what TypeScript and Convex allow in a project's files is allowed: enums, b
 test("functions that cannot be loaded are one line that names the file", async () => {
   for (const [files, message] of [
     [{ "a.ts": "export const x = ;" }, /^The Convex functions cannot be loaded: a\.ts:1:18: Unexpected ";"$/],
-    [{ "b/c.ts": 'import "./missing";' }, /^The Convex functions cannot be loaded: b\/c\.ts:1:8: Could not resolve "\.\/missing"$/],
-    [{ "d.ts": 'throw new TypeError("at\\nimport");' }, /^The Convex functions cannot be loaded: d\.ts: TypeError: at$/],
-    [{ "e.ts": 'import "no-such-package";' }, /^The Convex functions cannot be loaded: e\.ts: Error \[ERR_MODULE_NOT_FOUND\]: Cannot find package 'no-such-package'/],
+    [
+      { "b/c.ts": 'import "./missing";' },
+      /^The Convex functions cannot be loaded: b\/c\.ts:1:8: Could not resolve "\.\/missing"$/,
+    ],
+    [
+      { "d.ts": 'throw new TypeError("at\\nimport");' },
+      /^The Convex functions cannot be loaded: d\.ts: TypeError: at$/,
+    ],
+    [
+      { "e.ts": 'import "no-such-package";' },
+      /^The Convex functions cannot be loaded: e\.ts: Error \[ERR_MODULE_NOT_FOUND\]: Cannot find package 'no-such-package'/,
+    ],
     [
       { "f.ts": QUERY("export const f = query({ args: { x: undefined as any }, handler: () => 1 });") },
       /^The Convex functions cannot be loaded: f:f: Error: A validator is undefined for field "x"/,
@@ -87,5 +97,5 @@ test("a convex-test that is built otherwise is refused at the start, by name", (
   const database = { get: () => null, _writes: [] } as unknown as Parameters<typeof checkDatabase>[0];
   assert.throws(() => {
     checkDatabase(database);
-  }, /has no insert, .*_iterateDocs, .*_documents.*Install convex-test 0\.0\.60/);
+  }, /has no insert, .*_iterateDocs, .*_documents.*made for 0\.0\.60/);
 });

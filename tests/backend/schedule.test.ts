@@ -17,7 +17,11 @@ test("the next run of a schedule is the first time after now that it names, in U
     [{ type: "hourly" }, "2026-01-01T10:15:00", "2026-01-01T11:00:00"],
     [{ type: "daily", hourUTC: 3, minuteUTC: 30 }, "2026-02-28T03:30:00", "2026-03-01T03:30:00"],
     [{ type: "daily", hourUTC: 3 }, "2026-02-28T02:59:59", "2026-02-28T03:00:00"],
-    [{ type: "weekly", dayOfWeek: "sunday", hourUTC: 0, minuteUTC: 1 }, "2026-11-22T00:01:00", "2026-11-29T00:01:00"],
+    [
+      { type: "weekly", dayOfWeek: "sunday", hourUTC: 0, minuteUTC: 1 },
+      "2026-11-22T00:01:00",
+      "2026-11-29T00:01:00",
+    ],
     [{ type: "weekly", dayOfWeek: "thursday", hourUTC: 12 }, "2026-11-22T00:00:00", "2026-11-26T12:00:00"],
     [{ type: "weekly", dayOfWeek: "monday", hourUTC: 12 }, "2026-11-22T00:00:00", "2026-11-23T12:00:00"],
     [{ type: "monthly", day: 1, hourUTC: 0 }, "2026-12-01T00:00:00", "2027-01-01T00:00:00"],
@@ -27,16 +31,24 @@ test("the next run of a schedule is the first time after now that it names, in U
   ];
   for (const [schedule, now, next] of cases) {
     const found = nextRun(schedule, start, at(now));
-    assert.equal(found && new Date(found).toISOString(), next && new Date(at(next)).toISOString(), JSON.stringify(schedule));
+    assert.equal(
+      found && new Date(found).toISOString(),
+      next && new Date(at(next)).toISOString(),
+      JSON.stringify(schedule),
+    );
   }
 });
 
 test("a timer goes off when the clock has come to its time, and not before", async () => {
   let now = 0;
   let ran = false;
-  runAt(15, () => now, () => {
-    ran = true;
-  });
+  runAt(
+    15,
+    () => now,
+    () => {
+      ran = true;
+    },
+  );
   await new Promise((resolve) => setTimeout(resolve, 40));
   assert.equal(ran, false);
   now = 15;
@@ -88,7 +100,11 @@ test("cron jobs are listed, run when they are due and on demand, one run of each
   assert.ok((engine.crons()[0]?.nextRun ?? 0) > (listed[0]?.nextRun ?? 0));
   assert.deepEqual(new Set(await value(engine, "jobs:log")), new Set(["often1"]));
   await engine.close();
-  const outcomes = await Promise.all([engine.runCron("prune"), engine.runCron("prune"), engine.runCron("prune")]);
+  const outcomes = await Promise.all([
+    engine.runCron("prune"),
+    engine.runCron("prune"),
+    engine.runCron("prune"),
+  ]);
   assert.ok(outcomes.every(({ ok }) => ok));
   const pruned = ((await value(engine, "jobs:log")) as string[]).filter((key) => key.startsWith("prune"));
   assert.deepEqual(pruned, ["prune1", "prune1", "prune1"]);

@@ -25,7 +25,11 @@ test("each kind of validator takes what it names and refuses the rest", () => {
     [v.record(v.string(), v.number()), [{}, { a: 1 }], [{ a: "1" }, [], null]],
     [v.record(v.id("users"), v.number()), [{ [id]: 1 }], [{ a: 1 }]],
     [v.union(v.string(), v.null()), ["a", null], [1, undefined]],
-    [v.object({ a: v.optional(v.string()) }), [{}, { a: "x" }, { a: undefined }], [{ a: 1 }, { b: 1 }, [], new Date()]],
+    [
+      v.object({ a: v.optional(v.string()) }),
+      [{}, { a: "x" }, { a: undefined }],
+      [{ a: 1 }, { b: 1 }, [], new Date()],
+    ],
     [v.object({ valueOf: v.string() }), [{ valueOf: "x" }], [{}]],
   ];
   for (const [validator, good, bad] of samples) {

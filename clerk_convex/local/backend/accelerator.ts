@@ -1,5 +1,6 @@
-// Gives convex-test's index reads the few documents that can match, from indexes kept in order, where it would look at every
-// document of every table. convex-test still checks each range, filter, order and page on what it gets.
+// Gives convex-test's index reads the few documents that can match, from indexes kept in order, where it
+// would look at every document of every table. convex-test still checks each range, filter, order and page on
+// what it gets.
 import { compareValues, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
 import type { Database, Document, Internals, Layer, PageRequest, Query } from "./database.ts";
@@ -35,8 +36,8 @@ export function accelerate(database: Database, internals: Internals): () => void
     return found;
   }
 
-  // The one rule that keeps the indexes right: whenever what the running transaction sees under an id may have changed (a
-  // write, a commit that fills in its timestamp, a rollback), look again.
+  // The one rule that keeps the indexes right: whenever what the running transaction sees under an id may
+  // have changed (a write, a commit that fills in its timestamp, a rollback), look again.
   function refresh(id: string): void {
     table(tableOf(id) ?? "").set(id, database.get(undefined, id));
   }
@@ -108,7 +109,8 @@ function candidates(
   if (query === null || source === undefined || source.type === "Search") {
     return table.index("by_creation_time", ["_creationTime", "_id"]).between(0, Infinity, "asc", Infinity);
   }
-  const indexName = source.type === "IndexRange" ? (source.indexName.split(".")[1] ?? "") : "by_creation_time";
+  const indexName =
+    source.type === "IndexRange" ? (source.indexName.split(".")[1] ?? "") : "by_creation_time";
   const index = table.index(indexName, indexFields(database, tableName, indexName));
   const order = source.order ?? "asc";
   let [start, end] = source.type === "IndexRange" ? bounds(index, source.range, internals) : [0, index.size];
@@ -161,7 +163,9 @@ function bounds(
     if (type !== "Eq") {
       const bound = [...equal, evaluateQueryValue(value)];
       const position = index.position(bound, type === "Gt" || type === "Lte");
-      [start, end] = type.startsWith("G") ? [Math.max(start, position), end] : [start, Math.min(end, position)];
+      [start, end] = type.startsWith("G")
+        ? [Math.max(start, position), end]
+        : [start, Math.min(end, position)];
     }
   }
   return [start, end];
@@ -240,8 +244,8 @@ class Index {
     }
   }
 
-  // Where the first entry stands whose key is not less than `prefix`, or, with `after`, greater than it and all that begin
-  // with it.
+  // Where the first entry stands whose key is not less than `prefix`, or, with `after`, greater than it and
+  // all that begin with it.
   position(prefix: Key, after: boolean): number {
     let low = 0;
     let high = this.#entries.length;

@@ -90,11 +90,13 @@ const METHODS = [
 export function checkDatabase(database: Database): void {
   const missing: string[] = METHODS.filter((name) => typeof database[name] !== "function");
   missing.push(
-    ...(["_documents", "_writes", "_queryResults"] as const).filter((name) => typeof database[name] !== "object"),
+    ...(["_documents", "_writes", "_queryResults"] as const).filter(
+      (name) => typeof database[name] !== "object",
+    ),
   );
   if (missing.length > 0) {
     throw new Error(
-      `This version of convex-test has no ${missing.join(", ")}. Install convex-test 0.0.60, which the local Convex is made for.`,
+      `This version of convex-test has no ${missing.join(", ")}. The local Convex is made for 0.0.60: install that.`,
     );
   }
 }

@@ -1,21 +1,22 @@
-// Runs a project's Convex functions on this machine, in memory, by means of convex-test, with what a deployment does and a
-// mock does not. A process that lives outside the project calls resolvePackagesFrom (loader.ts) before it imports this.
+// Runs a project's Convex functions on this machine, in memory, by means of convex-test, with what a
+// deployment does and a mock does not. A process that lives outside the project calls resolvePackagesFrom
+// (loader.ts) before it imports this.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers/promises";
 import { makeFunctionReference, type UserIdentity } from "convex/server";
-import { convexToJson, getConvexSize, jsonToConvex, type JSONValue, type Value } from "convex/values";
+import { convexToJson, type JSONValue, type Value } from "convex/values";
 
 import { accelerate } from "./accelerator.ts";
 import { createCrons } from "./crons.ts";
 import { checkDatabase, type ConvexGlobal, type Database, type Internals } from "./database.ts";
 import { describeError } from "./errors.ts";
 import { canonicalPath, wrapFunctions, type FunctionInfo } from "./functions.ts";
-import { createJobRunner, JOBS } from "./jobs.ts";
-import { journaledPage, parseJournal, writeJournal } from "./journal.ts";
-import { checkDocument } from "./limits.ts";
+import { extendSyscalls, guardDocuments, observe } from "./hooks.ts";
+import { createJobRunner } from "./jobs.ts";
+import { parseJournal, writeJournal } from "./journal.ts";
 import { loadProject, resolvePackagesFrom } from "./loader.ts";
 import { frames, newFrame, type Frame } from "./runtime.ts";
-import { mismatch, tableOf, type ValidatorJSON } from "./validators.ts";
+import { tableOf } from "./validators.ts";
 
 export type { FunctionInfo };
 
@@ -41,7 +42,7 @@ export type Outcome =
       journal: string | null; // null unless a query paginated
       reads: Set<string>; // tables
       writes: Set<string>; // tables; for an action, of all mutations it ran
-      snapshot: number; // the number of the last commit before its transaction began: it saw that one and no later one
+      snapshot: number; // the number of the last commit that its transaction saw
     }
   | {
       ok: false;
@@ -66,9 +67,9 @@ export interface Engine {
   describe(path: string): FunctionInfo | null;
   // One function, one transaction. Does not look at visibility. Never rejects.
   run(call: Call): Promise<Outcome>;
-  // Called after every commit that wrote something, whoever made it (run(), actions, scheduled functions, crons, clear()),
-  // with the tables written and the commit's number (1, 2, …), before the run() that caused it resolves. The listener must
-  // not throw. Returns how to stop.
+  // Called after every commit that wrote something, whoever made it (run(), actions, scheduled functions,
+  // crons, clear()), with the tables written and the commit's number (1, 2, …), before the run() that caused
+  // it resolves. The listener must not throw. Returns how to stop.
   onCommit(listener: CommitListener): () => void;
   crons(): CronJob[];
   // Runs a cron job now. Throws if there is none of that name.
@@ -87,7 +88,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   resolvePackagesFrom(functionsDir);
   const project = await loadProject(functionsDir, env);
   // Imported here because it has to be loaded by the hook that resolvePackagesFrom sets.
-  const { convexTest, ...internals } = (await import("convex-test")) as typeof import("convex-test") & Internals;
+  const { convexTest, ...internals } = (await import("convex-test")) as typeof import("convex-test") &
+    Internals;
 
   let time = 0;
   const clock = (): number => (time = Math.max(time, Math.floor(now())));
@@ -143,7 +145,15 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     try {
       const value = await (info.kind === "action" ? invoked() : inTurn(invoked));
       const journal = info.kind === "query" ? writeJournal(frame.pages) : null;
-      return { ok: true, value: convexToJson(value), logLines, journal, reads, writes, snapshot: frame.snapshot };
+      return {
+        ok: true,
+        value: convexToJson(value),
+        logLines,
+        journal,
+        reads,
+        writes,
+        snapshot: frame.snapshot,
+      };
     } catch (error) {
       return { ok: false, ...describeError(error, functionsDir), logLines, reads, snapshot: frame.snapshot };
     }
@@ -233,98 +243,4 @@ export function notFound(path: string): string {
     `Could not find public function for '${canonicalPath(path)}'. ` +
     "Did you forget to run `npx convex dev` or `npx convex deploy`?"
   );
-}
-
-// Notes which tables a call reads, and reports the ids of each commit's documents.
-function observe(database: Database, committed: (ids: string[]) => void): void {
-  const get = database.get.bind(database);
-  const iterateDocs = database._iterateDocs.bind(database);
-  const commit = database.commit.bind(database);
-  const rollbackWrites = database.rollbackWrites.bind(database);
-  const noteRead = (table: string | null): void => {
-    if (table !== null) {
-      frames.getStore()?.reads.add(table);
-    }
-  };
-
-  database.get = (table, id) => {
-    const document = get(table, id);
-    noteRead(table ?? tableOf(id));
-    return document;
-  };
-  database._iterateDocs = (table, callback) => {
-    noteRead(table);
-    iterateDocs(table, callback);
-  };
-  database.commit = (commitTs) => {
-    const layer = database._writes.at(-1) ?? {};
-    commit(commitTs);
-    if (database._writes.length === 0) {
-      database._queryResults = {};
-      committed(Object.keys(layer));
-    }
-  };
-  database.rollbackWrites = () => {
-    rollbackWrites();
-    if (database._writes.length === 0) {
-      // convex-test keeps the rows of every query that was not read to its end.
-      database._queryResults = {};
-    }
-  };
-}
-
-// Holds every document that a function writes against its table's schema and Convex's limits.
-function guardDocuments(database: Database): void {
-  database._validate = (table, fields) => {
-    if (table.startsWith("_")) {
-      return;
-    }
-    checkDocument(fields);
-    const validator = database._schema?.tables.get(table)?.documentType as ValidatorJSON | null | undefined;
-    const problem = validator ? mismatch(validator, fields) : null;
-    if (problem !== null) {
-      throw new Error(
-        `Failed to insert or update a document in table "${table}" because it does not match the schema: ${problem}`,
-      );
-    }
-  };
-}
-
-function extendSyscalls(
-  convex: ConvexGlobal,
-  database: Database,
-  internals: Internals,
-  functions: Map<string, FunctionInfo>,
-): ConvexGlobal["asyncSyscall"] {
-  const original = convex.asyncSyscall;
-
-  function schedule(args: string): string {
-    const { args: functionArgs, ts, ...address } = JSON.parse(args) as { args: JSONValue; ts: number };
-    const name = canonicalPath(internals.getFunctionPathFromAddress(address).udfPath);
-    if (!functions.has(name)) {
-      throw new Error(`Attempted to schedule function at nonexistent path: ${name}`);
-    }
-    const value = jsonToConvex(functionArgs);
-    convex.transactionManager.getMetricsTracker()?.trackScheduledFunction(getConvexSize(value));
-    const job = { name, args: [value], scheduledTime: ts * 1000, state: { kind: "pending" } };
-    return JSON.stringify(database.insert(JOBS, job));
-  }
-
-  return async (operation, args) => {
-    switch (operation) {
-      case "1.0/queryPage":
-        return journaledPage(args, (pageArgs) => original(operation, pageArgs));
-      case "1.0/schedule":
-        return schedule(args);
-      case "1.0/insert": {
-        const { table } = JSON.parse(args) as { table: string };
-        if (table.startsWith("_")) {
-          throw new Error(`System tables (prefixed with \`_\`) are read-only: ${table}`);
-        }
-        return original(operation, args);
-      }
-      default:
-        return original(operation, args);
-    }
-  };
 }

@@ -30,8 +30,8 @@ export function canonicalPath(path: string): string {
   return `${module.replace(/\.js$/, "")}:${name}`;
 }
 
-// `modules` is what convex-test loads functions from, `functions` what the engine knows of them, by canonical path. `begin`
-// is told of every transaction.
+// `modules` is what convex-test loads functions from, `functions` what the engine knows of them, by canonical
+// path. `begin` is told of every transaction.
 export function wrapFunctions(
   project: Project,
   env: Record<string, string>,
@@ -39,7 +39,9 @@ export function wrapFunctions(
 ): { functions: Map<string, FunctionInfo>; modules: Record<string, () => Promise<unknown>> } {
   const functions = new Map<string, FunctionInfo>();
   // convex-test finds the root of the functions by this folder.
-  const modules: Record<string, () => Promise<unknown>> = { "convex/_generated/api.js": () => Promise.resolve({}) };
+  const modules: Record<string, () => Promise<unknown>> = {
+    "convex/_generated/api.js": () => Promise.resolve({}),
+  };
   for (const [path, module] of project.modules) {
     const wrapped: Record<string, unknown> = {};
     for (const [name, exported] of Object.entries(module)) {
@@ -72,8 +74,8 @@ function kindOf(registered: Registered): FunctionInfo["kind"] | null {
   return registered.isAction ? "action" : null;
 }
 
-// convex-test would check the return value after the commit. Here everything is checked within the transaction, so that
-// a refused value leaves nothing behind.
+// convex-test would check the return value after the commit. Here everything is checked within the
+// transaction, so that a refused value leaves nothing behind.
 function wrap(
   registered: Registered,
   kind: FunctionInfo["kind"],
@@ -134,4 +136,3 @@ function refuseMismatch(kind: string, validator: ValidatorJSON, value: Value): v
     throw new RefusedError(`${kind}: ${problem}`);
   }
 }
-

@@ -20,7 +20,8 @@ export interface JobRunner {
   stop(): void;
 }
 
-// `transact` runs a change of the database as one transaction; `run` runs a function and says whether it went well.
+// `transact` runs a change of the database as one transaction; `run` runs a function and says whether it went
+// well.
 export function createJobRunner(
   database: Database,
   now: () => number,

@@ -1,5 +1,6 @@
-// A page that is read again for a subscriber must end where it ended before, or rows inserted in its middle would push its
-// last rows out while the next page still starts after them. So a query's journal keeps where its pages ended.
+// A page that is read again for a subscriber must end where it ended before, or rows inserted in its middle
+// would push its last rows out while the next page still starts after them. So a query's journal keeps where
+// its pages ended.
 import { frames, type PageEnd } from "./runtime.ts";
 
 interface PageArgs {
@@ -36,7 +37,8 @@ export async function journaledPage(args: string, read: (args: string) => Promis
   const request = JSON.parse(args) as PageArgs;
   const frame = frames.getStore();
   const key = JSON.stringify([request.query, request.cursor]);
-  const endCursor = request.endCursor ?? frame?.knownPages.find((page) => page.request === key)?.endCursor ?? null;
+  const endCursor =
+    request.endCursor ?? frame?.knownPages.find((page) => page.request === key)?.endCursor ?? null;
   const page = JSON.parse(await read(JSON.stringify({ ...request, endCursor }))) as Page;
   if (endCursor !== null && endCursor !== "_end_cursor") {
     // convex-test says "done" when the document at the end of the page is gone, though others may follow it.

@@ -29,7 +29,9 @@ export function checkDocument(fields: Record<string, Value | undefined>): void {
   walk(fields as Value, 0, MAX_DOCUMENT_NESTING, "Document");
   const size = getConvexSize(fields as Value);
   if (size > MAX_DOCUMENT_BYTES) {
-    throw new Error(`Value is too large (${mebibytes(size)} > maximum size ${mebibytes(MAX_DOCUMENT_BYTES)})`);
+    throw new Error(
+      `Value is too large (${mebibytes(size)} > maximum size ${mebibytes(MAX_DOCUMENT_BYTES)})`,
+    );
   }
 }
 
@@ -57,7 +59,9 @@ function walk(value: Value | undefined, nesting: number, limit: number, what: st
     return;
   }
   if (nesting === limit) {
-    throw new Error(`${what} is too nested (nested ${String(limit + 1)} levels deep > maximum nesting ${String(limit)})`);
+    throw new Error(
+      `${what} is too nested (nested ${String(limit + 1)} levels deep > maximum nesting ${String(limit)})`,
+    );
   }
   if (Array.isArray(value)) {
     if (value.length > MAX_ARRAY_LENGTH) {

@@ -1,6 +1,6 @@
-// Loads a project's convex/ folder the way Convex pushes it: esbuild (which every copy of the `convex` package brings)
-// bundles each file, so extensionless imports, enums, unmarked type imports and path aliases mean what they mean there.
-// Packages stay outside the bundle and come from the project's node_modules.
+// Loads a project's convex/ folder the way Convex pushes it: esbuild (which every copy of the `convex`
+// package brings) bundles each file, so extensionless imports, enums, unmarked type imports and path aliases
+// mean what they mean there. Packages stay outside the bundle and come from the project's node_modules.
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire, registerHooks, setSourceMapsSupport } from "node:module";
 import { join, relative, sep } from "node:path";
@@ -27,8 +27,8 @@ export interface Project {
   crons: unknown;
 }
 
-// Lets this backend's own files, wherever they are installed, find `convex`, `convex-test` and `ws` in the project. To be
-// called before anything that imports them. Calls after the first only add a place to look.
+// Lets this backend's own files, wherever they are installed, find `convex`, `convex-test` and `ws` in the
+// project. To be called before anything that imports them. Calls after the first only add a place to look.
 export function resolvePackagesFrom(directory: string): void {
   projects.unshift(pathToFileURL(join(directory, "_")).href);
   if (installed) {
@@ -93,10 +93,21 @@ export async function loadProject(functionsDir: string, env: Record<string, stri
   return project;
 }
 
-async function importFiles(functionsDir: string, outdir: string, files: string[], project: Project): Promise<void> {
+async function importFiles(
+  functionsDir: string,
+  outdir: string,
+  files: string[],
+  project: Project,
+): Promise<void> {
   for (const file of files) {
-    const path = relative(functionsDir, file).split(sep).join("/").replace(/\.[^.]+$/, "");
-    const module = await importFile(pathToFileURL(join(outdir, `${path}.js`)).href, `${path}${/\.[^.]+$/.exec(file)?.[0] ?? ""}`);
+    const path = relative(functionsDir, file)
+      .split(sep)
+      .join("/")
+      .replace(/\.[^.]+$/, "");
+    const module = await importFile(
+      pathToFileURL(join(outdir, `${path}.js`)).href,
+      `${path}${/\.[^.]+$/.exec(file)?.[0] ?? ""}`,
+    );
     if (NOT_FUNCTIONS.has(path)) {
       project[path as "schema" | "crons"] = module.default;
     } else {
@@ -149,7 +160,8 @@ function bundle(functionsDir: string, files: string[], outdir: string): void {
 }
 
 function describeFailure({ text, location }: Message): string {
-  const place = location === null ? "" : `${location.file}:${String(location.line)}:${String(location.column + 1)}: `;
+  const place =
+    location === null ? "" : `${location.file}:${String(location.line)}:${String(location.column + 1)}: `;
   return `The Convex functions cannot be loaded: ${place}${text}`;
 }
 

@@ -1,5 +1,6 @@
-// What a function sees around it while it runs: a clock that stands still, a console whose lines go to the caller, the
-// deployment's environment. convex-test gives each running function its own set of these globals; assigning sets them.
+// What a function sees around it while it runs: a clock that stands still, a console whose lines go to the
+// caller, the deployment's environment. convex-test gives each running function its own set of these globals;
+// assigning sets them.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { inspect } from "node:util";
 
@@ -11,7 +12,8 @@ export interface PageEnd {
   endCursor: string;
 }
 
-// One call of the engine: a function and all that it calls. A transaction within an action has a copy of the action's.
+// One call of the engine: a function and all that it calls. A transaction within an action has a copy of the
+// action's.
 export interface Frame {
   time: number | null; // what Date.now() says; null before and outside transactions, where time goes on
   snapshot: number; // the last commit before the transaction
@@ -25,14 +27,23 @@ export interface Frame {
 export const frames = new AsyncLocalStorage<Frame>();
 
 export function newFrame(knownPages: PageEnd[] = []): Frame {
-  return { time: null, snapshot: 0, logLines: [], reads: new Set(), writes: new Set(), knownPages, pages: [] };
+  return {
+    time: null,
+    snapshot: 0,
+    logLines: [],
+    reads: new Set(),
+    writes: new Set(),
+    knownPages,
+    pages: [],
+  };
 }
 
 const FrozenDate = new Proxy(Date, {
   apply: () => new Date(currentTime()).toString(),
   construct: (target, args: unknown[], newTarget) =>
     Reflect.construct(target, args.length === 0 ? [currentTime()] : args, newTarget) as Date,
-  get: (target, name, receiver) => (name === "now" ? currentTime : (Reflect.get(target, name, receiver) as unknown)),
+  get: (target, name, receiver) =>
+    name === "now" ? currentTime : (Reflect.get(target, name, receiver) as unknown),
 });
 
 // To be called inside a running function, and only there.

@@ -15,8 +15,8 @@ const DAY = 24 * HOUR;
 const DAYS = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 const LONGEST_TIMEOUT = 2 ** 31 - 1;
 
-// The first time after `after` (Unix milliseconds) that `schedule` names; an interval counts from `start`. null for cron
-// strings, which are not run here.
+// The first time after `after` (Unix milliseconds) that `schedule` names; an interval counts from `start`.
+// null for cron strings, which are not run here.
 export function nextRun(schedule: Schedule, start: number, after: number): number | null {
   switch (schedule.type) {
     case "cron":
@@ -38,7 +38,8 @@ export function nextRun(schedule: Schedule, start: number, after: number): numbe
     case "monthly": {
       const from = new Date(after);
       for (let month = from.getUTCMonth(); ; month++) {
-        const time = Date.UTC(from.getUTCFullYear(), month, schedule.day, schedule.hourUTC) + minute(schedule);
+        const time =
+          Date.UTC(from.getUTCFullYear(), month, schedule.day, schedule.hourUTC) + minute(schedule);
         // A month without such a day is passed over.
         if (time > after && new Date(time).getUTCDate() === schedule.day) {
           return time;
@@ -62,8 +63,8 @@ function following(after: number, period: number, offset: number): number {
   return Math.floor((after - offset) / period + 1) * period + offset;
 }
 
-// Runs `action` at `time` by the clock `now`, also when that is further away than a timer reaches. The timer keeps no
-// process alive. Returns how to cancel it.
+// Runs `action` at `time` by the clock `now`, also when that is further away than a timer reaches. The timer
+// keeps no process alive. Returns how to cancel it.
 export function runAt(time: number, now: () => number, action: () => void): () => void {
   let timer: NodeJS.Timeout;
   function arm(): void {

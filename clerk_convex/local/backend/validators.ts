@@ -1,5 +1,6 @@
-// Checks values against validators (v.object({…}) as JSON) and words a mismatch as Convex does. convex-test's own check
-// knows no records and lets fields pass that are named like a method of every object ("constructor").
+// Checks values against validators (v.object({…}) as JSON) and words a mismatch as Convex does. convex-test's
+// own check knows no records and lets fields pass that are named like a method of every object
+// ("constructor").
 import { compareValues, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
 export type ValidatorJSON =
@@ -37,7 +38,8 @@ export function mismatch(validator: ValidatorJSON, value: unknown, path = ""): s
       if (!isObject(value)) {
         break;
       }
-      const about = `\n${path === "" ? "" : `Path: ${path}`}\nObject: ${quote(value)}\nValidator: ${describe(validator)}`;
+      const about = (): string =>
+        `\n${path === "" ? "" : `Path: ${path}`}\nObject: ${quote(value)}\nValidator: ${describe(validator)}`;
       const fields = new Map(fieldsOf(value));
       for (const [name, { fieldType, optional }] of Object.entries(validator.value)) {
         if (!fields.has(name)) {
@@ -46,7 +48,7 @@ export function mismatch(validator: ValidatorJSON, value: unknown, path = ""): s
           }
           return (
             `Object is missing the required field \`${name}\`. Consider wrapping the field validator in ` +
-            `\`v.optional(...)\` if this is expected.${about}`
+            `\`v.optional(...)\` if this is expected.${about()}`
           );
         }
         const problem = mismatch(fieldType, fields.get(name), `${path}.${name}`);
@@ -56,7 +58,7 @@ export function mismatch(validator: ValidatorJSON, value: unknown, path = ""): s
         fields.delete(name);
       }
       for (const name of fields.keys()) {
-        return `Object contains extra field \`${name}\` that is not in the validator.${about}`;
+        return `Object contains extra field \`${name}\` that is not in the validator.${about()}`;
       }
       return null;
     }

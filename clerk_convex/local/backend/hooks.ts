@@ -1,0 +1,105 @@
+// What stands between functions and convex-test's database.
+import { getConvexSize, jsonToConvex, type JSONValue } from "convex/values";
+
+import type { ConvexGlobal, Database, Internals } from "./database.ts";
+import { canonicalPath, type FunctionInfo } from "./functions.ts";
+import { JOBS } from "./jobs.ts";
+import { journaledPage } from "./journal.ts";
+import { checkDocument } from "./limits.ts";
+import { frames } from "./runtime.ts";
+import { mismatch, tableOf, type ValidatorJSON } from "./validators.ts";
+
+// Notes which tables a call reads, and reports the ids of each commit's documents.
+export function observe(database: Database, committed: (ids: string[]) => void): void {
+  const get = database.get.bind(database);
+  const iterateDocs = database._iterateDocs.bind(database);
+  const commit = database.commit.bind(database);
+  const rollbackWrites = database.rollbackWrites.bind(database);
+  const noteRead = (table: string | null): void => {
+    if (table !== null) {
+      frames.getStore()?.reads.add(table);
+    }
+  };
+
+  database.get = (table, id) => {
+    const document = get(table, id);
+    noteRead(table ?? tableOf(id));
+    return document;
+  };
+  database._iterateDocs = (table, callback) => {
+    noteRead(table);
+    iterateDocs(table, callback);
+  };
+  database.commit = (commitTs) => {
+    const layer = database._writes.at(-1) ?? {};
+    commit(commitTs);
+    if (database._writes.length === 0) {
+      database._queryResults = {};
+      committed(Object.keys(layer));
+    }
+  };
+  database.rollbackWrites = () => {
+    rollbackWrites();
+    if (database._writes.length === 0) {
+      // convex-test keeps the rows of every query that was not read to its end.
+      database._queryResults = {};
+    }
+  };
+}
+
+// Holds every document that a function writes against its table's schema and Convex's limits.
+export function guardDocuments(database: Database): void {
+  database._validate = (table, fields) => {
+    if (table.startsWith("_")) {
+      return;
+    }
+    checkDocument(fields);
+    const validator = database._schema?.tables.get(table)?.documentType as ValidatorJSON | null | undefined;
+    const problem = validator ? mismatch(validator, fields) : null;
+    if (problem !== null) {
+      throw new Error(
+        `Failed to insert or update a document in table "${table}" because it does not match the schema: ${problem}`,
+      );
+    }
+  };
+}
+
+// Scheduling waits for the commit, pages have journals, and system tables are read only.
+export function extendSyscalls(
+  convex: ConvexGlobal,
+  database: Database,
+  internals: Internals,
+  functions: Map<string, FunctionInfo>,
+): ConvexGlobal["asyncSyscall"] {
+  const original = convex.asyncSyscall;
+
+  function schedule(args: string): string {
+    const { args: functionArgs, ts, ...address } = JSON.parse(args) as { args: JSONValue; ts: number };
+    const name = canonicalPath(internals.getFunctionPathFromAddress(address).udfPath);
+    if (!functions.has(name)) {
+      throw new Error(`Attempted to schedule function at nonexistent path: ${name}`);
+    }
+    const value = jsonToConvex(functionArgs);
+    convex.transactionManager.getMetricsTracker()?.trackScheduledFunction(getConvexSize(value));
+    const job = { name, args: [value], scheduledTime: ts * 1000, state: { kind: "pending" } };
+    return JSON.stringify(database.insert(JOBS, job));
+  }
+
+  return async (operation, args) => {
+    switch (operation) {
+      case "1.0/queryPage":
+        return journaledPage(args, (pageArgs) => original(operation, pageArgs));
+      case "1.0/schedule":
+        return schedule(args);
+      case "1.0/insert": {
+        const { table } = JSON.parse(args) as { table: string };
+        if (table.startsWith("_")) {
+          throw new Error(`System tables (prefixed with \`_\`) are read-only: ${table}`);
+        }
+        return original(operation, args);
+      }
+      default:
+        return original(operation, args);
+    }
+  };
+}

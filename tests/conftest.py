@@ -1,12 +1,9 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from clerk_convex.local.deployment import LocalConvex
-from tests.functions import Functions
-
-ROOT = Path(__file__).parent.parent
+from tests.functions import ROOT, Functions
 
 
 @pytest.fixture(scope="session")

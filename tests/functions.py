@@ -1,16 +1,46 @@
-"""The project's own Convex functions, called over HTTP with the deploy key."""
+"""The project's own Convex functions, called over HTTP with the deploy key, and changes to call them with."""
 
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 
-from clerk_convex.changes import Change, encode
+from clerk_convex.changes import Change, Delete, Source, Upsert, encode
 from clerk_convex.local.deployment import LocalConvex
+
+ROOT = Path(__file__).parent.parent
+CREATED_AT = 1_700_000_000_000.0
+
+
+def upsert(
+    clerk_id: str = "user_1",
+    *,
+    updated_at: float = 10.0,
+    observed_at: float = 100.0,
+    source: Source = "webhook",
+    event_id: str | None = None,
+    actor: str | None = None,
+    **columns: Any,
+) -> Upsert:
+    columns = {"status": "active", "createdAt": CREATED_AT, **columns}
+    return Upsert(clerk_id, updated_at, observed_at, columns, source, event_id, actor)
+
+
+def as_json(change: Change) -> Any:
+    return json.loads(encode(change))
+
+
+def delete(clerk_id: str = "user_1", *, observed_at: float = 200.0, source: Source = "webhook") -> Delete:
+    return Delete(clerk_id, observed_at, source)
 
 
 class Functions:
     def __init__(self, convex: LocalConvex) -> None:
+        self.convex = convex
         headers = {"Authorization": f"Convex {convex.deploy_key}", "Content-Type": "application/json"}
         self.http = httpx.Client(base_url=convex.url, headers=headers, trust_env=False)
 
@@ -48,3 +78,28 @@ class Functions:
         answer = response.json()
         assert answer.get("status") == "success", answer
         return answer["value"]
+
+
+class Project:
+    """A team's project: a copy of convex/ in `folder`, to be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(ROOT / "convex", folder / "convex")
+        (folder / "node_modules").symlink_to(ROOT / "node_modules")
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / "convex" / name).write_text(text)
+
+    def replace(self, name: str, line: str, instead: str) -> None:
+        file = self.folder / "convex" / name
+        text = file.read_text()
+        assert text.count(line) == 1, f"{line} is not in {name} once"
+        file.write_text(text.replace(line, instead))
+
+    @contextmanager
+    def running(self) -> Iterator[Functions]:
+        with LocalConvex(project=self.folder) as convex:
+            functions = Functions(convex)
+            with functions.http:
+                yield functions

@@ -1,9 +1,6 @@
 """convex/clerk/rules.ts, run in the local Convex: the order of arrival never matters."""
 
-import json
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,35 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from clerk_convex.changes import Change, Delete, Source, Upsert, encode
-from clerk_convex.local.deployment import LocalConvex
-from tests.conftest import ROOT
-from tests.functions import Functions
-
-CREATED_AT = 1_700_000_000_000.0
-
-
-def upsert(
-    clerk_id: str = "user_1",
-    *,
-    updated_at: float = 10.0,
-    observed_at: float = 100.0,
-    source: Source = "webhook",
-    event_id: str | None = None,
-    actor: str | None = None,
-    **columns: Any,
-) -> Upsert:
-    columns = {"status": "active", "createdAt": CREATED_AT, **columns}
-    return Upsert(clerk_id, updated_at, observed_at, columns, source, event_id, actor)
-
-
-def as_json(change: Change) -> Any:
-    return json.loads(encode(change))
-
-
-def delete(clerk_id: str = "user_1", *, observed_at: float = 200.0, source: Source = "webhook") -> Delete:
-    return Delete(clerk_id, observed_at, source)
-
+from clerk_convex.changes import Change, Delete, Upsert
+from tests.functions import CREATED_AT, Functions, Project, as_json, delete, upsert
 
 # ---------------------------------------------------------------- one rule after the other
 
@@ -395,23 +365,10 @@ WITHOUT = {
 }
 
 
-@contextmanager
-def functions_without(rule: str, folder: Path) -> Iterator[Functions]:
-    shutil.copytree(ROOT / "convex", folder / "convex")
-    (folder / "node_modules").symlink_to(ROOT / "node_modules")
-    rules = folder / "convex" / "clerk" / "rules.ts"
-    text = rules.read_text()
-    line, instead = WITHOUT[rule]
-    assert text.count(line) == 1
-    rules.write_text(text.replace(line, instead))
-    with LocalConvex(project=folder) as convex:
-        functions = Functions(convex)
-        with functions.http:
-            yield functions
-
-
 @pytest.mark.parametrize("rule", WITHOUT)
 def test_any_order_needs_every_rule(rule: str, tmp_path: Path) -> None:
     """The property finds a counterexample as soon as one of the rules is taken out."""
-    with functions_without(rule, tmp_path) as functions, pytest.raises(AssertionError):
+    project = Project(tmp_path)
+    project.replace("clerk/rules.ts", *WITHOUT[rule])
+    with project.running() as functions, pytest.raises(AssertionError):
         converges(functions, 2000, phases=(Phase.generate,))()

@@ -1,0 +1,69 @@
+"""The benchmark still runs and tells a right server from a wrong one. What it measures here means nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.webhook import Cell, report, targets
+
+ROOT = Path(__file__).parent.parent
+
+
+def cell(peer: str, **measured: object) -> Cell:
+    values: dict[str, object] = {
+        "peer": peer,
+        "connections": 512,
+        "events_per_second": 4000.0,
+        "p50_ms": 30.0,
+        "p99_ms": 40.0,
+        "memory_mb": 60.0,
+        "healthz_p99_ms": 5.0,
+        "healthz_max_ms": 9.0,
+        "rows": 100,
+        "mutations": 10,
+        "statuses": {"200": 100},
+        "unanswered": 0,
+        "load_cpu_seconds": 0.1,
+    }
+    return Cell(**(values | measured))  # type: ignore[arg-type]
+
+
+def test_the_benchmark_runs() -> None:
+    """One command measures peers, counts what was written, and leaves nothing behind."""
+    command = [sys.executable, "-m", "benchmarks.webhook", "--json"]
+    command += ["--seconds=0.3", "--connections=8", "--peers=signature-only,ours"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)  # noqa: S603 - ours
+    assert run.returncode == 0, run.stderr.decode()
+
+    result = json.loads(run.stdout)
+    ceiling, ours = result["cells"]
+    assert (ceiling["peer"], ceiling["rows"]) == ("signature-only", 0)
+    assert ours["rows"] == ours["statuses"]["200"] > 0
+    assert 0 < ours["mutations"] <= ours["rows"]
+    assert ours["p50_ms"] >= 25  # a mutation's own latency
+    assert result["hanging"].keys() == {"ours"}
+    assert [target["name"] for target in result["targets"]]
+
+
+def test_a_lost_row_is_wrong() -> None:
+    """A 200 without a row is never passed over, nor is a row too many while all is well."""
+    assert cell("ours").is_right
+    assert not cell("ours", rows=99).is_right
+    assert not cell("ours", rows=101).is_right
+    assert cell("ours", rows=101, unanswered=1).is_right
+    assert not cell("ours", rows=99, statuses={"200": 100, "503": 1}).is_right
+    assert not cell("signature-only").is_right
+    assert "WRONG" in report([cell("ours", rows=99)], {})
+
+
+def test_the_targets_are_told_from_what_was_measured() -> None:
+    """A target is met or missed by its own numbers; one that was not measured is not spoken of."""
+    slow = [cell("signature-only", events_per_second=8000.0), cell("websocket", events_per_second=40.0)]
+    assert [target.met for target in targets([*slow, cell("ours")], {})] == [True, True, True]
+    late = cell("ours", events_per_second=3999.0, memory_mb=150.0)
+    assert [target.met for target in targets([*slow, late], {"ours": 20.1})] == [False, False, False, False]
+    assert [target.met for target in targets([cell("ours", connections=8, p99_ms=51.0)], {})] == [False, True]
+    assert targets(slow, {"express": 1.0}) == []

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cpSync, writeFileSync } from "node:fs";
+import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -71,26 +71,27 @@ test("functions that cannot be loaded are one line that names the file", async (
   });
 });
 
-test("installed elsewhere, the backend takes its packages from the project", async () => {
-  const functionsDir = makeProject({ "a.ts": QUERY('export const get = query(() => "found");') });
-  const elsewhere = makeProject({ "unused.ts": "" });
-  const installed = join(dirname(elsewhere), "site-packages");
-  cpSync(join(import.meta.dirname, "../../clerk_convex/local/backend"), installed, { recursive: true });
-  // Nothing is to be found from here.
-  const main = join(installed, "try.ts");
+test("backend and functions may lie where there are no packages: they take them from the named project", async () => {
+  const project = dirname(makeProject({ "unused.ts": "" }));
+  const functionsDir = makeProject({
+    "a.ts": QUERY('import { WebSocket } from "ws"; export const get = query(() => typeof WebSocket);'),
+  });
+  const elsewhere = dirname(functionsDir);
+  rmSync(join(elsewhere, "node_modules"));
+  const backend = join(elsewhere, "site-packages");
+  cpSync(join(import.meta.dirname, "../../clerk_convex/local/backend"), backend, { recursive: true });
+  const main = join(backend, "try.ts");
   writeFileSync(
     main,
     `import { resolvePackagesFrom } from "./loader.ts";
-     resolvePackagesFrom(${JSON.stringify(functionsDir)});
+     resolvePackagesFrom(${JSON.stringify(project)});
      const { createEngine } = await import("./engine.ts");
      const engine = await createEngine({ functionsDir: ${JSON.stringify(functionsDir)}, env: {} });
      console.log(JSON.stringify(await engine.run({ path: "a:get", args: {}, identity: null })));
      await engine.close();`,
   );
-  const { rm } = await import("node:fs/promises");
-  await rm(join(dirname(elsewhere), "node_modules"));
   const { stdout } = await promisify(execFile)(process.execPath, [main]);
-  assert.equal((JSON.parse(stdout) as { value: unknown }).value, "found");
+  assert.equal((JSON.parse(stdout) as { value: unknown }).value, "function");
 });
 
 test("a convex-test that is built otherwise is refused at the start, by name", () => {

@@ -46,8 +46,8 @@ export function resolvePackagesFrom(directory: string): void {
         return { url: specifier, format: "module", shortCircuit: true };
       }
       const isConvex = specifier === "convex" || specifier.startsWith("convex/");
-      const isOurs = parent.startsWith(backend) && !/^(\.|\/|node:|file:)/.test(specifier);
-      if (isConvex || isOurs) {
+      const isPackage = !/^(\.|\/|node:|file:)/.test(specifier);
+      if (isConvex || (isPackage && (parent.startsWith(backend) || bundled.has(parent)))) {
         for (const project of projects) {
           try {
             return nextResolve(specifier, { ...context, parentURL: project });

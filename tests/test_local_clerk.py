@@ -1,9 +1,10 @@
 import json
 import re
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -95,6 +96,15 @@ def events(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> Events:
     return sent
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns as often as they can, so that a missing lock shows."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
 def test_a_user_has_all_that_clerk_requires(clerk: LocalClerk) -> None:
     """Every required field of the specification, an id like Clerk's, times in milliseconds."""
     user = clerk.create_user(
@@ -146,6 +156,7 @@ def test_what_is_returned_is_a_copy(clerk: LocalClerk) -> None:
     user["public_metadata"]["list"].append(3)
     clerk.users()[0]["public_metadata"]["list"].append(4)
     assert clerk.get_user(user["id"])["public_metadata"] == {"list": [1]}
+    assert clerk.update_user(user["id"], first_name="Ada")["public_metadata"] == {"list": [1]}
 
 
 def test_every_change_has_a_later_updated_at(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +168,7 @@ def test_every_change_has_a_later_updated_at(clerk: LocalClerk, monkeypatch: pyt
         seen.append(clerk.update_user(user["id"], first_name="x")["updated_at"])
         seen.append(clerk.ban(user["id"])["updated_at"])
     assert seen == sorted(set(seen))
+    assert clerk.create_user()["created_at"] >= user["created_at"]
 
 
 def test_changes_are_announced(clerk: LocalClerk, events: Events) -> None:
@@ -272,7 +284,7 @@ def test_what_is_no_json_is_refused(clerk: LocalClerk) -> None:
     """NaN, and more depth than can be written again; nothing is changed by the attempt."""
     user = clerk.create_user()
     deep: Any = {}
-    for _ in range(MAX_DEPTH):
+    for _ in range(10 * MAX_DEPTH):
         deep = {"down": deep}
     attempts: list[Callable[[], object]] = [
         lambda: clerk.update_user(user["id"], public_metadata={"x": float("nan")}),
@@ -329,7 +341,7 @@ def test_unknown_users_are_refused(clerk: LocalClerk) -> None:
         assert caught.value.status == 404
 
 
-def test_it_can_be_changed_from_many_threads(clerk: LocalClerk, events: Events) -> None:
+def test_it_can_be_changed_from_many_threads(clerk: LocalClerk, events: Events, hasty_threads: None) -> None:
     """No change is lost, and events leave in the order of the changes they tell of."""
     user = clerk.create_user()
 
@@ -402,8 +414,8 @@ def test_a_busy_port_is_said_plainly() -> None:
         clerk.close()
 
 
-def test_it_closes_promptly_whatever_is_under_way() -> None:
-    """With a delayed answer, a half-sent request, an idle connection and a hung receiver: under 2 seconds."""
+def test_it_closes_promptly_whatever_is_under_way(caplog: pytest.LogCaptureFixture) -> None:
+    """With a delayed answer, a half-sent head, an idle connection, a hung receiver: in silence."""
     released = threading.Event()
     before = set(threading.enumerate())
     with Receiver() as receiver:
@@ -431,3 +443,20 @@ def test_it_closes_promptly_whatever_is_under_way() -> None:
                 assert time.monotonic() - started < 2.0
         released.set()
     assert not any(thread.is_alive() for thread in own)
+    assert caplog.records == []
+
+
+def test_it_closes_promptly_with_a_half_sent_body() -> None:
+    """Nothing can be done about it but to give up on it: under 2 seconds."""
+    clerk = LocalClerk()
+    clerk.start()
+    clerk.faults.times = 1
+    with socket.create_connection(("127.0.0.1", int(clerk.url.rpartition(":")[2]))) as half:
+        head = f"POST /v1/users HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {clerk.secret_key}\r\n"
+        half.sendall(head.encode() + b"content-length: 99\r\n\r\n{")
+        while clerk.faults.times:
+            time.sleep(0.001)
+        started = time.monotonic()
+        clerk.close()
+        assert time.monotonic() - started < 2.0
+        assert not clerk._thread.is_alive()

@@ -1,7 +1,9 @@
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -120,6 +122,35 @@ def test_no_answer_within_the_timeout_is_a_failure(receiver: Receiver) -> None:
     released.set()
 
 
+def test_a_dripping_answer_does_not_outlive_the_timeout() -> None:
+    """The timeout is for the whole attempt, not for the wait between two bytes."""
+
+    def drip() -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not over.wait(0.02):
+                    connection.sendall(b"x-drip: 1\r\n")
+
+    def report(attempt: Attempt) -> None:
+        attempts.append(attempt)
+        over.set()
+
+    over = threading.Event()
+    attempts: list[Attempt] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with WebhookSender(timeout=0.2) as sender:
+            sender.on_delivery = report
+            sender.add_endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/", SECRET)
+            sender.send("{}")
+            assert over.wait(10)
+        thread.join()
+    assert attempts[0].status is None
+
+
 def recorded_delays(sender: WebhookSender, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that each attempt is put off, from now on."""
     delays: list[float] = []
@@ -148,12 +179,14 @@ def test_the_schedule_is_svixs_divided_by_speed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nobody_waits_behind_a_retry(receiver: Receiver) -> None:
-    """A message that comes while another waits for its second attempt goes first."""
+    """A message that comes while another waits for its second attempt goes first; that one comes in time."""
     receiver.answer = lambda received: 500 if len(receiver.requests) == 1 else 200
     ids: list[str] = []
+    ages: list[float] = []
     with WebhookSender(speed=50.0, connections=1) as sender:
 
         def send_another(attempt: Attempt) -> None:
+            ages.append(attempt.age)
             if attempt.status == 500:
                 ids.append(sender.send("2"))
 
@@ -163,6 +196,7 @@ def test_nobody_waits_behind_a_retry(receiver: Receiver) -> None:
         assert sender.drain(10)
     first, second = ids
     assert [received.id for received in receiver.requests] == [first, second, first]
+    assert ages[2] >= 5 / 50 * 0.9
 
 
 def test_given_up_messages_can_be_replayed(receiver: Receiver) -> None:
@@ -174,6 +208,9 @@ def test_given_up_messages_can_be_replayed(receiver: Receiver) -> None:
         assert sender.drain(10)
         assert sorted(sender.failed) == sorted(ids)
         assert (sender.stats.failed, sender.stats.attempts) == (3, 24)
+        assert sender.replay(ids[0]) == 1
+        assert sender.drain(10)
+        assert (sender.stats.failed, sender.stats.attempts) == (4, 32)
         receiver.answer = lambda received: 200
         receiver.requests.clear()
         assert sender.replay("msg_unknown") == 0
@@ -185,7 +222,7 @@ def test_given_up_messages_can_be_replayed(receiver: Receiver) -> None:
         assert sender.failed == []
         assert {received.id for received in receiver.requests} == set(ids)
         stats = sender.stats
-        assert stats.sent == stats.delivered + stats.failed == 6
+        assert stats.sent == stats.delivered + stats.failed == 7
 
 
 def test_doubled_messages_come_twice(receiver: Receiver) -> None:

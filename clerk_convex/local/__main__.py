@@ -3,102 +3,138 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import io
+import os
 import signal
 import sys
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
-from clerk_convex.errors import LocalError
-from clerk_convex.local import demo
-from clerk_convex.local.stack import LocalStack
+from clerk_convex.errors import ClerkConvexError, LocalError
+
+if TYPE_CHECKING:
+    from clerk_convex.local.stack import LocalStack
+
+MOST_USERS = 10_000  # what the local Convex is meant for
+
+DESCRIPTION = """
+  python -m clerk_convex.local --users 200 --env-file .env.local
+
+Starts a local Clerk, a local Convex and the service between them, on free ports of 127.0.0.1. No account is
+needed, and nothing is kept. Ctrl-C or SIGTERM stops all of it."""
+
+EPILOG = """\
+exit status: 0 stopped, or Convex equals Clerk; 1 it does not (--once); 2 usage, or a part could not be
+started or has ended; 130 stopped before --once could tell"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs until interrupted. Returns the exit status: 0 done, 1 not equal, 2 a part could not be started."""
+    """Runs until it is stopped, with --once until it can tell. Returns the exit status that --help tells."""
     options = _parser().parse_args(arguments)
-    stack = LocalStack(port=options.port, convex_port=options.convex_port, clerk_port=options.clerk_port)
-    # SIGTERM ends it as Ctrl-C does: everything that was started is stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names in whatever the terminal can show of them
     try:
-        with stack:
-            if options.once:
-                return demo.once(stack, options.users, sys.stdout)
-            demo.sign_up(stack.clerk, options.users)
-            if options.env_file is not None:
-                _write_env_file(options.env_file, stack)
-            if options.demo:
-                demo.live(stack, sys.stdout)
-            else:
-                _wait(stack)
-    except LocalError as error:
+        with _stopped_by_signals():
+            return _run(options, sys.stdout)
+    except KeyboardInterrupt:
+        return 130 if options.once else 0
+    except BrokenPipeError:
+        # Whoever read the output has gone. What is left of it must not fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 130 if options.once else 0
+    except ClerkConvexError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except KeyboardInterrupt:
-        pass
+
+
+def _run(options: argparse.Namespace, out: TextIO) -> int:
+    if importlib.util.find_spec("uvicorn") is None:
+        raise LocalError("The local set needs uvicorn. Install it: pip install 'clerk-convex[local]'")
+    from clerk_convex.local import demo
+    from clerk_convex.local.env_file import EnvFile
+    from clerk_convex.local.stack import LocalStack
+
+    stack = LocalStack(port=options.port, convex_port=options.convex_port, clerk_port=options.clerk_port)
+    with nullcontext() if options.env_file is None else EnvFile(options.env_file) as env_file, stack:
+        # The fixed scenario signs its users up itself.
+        signed_up = [] if options.once else demo.sign_up(stack.clerk, options.users)
+        if env_file is not None:
+            env_file.write({**stack.environment(), "DASHBOARD_URL": ""})
+        if options.once:
+            return demo.once(stack, options.users, out)
+        if options.demo:
+            demo.live(stack, signed_up, out)
+        else:
+            _wait(stack, out)
+        raise LocalError("The local Convex has ended, and its data with it: start all of it again.")
+
+
+def _wait(stack: LocalStack, out: TextIO) -> None:
+    """Says where everything is; returns when the local Convex has ended."""
+    places = {"Clerk": stack.clerk.url, "Service": stack.url, "Convex": stack.convex.url}
+    out.write("".join(f"{name:<8} {url}\n" for name, url in places.items()))
+    out.write("Ctrl-C stops all of it; --env-file PATH writes the settings that reach it.\n")
+    out.flush()
+    stack.convex.process.wait()
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM, and SIGHUP when the terminal closes, do as Ctrl-C does: all that was started is stopped."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
     finally:
-        if options.env_file is not None:
-            options.env_file.unlink(missing_ok=True)
-    return 0
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m clerk_convex.local",
-        description="Starts a local Clerk, a local Convex and the service between them. No account is needed, "
-        "and nothing is kept.",
-        epilog="example: python -m clerk_convex.local --users 200 --env-file .env.local",
+        usage="%(prog)s [options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--users", type=_count, default=200, metavar="N", help="users Clerk starts with (default: 200)"
+    add = parser.add_argument
+    add("--demo", action="store_true", help="keep changing users, and show the table live")
+    add(
+        "--once",
+        action="store_true",
+        help="change users while their events come doubled, late and shuffled; compare; exit",
     )
-    parser.add_argument(
+    add("--users", type=_count, default=200, metavar="N", help="users Clerk starts with (default: 200)")
+    add(
         "--env-file",
         type=Path,
         metavar="PATH",
-        help="write the settings that reach this set there, once it is up",
+        help="a new file for the settings that reach the set, while it is up",
     )
-    parser.add_argument(
-        "--port", type=_port, default=0, metavar="N", help="of the service (default: a free one)"
-    )
-    parser.add_argument("--convex-port", type=_port, default=0, metavar="N", help="of the local Convex")
-    parser.add_argument("--clerk-port", type=_port, default=0, metavar="N", help="of the local Clerk")
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--demo", action="store_true", help="keep changing users and show the table live")
-    mode.add_argument(
-        "--once",
-        action="store_true",
-        help="change users with events doubled, late and shuffled, compare Convex with Clerk, and exit",
-    )
+    add("--port", type=_port, default=0, metavar="N", help="of the service (default: a free one)")
+    add("--convex-port", type=_port, default=0, metavar="N", help="of the local Convex")
+    add("--clerk-port", type=_port, default=0, metavar="N", help="of the local Clerk")
     return parser
 
 
 def _count(text: str) -> int:
-    if not 0 <= (count := int(text)) <= 100_000:
-        raise argparse.ArgumentTypeError("from 0 to 100000")
-    return count
+    return _number(text, MOST_USERS)
 
 
 def _port(text: str) -> int:
-    if not 0 <= (port := int(text)) <= 65_535:
-        raise argparse.ArgumentTypeError("from 0 to 65535")
-    return port
+    return _number(text, 65_535)
 
 
-def _wait(stack: LocalStack) -> None:
-    sys.stdout.write(
-        "".join(
-            f"{name:<8} {url}\n"
-            for name, url in [
-                ("Convex", stack.convex.url),
-                ("Clerk", stack.clerk.url),
-                ("Service", stack.url),
-            ]
-        )
-        + "Ctrl-C stops all of it; --env-file PATH writes the settings that reach it.\n"
-    )
-    sys.stdout.flush()
-    threading.Event().wait()
+def _number(text: str, greatest: int) -> int:
+    if not (text.isdecimal() and int(text) <= greatest):
+        raise argparse.ArgumentTypeError(f"a number from 0 to {greatest}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -8,85 +8,177 @@ import shutil
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from convex import ConvexClient
+from convex.values import CoercibleToConvexValue
 
 from clerk_convex.deployment import Deployment
+from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_objects import ClerkRefusal
 from clerk_convex.local.people import ordinary, people
 from clerk_convex.local.stack import LocalStack
-from clerk_convex.local.svix import Delivery
-from clerk_convex.users import read_user
+from clerk_convex.users import Fields, read_user
 
-__all__ = ["compare", "live", "once", "sign_up"]
+__all__ = ["Comparison", "compare", "live", "once", "sign_up"]
 
 Row = Mapping[str, Any]
 
+SEED = 0
+PAGE = 500  # rows that are read at once, and that the table watches
 PAUSE = 0.25  # seconds between two changes
-NEWEST = 500  # rows that the table watches
+TICK = 0.5  # seconds after which the table is drawn again, changed or not
 FLASH = 2.0  # seconds a changed row stands out
+PATIENCE = 15.0  # seconds without any delivery until the scenario gives the rest up
+SHOWN = 10  # wrong rows that are named
 
-CLEAR, BOLD, DIM, PLAIN = "\x1b[H\x1b[2J", "\x1b[1m", "\x1b[2m", "\x1b[0m"
+# No screen of its own and no hidden cursor: nothing has to be undone, however this ends. Only lines that are
+# too long must not wrap while a screen is written.
+HOME, UNTIL_END, WRAP, NO_WRAP = "\x1b[H", "\x1b[J", "\x1b[?7h", "\x1b[?7l"
+EMPTY_LINE, BOLD, PLAIN = "\x1b[2K", "\x1b[1m", "\x1b[0m"
 HEADINGS = {"Name": 28, "Email": 34, "Status": 8, "Role": 10, "Joined": 12, "Last sign-in": 14}
 
 
-def sign_up(clerk: LocalClerk, count: int) -> None:
-    """Creates `count` users of all kinds at the local Clerk."""
-    for person in people(count):
-        clerk.create_user(**person)
+def sign_up(clerk: LocalClerk, count: int) -> list[str]:
+    """Creates `count` users of all kinds at the local Clerk, and returns their ids."""
+    return [clerk.create_user(**person)["id"] for person in people(count)]
+
+
+def _rename(clerk: LocalClerk, user_id: str, number: int) -> None:
+    person = ordinary(number)
+    clerk.update_user(user_id, first_name=person["first_name"], last_name=person["last_name"])
+
+
+def _move(clerk: LocalClerk, user_id: str, number: int) -> None:
+    # No user who signed up has a number as high as this.
+    clerk.update_user(user_id, email_address=ordinary(1_000_000 + number)["email_address"])
+
+
+def _promote(clerk: LocalClerk, user_id: str, number: int) -> None:
+    clerk.update_metadata(user_id, public_metadata=ordinary(number)["public_metadata"])
+
+
+def _ban(clerk: LocalClerk, user_id: str, number: int) -> None:
+    (clerk.unban if clerk.get_user(user_id)["banned"] else clerk.ban)(user_id)
+
+
+def _lock(clerk: LocalClerk, user_id: str, number: int) -> None:
+    (clerk.unlock if clerk.get_user(user_id)["locked"] else clerk.lock)(user_id)
+
+
+def _sign_in(clerk: LocalClerk, user_id: str, number: int) -> None:
+    clerk.sign_in(user_id)
+
+
+CHANGES: Mapping[str, Callable[[LocalClerk, str, int], None]] = {
+    "new names": _rename,
+    "new addresses": _move,
+    "new roles": _promote,
+    "bans": _ban,
+    "locks": _lock,
+    "sign-ins": _sign_in,
+}
 
 
 def once(stack: LocalStack, count: int, out: TextIO) -> int:
-    """Users are created, edited, banned, signed in, deleted, and their webhooks come doubled, late and shuffled.
+    """Users are created, edited, banned, signed in and deleted; their webhooks come doubled, late, shuffled.
 
-    Returns 0 if afterwards each of Clerk's users is in Convex as Clerk has it, and nobody else is; else 1.
+    The same users change in the same way each time. Returns 0 if afterwards every row in Convex equals the
+    user Clerk has, and nobody is missing or too many; else 1. What is wrong is written to `out`.
     """
-    clerk = stack.clerk
-    clerk.webhooks.delivery = Delivery(late=0.2, doubled=0.3, shuffled=0.5)
-    dice = random.Random(0)
-    sign_up(clerk, count)
-    for _ in range(2 * count):
-        if clerk.count:
-            _change_someone(clerk, dice)
-    for user in dice.sample(clerk.users(), clerk.count // 10):
-        clerk.delete_user(user["id"])
-    clerk.webhooks.drain(60)
+    webhooks = stack.clerk.webhooks
+    webhooks.delivery = replace(webhooks.delivery, late=0.2, doubled=0.3, shuffled=0.5)
+    events = _play(stack.clerk, count)
+    _wait_for_deliveries(stack)
 
-    stats = clerk.webhooks.stats
+    stats = webhooks.stats
+    users = stack.clerk.users()
     rows = asyncio.run(_rows(stack))
-    problems = compare(clerk.users(), rows)
+    compared = compare(users, rows, stack.settings.clerk_convex_fields)
+    told = ", ".join(f"{number} {name}" for name, number in events.items())
+    doubled = max(0, stats.sent - events.total())
+    undelivered = stats.pending + stats.failed + stats.dropped + stats.lost
     out.write(
-        f"Clerk    {clerk.count} users, after {count} sign-ups, {2 * count} changes and {count - clerk.count} deletions\n"
-        f"Webhooks {stats.sent} messages in {stats.attempts} attempts, {stats.failed + stats.pending} undelivered\n"
-        f"Convex   {len(rows)} rows, {len(rows) - len(problems['extra']) - len(problems['differing'])} equal, "
-        + ", ".join(f"{len(ids)} {name}" for name, ids in problems.items())
-        + "\n"
+        f"Clerk     {len(users)} users: {told}\n"
+        f"Webhooks  {stats.sent} messages, {doubled} of them doubled, in {stats.attempts} attempts, "
+        f"{undelivered} undelivered\n"
+        f"Convex    {len(rows)} rows: {compared.equal} equal, {len(compared.differing)} differing, "
+        f"{len(compared.missing)} missing, {len(compared.extra)} too many\n"
     )
-    return 1 if any(problems.values()) else 0
+    problems = compared.problems()
+    out.writelines(f"{problem}\n" for problem in problems[:SHOWN])
+    if len(problems) > SHOWN:
+        out.write(f"and {len(problems) - SHOWN} more\n")
+    out.flush()
+    return 1 if problems else 0
 
 
-def compare(users: list[dict[str, Any]], rows: list[Row]) -> dict[str, list[str]]:
-    """The Clerk ids of users who are missing in Convex, who differ there, and who should not be there."""
-    wanted = {user["id"]: read_user(user).columns for user in users}
+def _play(clerk: LocalClerk, count: int) -> Counter[str]:
+    """`count` users sign up, then each change happens to about 40 % of them, and every tenth is deleted."""
+    dice = random.Random(SEED)
+    user_ids = sign_up(clerk, count)
+    played = Counter(dict.fromkeys(CHANGES, count * 2 // 5) | {"deletions": count // 10})
+    scenes = list(played.elements())
+    dice.shuffle(scenes)
+    for number, scene in enumerate(scenes):
+        place = dice.randrange(len(user_ids))
+        if scene == "deletions":
+            clerk.delete_user(user_ids.pop(place))
+        else:
+            CHANGES[scene](clerk, user_ids[place], number)
+    return Counter({"sign-ups": count, **played})
+
+
+def _wait_for_deliveries(stack: LocalStack) -> None:
+    """Until every message has arrived, for as long as any does."""
+    webhooks = stack.clerk.webhooks
+    delivered = -1
+    while not webhooks.drain(PATIENCE) and webhooks.stats.delivered > delivered:
+        delivered = webhooks.stats.delivered
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Convex beside Clerk, by Clerk ids: who is missing, whose columns differ, which rows are too many."""
+
+    equal: int
+    missing: Sequence[str]
+    differing: Mapping[str, Sequence[str]]
+    extra: Sequence[str]
+
+    def problems(self) -> list[str]:
+        """A line for each row that is wrong."""
+        return [
+            *(f"missing: {clerk_id}" for clerk_id in self.missing),
+            *(f"differing: {clerk_id} in {', '.join(names)}" for clerk_id, names in self.differing.items()),
+            *(f"too many: {clerk_id}" for clerk_id in self.extra),
+        ]
+
+
+def compare(
+    users: Sequence[Mapping[str, Any]], rows: Sequence[Row], fields: Fields | None = None
+) -> Comparison:
+    """Compares Clerk's users with the rows of Convex's table; `fields` is a team's CLERK_CONVEX_FIELDS."""
+    wanted = {user["id"]: read_user(user, fields).columns for user in users}
     found = {row["clerkId"]: row for row in rows}
-    return {
-        "missing": sorted(wanted.keys() - found.keys()),
-        "differing": sorted(
-            clerk_id
-            for clerk_id in wanted.keys() & found.keys()
-            if any(found[clerk_id].get(name) != value for name, value in wanted[clerk_id].items())
-        ),
-        "extra": sorted(found.keys() - wanted.keys()),
+    both = sorted(wanted.keys() & found.keys())
+    names = {
+        clerk_id: [name for name, value in wanted[clerk_id].items() if found[clerk_id].get(name) != value]
+        for clerk_id in both
     }
-
-
-def live(stack: LocalStack, out: TextIO) -> None:
-    """Changes a user four times a second and shows the table as Convex's subscription delivers it."""
-    with _traffic(stack.clerk):
-        asyncio.run(_watch(stack, out))
+    differing = {clerk_id: columns for clerk_id, columns in names.items() if columns}
+    return Comparison(
+        equal=len(both) - len(differing),
+        missing=sorted(wanted.keys() - found.keys()),
+        differing=differing,
+        # A second row of the same user too.
+        extra=sorted((Counter(row["clerkId"] for row in rows) - Counter(wanted.keys())).elements()),
+    )
 
 
 async def _rows(stack: LocalStack) -> list[Row]:
@@ -94,47 +186,45 @@ async def _rows(stack: LocalStack) -> list[Row]:
     rows: list[Row] = []
     cursor: str | None = None
     while True:
-        options = {"paginationOpts": {"numItems": NEWEST, "cursor": cursor}}
-        page = await deployment.query("users:exportUsers", options)
+        page = await deployment.query(_export(stack), _page(cursor, "asc"))
         rows += page["page"]
         cursor = page["continueCursor"]
         if page["isDone"]:
             return rows
 
 
-def _change_someone(clerk: LocalClerk, dice: random.Random) -> None:
-    user = dice.choice(clerk.users())
-    person = ordinary(dice.randrange(1_000_000))
-    match dice.randrange(6):
-        case 0:
-            clerk.update_user(user["id"], first_name=person["first_name"], last_name=person["last_name"])
-        case 1:
-            clerk.update_metadata(user["id"], public_metadata=person["public_metadata"])
-        case 2:
-            (clerk.unban if user["banned"] else clerk.ban)(user["id"])
-        case 3:
-            (clerk.unlock if user["locked"] else clerk.lock)(user["id"])
-        case _:
-            clerk.sign_in(user["id"])
+def _export(stack: LocalStack) -> str:
+    return f"{stack.settings.convex_users_module}:exportUsers"
+
+
+def _page(cursor: str | None, order: str) -> dict[str, CoercibleToConvexValue]:
+    options: dict[str, CoercibleToConvexValue] = {"numItems": PAGE, "cursor": cursor}
+    return {"paginationOpts": options, "order": order}
+
+
+def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
+    """Changes a user four times a second and shows the table as Convex's subscription delivers it.
+
+    `user_ids` are the users who may change, the newest last. On a terminal it is a table; elsewhere a line
+    whenever a number in it changes. Returns when the local Convex has ended.
+    """
+    with _traffic(stack.clerk, user_ids):
+        asyncio.run(_watch(stack, out))
 
 
 @contextmanager
-def _traffic(clerk: LocalClerk) -> Iterator[None]:
+def _traffic(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[None]:
     stopped = threading.Event()
 
     def run() -> None:
         dice = random.Random()
-        number = clerk.count
+        known = list(user_ids)
+        number = len(known)
         while not stopped.wait(PAUSE):
-            if clerk.count == 0 or dice.random() < 0.3:
-                now = int(time.time() * 1000)
-                moments = dict.fromkeys(("created_at", "updated_at", "last_sign_in_at"), now)
-                clerk.create_user(**ordinary(number) | moments)
-                number += 1
-            elif dice.random() < 0.1:
-                clerk.delete_user(dice.choice(clerk.users())["id"])
-            else:
-                _change_someone(clerk, dice)
+            number += 1
+            # Others may create, change and delete users too, over HTTP.
+            with suppress(ClerkRefusal):
+                _change_someone(clerk, known, number, dice)
 
     thread = threading.Thread(target=run, name="local-traffic", daemon=True)
     thread.start()
@@ -145,67 +235,133 @@ def _traffic(clerk: LocalClerk) -> Iterator[None]:
         thread.join()
 
 
+def _change_someone(clerk: LocalClerk, known: list[str], number: int, dice: random.Random) -> None:
+    chance = dice.random()
+    if chance < 0.3 or not known:
+        now = int(time.time() * 1000)
+        moments = dict.fromkeys(("created_at", "updated_at", "last_sign_in_at"), now)
+        known.append(clerk.create_user(**ordinary(number) | moments)["id"])
+        return
+    place = dice.randrange(max(0, len(known) - PAGE), len(known))  # the others are not in the table
+    if chance < 0.35:
+        clerk.delete_user(known.pop(place))
+    else:
+        dice.choice(list(CHANGES.values()))(clerk, known[place], number)
+
+
 async def _watch(stack: LocalStack, out: TextIO) -> None:
     client = ConvexClient(stack.convex.url)
     client.set_admin_auth(stack.convex.deploy_key)
-    arguments = {"paginationOpts": {"numItems": NEWEST, "cursor": None}, "order": "desc"}
-    before: dict[str, Row] = {}
-    changed: dict[str, float] = {}
-    async for answer in client.subscribe("users:exportUsers", arguments):
-        rows = {row["clerkId"]: row for row in answer["page"]}
-        now = time.monotonic()
-        if before:
-            changed |= {clerk_id: now for clerk_id, row in rows.items() if before.get(clerk_id) != row}
-        before = rows
+    subscription = client.subscribe(_export(stack), _page(None, "desc"))
+    table = Table(stack.clerk, stack.convex.url)
+    said = ""
+    news = asyncio.ensure_future(anext(subscription))
+    while True:
+        await asyncio.wait({news}, timeout=TICK)
+        if news.done():
+            table.update(_rows_in(news))
+            news = asyncio.ensure_future(anext(subscription))
+        elif stack.convex.process.poll() is not None:
+            return
         if out.isatty():
-            out.write(CLEAR + _screen(stack, rows, changed, shutil.get_terminal_size().lines))
-        else:
-            out.write(_summary(stack, rows) + "\n")
+            size = shutil.get_terminal_size()
+            out.write(table.screen(size.columns, size.lines))
+        elif said != (said := table.summary()):
+            out.write(f"{said}\n")
         out.flush()
 
 
-def _screen(stack: LocalStack, rows: Mapping[str, Row], changed: Mapping[str, float], height: int) -> str:
-    """The summary and as many rows as fit, those that changed last on top."""
-    now = time.monotonic()
-    latest = sorted(rows, key=lambda clerk_id: changed.get(clerk_id, 0.0), reverse=True)
-    lines = [_summary(stack, rows), "", BOLD + _line(*HEADINGS) + PLAIN]
-    for clerk_id in latest[: max(0, height - len(lines) - 2)]:
-        style = BOLD if now - changed.get(clerk_id, 0.0) < FLASH else DIM
-        lines.append(style + _cells(rows[clerk_id]) + PLAIN)
-    return "\n".join([*lines, "Ctrl-C to stop", ""])
+def _rows_in(news: asyncio.Future[Any]) -> list[Row]:
+    try:
+        page: list[Row] = news.result()["page"]
+    except Exception as error:
+        raise LocalError(
+            f"Convex refused the subscription ({type(error).__name__}). Are the functions in convex/ those of "
+            "this package? CONVEX_USERS_MODULE names their module."
+        ) from error
+    return page
 
 
-def _summary(stack: LocalStack, rows: Mapping[str, Row]) -> str:
-    stats = stack.clerk.webhooks.stats
-    shown = f"the newest {NEWEST}" if len(rows) == NEWEST else f"{len(rows)}"
-    return (
-        f"Clerk {stack.clerk.count} users · Convex {shown} rows · "
-        f"webhooks {stats.delivered} delivered, {stats.pending} on their way · {stack.convex.url}"
-    )
+class Table:
+    """The newest rows of Convex's table, for a terminal; those that changed last are on top."""
+
+    def __init__(self, clerk: LocalClerk, convex_url: str) -> None:
+        self._clerk = clerk
+        self._convex_url = convex_url
+        self._rows: dict[str, Row] | None = None
+        self._changed: dict[str, float] = {}
+
+    def update(self, page: Sequence[Row]) -> None:
+        now = time.monotonic()
+        before, rows = self._rows, {row["clerkId"]: row for row in page}
+        self._rows = rows
+        # Who is there from the start has not changed, as far as anybody has seen.
+        self._changed = {
+            clerk_id: self._changed.get(clerk_id, 0.0)
+            if before is None or before.get(clerk_id) == row
+            else now
+            for clerk_id, row in rows.items()
+        }
+
+    def summary(self) -> str:
+        stats = self._clerk.webhooks.stats
+        if self._rows is None:
+            shown = "has not answered yet"
+        else:
+            shown = f"the newest {PAGE} rows" if len(self._rows) == PAGE else f"{len(self._rows)} rows"
+        failed = f", {stats.failed} failed" if stats.failed else ""
+        return (
+            f"Clerk {self._clerk.count} users · Convex {shown} · "
+            f"webhooks {stats.delivered} delivered, {stats.pending} on their way{failed} · {self._convex_url}"
+        )
+
+    def screen(self, columns: int, lines: int) -> str:
+        """What draws the table over whatever the terminal shows, in no more than its size."""
+        now = time.monotonic()
+        written = [_fit(self.summary(), columns), "", BOLD + _cells(list(HEADINGS), columns) + PLAIN]
+        rows = self._rows or {}
+        latest = sorted(rows, key=lambda clerk_id: self._changed[clerk_id], reverse=True)
+        for clerk_id in latest[: max(0, lines - len(written) - 2)]:
+            style = BOLD if now - self._changed[clerk_id] < FLASH else PLAIN
+            written.append(style + _cells(_texts(rows[clerk_id]), columns) + PLAIN)
+        written.append(_fit("Ctrl-C to stop", columns))
+        body = "".join(f"{EMPTY_LINE}{line}\n" for line in written[: max(1, lines - 1)])
+        return NO_WRAP + HOME + body + UNTIL_END + WRAP
 
 
-def _cells(row: Row) -> str:
+def _texts(row: Row) -> list[str]:
     name = " ".join(filter(None, (row.get("firstName"), row.get("lastName")))) or row["sortName"]
-    email, status, role = row.get("email", "–"), row["status"], row.get("role", "–")
-    return _line(name, email, status, role, _ago(row["createdAt"]), _ago(row.get("lastSignInAt")))
+    email, status, role = row.get("email", "-"), row["status"], row.get("role", "-")
+    return [name, email, status, role, _ago(row["createdAt"]), _ago(row.get("lastSignInAt"))]
 
 
-def _line(*cells: str) -> str:
-    return " ".join(_fit(cell, width) for cell, width in zip(cells, HEADINGS.values(), strict=True))
+def _cells(texts: Sequence[str], columns: int) -> str:
+    """One line of the table. Each cell is put in its place, however wide the terminal took the one before."""
+    line, place = "", 1
+    for text, width in zip(texts, HEADINGS.values(), strict=True):
+        line += f"\x1b[{place}G" + _fit(text, min(width, columns - place + 1))
+        place += width + 1
+        if place > columns:
+            break
+    return line
 
 
 def _fit(text: str, width: int) -> str:
-    """`text` in exactly `width` places of a terminal, with nothing in it that would steer the terminal."""
+    """As much of `text` as `width` places of a terminal hold, with nothing in it that steers the terminal."""
     fitted, used = "", 0
-    for character in text:
-        if not character.isprintable():
-            continue
-        wide = unicodedata.east_asian_width(character) in "WF"
-        places = 0 if unicodedata.combining(character) else 2 if wide else 1
-        if used + places > width:
-            break
-        fitted, used = fitted + character, used + places
-    return fitted + " " * (width - used)
+    for character in unicodedata.normalize("NFC", " ".join(text.split())):
+        if character.isprintable():  # no control characters, no marks of direction
+            used += _places(character)
+            if used > width:
+                break
+            fitted += character
+    return fitted
+
+
+def _places(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _ago(milliseconds: float | None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,16 +24,31 @@ from clerk_convex.webhook import webhook_route
 __all__ = ["LocalStack"]
 
 WEBHOOK_PATH = "/webhooks/clerk"
+# What a team may have changed in its functions holds here too; everything else is this set's own.
+FROM_ENVIRONMENT = ("CONVEX_USERS_MODULE", "CLERK_CONVEX_FIELDS")
 
 
 class LocalStack:
-    """A local Clerk whose webhooks reach `clerk_convex.app`, which writes to a local Convex.
+    """A local Clerk whose webhooks reach the service, which writes to a local Convex.
+
+        with LocalStack() as stack:
+            stack.clerk.create_user(first_name="Ada")
+            stack.clerk.webhooks.drain(timeout=5)
 
     Ports on 127.0.0.1, 0 is any free one: `port` of the service, `convex_port`, `clerk_port`. `speed` divides
-    the schedule on which webhooks are retried. `project` is a directory with `convex/` and `node_modules/`.
+    the schedule on which webhooks are retried. `project` is a directory with `convex/`, as LocalConvex takes
+    it. Of the environment, CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS are heeded.
 
-    `start` raises LocalError if a part cannot be started, and leaves none running then.
+    `start` raises LocalError if a part cannot be started and SettingsError if one of those two is malformed;
+    it leaves nothing running then. `stop` may be called at any time.
     """
+
+    url: str
+    """Where the service is, once started."""
+    clerk: LocalClerk
+    convex: LocalConvex
+    settings: Settings
+    """What the service runs with, once started."""
 
     def __init__(
         self,
@@ -43,24 +59,28 @@ class LocalStack:
         speed: float = 1000.0,
         project: Path | None = None,
     ) -> None:
-        self.port = port
-        self.convex_port = convex_port
-        self.clerk_port = clerk_port
-        self.speed = speed
-        self.project = project
+        self._port = port
+        self._convex_port = convex_port
+        self._clerk_port = clerk_port
+        self._speed = speed
+        self._project = project
+        self._parts = ExitStack()
 
     def start(self) -> None:
         with ExitStack() as parts:
-            listener = parts.enter_context(_listen(self.port))
+            listener = parts.enter_context(_listen(self._port))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            self.clerk = LocalClerk(
-                port=self.clerk_port, webhook_url=self.url + WEBHOOK_PATH, speed=self.speed
-            )
+            webhook_url = self.url + WEBHOOK_PATH
+            self.clerk = LocalClerk(port=self._clerk_port, webhook_url=webhook_url, speed=self._speed)
             parts.enter_context(self.clerk)
             issuer = {"CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer}
-            self.convex = LocalConvex(port=self.convex_port, project=self.project, env=issuer)
+            self.convex = LocalConvex(port=self._convex_port, project=self._project, env=issuer)
             parts.enter_context(self.convex)
-            parts.enter_context(_Service(Settings.from_env(self.environment()), listener))
+            chosen = {name: os.environ.get(name, "") for name in FROM_ENVIRONMENT}
+            self.settings = Settings.from_env({**chosen, **self.environment()})
+            parts.enter_context(_serving(self.settings, listener))
+            # The first to stop: then no request is left for the service to wait for.
+            parts.callback(self.clerk.webhooks.close)
             self._parts = parts.pop_all()
 
     def stop(self) -> None:
@@ -88,26 +108,23 @@ class LocalStack:
         }
 
 
-class _Service:
-    """`clerk_convex.app` in a thread of this process."""
-
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        app = Starlette(routes=[webhook_route(settings=settings)])
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="local-service", daemon=True
-        )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        while not self._server.started:
+@contextmanager
+def _serving(settings: Settings, listener: socket.socket) -> Iterator[None]:
+    """The service in a thread of this process."""
+    app = Starlette(routes=[webhook_route(settings=settings)])
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), name="local-service", daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise LocalError("The service ended while it was started; the log says why.")
             time.sleep(0.005)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(3.0)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(3.0)
 
 
 def _listen(port: int) -> socket.socket:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
-import httpx
 from convex import convex_to_json, json_to_convex
 from convex.http_client import ConvexHttpClient, FunctionArgs
 from convex.values import ConvexValue
 
 from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
+from clerk_convex.pool import Pool, Trouble
 
 __all__ = ["CallRefused", "Deployment", "Kind", "Throttled"]
 
 Kind = Literal["query", "mutation", "action"]
 
 _LARGEST_RESPONSE = 16 * 1024 * 1024  # bytes; Convex's own limit for what a function returns
-_IDLE = 30.0  # seconds a connection is kept; servers and load balancers drop it after 60 or more
 _FUNCTION_FAILED = 560  # what hosted Convex may answer in place of 200 if the function threw
 _TRY_AGAIN = {408, 421, 425, 429}  # of the 4xx; no other gets better by itself
 _REFUSED = {400, 413, 422}
@@ -80,9 +77,7 @@ class Deployment(ConvexHttpClient):
         super().__init__(url)
         self.set_admin_auth(deploy_key)
         self.timeout = timeout
-        self.connect_timeout = connect_timeout
-        self._client: httpx.AsyncClient | None = None
-        self._lifetime: AsyncGenerator[None, None] | None = None
+        self._pool = Pool(connect_timeout=connect_timeout)
 
     async def _request(self, url: str, name: str, args: FunctionArgs) -> ConvexValue:  # type: ignore[override]
         # The official query(), mutation() and action() return what this returns: an awaitable.
@@ -96,72 +91,32 @@ class Deployment(ConvexHttpClient):
 
     async def aclose(self) -> None:
         """Closes the connections. The next call opens new ones."""
-        if self._lifetime is not None:
-            await self._lifetime.aclose()
+        await self._pool.aclose()
 
     async def _call(self, url: str, name: str, args: bytes) -> ConvexValue:
         body = b'{"path":%b,"format":"convex_encoded_json","args":%b}' % (json.dumps(name).encode(), args)
-        try:
-            async with asyncio.timeout(self.timeout):
-                status, content = await self._exchange(url, body)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the request
-            problem = _transport_problem(error, self.timeout)
-        else:
-            return _read(name, status, content)
-        raise problem  # out here, where it has no context: httpx's errors know the request, key included
-
-    async def _exchange(self, url: str, body: bytes) -> tuple[int, bytes]:
-        try:
-            return await self._post(url, body)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            # Most likely a kept-alive connection that the server has closed meanwhile.
-            return await self._post(url, body)
-
-    async def _post(self, url: str, body: bytes) -> tuple[int, bytes]:
-        client = self._client or await self._connect()
         headers = {**self.headers, "Content-Type": "application/json"}
         if self.auth is not None:
             headers["Authorization"] = self.auth
-        async with client.stream("POST", url, content=body, headers=headers) as response:
-            content = bytearray()
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > _LARGEST_RESPONSE:
-                    raise httpx.DecodingError("too large")
-        return response.status_code, bytes(content)
-
-    async def _connect(self) -> httpx.AsyncClient:
-        client = self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(None, connect=self.connect_timeout),  # the total is _call's
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=_IDLE),
-            trust_env=False,
-            follow_redirects=False,
+        response = await self._pool.send(
+            "POST", url, headers, body, timeout=self.timeout, largest=_LARGEST_RESPONSE
         )
-        self._lifetime = self._until_closed(client)
-        await anext(self._lifetime)
-        return client
-
-    async def _until_closed(self, client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
-        # Event loops close the asynchronous generators that are left when they end, so that an app whose
-        # lifespan nobody runs still leaves no connection behind.
-        try:
-            yield
-        finally:
-            self._client = self._lifetime = None
-            await client.aclose()
+        if isinstance(response, Trouble):
+            raise _problem(response, self.timeout)
+        return _read(name, response.status, response.content)
 
 
-def _transport_problem(error: Exception, timeout: float) -> DeploymentError:
-    match error:
-        case TimeoutError():
+def _problem(trouble: Trouble, timeout: float) -> DeploymentError:
+    match trouble:
+        case Trouble.SLOW:
             return DeploymentUnavailable(f"Convex did not answer within {timeout:g} s. Is it up?")
-        case httpx.ConnectError() | httpx.ConnectTimeout():
+        case Trouble.UNREACHABLE:
             return DeploymentUnavailable("Convex cannot be reached. Is it up, and is CONVEX_URL its address?")
-        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL() | UnicodeError():
+        case Trouble.UNSENDABLE:
             return DeploymentMisconfigured(
                 "CONVEX_URL or CONVEX_DEPLOY_KEY has characters that no request can carry. Set them again."
             )
-        case httpx.DecodingError():
+        case Trouble.UNREADABLE:
             return DeploymentUnavailable(_UNREADABLE)
         case _:
             return DeploymentUnavailable("The connection to Convex broke.")

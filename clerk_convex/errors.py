@@ -4,6 +4,10 @@
     ├── SettingsError                a setting is missing or malformed
     ├── EventError                   a webhook body that is no event of this Clerk instance
     ├── UserError                    a user or a deletion, sent by Clerk, that cannot be read
+    ├── ClerkError                   Clerk did not do what it was asked
+    │   ├── ClerkMisconfigured       it rejects the key, or the address is not Clerk's
+    │   ├── ClerkNotFound            it has no such user
+    │   └── ClerkUnavailable         it is down, too slow or too busy: try again later
     ├── DeploymentError              Convex did not do what it was asked
     │   ├── ChangeRefused            its functions refused this one change
     │   ├── DeploymentMisconfigured  it rejects the key, or has no functions, or other ones
@@ -17,6 +21,10 @@ The text of each says what happened and what to do. None quotes a secret or a us
 __all__ = [
     "ChangeRefused",
     "ClerkConvexError",
+    "ClerkError",
+    "ClerkMisconfigured",
+    "ClerkNotFound",
+    "ClerkUnavailable",
     "DeploymentError",
     "DeploymentMisconfigured",
     "DeploymentUnavailable",
@@ -42,6 +50,50 @@ class EventError(ClerkConvexError):
 
 class UserError(ClerkConvexError):
     """A user or a deletion, sent by Clerk, that cannot be read."""
+
+
+class ClerkError(ClerkConvexError):
+    """Clerk did not do what it was asked.
+
+    status, code, message, trace_id: Clerk's own, None if it gave none. `message` is meant for whoever asked:
+    it may quote what he sent, so it is no part of the text and does not belong into a log.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        message: str | None = None,
+        trace_id: str | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.trace_id = trace_id
+
+
+class ClerkMisconfigured(ClerkError):
+    """Clerk rejects the secret key, or what is at the address is not its Backend API."""
+
+
+class ClerkNotFound(ClerkError):
+    """Clerk has no such user, `observed_at` (Unix milliseconds by Clerk's clock, 0 if it did not say)."""
+
+    observed_at: float = 0.0
+
+
+class ClerkUnavailable(ClerkError):
+    """Clerk is down, too slow or too busy.
+
+    retry_after: the seconds Clerk wants to be left alone for, None if it did not say.
+    surely_not_done: False if it may have done what it was asked and only the answer got lost.
+    """
+
+    retry_after: float | None = None
+    surely_not_done: bool = False
 
 
 class DeploymentError(ClerkConvexError):

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from clerk_events import CREATED, DATA, EVENTS, INSTANCE_ID, UPDATED, USER, body, documents, gone, users
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from clerk_convex.changes import Delete, Upsert
 from clerk_convex.errors import EventError, UserError
 from clerk_convex.events import Ignored, read_event
 from clerk_convex.users import read_user
+from tests.clerk_events import CREATED, DATA, EVENTS, INSTANCE_ID, UPDATED, USER, body, documents, gone, users
 
 OBSERVED = UPDATED + 250
 USERS = {"user.created", "user.updated", "user.deleted", "session.created"}

@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from clerk_events import CREATED, UPDATED, USER, documents, users
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clerk_convex.changes import Upsert, encode
 from clerk_convex.errors import UserError
 from clerk_convex.users import COLUMNS, canonical_json, milliseconds, parse_json, read_id, read_user
+from tests.clerk_events import CREATED, UPDATED, USER, documents, users
 
 BARE = {"id": "user_bare", "created_at": CREATED, "updated_at": UPDATED}
 

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from clerk_convex import webhook_route
+from clerk_convex.app import app, webhook
+from tests import stand_in
+from tests.clerk_events import EVENTS, USER, body
+from tests.stand_in import DEPLOY_KEY, Behaviour, StandIn
+from tests.test_webhook import PATH, SECRET, post, request, signed
+
+EVENT = EVENTS["user.updated"]
+NAMES = "CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY"
+WITHOUT_SETTINGS = {
+    name: value for name, value in os.environ.items() if not name.startswith(("CLERK_", "CONVEX_"))
+}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def convex() -> Iterator[StandIn]:
+    with StandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app as it is before its first request, with none of its settings."""
+    monkeypatch.setattr(webhook, "receiver", webhook_route().receiver)
+    monkeypatch.setattr(webhook, "app", webhook.receiver)
+    for name in list(os.environ):
+        if name.startswith(("CLERK_", "CONVEX_")):
+            monkeypatch.delenv(name)
+
+
+def environ(url: str) -> dict[str, str]:
+    return dict(zip(NAMES, (SECRET, url, DEPLOY_KEY), strict=True))
+
+
+async def get(path: str) -> httpx.Response:
+    return await request(app, None, path=path, method="GET")
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("fresh")
+async def test_healthz() -> None:
+    """/healthz says that the process runs, whatever is set."""
+    response = await get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("fresh")
+async def test_readyz_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/readyz is 503 while a setting is missing or malformed, and names it without its value."""
+    response = await get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (503, "not ready")
+    assert all(name in response.json()["error"] for name in NAMES)
+    monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", "s3cret!")
+    response = await get("/readyz")
+    assert response.status_code == 503
+    assert "CLERK_WEBHOOK_SIGNING_SECRET" in response.json()["error"]
+    assert "s3cret" not in response.text
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("fresh")
+async def test_readyz(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/readyz is 200 with valid settings, also while Convex is down; its body tells how things go."""
+    for name, value in environ(convex.url).items():
+        monkeypatch.setenv(name, value)
+    response = await get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ready", "convex": None, "last_event_at": None}
+
+    assert (await post(app)).status_code == 200
+    convex.behave(then=stand_in.status(401))
+    assert (await post(app, body("user.updated", USER | {"first_name": "s3cret"}))).status_code == 503
+    response = await get("/readyz")
+    assert response.status_code == 200
+    told = response.json()
+    assert told["last_event_at"] > 0
+    assert told["convex"]["last_error"] == "DeploymentMisconfigured"
+    assert told["convex"]["last_success"] > 0
+    assert (told["convex"]["queued"], told["convex"]["in_flight"]) == (0, 0)
+    for hidden in ("s3cret", "quince", "@", DEPLOY_KEY, SECRET):
+        assert hidden not in response.text
+
+
+# The real server
+
+
+class Server:
+    """`uvicorn clerk_convex.app:app` on a free port."""
+
+    def __init__(self, env: dict[str, str], *options: str) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "clerk_convex.app:app",
+            "--port",
+            str(self.port),
+            *options,
+        ]
+        self.process = subprocess.Popen(  # noqa: S603 - our own
+            command, env=WITHOUT_SETTINGS | env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.output = ""
+        reader = threading.Thread(target=self._read)
+        reader.start()
+        self._reader = reader
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.output = self.process.stdout.read()
+
+    def wait_until_up(self) -> None:
+        while True:
+            assert self.process.poll() is None, self.output
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(f"{self.url}/healthz", timeout=60)
+                return
+            time.sleep(0.05)
+
+    def post(self, content: bytes = EVENT, path: str = PATH) -> httpx.Response:
+        return httpx.post(self.url + path, content=content, headers=signed(content), timeout=60)
+
+    def stop(self) -> float:
+        """Sends SIGTERM; returns how many seconds it took."""
+        started = time.monotonic()
+        self.process.terminate()
+        self.process.wait(60)
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return time.monotonic() - started
+
+
+@contextlib.contextmanager
+def serve(env: dict[str, str], *options: str) -> Iterator[Server]:
+    server = Server(env, *options)
+    try:
+        server.wait_until_up()
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+def test_uvicorn_without_settings() -> None:
+    """`uvicorn clerk_convex.app:app` starts without any setting, and says what is missing when asked."""
+    with serve({}) as server:
+        assert httpx.get(f"{server.url}/readyz").status_code == 503
+        assert server.post().status_code == 503
+        assert server.post().status_code == 503
+        server.stop()
+    assert server.process.returncode in {0, -signal.SIGTERM}
+    assert "Traceback" not in server.output
+    assert server.output.count("Not set") == 1
+    assert all(name in server.output for name in NAMES)
+
+
+def test_uvicorn_with_several_workers(convex: StandIn) -> None:
+    """Several worker processes take events at once, each with connections of its own."""
+    with (
+        serve(environ(convex.url), "--workers", "2", "--lifespan", "off") as server,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        contents = [body("user.updated", USER | {"id": f"user_{number}"}) for number in range(40)]
+        assert {response.status_code for response in threads.map(server.post, contents)} == {200}
+    assert sorted(change["clerkId"] for call in convex.mutations for change in call.changes) == sorted(
+        f"user_{number}" for number in range(40)
+    )
+
+
+def test_real_server_refuses_large_bodies() -> None:
+    """Through a real server too: 413 without Content-Length, before all of it is sent, and other methods 405."""
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b" " * 65536
+
+    with serve(environ("http://127.0.0.1:9")) as server:
+        with contextlib.suppress(httpx.WriteError, httpx.ReadError):
+            assert httpx.post(server.url + PATH, content=endless(), timeout=60).status_code == 413
+        assert server.post(b" " * 600_000, PATH + "/").status_code == 413
+        response = httpx.get(server.url + PATH)
+        assert (response.status_code, response.headers["allow"]) == (405, "POST")
+        with socket.create_connection(("127.0.0.1", server.port)) as raw:
+            raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\nhalf".encode())
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        server.stop()
+    assert "Traceback" not in server.output
+
+
+TROUBLE: list[Behaviour] = [stand_in.hang, stand_in.drip_headers, stand_in.drip_body, stand_in.status(429)]
+
+
+def test_sigterm_while_convex_is_in_trouble() -> None:
+    """While Convex hangs, drips, is too busy or down, every event is answered within 10 s, and SIGTERM ends
+    the process within 12 s."""
+
+    def run(act: Callable[[StandIn], Any]) -> None:
+        with StandIn() as convex:
+            act(convex)
+            with serve(environ(convex.url)) as server, ThreadPoolExecutor(4) as threads:
+                answers = [threads.submit(server.post) for _ in range(4)]
+                deadline = time.monotonic() + 30
+                while not httpx.get(f"{server.url}/readyz").json()["convex"] and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                assert server.stop() < 12
+                for answer in answers:
+                    assert answer.result().status_code == 503
+                    assert answer.result().elapsed.total_seconds() < 10
+            assert "Traceback" not in server.output
+
+    acts: list[Callable[[StandIn], Any]] = [lambda convex, b=b: convex.behave(then=b) for b in TROUBLE]  # type: ignore[misc]
+    with ThreadPoolExecutor(len(acts) + 1) as threads:
+        for result in [threads.submit(run, act) for act in [*acts, StandIn.stop]]:
+            result.result()

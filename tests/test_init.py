@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from types import ModuleType
+
+import clerk_convex
+from clerk_convex import errors
+
+
+def test_exported_names() -> None:
+    """__all__ is sorted and names everything that is imported for users, every error included."""
+    public = {
+        name
+        for name, value in vars(clerk_convex).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert clerk_convex.__all__ == sorted(public | {"__version__"})
+    assert public.issuperset(errors.__all__)
+
+
+def test_version() -> None:
+    """The version is the installed distribution's."""
+    assert clerk_convex.__version__ == version("clerk-convex")
+
+
+def test_what_is_imported() -> None:
+    """Importing the package imports neither the local parts nor the commands nor the app, and no server."""
+    code = "import sys, clerk_convex; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)  # noqa: S603 - our own
+    imported = modules.stdout.split()
+    assert "clerk_convex.webhook" in imported
+    for name in imported:
+        assert not name.startswith(
+            ("clerk_convex.local", "clerk_convex.backfill", "clerk_convex.app", "uvicorn")
+        )

@@ -19,6 +19,7 @@ def cell(peer: str, **measured: object) -> Cell:
         "events_per_second": 4000.0,
         "p50_ms": 30.0,
         "p99_ms": 40.0,
+        "cpu_us": 150.0,
         "memory_mb": 60.0,
         "healthz_p99_ms": 5.0,
         "healthz_max_ms": 9.0,

@@ -196,7 +196,7 @@ def test_uvicorn_with_several_workers(convex: StandIn) -> None:
 
 
 def test_real_server_refuses_large_bodies() -> None:
-    """Through a real server too: 413 without Content-Length, before all of it is sent, and other methods 405."""
+    """Through a real server too: 413 before all of the body is sent, and 405 for other methods."""
 
     def endless() -> Iterator[bytes]:
         while True:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -266,6 +267,16 @@ def test_deep_nesting(depth: int) -> None:
     assert canonical_json(parse_json(deep.encode())) == deep
     user = parse_json(f'{{"id": "user_1", "created_at": 1, "updated_at": 2, "public_metadata": {deep}}}')
     assert read_user(user).columns["publicMetadata"] == deep
+
+
+@given(documents)
+def test_deep_nesting_reads_the_same(document: Any) -> None:
+    """What stands in the depths is read as it would be read elsewhere."""
+    depth = sys.getrecursionlimit()
+    inside = parse_json("[" * depth + json.dumps(document) + "]" * depth)
+    for _ in range(depth):
+        (inside,) = inside
+    assert inside == document
 
 
 @pytest.mark.parametrize("middle", ["", "]", "}", "NaN", "-Infinity", "1 2", '"', '{"a"}', "\\"])

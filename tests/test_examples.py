@@ -1,0 +1,38 @@
+"""examples/: what is shown to be copied works."""
+
+import json
+import logging
+from datetime import UTC, datetime
+
+import pytest
+from starlette.testclient import TestClient
+from svix.webhooks import Webhook
+
+from examples.service import app
+from tests.functions import CREATED_AT, Functions
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_service_writes_an_event_and_says_welcome(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From a signed event to a row in Convex, in a service that has pages of its own."""
+    monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", SECRET)
+    monkeypatch.setenv("CONVEX_URL", functions.convex.url)
+    monkeypatch.setenv("CONVEX_DEPLOY_KEY", functions.convex.deploy_key)
+    caplog.set_level(logging.INFO, "service")
+    user = {"id": "user_1", "created_at": CREATED_AT, "updated_at": CREATED_AT, "first_name": "Ada"}
+    body = json.dumps({"object": "event", "type": "user.created", "data": user, "timestamp": CREATED_AT})
+    now = datetime.now(UTC)
+    headers = {
+        "svix-id": "msg_1",
+        "svix-timestamp": str(int(now.timestamp())),
+        "svix-signature": Webhook(SECRET).sign("msg_1", now, body),
+    }
+    with TestClient(app) as client:
+        answer = client.post("/webhooks/clerk", content=body, headers=headers)
+        assert (answer.status_code, answer.json()) == (200, {"outcome": "created"})
+        assert client.get("/").status_code == 200
+    assert functions.rows()["user_1"]["firstName"] == "Ada"
+    assert caplog.messages == ["Welcome, user_1"]

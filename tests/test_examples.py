@@ -1,11 +1,12 @@
 """examples/: what is shown to be copied works."""
 
+import asyncio
 import json
 import logging
 from datetime import UTC, datetime
 
+import httpx
 import pytest
-from starlette.testclient import TestClient
 from svix.webhooks import Webhook
 
 from examples.service import app
@@ -30,9 +31,14 @@ def test_service_writes_an_event_and_says_welcome(
         "svix-timestamp": str(int(now.timestamp())),
         "svix-signature": Webhook(SECRET).sign("msg_1", now, body),
     }
-    with TestClient(app) as client:
-        answer = client.post("/webhooks/clerk", content=body, headers=headers)
-        assert (answer.status_code, answer.json()) == (200, {"outcome": "created"})
-        assert client.get("/").status_code == 200
+
+    async def visit() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            answer = await client.post("/webhooks/clerk", content=body, headers=headers)
+            assert (answer.status_code, answer.json()) == (200, {"outcome": "created"})
+            assert (await client.get("/")).status_code == 200
+
+    asyncio.run(visit())
     assert functions.rows()["user_1"]["firstName"] == "Ada"
     assert caplog.messages == ["Welcome, user_1"]

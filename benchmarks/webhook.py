@@ -292,7 +292,9 @@ def report(cells: Sequence[Cell], hanging: Mapping[str, float]) -> str:
         return f"{cell.events_per_second / other:.3g}" if other else "-"
 
     def number(value: float | None) -> str:
-        return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+        if value is None:
+            return "-"
+        return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
     columns = ["events/s", "p50 ms", "p99 ms", "x signature-only", "x websocket"]
     columns += ["CPU us/event", "memory MB", "healthz p99 ms", "healthz max ms"]

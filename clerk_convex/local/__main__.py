@@ -84,10 +84,13 @@ def _wait(stack: LocalStack, out: TextIO) -> None:
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
     """SIGTERM, and SIGHUP when the terminal closes, do as Ctrl-C does: all that was started is stopped."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:  # nohup
-            signal.signal(number, signal.default_int_handler)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if before[number] != signal.SIG_IGN:  # nohup
+            # Not at once a KeyboardInterrupt: asyncio has its own handler, which stops between two steps.
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:

@@ -10,9 +10,10 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from convex import ConvexClient
 from convex.values import CoercibleToConvexValue
@@ -28,6 +29,7 @@ from clerk_convex.users import Fields, read_user
 __all__ = ["Comparison", "compare", "live", "once", "sign_up"]
 
 Row = Mapping[str, Any]
+Result = TypeVar("Result")
 
 SEED = 0
 PAGE = 500  # rows that are read at once, and that the table watches
@@ -41,12 +43,27 @@ SHOWN = 10  # wrong rows that are named
 # too long must not wrap while a screen is written.
 HOME, UNTIL_END, WRAP, NO_WRAP = "\x1b[H", "\x1b[J", "\x1b[?7h", "\x1b[?7l"
 EMPTY_LINE, BOLD, PLAIN = "\x1b[2K", "\x1b[1m", "\x1b[0m"
-HEADINGS = {"Name": 28, "Email": 34, "Status": 8, "Role": 10, "Joined": 12, "Last sign-in": 14}
+# With their widths: 80 places in all.
+HEADINGS = {"Name": 20, "Email": 25, "Status": 6, "Role": 6, "Joined": 9, "Signed in": 9}
 
 
 def sign_up(clerk: LocalClerk, count: int) -> list[str]:
     """Creates `count` users of all kinds at the local Clerk, and returns their ids."""
-    return [clerk.create_user(**person)["id"] for person in people(count)]
+    return _aside(lambda: [clerk.create_user(**person)["id"] for person in people(count)])
+
+
+def _aside(work: Callable[[], Result]) -> Result:
+    """Does it in a thread. Ctrl-C interrupts the wait for it, and leaves no lock taken that others need."""
+    done: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="local-demo", daemon=True).start()
+    return done.result()
 
 
 def _rename(clerk: LocalClerk, user_id: str, number: int) -> None:
@@ -91,6 +108,15 @@ def once(stack: LocalStack, count: int, out: TextIO) -> int:
     The same users change in the same way each time. Returns 0 if afterwards every row in Convex equals the
     user Clerk has, and nobody is missing or too many; else 1. What is wrong is written to `out`.
     """
+    counts, problems = _aside(lambda: _scenario(stack, count))
+    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    out.write(counts + "".join(f"{line}\n" for line in [*problems[:SHOWN], *more]))
+    out.flush()
+    return 1 if problems else 0
+
+
+def _scenario(stack: LocalStack, count: int) -> tuple[str, list[str]]:
+    """Plays it, compares, and returns the counts, and a line for each row that is wrong."""
     webhooks = stack.clerk.webhooks
     webhooks.delivery = replace(webhooks.delivery, late=0.2, doubled=0.3, shuffled=0.5)
     events = _play(stack.clerk, count)
@@ -101,21 +127,17 @@ def once(stack: LocalStack, count: int, out: TextIO) -> int:
     rows = asyncio.run(_rows(stack))
     compared = compare(users, rows, stack.settings.clerk_convex_fields)
     told = ", ".join(f"{number} {name}" for name, number in events.items())
-    doubled = max(0, stats.sent - events.total())
-    undelivered = stats.pending + stats.failed + stats.dropped + stats.lost
-    out.write(
+    lost = stats.lost + stats.dropped
+    doubled = stats.sent + lost - events.total()
+    undelivered = stats.pending + stats.failed + lost
+    counts = (
         f"Clerk     {len(users)} users: {told}\n"
-        f"Webhooks  {stats.sent} messages, {doubled} of them doubled, in {stats.attempts} attempts, "
+        f"Webhooks  {stats.sent} messages, {doubled} of them doubled, in {stats.attempts} attempts; "
         f"{undelivered} undelivered\n"
         f"Convex    {len(rows)} rows: {compared.equal} equal, {len(compared.differing)} differing, "
         f"{len(compared.missing)} missing, {len(compared.extra)} too many\n"
     )
-    problems = compared.problems()
-    out.writelines(f"{problem}\n" for problem in problems[:SHOWN])
-    if len(problems) > SHOWN:
-        out.write(f"and {len(problems) - SHOWN} more\n")
-    out.flush()
-    return 1 if problems else 0
+    return counts, compared.problems()
 
 
 def _play(clerk: LocalClerk, count: int) -> Counter[str]:
@@ -259,7 +281,11 @@ async def _watch(stack: LocalStack, out: TextIO) -> None:
     while True:
         await asyncio.wait({news}, timeout=TICK)
         if news.done():
-            table.update(_rows_in(news))
+            page = _result(news)
+            table.update(page["page"], whole=page["isDone"])
+            if len(page["page"]) > 2 * PAGE:  # what is inserted into a reactive page makes it grow
+                subscription.unsubscribe()
+                subscription = client.subscribe(_export(stack), _page(None, "desc"))
             news = asyncio.ensure_future(anext(subscription))
         elif stack.convex.process.poll() is not None:
             return
@@ -271,15 +297,14 @@ async def _watch(stack: LocalStack, out: TextIO) -> None:
         out.flush()
 
 
-def _rows_in(news: asyncio.Future[Any]) -> list[Row]:
+def _result(news: asyncio.Future[Any]) -> Any:
     try:
-        page: list[Row] = news.result()["page"]
+        return news.result()
     except Exception as error:
         raise LocalError(
-            f"Convex refused the subscription ({type(error).__name__}). Are the functions in convex/ those of "
+            f"Convex refused the subscription ({type(error).__name__}). Does convex/ have the functions of "
             "this package? CONVEX_USERS_MODULE names their module."
         ) from error
-    return page
 
 
 class Table:
@@ -289,12 +314,14 @@ class Table:
         self._clerk = clerk
         self._convex_url = convex_url
         self._rows: dict[str, Row] | None = None
+        self._whole = False
         self._changed: dict[str, float] = {}
 
-    def update(self, page: Sequence[Row]) -> None:
+    def update(self, page: Sequence[Row], *, whole: bool) -> None:
+        """Takes the newest rows, the newest first; `whole`: there are no others."""
         now = time.monotonic()
         before, rows = self._rows, {row["clerkId"]: row for row in page}
-        self._rows = rows
+        self._rows, self._whole = rows, whole
         # Who is there from the start has not changed, as far as anybody has seen.
         self._changed = {
             clerk_id: self._changed.get(clerk_id, 0.0)
@@ -308,7 +335,7 @@ class Table:
         if self._rows is None:
             shown = "has not answered yet"
         else:
-            shown = f"the newest {PAGE} rows" if len(self._rows) == PAGE else f"{len(self._rows)} rows"
+            shown = f"{len(self._rows)} rows" if self._whole else f"the newest {len(self._rows)} rows"
         failed = f", {stats.failed} failed" if stats.failed else ""
         return (
             f"Clerk {self._clerk.count} users · Convex {shown} · "
@@ -368,7 +395,7 @@ def _ago(milliseconds: float | None) -> str:
     if milliseconds is None:
         return "never"
     seconds = max(0.0, time.time() - milliseconds / 1000)
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+    for unit, length in (("y", 31_536_000), ("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= length:
             return f"{int(seconds / length)} {unit} ago"
     return f"{int(seconds)} s ago"

@@ -19,8 +19,8 @@ resident memory; and how long `GET /healthz`, asked all the while on a connectio
 event loop. At 512 connections that is mostly the queue of the requests before it. Then the same question
 while Convex hangs, and the targets.
 
-If a peer's 200s were not as many as the rows the model received, the exit status is 1; a missed target does
-not change it. Only the ratios of one run mean something.
+If a peer answered no 200, or not as many as the model received rows, the exit status is 1; a missed target
+does not change it. Only the ratios of one run mean something.
 """
 
 from __future__ import annotations
@@ -89,9 +89,10 @@ class Cell:
 
     @property
     def is_right(self) -> bool:
-        """Whether there is a row for each 200. What was not answered may have been written all the same."""
-        answered = 0 if self.peer == "signature-only" else self.statuses.get("200", 0)
-        return self.rows == answered if self.is_clean else self.rows >= answered
+        """Whether there was a 200, and a row for each. What got no answer may have been written all the same."""
+        answered = self.statuses.get("200", 0)
+        written = 0 if self.peer == "signature-only" else answered
+        return answered > 0 and (self.rows == written if self.is_clean else self.rows >= written)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,7 +56,9 @@ def test_a_lost_row_is_wrong() -> None:
     assert not cell("ours", rows=101).is_right
     assert cell("ours", rows=101, unanswered=1).is_right
     assert not cell("ours", rows=99, statuses={"200": 100, "503": 1}).is_right
+    assert not cell("ours", rows=0, statuses={"503": 100}).is_right
     assert not cell("signature-only").is_right
+    assert cell("signature-only", rows=0).is_right
     assert "WRONG" in report([cell("ours", rows=99)], {})
 
 

@@ -136,8 +136,8 @@ async def _read_calls(reader: asyncio.StreamReader, connection: int) -> AsyncIte
             headers = {
                 name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])
             }
-            body = await reader.readexactly(int(headers["content-length"]))
-            yield Call(head[0].split()[1], headers, json.loads(body), connection)
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            yield Call(head[0].split()[1], headers, json.loads(body or b"null"), connection)
 
 
 def _response(code: int, body: bytes, *headers: str) -> bytes:

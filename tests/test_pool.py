@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import stand_in
+from stand_in import StandIn
+
+from clerk_convex.pool import Pool, Response, Trouble
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "ada@example.com"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with StandIn() as server:
+        server.behave(then=stand_in.answer(200, {}, "Set-Cookie: a=b"))
+        yield server
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool(connect_timeout=5)
+
+
+async def send(pool: Pool, server: StandIn, *, repeatable: bool = True) -> Response | Trouble:
+    url = f"{server.url}/users?query={SECRET}"
+    return await pool.send(
+        "POST", url, {"Authorization": SECRET}, b"{}", timeout=5, largest=1000, repeatable=repeatable
+    )
+
+
+async def test_nothing_of_a_request_is_logged(
+    pool: Pool, server: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the level of the logs: addresses hold what people search for, and headers hold keys."""
+    caplog.set_level(logging.DEBUG)
+    assert isinstance(await send(pool, server), Response)
+    assert SECRET not in caplog.text
+
+
+async def test_cookies_are_not_kept(pool: Pool, server: StandIn) -> None:
+    """Calls know nothing of each other."""
+    await send(pool, server)
+    await send(pool, server)
+    assert "cookie" not in server.calls[1].headers
+
+
+async def test_the_environment_is_not_asked(
+    pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither proxies nor passwords are taken from it."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert isinstance(await send(pool, server), Response)
+    assert server.calls[0].headers["authorization"] == SECRET
+
+
+async def test_a_request_is_repeated_only_where_that_is_allowed(pool: Pool, server: StandIn) -> None:
+    """And the response says so."""
+    server.behave(stand_in.drop, stand_in.drop, then=stand_in.answer(200, {}))
+    assert await send(pool, server, repeatable=False) is Trouble.BROKEN
+    response = await send(pool, server)
+    assert isinstance(response, Response)
+    assert response.repeated
+    response = await send(pool, server)
+    assert isinstance(response, Response)
+    assert not response.repeated
+    assert len(server.calls) == 4

@@ -14,6 +14,9 @@ __all__ = ["Pool", "Response", "Trouble"]
 
 _IDLE = 30.0  # seconds a connection is kept; servers and load balancers drop it after 60 or more
 
+# Pools with connections: the garbage collector must not come for one when its loop is about to end.
+_connected: set[Pool] = set()
+
 
 class Trouble(Enum):
     """Why there is no response."""
@@ -124,9 +127,11 @@ class Pool:
     async def _until_closed(self, transport: httpx.AsyncHTTPTransport) -> AsyncGenerator[None, None]:
         # Event loops close the asynchronous generators that are left when they end, so that an app whose
         # lifespan nobody runs still leaves no connection behind.
+        _connected.add(self)
         try:
             yield
         finally:
+            _connected.discard(self)
             self._transport = self._lifetime = None
             await transport.aclose()
 

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stand_in
 from stand_in import StandIn
 
+from clerk_convex import pool as module
 from clerk_convex.pool import Pool, Response, Trouble
-
-pytestmark = pytest.mark.anyio
 
 SECRET = "ada@example.com"
 
@@ -39,6 +42,7 @@ async def send(pool: Pool, server: StandIn, *, repeatable: bool = True) -> Respo
     )
 
 
+@pytest.mark.anyio
 async def test_nothing_of_a_request_is_logged(
     pool: Pool, server: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -48,6 +52,7 @@ async def test_nothing_of_a_request_is_logged(
     assert SECRET not in caplog.text
 
 
+@pytest.mark.anyio
 async def test_cookies_are_not_kept(pool: Pool, server: StandIn) -> None:
     """Calls know nothing of each other."""
     await send(pool, server)
@@ -55,6 +60,7 @@ async def test_cookies_are_not_kept(pool: Pool, server: StandIn) -> None:
     assert "cookie" not in server.calls[1].headers
 
 
+@pytest.mark.anyio
 async def test_the_environment_is_not_asked(
     pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -68,6 +74,7 @@ async def test_the_environment_is_not_asked(
     assert server.calls[0].headers["authorization"] == SECRET
 
 
+@pytest.mark.anyio
 async def test_a_request_is_repeated_only_where_that_is_allowed(pool: Pool, server: StandIn) -> None:
     """And the response says so."""
     server.behave(stand_in.drop, stand_in.drop, then=stand_in.answer(200, {}))
@@ -79,3 +86,20 @@ async def test_a_request_is_repeated_only_where_that_is_allowed(pool: Pool, serv
     assert isinstance(response, Response)
     assert not response.repeated
     assert len(server.calls) == 4
+
+
+def test_connections_close_with_the_loop(server: StandIn) -> None:
+    """However late in the life of the loop the last reference goes; no pool outlives its connections."""
+    noticed: list[dict[str, Any]] = []
+    before = set(module._connected)
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: noticed.append(context))
+        await send(Pool(connect_timeout=5), server)
+        gc.collect()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asyncio.run(scenario())
+        gc.collect()
+    assert (noticed, caught, module._connected) == ([], [], before)

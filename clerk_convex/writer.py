@@ -15,6 +15,7 @@ from typing import TypeGuard
 
 from convex.values import ConvexValue
 
+from clerk_convex import errors
 from clerk_convex.changes import OUTCOMES, Change, Delete, Outcome, Upsert, encode
 from clerk_convex.deployment import CallRefused, Deployment, Kind, Throttled
 from clerk_convex.errors import (
@@ -68,7 +69,8 @@ Batch = dict[Waiter, bytes]
 class Status:
     """What a writer is doing: how many changes wait, how many mutations are on their way, how the last went.
 
-    `last_success` and `last_error_at` are Unix times in seconds; `last_error` is the name of an error's type.
+    `last_success` and `last_error_at` are Unix times in seconds; `last_error` names a type of
+    `clerk_convex.errors`.
     """
 
     queued: int
@@ -131,7 +133,7 @@ class Writer:
             queued=len(self._waiting),
             in_flight=len(self._tasks),
             last_success=self._last_success,
-            last_error=type(self._last_error).__name__ if self._last_error else None,
+            last_error=None if self._last_error is None else _kind(self._last_error),
             last_error_at=self._last_error_at,
         )
 
@@ -324,6 +326,11 @@ class Writer:
         if now - self._logged_at >= _LOG_INTERVAL:
             self._logged_at = now
             logger.error("%s", error)
+
+
+def _kind(error: DeploymentError) -> str:
+    """The name of its type in `clerk_convex.errors`."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
 
 
 def _encode(change: Change) -> bytes:

@@ -382,7 +382,6 @@ def test_connections_close_with_the_loop(convex: StandIn) -> None:
         for connections in (1, 2):
             asyncio.run(deployment.mutation("users:syncUsers", {"changes": []}))
             assert convex.connections == connections
-        del deployment
         gc.collect()
     assert caught == []
 

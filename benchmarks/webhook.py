@@ -89,7 +89,7 @@ class Cell:
 
     @property
     def is_right(self) -> bool:
-        """Whether there was a 200, and a row for each. What got no answer may have been written all the same."""
+        """Whether there was a 200, and a row for each. What got no answer may be written all the same."""
         answered = self.statuses.get("200", 0)
         written = 0 if self.peer == "signature-only" else answered
         return answered > 0 and (self.rows == written if self.is_clean else self.rows >= written)

@@ -105,6 +105,14 @@ def test_internal_function_needs_the_key(convex: LocalConvex) -> None:
     assert client.mutation("items:fill", {"from": 0, "count": 1}) == 1.0
 
 
+def test_too_large_a_body_is_answered(convex: LocalConvex) -> None:
+    """A client that reads nothing before it has sent everything learns that its body was too large."""
+    body = b'{"path":"items:values","args":{"value":"%s"}}' % (b"x" * 40 * 1024 * 1024)
+    answer = httpx.post(f"{convex.url}/api/query", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "RequestTooLarge"
+
+
 def test_websocket_client_calls_functions(convex: LocalConvex) -> None:
     """The official websocket client queries, mutates, acts, and reads errors and internal functions."""
     assert run(
@@ -162,8 +170,11 @@ def test_websocket_client_survives_a_restart() -> None:
                 client = ConvexClient(url)
                 client.set_admin_auth(key)
                 client.mutation("items:fill", {"from": 1, "count": 2})
+                last = None
                 async for names in client.subscribe("items.js:list"):
-                    print(json.dumps(names), flush=True)
+                    if names != last:
+                        print(json.dumps(names), flush=True)
+                        last = names
                     if names == ["after"]:
                         break
 
@@ -241,6 +252,14 @@ def test_signals_end_it_with_status_0(number: signal.Signals) -> None:
     """SIGTERM and SIGINT end Node at once, with status 0."""
     with LocalConvex(project=PROJECT) as convex:
         convex.process.send_signal(number)
+        assert convex.process.wait(30) == 0
+
+
+def test_it_ends_when_its_stdin_closes() -> None:
+    """Node ends when its stdin closes: that is how it learns that nobody needs it any more."""
+    with LocalConvex(project=PROJECT) as convex:
+        assert convex.process.stdin is not None
+        convex.process.stdin.close()
         assert convex.process.wait(30) == 0
 
 
@@ -358,6 +377,17 @@ def test_default_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         client = ConvexHttpClient(convex.url)
         client.set_admin_auth(convex.deploy_key)
         assert client.mutation("users:syncUsers", {"changes": []}) == []
+
+
+def test_default_project_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed, it takes the functions inside the package, not the official client's package beside it."""
+    package = tmp_path / "clerk_convex" / "local"
+    (package / "convex").mkdir(parents=True)
+    (package / "convex" / "schema.ts").touch()
+    (tmp_path / "convex").mkdir()
+    monkeypatch.setattr(deployment, "HERE", package)
+    monkeypatch.chdir(tmp_path)
+    assert f"in {package / 'node_modules'}" in failure(LocalConvex())
 
 
 def test_never_ready_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

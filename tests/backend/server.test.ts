@@ -183,10 +183,14 @@ test("every kind of value goes there and back", async (t) => {
 test("floats are sent with a fraction, other types by the format asked for", async (t) => {
   const { url } = await serve(t);
   const ask = async (format?: string) => {
-    const body = JSON.stringify({ path: "items:values", args: { value: [1, 2.5] }, format });
+    const body = JSON.stringify({
+      path: "items:values",
+      args: { value: [1, 2.5, { $float: "AAAAAAAAAIA=" }] },
+      format,
+    });
     return (await post(`${url}/api/query`, body)).text();
   };
-  const clean = '"bytes":"AAA=","huge":"Infinity","value":[1.0,2.5],"whole":5.0';
+  const clean = '"bytes":"AAA=","huge":"Infinity","value":[1.0,2.5,-0.0],"whole":5.0';
   const sorted = (text: string) => text.replace(/"big":.*?,(?=")/, (big) => ((found = big), ""));
   let found = "";
   assert.ok(sorted(await ask("json")).includes(clean), await ask("json"));
@@ -257,7 +261,7 @@ test("garbage is refused with Convex's shape of error and quotes nothing", async
       fetch(`${url}/api/query`, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: new Uint8Array([34, 255, 34]),
+        body: Buffer.from(call({ args: { value: "\xff" } }), "latin1"),
       }),
     ],
     [
@@ -289,7 +293,7 @@ test("garbage is refused with Convex's shape of error and quotes nothing", async
       "size",
       413,
       "RequestTooLarge",
-      post(`${url}/api/query`, call({ args: { value: "x".repeat(17 * 1024 * 1024) } })),
+      post(`${url}/api/query`, call({ args: { value: "x".repeat(40 * 1024 * 1024) } })),
     ],
   ];
   for (const [what, status, code, answer] of refused) {
@@ -438,6 +442,8 @@ test("versions follow each other from zero, and timestamps never go back", async
   peer.add(1, "items:others");
   peer.send({ type: "Mutation", requestId: 0, udfPath: "items:add", args: [{ rank: 1, name: "one" }] });
   const response = await peer.take("MutationResponse");
+  peer.send({ type: "Mutation", requestId: 1, udfPath: "items:addOther", args: [{ name: "x" }] });
+  assert.ok(ts((await peer.take("MutationResponse")).ts) > ts(response.ts));
   assert.deepEqual(
     [response.requestId, response.success, response.result, response.logLines],
     [0, true, 1, []],
@@ -514,16 +520,33 @@ test("queries can be added, removed and asked for again with their journal", asy
   assert.deepEqual(names(await other.take("Transition")), ["10", "15"], "another's journal is not shared");
 });
 
+test("a query that nobody wants any more is forgotten", async (t) => {
+  const counted = counting();
+  const peer = await new Peer(t, (await serve(t, { engine: counted.engine })).url).connect();
+  for (const version of [0, 2]) {
+    peer.add(version, "items:list");
+    await peer.take("Transition");
+    const modifications = [{ type: "Remove", queryId: version }];
+    peer.send({ type: "ModifyQuerySet", baseVersion: version + 1, newVersion: version + 2, modifications });
+    await peer.take("Transition");
+  }
+  assert.equal(counted.runs.get("items:list"), 2);
+});
+
 test("an internal query is there for who authenticates with the key, and gone without", async (t) => {
   const internal = stubEngine({ "a:b": { kind: "query", run: async () => ({ value: "secret" }) } });
   internal.describe = () => ({ kind: "query", visibility: "internal" });
-  const peer = await new Peer(t, (await serve(t, { engine: internal })).url).connect();
+  const { url } = await serve(t, { engine: internal });
+  const peer = await new Peer(t, url).connect();
   peer.add(0, "a:b");
   assert.equal((await peer.take("Transition")).modifications[0].type, "QueryFailed");
   peer.send({ type: "Authenticate", tokenType: "Admin", value: KEY, baseVersion: 0 });
   const allowed = await peer.take("Transition");
   assert.equal(allowed.modifications[0].value, "secret");
   assert.equal(allowed.endVersion.identity, 1);
+  const stranger = await new Peer(t, url).connect();
+  stranger.add(0, "a:b");
+  assert.equal((await stranger.take("Transition")).modifications[0].type, "QueryFailed");
   peer.send({ type: "Authenticate", tokenType: "None", baseVersion: 1 });
   assert.equal((await peer.take("Transition")).modifications[0].type, "QueryFailed");
 });
@@ -751,6 +774,7 @@ test("a query that waited behind a mutation is not run again for its commit, one
         return { value: runs, reads: new Set(["t"]), snapshot: run === 0 ? 1 : 0 };
       },
     },
+    "a:other": { kind: "query", run: async () => ({}) },
   });
   const { url } = await serve(t, { engine: stub });
   const peer = await new Peer(t, url).connect();
@@ -759,9 +783,12 @@ test("a query that waited behind a mutation is not run again for its commit, one
   stub.commit("t"); // 1: seen by the first run
   gates[0]!.resolve();
   assert.equal((await peer.take("Transition")).modifications[0].value, 1);
+  peer.add(1, "a:other");
+  await peer.take("Transition");
+  assert.equal(runs, 1);
   stub.commit("t"); // 2: a second run begins
   await until(() => runs === 2);
-  stub.commit("t"); // 3: which has not seen this one
+  for (let commit = 3; commit < 10; commit += 1) stub.commit("t"); // which has not seen these
   gates[1]!.resolve();
   assert.equal((await peer.take("Transition")).modifications[0].value, 2);
   await until(() => runs === 3);

@@ -221,13 +221,17 @@ def test_log_lines_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptu
     }
 
 
-def test_clear_needs_a_running_deployment() -> None:
-    """clear() empties the tables, and says so when nobody answers."""
+def test_clear_says_when_it_failed() -> None:
+    """clear() empties the tables, and says so when it is refused or nobody answers."""
     with LocalConvex(project=PROJECT) as convex:
         client = ConvexHttpClient(convex.url)
         client.mutation("items:add", {"rank": 1, "name": "one"})
         convex.clear()
         assert client.query("items:list") == []
+        right, convex.deploy_key = convex.deploy_key, "local|wrong"
+        with pytest.raises(LocalError, match=r"not cleared \(HTTPStatusError\)") as caught:
+            convex.clear()
+        assert right not in str(caught.value)
     with pytest.raises(LocalError, match=r"not cleared \(ConnectError\)\. Is it running"):
         convex.clear()
 

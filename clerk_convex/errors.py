@@ -2,7 +2,7 @@
 
     ClerkConvexError
     ├── SettingsError                a setting is missing or malformed
-    ├── EventError                   a webhook body that is no event of this Clerk instance
+    ├── EventError                   a webhook that is no event of this Clerk instance
     ├── UserError                    a user or a deletion, sent by Clerk, that cannot be read
     ├── ClerkError                   Clerk did not do what it was asked
     │   ├── ClerkMisconfigured       it rejects the key, or the address is not Clerk's
@@ -45,7 +45,7 @@ class SettingsError(ClerkConvexError):
 
 
 class EventError(ClerkConvexError):
-    """A webhook body that is not JSON, not an event, or another Clerk instance's event."""
+    """A webhook that is not signed, not JSON, not an event, or another Clerk instance's."""
 
 
 class UserError(ClerkConvexError):

@@ -91,7 +91,7 @@ class WebhookRoute(Route):
     """A route to a receiver, with and without a slash at the end: Svix takes a redirect for a failure."""
 
     def __init__(self, path: str, receiver: Receiver) -> None:
-        super().__init__(path, receiver, name="clerk_webhook", include_in_schema=False)
+        super().__init__(path, receiver, name="clerk_webhook")
         self.receiver = receiver
         path_without_slash = self.path_regex.pattern.removesuffix("$").removesuffix("/")
         self.path_regex = re.compile(path_without_slash + "/?$")

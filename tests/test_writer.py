@@ -76,6 +76,10 @@ class Scripted(Deployment):
     def __init__(self) -> None:
         super().__init__("http://convex.test", DEPLOY_KEY)
         self.sent: list[Sent] = []
+        self.closed = 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
 
     async def send(self, kind: Kind, name: str, args: bytes) -> ConvexValue:
         sent = Sent(name, names(json.loads(args)["changes"]), asyncio.get_running_loop().create_future())
@@ -394,6 +398,13 @@ async def test_what_takes_too_long_gets_through_in_parts(convex: StandIn) -> Non
     assert await submit_all(writer, [user(n) for n in range(300)]) == ["created"] * 300
     assert len(convex.mutations[0].changes) == 300
     assert len(convex.mutations[1].changes) <= 125
+
+    convex.behave(then=stand_in.sync())
+    for _ in range(100):  # once it is quick again, batches grow again
+        await writer.submit(user(0))
+    convex.calls.clear()
+    await submit_all(writer, [user(n) for n in range(300)])
+    assert len(convex.mutations) == 1
     await writer.aclose()
 
 
@@ -489,6 +500,22 @@ async def test_a_change_past_its_deadline_is_withdrawn() -> None:
     assert len(deployment.sent) == 1
 
 
+async def test_trouble_that_is_over_is_no_reason() -> None:
+    """An error names the last trouble only while it lasts."""
+    deployment = Scripted()
+    writer = Writer(deployment, deadline=60)
+    task = asyncio.create_task(writer.submit(user(1)))
+    await turns()
+    deployment.sent[0].answer.set_exception(DeploymentUnavailable("It was down."))
+    await until(lambda: len(deployment.sent) == 2)
+    deployment.sent[1].succeed()
+    assert await task == "updated"
+    writer.deadline = 0.01
+    with pytest.raises(DeploymentUnavailable) as caught:
+        await writer.submit(user(2))
+    assert str(caught.value) == "Not written to Convex within 0.01 s."
+
+
 async def test_a_wrong_setting_is_logged_once_a_minute(
     convex: StandIn, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -554,6 +581,7 @@ async def test_closing_answers_all_that_is_left() -> None:
     with pytest.raises(DeploymentUnavailable, match="shutting down"):
         await writer.submit(user(2))
     assert (writer.status.in_flight, len(deployment.sent)) == (0, 1)
+    assert deployment.closed == 1
     await writer.aclose()
 
 

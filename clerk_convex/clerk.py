@@ -287,8 +287,7 @@ class Clerk:
                 break
             failures += 1
             may_be_done = may_be_done or not problem.surely_not_done
-            if problem.status != 429:  # that one all calls wait for, before their turn
-                await asyncio.sleep(pause)
+            await asyncio.sleep(pause)
         raise problem or self._too_many_calls()
 
     def _pause(self, problem: ClerkUnavailable, failures: int) -> float:

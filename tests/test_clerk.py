@@ -50,6 +50,15 @@ def server() -> Iterator[StandIn]:
         yield server
 
 
+@pytest.fixture
+def in_tokyo() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 class Wire:
     """Stands in for the network: answers requests one after the other, and notes them with the time."""
 
@@ -267,6 +276,7 @@ def test_the_time_of_observation_is_clerks_and_early(wire: Wire) -> None:
         ("Sat, 01 Aug 2026 12:00:00 +99999999999", 0),
     ],
 )
+@pytest.mark.usefixtures("in_tokyo")
 def test_a_date_that_is_none_loses_against_all(wire: Wire, date: str, expected: float) -> None:
     wire.then = lambda: answer([], Date=date)
     assert run(Clerk(KEY).list_users()).observed_at == pytest.approx(expected, abs=0.1)
@@ -463,6 +473,25 @@ def test_an_attempt_has_a_deadline_and_the_call_too(wire: Wire) -> None:
     run(main())
     assert 3 <= len(wire.requests) <= 4
     assert 10 < ended <= 14.001
+
+
+def test_waiting_for_the_turn_counts(wire: Wire) -> None:
+    """An attempt that begins late has less time."""
+    ended = 0.0
+
+    async def main() -> None:
+        nonlocal ended
+        clerk = Clerk(KEY, timeout=5, patience=0)
+        await asyncio.gather(*(clerk.list_users() for _ in range(25 + 20)))
+        wire.latency = 1000
+        started = now()
+        calls = [clerk.list_users() for _ in range(10)]
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(result, ClerkUnavailable)
+        ended = now() - started
+
+    run(main())
+    assert ended == pytest.approx(5, abs=0.01)
 
 
 def test_a_deletion_whose_answer_got_lost_is_done(wire: Wire) -> None:

@@ -64,10 +64,11 @@ async def test_cookies_are_not_kept(pool: Pool, server: StandIn) -> None:
 async def test_the_environment_is_not_asked(
     pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Neither proxies nor passwords are taken from it."""
+    """Neither proxies nor passwords nor certificates are taken from it."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "there_is_none"))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert isinstance(await send(pool, server), Response)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from clerk_convex.rate import Rate
-from tests.virtual_time import now, run
+from tests.virtual_time import block, now, run
 
 LIMIT, WINDOW = 100, 10.0
 AT_ONCE = 25
@@ -57,6 +57,28 @@ def test_turns_are_fair() -> None:
         return order
 
     assert run(main()) == list(range(100))
+
+
+def test_nobody_gets_in_front_of_those_who_wait() -> None:
+    """Not even who comes just when a turn is free and nobody has noticed yet."""
+
+    async def main() -> list[str]:
+        rate = Rate(LIMIT, WINDOW)
+        await let_through(rate, AT_ONCE)
+        order: list[str] = []
+
+        async def caller(name: str) -> None:
+            assert await rate.turn(1000)
+            order.append(name)
+
+        waiting = asyncio.create_task(caller("first"))
+        await asyncio.sleep(INTERVAL / 2)
+        block(INTERVAL)
+        await caller("second")
+        await waiting
+        return order
+
+    assert run(main()) == ["first", "second"]
 
 
 def test_a_pause_holds_everybody() -> None:

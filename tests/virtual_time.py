@@ -21,11 +21,11 @@ class _Selector(selectors.SelectSelector):
 
 class _Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
-        self._clock = _Selector()
-        super().__init__(self._clock)
+        self.clock = _Selector()
+        super().__init__(self.clock)
 
     def time(self) -> float:
-        return self._clock.now
+        return self.clock.now
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -36,3 +36,10 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def block(seconds: float) -> None:
+    """As if something kept the loop busy for so long."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _Loop)
+    loop.clock.now += seconds

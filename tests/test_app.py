@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
-from clerk_convex import webhook_route
-from clerk_convex.app import app, webhook
+from clerk_convex.app import create_app
 from tests import stand_in
 from tests.clerk_events import EVENTS, USER, body
 from tests.stand_in import DEPLOY_KEY, Behaviour, StandIn
@@ -41,59 +41,55 @@ def convex() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def app(monkeypatch: pytest.MonkeyPatch) -> Starlette:
     """The app as it is before its first request, with none of its settings."""
-    monkeypatch.setattr(webhook, "receiver", webhook_route().receiver)
-    monkeypatch.setattr(webhook, "app", webhook.receiver)
     for name in list(os.environ):
         if name.startswith(("CLERK_", "CONVEX_")):
             monkeypatch.delenv(name)
+    return create_app()
 
 
 def environ(url: str) -> dict[str, str]:
     return dict(zip(NAMES, (SECRET, url, DEPLOY_KEY), strict=True))
 
 
-async def get(path: str) -> httpx.Response:
+async def get(app: Starlette, path: str) -> httpx.Response:
     return await request(app, None, path=path, method="GET")
 
 
 @pytest.mark.anyio
-@pytest.mark.usefixtures("fresh")
-async def test_healthz() -> None:
+async def test_healthz(app: Starlette) -> None:
     """/healthz says that the process runs, whatever is set."""
-    response = await get("/healthz")
+    response = await get(app, "/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
 @pytest.mark.anyio
-@pytest.mark.usefixtures("fresh")
-async def test_readyz_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readyz_without_settings(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """/readyz is 503 while a setting is missing or malformed, and names it without its value."""
-    response = await get("/readyz")
+    response = await get(app, "/readyz")
     assert (response.status_code, response.json()["status"]) == (503, "not ready")
     assert all(name in response.json()["error"] for name in NAMES)
     monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", "s3cret!")
-    response = await get("/readyz")
+    response = await get(app, "/readyz")
     assert response.status_code == 503
     assert "CLERK_WEBHOOK_SIGNING_SECRET" in response.json()["error"]
     assert "s3cret" not in response.text
 
 
 @pytest.mark.anyio
-@pytest.mark.usefixtures("fresh")
-async def test_readyz(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """/readyz is 200 with valid settings, also while Convex is down; its body tells how things go."""
     for name, value in environ(convex.url).items():
         monkeypatch.setenv(name, value)
-    response = await get("/readyz")
+    response = await get(app, "/readyz")
     assert response.status_code == 200
     assert response.json() == {"status": "ready", "convex": None, "last_event_at": None}
 
     assert (await post(app)).status_code == 200
     convex.behave(then=stand_in.status(401))
     assert (await post(app, body("user.updated", USER | {"first_name": "s3cret"}))).status_code == 503
-    response = await get("/readyz")
+    response = await get(app, "/readyz")
     assert response.status_code == 200
     told = response.json()
     assert told["last_event_at"] > 0

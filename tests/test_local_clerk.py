@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 from svix.webhooks import Webhook
-from webhook_receiver import Receiver
 
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_api import Faults
 from clerk_convex.local.clerk_objects import MAX_DEPTH, ClerkRefusal
+from tests.webhook_receiver import Receiver
 
 # The lists `required` of the schemas in Clerk's specification of 2026-05-12.
 USER = [

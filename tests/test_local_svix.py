@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from svix.webhooks import Webhook, WebhookVerificationError
-from webhook_receiver import Received, Receiver
 
 from clerk_convex.errors import LocalError
 from clerk_convex.local.svix import SCHEDULE, Attempt, Delivery, WebhookSender
+from tests.webhook_receiver import Received, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

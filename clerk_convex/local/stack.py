@@ -13,13 +13,12 @@ from types import TracebackType
 from typing import Self
 
 import uvicorn
-from starlette.applications import Starlette
 
+from clerk_convex.app import create_app
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.deployment import LocalConvex
 from clerk_convex.settings import Settings
-from clerk_convex.webhook import webhook_route
 
 __all__ = ["LocalStack"]
 
@@ -111,8 +110,9 @@ class LocalStack:
 @contextmanager
 def _serving(settings: Settings, listener: socket.socket) -> Iterator[None]:
     """The service in a thread of this process."""
-    app = Starlette(routes=[webhook_route(settings=settings)])
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), name="local-service", daemon=True)
     thread.start()

@@ -282,11 +282,12 @@ class Clerk:
                     problem = error
             else:
                 problem = self._problem(response)
+            may_be_done = may_be_done or not problem.surely_not_done
+            problem.surely_not_done = not may_be_done
             pause = self._pause(problem, failures)
             if time() + pause > last_start or not (repeatable or problem.surely_not_done):
                 break
             failures += 1
-            may_be_done = may_be_done or not problem.surely_not_done
             await asyncio.sleep(pause)
         raise problem or self._too_many_calls()
 

@@ -77,6 +77,7 @@ class Pool:
         `timeout` is in seconds and includes connecting and reading; `largest` is in bytes, unpacked.
         A `repeatable` request that meets a connection gone stale is sent again at once.
         """
+        repeated = False
         try:
             async with asyncio.timeout(timeout):
                 request = httpx.Request(
@@ -92,9 +93,12 @@ class Pool:
                     # Most likely a kept-alive connection that the server has closed meanwhile.
                     if not repeatable:
                         return Trouble.BROKEN
+                repeated = True
                 return await self._exchange(request, largest, repeated=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the request
-            return _trouble(error)
+            trouble = _trouble(error)
+        # The first time something was sent.
+        return Trouble.BROKEN if repeated and trouble is Trouble.UNREACHABLE else trouble
 
     async def aclose(self) -> None:
         """Closes the connections. The next request opens new ones."""

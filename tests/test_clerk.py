@@ -15,14 +15,14 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
-import stand_in
-from stand_in import Behaviour, StandIn
 
 from clerk_convex import clerk as module
 from clerk_convex.clerk import Clerk, Page, Snapshot
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_api import RateLimit
+from tests import stand_in
+from tests.stand_in import Behaviour, StandIn
 from tests.virtual_time import now, run
 
 KEY = "sk_test_Zm9v"
@@ -473,6 +473,20 @@ def test_an_attempt_has_a_deadline_and_the_call_too(wire: Wire) -> None:
     run(main())
     assert 3 <= len(wire.requests) <= 4
     assert 10 < ended <= 14.001
+
+
+def test_what_one_attempt_may_have_done_no_later_one_denies(wire: Wire) -> None:
+    """That nothing was done is said only if no attempt may have done it."""
+    for first, surely_not_done in ((httpx.ConnectError(SECRET), True), (refusal(502), False)):
+        wire.answers = [first]
+        wire.then = lambda: httpx.ConnectError(SECRET)
+        with pytest.raises(ClerkUnavailable, match="cannot be reached") as caught:
+            run(Clerk(KEY).ban("user_a"))
+        assert caught.value.surely_not_done is surely_not_done
+    wire.answers = [httpx.ReadError(SECRET)]  # and then, at once, a ConnectError
+    with pytest.raises(ClerkUnavailable, match="broke") as caught:
+        run(Clerk(KEY, patience=0).ban("user_a"))
+    assert not caught.value.surely_not_done
 
 
 def test_waiting_for_the_turn_counts(wire: Wire) -> None:

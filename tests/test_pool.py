@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stand_in
-from stand_in import StandIn
 
 from clerk_convex import pool as module
 from clerk_convex.pool import Pool, Response, Trouble
+from tests import stand_in
+from tests.stand_in import StandIn
 
 SECRET = "ada@example.com"
 

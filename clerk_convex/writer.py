@@ -90,6 +90,8 @@ class Writer:
     At most `queue_size` changes or `queue_bytes` bytes are taken in and not answered yet. Each is answered
     within `deadline` seconds.
 
+    With `dry_run` nothing is written: `<module>:compareUsers` tells what would become of each change.
+
     One writer serves one event loop. Nothing is connected or started before the first change.
     """
 
@@ -104,6 +106,7 @@ class Writer:
         queue_size: int = 5000,
         queue_bytes: int = 32 * MiB,
         deadline: float = 9.0,
+        dry_run: bool = False,
     ) -> None:
         self.deployment = deployment
         self.module = module
@@ -113,6 +116,7 @@ class Writer:
         self.queue_size = queue_size
         self.queue_bytes = queue_bytes
         self.deadline = deadline
+        self.dry_run = dry_run
         self._waiting: OrderedDict[Waiter, bytes] = OrderedDict()
         self._taken = self._taken_bytes = 0  # the changes that are not answered yet
         self._tasks: set[asyncio.Task[None]] = set()
@@ -168,6 +172,23 @@ class Writer:
         if isinstance(answer, DeploymentError):
             raise copy.copy(answer)  # one error may answer many
         return answer
+
+    async def check(self) -> None:
+        """Raises DeploymentMisconfigured if the functions are not those of this version or cannot be called,
+        and DeploymentUnavailable. It writes nothing.
+
+        Hosted Convex may keep from its clients why a function refuses ("Server Error" is all they read), so
+        the reason cannot be read from the refusal.
+        """
+        try:
+            if not self.dry_run:
+                await self._call("mutation", "syncUsers", b'{"changes":[]}')
+            await self._call("query", "compareUsers", b'{"changes":[%b]}' % b",".join(map(encode, _EXAMPLES)))
+        except CallRefused:
+            differ = DeploymentMisconfigured(_VERSIONS_DIFFER)
+        else:
+            return
+        raise differ
 
     async def aclose(self) -> None:
         """Gives up what is not written yet and closes the deployment's connections."""
@@ -238,7 +259,7 @@ class Writer:
             calls += 1
             refusal = await self._sync(part)
             if refusal is not None and calls == 1:
-                await self._check_version()
+                await self.check()
                 calls += 2
             parts.pop()
             if refusal is None:
@@ -254,7 +275,10 @@ class Writer:
         """Writes the changes and answers them, or returns why they are refused."""
         args = b'{"changes":[%b]}' % b",".join(part.values())
         try:
-            outcomes = await self._call("mutation", "syncUsers", args)
+            if self.dry_run:
+                outcomes = await self._call("query", "compareUsers", args)
+            else:
+                outcomes = await self._call("mutation", "syncUsers", args)
         except CallRefused as refusal:
             return refusal
         if not _are_outcomes(outcomes, len(part)):
@@ -263,21 +287,6 @@ class Writer:
             if not waiter.done():
                 waiter.set_result(outcome)
         return None
-
-    async def _check_version(self) -> None:
-        """Raises DeploymentMisconfigured if the functions refuse everything, not only what they were sent.
-
-        Hosted Convex may keep from its clients why a function refuses ("Server Error" is all they read), so
-        the reason cannot be read from the refusal.
-        """
-        try:
-            await self._call("mutation", "syncUsers", b'{"changes":[]}')
-            await self._call("query", "compareUsers", b'{"changes":[%b]}' % b",".join(map(encode, _EXAMPLES)))
-        except CallRefused:
-            differ = DeploymentMisconfigured(_VERSIONS_DIFFER)
-        else:
-            return
-        raise differ
 
     async def _call(self, kind: Kind, function: str, args: bytes) -> ConvexValue:
         started = asyncio.get_running_loop().time()

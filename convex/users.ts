@@ -4,8 +4,9 @@ import { paginationOptsValidator } from "convex/server";
 import { v } from "convex/values";
 import { internalMutation, internalQuery } from "./_generated/server";
 import * as audit from "./clerk/audit";
+import * as backfill from "./clerk/backfill";
 import * as sync from "./clerk/sync";
-import { change, exportedUsers, outcome, userData } from "./clerk/tables";
+import { backfillProgress, backfillRun, change, exportedUsers, outcome, userData } from "./clerk/tables";
 
 // What the webhook route, the backfill and user management call: one outcome for each change, in order.
 export const syncUsers = internalMutation({
@@ -60,6 +61,38 @@ export const resetUser = internalMutation({
   args: { clerkId: v.string() },
   returns: v.boolean(),
   handler: (ctx, { clerkId }) => sync.resetUser(ctx, clerkId),
+});
+
+// A backfill's position, kept by the backfill itself. saveBackfill and finishBackfill answer false if another
+// process has taken the run over.
+export const startBackfill = internalMutation({
+  args: { options: v.string(), restart: v.boolean() },
+  returns: backfillRun,
+  handler: (ctx, { options, restart }) => backfill.startRun(ctx, options, restart),
+});
+
+export const saveBackfill = internalMutation({
+  args: {
+    id: v.id("clerkBackfills"),
+    attempt: v.number(),
+    progress: v.nullable(backfillProgress), // null: still there, and no further
+    release: v.boolean(), // ended before its time, and to be gone on with at once
+  },
+  returns: v.boolean(),
+  handler: (ctx, { progress, release, ...mine }) => backfill.saveRun(ctx, mine, progress, release),
+});
+
+export const finishBackfill = internalMutation({
+  args: { id: v.id("clerkBackfills"), attempt: v.number(), progress: backfillProgress },
+  returns: v.boolean(),
+  handler: (ctx, { progress, ...mine }) => backfill.finishRun(ctx, mine, progress),
+});
+
+// When the last webhook arrived that changed a row, by Convex's clock; null if none ever did.
+export const lastWebhookAt = internalQuery({
+  args: {},
+  returns: v.nullable(v.number()),
+  handler: (ctx) => backfill.lastWebhookAt(ctx),
 });
 
 // Called by crons.ts.

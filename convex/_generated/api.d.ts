@@ -14,6 +14,7 @@ import type {
   FunctionReference,
 } from "convex/server";
 import type * as clerk_audit from "../clerk/audit.js";
+import type * as clerk_backfill from "../clerk/backfill.js";
 import type * as clerk_columns from "../clerk/columns.js";
 import type * as clerk_derived from "../clerk/derived.js";
 import type * as clerk_onUserChange from "../clerk/onUserChange.js";
@@ -33,6 +34,7 @@ import type * as users from "../users.js";
  */
 declare const fullApi: ApiFromModules<{
   "clerk/audit": typeof clerk_audit;
+  "clerk/backfill": typeof clerk_backfill;
   "clerk/columns": typeof clerk_columns;
   "clerk/derived": typeof clerk_derived;
   "clerk/onUserChange": typeof clerk_onUserChange;

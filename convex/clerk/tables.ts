@@ -66,6 +66,21 @@ const origin = {
   actor: v.optional(v.string()), // the Clerk id of the admin
 };
 
+// How far a backfill has come. A range is of users' created_at, and null is open.
+const position = v.object({ createdAt: v.number(), id: v.string() }); // of the last user who was written
+export const backfillProgress = v.object({
+  ranges: v.array(
+    v.object({
+      after: v.nullable(v.number()), // inclusive
+      before: v.nullable(v.number()), // exclusive
+      position: v.nullable(position),
+      done: v.boolean(),
+    }),
+  ),
+  counts: v.record(v.string(), v.number()), // of users, by outcome
+  failures: v.array(v.object({ clerkId: v.string(), reason: v.string() })), // the first ones
+});
+
 export const clerkTables = {
   users: defineTable({
     clerkId: v.string(),
@@ -86,9 +101,20 @@ export const clerkTables = {
   // When is _creationTime. Names of fields, never their values.
   clerkAudit: defineTable({
     outcome: v.union(v.literal("created"), v.literal("updated"), v.literal("deleted"), v.literal("reset")),
-    clerkId: v.string(),
+    clerkId: v.optional(v.string()),
+    count: v.optional(v.number()), // in place of a clerkId: of the users whom a backfill created
     fields: v.array(v.string()),
     ...origin,
+  }).index("by_source", ["source"]),
+
+  // A document for each of the last runs; see backfill.ts.
+  clerkBackfills: defineTable({
+    options: v.string(), // a run is gone on with by one that has the same
+    attempt: v.number(), // grows when another process goes on with it
+    startedAt: v.number(), // these three: Convex's clock
+    heartbeatAt: v.number(),
+    finishedAt: v.optional(v.number()),
+    progress: v.nullable(backfillProgress), // null: nothing has been read yet
   }),
 };
 
@@ -121,6 +147,14 @@ export const outcome = v.union(
   v.literal("ignored"),
 );
 
+export const backfillRun = v.object({
+  id: v.id("clerkBackfills"),
+  attempt: v.number(),
+  startedAt: v.number(),
+  progress: v.nullable(backfillProgress),
+  isBeside: v.optional(v.boolean()), // a new run, because one with the same options is under way
+});
+
 export const exportedUsers = paginationResultValidator(
   v.object({
     ...clerkTables.users.validator.fields,
@@ -135,3 +169,4 @@ export type Upsert = Infer<typeof upsert>;
 export type Delete = Infer<typeof remove>;
 export type Change = Infer<typeof change>;
 export type Outcome = Infer<typeof outcome>;
+export type BackfillProgress = Infer<typeof backfillProgress>;

@@ -1,0 +1,24 @@
+"""Brings in everyone who was there before the webhook, repairs what was missed, and proves it.
+
+    python -m clerk_convex.backfill --help
+
+or, in a program:
+
+    report = await backfill()
+    assert report.ok and (await verify()).equal
+"""
+
+from clerk_convex.backfill.report import Failure, OnProgress, Progress, Pruning, Report, Verification
+from clerk_convex.backfill.run import backfill
+from clerk_convex.backfill.verify import verify
+
+__all__ = [
+    "Failure",
+    "OnProgress",
+    "Progress",
+    "Pruning",
+    "Report",
+    "Verification",
+    "backfill",
+    "verify",
+]

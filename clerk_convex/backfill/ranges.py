@@ -1,0 +1,195 @@
+"""Pure: which users to ask Clerk for next, so that none is missed while they come, change and go.
+
+Users are read in the order of `created_at`, several ranges of it at once. The next page begins where the last
+one ended, at its last `created_at` inclusive, and what was on that page already is dropped. So no user has to
+be still there to go on from. Only where a whole page was created in the same millisecond Clerk's cursor
+(`starting_after`) is used, and whoever it names has to be looked after.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, TypedDict
+
+from clerk_convex.errors import ClerkError
+
+__all__ = ["PAGE", "Position", "Question", "Range", "Span", "Walk", "created_at", "to_ranges", "to_split"]
+
+PAGE = 500  # users; the most that Clerk gives at once
+
+_FEWEST_PAGES = 8  # in a range of its own: to begin and to end one takes some calls
+_DISORDER = (
+    "Clerk gave users in another order than the one asked for, or without ids: they cannot be read one page "
+    "after the other. Is CLERK_API_URL its address?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last user of those that are done with; without an id, all who were created then count as not.
+
+    Times here are Clerk's `created_at`, as it gave them.
+    """
+
+    created_at: float | None
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The users created from `after` on, inclusive, and before `before`; None is open."""
+
+    after: float | None = None
+    before: float | None = None
+    position: Position | None = None
+    done: bool = False
+
+
+class Question(TypedDict, total=False):
+    """What to ask Clerk.list_users for, besides the order and the limit."""
+
+    created_at_after: float | None
+    created_at_before: float | None
+    starting_after: str | None
+
+
+class Walk:
+    """The way through one range: ask `question`, give the page to `take`, until `is_done`.
+
+    If `is_doubtful(page)`, make sure first that the cursor's user still exists and was created when `cursor`
+    says; else `lose_cursor`, and ask again.
+    """
+
+    def __init__(self, range: Range) -> None:  # noqa: A002 - it is one
+        self.range = range
+        self.position = range.position
+        self.cursor = range.position if range.position is not None and range.position.id else None
+        self.is_done = range.done
+        self._reached = None if range.position is None else range.position.created_at
+        self._seen: frozenset[str | None] = frozenset()  # of those created at `_reached`, who have come
+        if self.cursor is not None:
+            self._seen = frozenset({self.cursor.id})
+        self._largest = 0  # users on a page, so far
+
+    @property
+    def question(self) -> Question:
+        """Asks for a little more than needed, so that inclusive or exclusive bounds cannot matter."""
+        bounds = [bound for bound in (self.range.after, self._reached) if bound is not None]
+        return {
+            "created_at_after": max(bounds) - 1 if bounds else None,
+            "created_at_before": None if self.range.before is None else self.range.before + 1,
+            "starting_after": None if self.cursor is None else self.cursor.id,
+        }
+
+    def is_doubtful(self, page: Sequence[Any]) -> bool:
+        """Whether the page may have come from a cursor whose user is gone, or was moved to another time."""
+        return self.cursor is not None and not (page and created_at(page[0]) == self.cursor.created_at)
+
+    def lose_cursor(self) -> None:
+        """Begins again with all who were created when the last one was."""
+        self.cursor = None
+        self._seen = frozenset()
+
+    def take(self, page: Sequence[Any]) -> list[Any]:
+        """The users of the page that are this range's and have not come before.
+
+        Raises ClerkError if the page cannot be one that was asked for.
+        """
+        times = [time for user in page if (time := created_at(user)) is not None]
+        if any(later < earlier for earlier, later in pairwise(times)):
+            raise ClerkError(_DISORDER)
+        new = [user for user in page if self._is_new(user)]
+        if not page or (not new and len(page) < self._largest):
+            self.is_done = True
+            return []
+        self._largest = max(self._largest, len(page))
+
+        last = max(times[-1:], default=self._reached)
+        if last is not None and (self._reached is None or last > self._reached):
+            self._reached = last
+            self.cursor = None
+            self.position = Position(last, _last_id(page, last) or "")
+        else:
+            # As far as ever, in time: only the cursor leads on.
+            last_id = _last_id(page, last)
+            if last_id is None:
+                raise ClerkError(_DISORDER)
+            self.cursor = Position(last, last_id)
+            if last is not None and last == self._reached:
+                self.position = self.cursor
+        if new:
+            self._seen = frozenset(_id(user) for user in page if created_at(user) in (self._reached, None))
+        self.is_done = self.range.before is not None and last is not None and last >= self.range.before
+        return [user for user in new if self._is_ours(user)]
+
+    def _is_new(self, user: Any) -> bool:
+        time = created_at(user)
+        if time is None or self._reached is None or time == self._reached:
+            return _id(user) not in self._seen
+        return time > self._reached
+
+    def _is_ours(self, user: Any) -> bool:
+        time = created_at(user)
+        if time is None:  # nobody else's either, and to be reported
+            return True
+        after, before = self.range.after, self.range.before
+        return (after is None or time >= after) and (before is None or time < before)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """About `count` users were created from `start` on, inclusive, and before `end`."""
+
+    start: int
+    end: int
+    count: int
+
+
+def to_split(spans: Sequence[Span], total: int, ranges: int) -> list[Span]:
+    """The spans with too many users for one of so many ranges, that can be divided."""
+    share = _share(total, ranges)
+    return [span for span in spans if span.count > share and span.end - span.start > 1]
+
+
+def to_ranges(spans: Sequence[Span], total: int, ranges: int) -> list[Range]:
+    """Neighbouring spans put together up to a share; the first and the last range are open."""
+    share = _share(total, ranges)
+    bounds: list[float] = []
+    count = 0
+    for span in spans:
+        if count and count + span.count > share:
+            bounds.append(float(span.start))
+            count = 0
+        count += span.count
+    return [Range(after, before) for after, before in zip([None, *bounds], [*bounds, None], strict=True)]
+
+
+def created_at(user: Any) -> float | None:
+    """When the user was created, as Clerk orders them; None if it cannot be told."""
+    value = user.get("created_at") if isinstance(user, dict) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return None
+    try:
+        time = float(value)
+    except OverflowError:
+        return None
+    return time if math.isfinite(time) else None
+
+
+def _id(user: Any) -> str | None:
+    value = user.get("id") if isinstance(user, dict) else None
+    return value if isinstance(value, str) and value else None
+
+
+def _last_id(page: Sequence[Any], time: float | None) -> str | None:
+    """Of the last user on the page who was created then."""
+    ids = [_id(user) for user in page if created_at(user) == time]
+    return next((user_id for user_id in reversed(ids) if user_id is not None), None)
+
+
+def _share(total: int, ranges: int) -> float:
+    return max(total / ranges, _FEWEST_PAGES * PAGE)

@@ -1,0 +1,236 @@
+"""Pure: what a run has done, as numbers and as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clerk_convex.errors import ClerkConvexError
+
+__all__ = ["Failure", "OnProgress", "Progress", "Pruning", "Report", "Tally", "Verification"]
+
+COMMAND = "python -m clerk_convex.backfill"
+NAMED = 100
+"""So many users are named, of each kind; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is with what it is doing: `done` of about `total`, None if that is not known."""
+
+    doing: str
+    done: int
+    total: int | None
+
+
+class OnProgress:
+    """Is told of each step, and of what a person should know. This one listens to nothing."""
+
+    def step(self, progress: Progress) -> None:
+        """Some more is done."""
+
+    def note(self, text: str) -> None:
+        """One line, as a run is resumed or stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A user who was not written, and why; nothing of the user but the id."""
+
+    clerk_id: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """Users by what became of them, and the first `NAMED` of those that failed (`counts["failed"]`)."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
+    def add(self, outcomes: Mapping[str, int], failures: Sequence[Failure]) -> None:
+        self.counts.update(outcomes)
+        self.counts["failed"] += len(failures)
+        self.failures += failures[: NAMED - len(self.failures)]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """Of `rows` in Convex, `absent` were not in Clerk's lists, and `deleted` were removed.
+
+    `refused`: nothing was removed, because `absent` is more than `limit`, and nobody said yes.
+    """
+
+    rows: int
+    absent: int
+    deleted: int
+    limit: int
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a backfill did. `users` were read, in `seconds`; `resumed` says that a run before has read some.
+
+    `counts` are of users by outcome (see clerk_convex.Outcome), and "failed": those are named in `failures`,
+    the first 100 of them. `error` is why it stopped before it was through. `pruning` is None without `prune`.
+    """
+
+    dry_run: bool
+    resumed: bool
+    users: int
+    seconds: float
+    counts: Mapping[str, int]
+    failures: Sequence[Failure]
+    pruning: Pruning | None
+    error: ClerkConvexError | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was written that there was to write."""
+        refused = self.pruning is not None and self.pruning.refused
+        return self.error is None and not self.counts.get("failed") and not refused
+
+    def to_json(self) -> dict[str, Any]:
+        pruning = self.pruning
+        return {
+            "ok": self.ok,
+            "dryRun": self.dry_run,
+            "resumed": self.resumed,
+            "users": self.users,
+            "seconds": round(self.seconds, 3),
+            "counts": dict(self.counts),
+            "failures": [{"clerkId": it.clerk_id, "reason": it.reason} for it in self.failures],
+            "pruning": None
+            if pruning is None
+            else {
+                "rows": pruning.rows,
+                "absent": pruning.absent,
+                "deleted": pruning.deleted,
+                "limit": pruning.limit,
+                "refused": pruning.refused,
+            },
+            "error": None if self.error is None else str(self.error),
+        }
+
+    def __str__(self) -> str:
+        """What happened, and the next command to run."""
+        would = "would be " if self.dry_run else ""
+        rate = f" ({self.users / self.seconds:,.0f} a second)" if self.seconds else ""
+        also = ", those of the run before included" if self.resumed else ""
+        told = [f"{count:,} {would}{name}" for name, count in self._told().items()]
+        lines = [
+            f"{_users(self.users)} read in {self.seconds:.1f} s{rate}: {', '.join(told) or 'none'}{also}."
+        ]
+        lines += [f"  {it.clerk_id}  {it.reason}" for it in self.failures]
+        if (unnamed := self.counts.get("failed", 0) - len(self.failures)) > 0:
+            lines.append(f"  and {unnamed:,} more")
+        if self.pruning is not None:
+            lines.append(_pruned(self.pruning, would))
+        if self.error is not None:
+            lines.append(f"Stopped before the end: {self.error}")
+        lines.append(self._next())
+        return "\n".join(lines)
+
+    def _told(self) -> dict[str, int]:
+        names = ("created", "updated", "unchanged", "stale", "tombstoned")
+        told = {name: self.counts.get(name, 0) for name in names if self.counts.get(name)}
+        failed = self.counts.get("failed", 0)
+        return told | ({"not readable or refused": failed} if failed else {})
+
+    def _next(self) -> str:
+        prune = " --prune" if self.pruning is not None else ""
+        if self.error is not None:
+            return f"Next: {COMMAND}{prune}    (goes on where this one stopped)"
+        if self.pruning is not None and self.pruning.refused:
+            return f"Next: {COMMAND} --prune --yes    (only if CLERK_SECRET_KEY is the right instance's)"
+        if self.dry_run:
+            return f"Nothing was written. Next: {COMMAND}{prune}"
+        return f"Next: {COMMAND} --verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether Convex equals Clerk. `users` are Clerk's, `rows` Convex's, as they came; `seconds` it took.
+
+    `missing` users have no row, `differing` ones another one; `extra` rows have no user; `unreadable` users
+    cannot be compared. `examples` names the first 100 of each: (kind, id). `last_webhook_at`: Unix
+    milliseconds by Convex's clock, of the last one that changed a row; None if none ever did.
+    """
+
+    users: int
+    rows: int
+    missing: int
+    differing: int
+    extra: int
+    unreadable: int
+    examples: Sequence[tuple[str, str]]
+    last_webhook_at: float | None
+    now: float
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        return not (self.missing or self.differing or self.extra or self.unreadable)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "equal": self.equal,
+            "users": self.users,
+            "rows": self.rows,
+            "missing": self.missing,
+            "differing": self.differing,
+            "extra": self.extra,
+            "unreadable": self.unreadable,
+            "examples": [{"kind": kind, "clerkId": clerk_id} for kind, clerk_id in self.examples],
+            "lastWebhookAt": self.last_webhook_at,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def __str__(self) -> str:
+        """The answer, who is concerned, and the next command to run."""
+        counted = f"{_users(self.users)} in Clerk, {self.rows:,} rows in Convex"
+        if self.equal:
+            lines = [f"Equal: {counted}."]
+        else:
+            found = f"{self.missing:,} missing, {self.differing:,} differing, {self.extra:,} extra"
+            lines = [f"Not equal: {counted}; {found}, {self.unreadable:,} not readable."]
+            lines += [f"  {kind}  {clerk_id}" for kind, clerk_id in self.examples]
+        if self.last_webhook_at is None:
+            lines.append("No webhook has ever changed a row. Is the endpoint set up in Clerk?")
+        else:
+            lines.append(
+                f"The last webhook that changed a row came {_ago(self.now - self.last_webhook_at)} ago."
+            )
+        if self.missing or self.differing or self.unreadable:
+            lines.append(f"Next: {COMMAND}" + (" --prune" if self.extra else ""))
+        elif self.extra:
+            lines.append(f"Next: {COMMAND} --prune")
+        return "\n".join(lines)
+
+
+def _users(count: int) -> str:
+    return "1 user" if count == 1 else f"{count:,} users"
+
+
+def _pruned(pruning: Pruning, would: str) -> str:
+    if pruning.refused:
+        return (
+            f"Nothing was pruned: {pruning.absent:,} of {pruning.rows:,} rows are of users whom Clerk does "
+            f"not list, and more than {pruning.limit:,} are only deleted with --yes."
+        )
+    return f"{pruning.deleted:,} of {pruning.rows:,} rows {would}pruned, of users whom Clerk does not have."
+
+
+def _ago(milliseconds: float) -> str:
+    seconds = max(0.0, milliseconds / 1000)
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,167 @@
+"""Brings every user of Clerk into Convex, and with `prune` removes those whom Clerk does not have."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import Any
+
+from clerk_convex.backfill.position import KeptRun, Run, options_text
+from clerk_convex.backfill.ranges import Range
+from clerk_convex.backfill.reading import plan, read
+from clerk_convex.backfill.report import Failure, OnProgress, Progress, Pruning, Report
+from clerk_convex.backfill.rows import confirm, find_absent
+from clerk_convex.backfill.session import Session
+from clerk_convex.changes import Upsert
+from clerk_convex.clerk import Page
+from clerk_convex.errors import ChangeRefused, ClerkConvexError, UserError
+from clerk_convex.settings import Settings
+from clerk_convex.users import Fields, read_id, read_user
+
+__all__ = ["CONCURRENCY", "backfill", "read_page"]
+
+CONCURRENCY = 8
+_PRUNED_ROWS, _PRUNED_SHARE = 10, 0.05  # the more of both may be pruned without a yes
+_PRUNED_AT_ONCE = 500
+
+
+async def backfill(
+    settings: Settings | None = None,
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    yes: bool = False,
+    restart: bool = False,
+    concurrency: int = CONCURRENCY,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Reads all users of Clerk and writes those that Convex does not have, or has older.
+
+    `settings` are those of the environment by default. `dry_run` writes nothing and tells what would become
+    of everyone. `prune` removes the rows of users whom Clerk does not have, confirmed one by one; more than
+    10 of them or 5 %, whichever is more, only with `yes`. It goes on where a run before stopped, unless
+    `restart`. `concurrency` is how many pages are read at once.
+
+    It can be stopped and started again at any time, and be run while webhooks arrive.
+
+    Raises SettingsError, ClerkError or DeploymentError if it cannot begin. What stops it later is the
+    report's `error`; users who cannot be read or are refused are its `failures`, and stop nothing.
+    """
+    settings = Settings.from_env() if settings is None else settings
+    on_progress = on_progress or OnProgress()
+    started = time.monotonic()
+    async with AsyncExitStack() as stack:
+        opened = Session.open(settings, concurrency=concurrency, dry_run=dry_run)
+        session = await stack.enter_async_context(opened)
+        total = await session.preflight()
+        if dry_run:
+            run = Run()
+        else:
+            options = options_text(settings, prune=prune)
+            run = await stack.enter_async_context(KeptRun.start(session, options, restart=restart))
+        if run.is_resumed:
+            on_progress.note(
+                f"Going on with a run that was stopped; {run.tally.total:,} users are done with."
+            )
+        if run.is_beside_another:
+            on_progress.note(
+                "Another run was under way less than a minute ago: this one begins anew, beside it."
+            )
+
+        before = run.tally.total
+        pruning: Pruning | None = None
+        problem: ClerkConvexError | None = None
+        try:
+            await _bring_in(session, run, total, on_progress)
+            if prune:
+                pruning = await _prune(session, run, yes, on_progress)
+            await run.finish()
+        except ClerkConvexError as error:
+            problem = error
+        return Report(
+            dry_run=dry_run,
+            resumed=run.is_resumed,
+            users=run.tally.total - before,
+            seconds=time.monotonic() - started,
+            counts=dict(+run.tally.counts),
+            failures=tuple(run.tally.failures),
+            pruning=pruning,
+            error=problem,
+        )
+
+
+def read_page(page: Page, fields: Fields | None) -> tuple[list[Upsert], list[Failure]]:
+    """What a page says of each user, and who on it cannot be read."""
+    changes: list[Upsert] = []
+    failures: list[Failure] = []
+    for data in page.users:
+        try:
+            user = read_user(data, fields)
+        except UserError as error:
+            failures.append(Failure(_name(data), str(error)))
+        else:
+            changes.append(Upsert(user.clerk_id, user.updated_at, page.observed_at, user.columns, "backfill"))
+    return changes, failures
+
+
+async def _bring_in(session: Session, run: Run, total: int, on_progress: OnProgress) -> None:
+    if not run.ranges:
+        run.ranges = await plan(session.clerk, total, session.concurrency)
+    on_progress.step(Progress("reading", run.tally.total, total))
+
+    async def write(page: Page) -> None:
+        changes, failures = read_page(page, session.fields)
+        page.users.clear()  # the memory is needed for the next one
+        outcomes: Counter[str] = Counter()
+        for change, answer in zip(changes, await session.submit(changes), strict=True):
+            if isinstance(answer, ChangeRefused):
+                failures.append(Failure(change.clerk_id, str(answer)))
+            else:
+                outcomes[answer] += 1
+        run.tally.add(outcomes, failures)
+        on_progress.step(Progress("reading", run.tally.total, total))
+
+    async def moved(number: int, part: Range) -> None:
+        run.ranges[number] = part
+        await run.save()
+
+    await read(session.clerk, run.ranges, write, moved, session.concurrency)
+
+
+async def _prune(session: Session, run: Run, yes: bool, on_progress: OnProgress) -> Pruning:
+    absent: list[str] = []
+    rows = 0
+
+    async def found(clerk_id: str) -> None:
+        absent.append(clerk_id)
+
+    def counted(looked_at: int) -> None:
+        nonlocal rows
+        rows = looked_at
+        on_progress.step(Progress("pruning", looked_at, None))
+
+    await find_absent(session, found, counted)
+    limit = max(_PRUNED_ROWS, int(rows * _PRUNED_SHARE))
+    if len(absent) > limit and not yes:
+        return Pruning(rows, len(absent), deleted=0, limit=limit, refused=True)
+
+    deleted = 0
+    for start in range(0, len(absent), _PRUNED_AT_ONCE):
+        deletions = await confirm(session, absent[start : start + _PRUNED_AT_ONCE])
+        answers = await session.submit(deletions)
+        deleted += answers.count("deleted")
+        refused = [
+            Failure(deletion.clerk_id, str(answer))
+            for deletion, answer in zip(deletions, answers, strict=True)
+            if isinstance(answer, ChangeRefused)
+        ]
+        run.tally.add({}, refused)
+    return Pruning(rows, len(absent), deleted, limit, refused=False)
+
+
+def _name(data: Any) -> str:
+    try:
+        return read_id(data)
+    except (AttributeError, UserError):
+        return "(a user without an id)"

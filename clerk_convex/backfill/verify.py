@@ -1,0 +1,217 @@
+"""Says whether Convex equals Clerk. Writes nothing.
+
+Users change while they are compared, and their webhooks take a moment. So whoever seems to differ is looked
+at again, from both sides, after some seconds, and differs only if Clerk has not changed in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from clerk_convex.backfill.ranges import Range
+from clerk_convex.backfill.reading import plan, read, together
+from clerk_convex.backfill.report import NAMED, OnProgress, Progress, Verification
+from clerk_convex.backfill.rows import confirm, find_absent
+from clerk_convex.backfill.run import CONCURRENCY, read_page
+from clerk_convex.backfill.session import Session
+from clerk_convex.changes import Upsert
+from clerk_convex.clerk import Page
+from clerk_convex.errors import ClerkNotFound
+from clerk_convex.settings import Settings
+
+__all__ = ["verify"]
+
+AGAIN = 5.0  # seconds between two looks
+MOST_LOOKS = 10  # at a user who changes all the time, and never is found equal
+
+_SUSPECTS = 20_000  # that wait for the second look, at most
+_AT_ONCE = 100  # ids that Clerk takes in one call
+
+
+async def verify(
+    settings: Settings | None = None,
+    *,
+    concurrency: int = CONCURRENCY,
+    on_progress: OnProgress | None = None,
+) -> Verification:
+    """Compares every user of Clerk with Convex, and every row of Convex with Clerk.
+
+    `settings` are those of the environment by default; the deploy key is used for queries only.
+
+    Raises SettingsError, ClerkError or DeploymentError: then nothing can be said.
+    """
+    settings = Settings.from_env() if settings is None else settings
+    started = time.monotonic()
+    async with Session.open(settings, concurrency=concurrency, dry_run=True) as session:
+        total = await session.preflight()
+        comparison = _Comparison(session, total, on_progress or OnProgress())
+        await comparison.run()
+        last_webhook_at = await session.call("query", "lastWebhookAt", {})
+    return Verification(
+        users=comparison.users,
+        rows=comparison.rows,
+        missing=comparison.counts["missing"],
+        differing=comparison.counts["differing"],
+        extra=comparison.counts["extra"],
+        unreadable=comparison.counts["unreadable"],
+        examples=tuple(comparison.examples),
+        last_webhook_at=last_webhook_at,
+        now=time.time() * 1000,
+        seconds=time.monotonic() - started,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """Somebody who did not look equal at `seen_at` (the loop's clock), after so many `looks`.
+
+    `state` is what Clerk had then: updatedAt and lastSignInAt; None for a row without a user.
+    """
+
+    clerk_id: str
+    seen_at: float
+    state: tuple[object, object] | None = None
+    looks: int = 1
+
+
+Look = Callable[[list[_Suspect]], Awaitable[list[_Suspect]]]
+"""Looks at suspects again, and returns those who have to be looked at once more."""
+
+
+class _SecondLooks:
+    """Has suspects looked at again, `AGAIN` seconds later, `_AT_ONCE` in one go."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._suspects: asyncio.Queue[_Suspect | None] = asyncio.Queue(_SUSPECTS)
+
+    async def add(self, suspect: _Suspect) -> None:
+        await self._suspects.put(suspect)
+
+    async def after(self, first_looks: Awaitable[None], concurrency: int) -> None:
+        """Returns when all who were added by `first_looks` have been looked at."""
+
+        async def first() -> None:
+            await first_looks
+            for _ in range(concurrency):
+                await self._suspects.put(None)
+
+        await together(first(), *(self._work() for _ in range(concurrency)))
+
+    async def _work(self) -> None:
+        while (suspect := await self._suspects.get()) is not None:
+            await _until(suspect.seen_at + AGAIN)
+            batch = [suspect]
+            while len(batch) < _AT_ONCE and not self._suspects.empty():
+                following = self._suspects.get_nowait()
+                if following is None:
+                    self._suspects.put_nowait(None)
+                    break
+                batch.append(following)
+            while batch:
+                await _until(batch[-1].seen_at + AGAIN)
+                batch = await self._look(batch)
+
+
+class _Comparison:
+    def __init__(self, session: Session, total: int, on_progress: OnProgress) -> None:
+        self.users = self.rows = 0
+        self.counts: Counter[str] = Counter()
+        self.examples: list[tuple[str, str]] = []
+        self._session = session
+        self._total = total
+        self._on_progress = on_progress
+        self._users_again = _SecondLooks(self._look_at_users)
+        self._rows_again = _SecondLooks(self._look_at_rows)
+
+    async def run(self) -> None:
+        session, width = self._session, self._session.concurrency
+        ranges = await plan(session.clerk, self._total, width)
+        await self._users_again.after(read(session.clerk, ranges, self._compare, _stay, width), width)
+        # After the users: whoever was deleted meanwhile shows here.
+        await self._rows_again.after(find_absent(session, self._suspect_row, self._count_rows), width)
+
+    async def _compare(self, page: Page) -> None:
+        self.users += len(page.users)
+        for suspect, _ in await self._suspects(page):
+            await self._users_again.add(suspect)
+        self._on_progress.step(Progress("verifying", self.users, self._total))
+
+    async def _suspects(self, page: Page) -> list[tuple[_Suspect, str]]:
+        """Those on the page who do not look equal, and what is wrong."""
+        changes, failures = read_page(page, self._session.fields)
+        for failure in failures:
+            self._found("unreadable", failure.clerk_id)
+        now = asyncio.get_running_loop().time()
+        outcomes = await self._session.submit(changes)
+        return [
+            (
+                _Suspect(change.clerk_id, now, _state(change)),
+                "missing" if outcome in ("created", "tombstoned") else "differing",
+            )
+            for change, outcome in zip(changes, outcomes, strict=True)
+            if outcome != "unchanged"
+        ]
+
+    async def _look_at_users(self, suspects: list[_Suspect]) -> list[_Suspect]:
+        before = {suspect.clerk_id: suspect for suspect in suspects}
+        again: list[_Suspect] = []
+        for page in await self._ask_for(list(before)):
+            for suspect, kind in await self._suspects(page):
+                earlier = before[suspect.clerk_id]
+                if suspect.state == earlier.state or earlier.looks >= MOST_LOOKS:
+                    self._found(kind, suspect.clerk_id)
+                else:  # it is changing: its webhook may be on its way
+                    again.append(replace(suspect, looks=earlier.looks + 1))
+        return again
+
+    async def _ask_for(self, clerk_ids: list[str]) -> list[Page]:
+        """What Clerk has of these users now; who is gone is not there."""
+        clerk = self._session.clerk
+        page = await clerk.list_users(limit=_AT_ONCE, user_id=clerk_ids)
+        listed = {user.get("id") for user in page.users if isinstance(user, dict)}
+        pages = [page]
+        for clerk_id in clerk_ids:
+            if clerk_id not in listed:  # which proves nothing
+                try:
+                    snapshot = await clerk.get_user(clerk_id)
+                except ClerkNotFound:
+                    continue
+                pages.append(Page([snapshot.user], snapshot.observed_at))
+        return pages
+
+    async def _suspect_row(self, clerk_id: str) -> None:
+        await self._rows_again.add(_Suspect(clerk_id, asyncio.get_running_loop().time()))
+
+    async def _look_at_rows(self, suspects: list[_Suspect]) -> list[_Suspect]:
+        deletions = await confirm(self._session, [suspect.clerk_id for suspect in suspects])
+        announced = [replace(deletion, source="webhook") for deletion in deletions]
+        for deletion, outcome in zip(announced, await self._session.submit(announced), strict=True):
+            if outcome != "unchanged":  # the row is still there
+                self._found("extra", deletion.clerk_id)
+        return []
+
+    def _count_rows(self, looked_at: int) -> None:
+        self.rows = looked_at
+        self._on_progress.step(Progress("verifying the rows", looked_at, None))
+
+    def _found(self, kind: str, clerk_id: str) -> None:
+        if self.counts[kind] < NAMED:
+            self.examples.append((kind, clerk_id))
+        self.counts[kind] += 1
+
+
+def _state(change: Upsert) -> tuple[object, object]:
+    return change.updated_at, change.columns["lastSignInAt"]
+
+
+async def _until(time: float) -> None:
+    await asyncio.sleep(time - asyncio.get_running_loop().time())
+
+
+async def _stay(number: int, part: Range) -> None:
+    """A comparison has no position to keep."""

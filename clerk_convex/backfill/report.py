@@ -32,7 +32,10 @@ class OnProgress:
         """Some more is done."""
 
     def note(self, text: str) -> None:
-        """One line, as a run is resumed or stopped."""
+        """One line a person should read."""
+
+    def end(self) -> None:
+        """Nothing more will come."""
 
 
 @dataclass(frozen=True, slots=True)

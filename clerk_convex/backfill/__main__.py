@@ -1,0 +1,141 @@
+"""The command: python -m clerk_convex.backfill"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+from clerk_convex.backfill.display import Bar, Lines
+from clerk_convex.backfill.report import OnProgress, Report, Verification
+from clerk_convex.backfill.run import CONCURRENCY, backfill
+from clerk_convex.backfill.verify import verify
+from clerk_convex.errors import ClerkConvexError, ClerkMisconfigured, DeploymentMisconfigured, SettingsError
+
+DONE, NOT_ALL, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+DESCRIPTION = """
+  python -m clerk_convex.backfill && python -m clerk_convex.backfill --verify
+
+Brings every user of Clerk into Convex. Needs CLERK_SECRET_KEY, CONVEX_URL and CONVEX_DEPLOY_KEY in the
+environment. Safe to run again, to stop at any time, and while webhooks arrive: a stopped run goes on."""
+
+EPILOG = """\
+exit status: 0 done, or equal; 1 not everything was written, or not equal; 2 usage, settings or a rejected
+key; 130 interrupted. The result is on stdout, everything else on stderr."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns the exit status, as --help has it."""
+    options = _parse(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if options.debug:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    else:  # what the package logs, the report says too
+        logging.getLogger("clerk_convex").addHandler(logging.NullHandler())
+    # As Ctrl-C: the run is left so that the next one goes on at once.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    display = _display(options)
+    try:
+        result = asyncio.run(_run(options, display))
+    except KeyboardInterrupt:
+        display.end()
+        wrote_nothing = options.verify or options.dry_run
+        then = "Nothing was written." if wrote_nothing else "The same command goes on from here."
+        _say(f"Interrupted. {then}")
+        return INTERRUPTED
+    except ClerkConvexError as error:
+        display.end()
+        _say(traceback.format_exc() if options.debug else str(error))
+        return _status(error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    display.end()
+    try:
+        sys.stdout.write(f"{json.dumps(result.to_json()) if options.json else result}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has gone. What is left of it must not fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(result, Verification):
+        return DONE if result.equal else NOT_ALL
+    return DONE if result.ok else _status(result.error)
+
+
+async def _run(options: argparse.Namespace, display: OnProgress) -> Report | Verification:
+    if options.verify:
+        return await verify(concurrency=options.concurrency, on_progress=display)
+    return await backfill(
+        dry_run=options.dry_run,
+        prune=options.prune,
+        yes=options.yes,
+        restart=options.restart,
+        concurrency=options.concurrency,
+        on_progress=display,
+    )
+
+
+def _status(error: ClerkConvexError | None) -> int:
+    lasting = (SettingsError, ClerkMisconfigured, DeploymentMisconfigured)
+    return WRONG if isinstance(error, lasting) else NOT_ALL
+
+
+def _display(options: argparse.Namespace) -> OnProgress:
+    if options.quiet:
+        return OnProgress()
+    return Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m clerk_convex.backfill",
+        usage="%(prog)s [options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--dry-run", action="store_true", help="write nothing; say what would become of everyone")
+    add("--prune", action="store_true", help="also remove the rows of users whom Clerk does not have")
+    add("--yes", action="store_true", help="with --prune: even more than 10 rows and 5 %% of all")
+    add("--verify", action="store_true", help="write nothing; say whether Convex equals Clerk")
+    add("--restart", action="store_true", help="begin anew, do not go on with a run that was stopped")
+    add(
+        "--concurrency",
+        type=_count,
+        default=CONCURRENCY,
+        metavar="N",
+        help=f"pages that are read at once (default: {CONCURRENCY})",
+    )
+    add("--json", action="store_true", help="the result as JSON")
+    add("--quiet", action="store_true", help="no progress")
+    add("--debug", action="store_true", help="log what happens; show where an error came from")
+    options = parser.parse_args(arguments)
+    if options.verify and (options.dry_run or options.prune or options.restart):
+        parser.error("--verify writes nothing and takes none of --dry-run, --prune and --restart")
+    if options.yes and not options.prune:
+        parser.error("--yes belongs to --prune")
+    return options
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 64):
+        raise argparse.ArgumentTypeError("a number from 1 to 64")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -105,6 +105,7 @@ class StandIn:
         if self._server is not None:
             self._server.close()
             self._server = None
+            await asyncio.sleep(0.01)  # a connection accepted just now has no task yet that closes it
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)

@@ -35,6 +35,7 @@ SEED = 0
 PAGE = 500  # rows that are read at once, and that the table watches
 PAUSE = 0.25  # seconds between two changes
 TICK = 0.5  # seconds after which the table is drawn again, changed or not
+FRAME = 0.1  # seconds a table stays at least: many changes at once are drawn once
 FLASH = 2.0  # seconds a changed row stands out
 PATIENCE = 15.0  # seconds without any delivery until the scenario gives the rest up
 SHOWN = 10  # wrong rows that are named
@@ -295,6 +296,7 @@ async def _watch(stack: LocalStack, out: TextIO) -> None:
         elif said != (said := table.summary()):
             out.write(f"{said}\n")
         out.flush()
+        await asyncio.sleep(FRAME)
 
 
 def _result(news: asyncio.Future[Any]) -> Any:

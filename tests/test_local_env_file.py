@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from clerk_convex.errors import LocalError
+from clerk_convex.local.env_file import EnvFile
+
+
+def test_it_is_there_while_it_is_true(tmp_path: Path) -> None:
+    """The file appears when it is written, can be read by nobody else, and is gone at the end."""
+    path = tmp_path / ".env.local"
+    with EnvFile(path) as file:
+        assert list(tmp_path.iterdir()) == []
+        file.write({"CONVEX_URL": "http://127.0.0.1:1"})
+        assert list(tmp_path.iterdir()) == [path]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.read_text().splitlines()[1:] == ["CONVEX_URL=http://127.0.0.1:1"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shell_can_read_it(tmp_path: Path) -> None:
+    """Whatever is in a value, a shell reads it as it is; a value that is not there is empty and says so."""
+    path = tmp_path / "env"
+    values = {"KEY": "local|a b$HOME'\"`", "PLAIN": "whsec_a+b/c=", "DASHBOARD_URL": ""}
+    with EnvFile(path) as file:
+        file.write(values)
+        script = '. ./env; printf \'%s\\n\' "$KEY" "$PLAIN" "[$DASHBOARD_URL]"'
+        done = subprocess.run(
+            ["/bin/sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines() == [values["KEY"], values["PLAIN"], "[]"]
+        assert "PLAIN=whsec_a+b/c=\n# not there in this version:\nDASHBOARD_URL=\n" in path.read_text()
+
+
+def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
+    """A file that was there, also one that came meanwhile, is an error and stays as it is."""
+    path = tmp_path / ".env"
+    path.write_text("MINE=1\n")
+    with pytest.raises(LocalError, match=r"\.env exists already and is not overwritten"), EnvFile(path):
+        pass
+    path.unlink()
+    with EnvFile(path) as file:
+        path.write_text("MINE=2\n")
+        with pytest.raises(LocalError, match="exists already"):
+            file.write({"CONVEX_URL": "http://127.0.0.1:1"})
+    assert path.read_text() == "MINE=2\n"
+
+
+def test_links_and_directories_are_other_files(tmp_path: Path) -> None:
+    """Neither a directory nor a link that leads nowhere is replaced."""
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "directory").mkdir()
+    for name in ("link", "directory"):
+        with pytest.raises(LocalError, match="exists already"), EnvFile(tmp_path / name):
+            pass
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that is missing, or a failure half-way, is one line, and no draft stays behind."""
+    with EnvFile(tmp_path / "missing" / ".env") as file, pytest.raises(LocalError) as caught:
+        file.write({"A": "1"})
+    assert "(No such file or directory): name another file with --env-file" in str(caught.value)
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with EnvFile(tmp_path / ".env") as file, pytest.raises(LocalError, match="No space left"):
+        file.write({"A": "1"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_somebody_elses_file_is_not_removed(tmp_path: Path) -> None:
+    """At the end it removes what it wrote, and nothing that took its place."""
+    path = tmp_path / ".env"
+    for text in (b"ANOTHER=1\n", b"\xff"):
+        with EnvFile(path) as file:
+            file.write({"A": "1"})
+            path.write_bytes(text)
+        assert path.read_bytes() == text
+        path.unlink()
+    with EnvFile(path) as file:
+        file.write({"A": "1"})
+        path.unlink()

@@ -194,6 +194,10 @@ def _extra_columns(user: Mapping[str, Any], fields: Fields) -> Columns:
     return extra
 
 
+# The same text as _write_canonical_json, several times as fast: the encoder is written in C.
+_canonical_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 class _Text(str):
     """A piece of JSON that is written already."""
 
@@ -205,6 +209,13 @@ def canonical_json(value: object) -> str:
 
     Takes what `parse_json` returns, however deeply nested.
     """
+    try:
+        return _canonical_encoder.encode(value)
+    except (TypeError, RecursionError):  # a Decimal, or nested deeper than Python recurses
+        return _write_canonical_json(value)
+
+
+def _write_canonical_json(value: object) -> str:
     text: list[str] = []
     rest: list[object] = [value]  # the next one last
     while rest:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clerk_convex import users as users_module
 from clerk_convex.changes import Upsert, encode
 from clerk_convex.errors import UserError
 from clerk_convex.users import COLUMNS, canonical_json, milliseconds, parse_json, read_id, read_user
@@ -307,6 +308,14 @@ def test_canonical_json_round_trips(document: Any) -> None:
     assert text.isascii()
     assert json.loads(text) == document
     assert canonical_json(parse_json(text)) == text
+
+
+@given(documents)
+def test_canonical_json_is_written_alike(document: Any) -> None:
+    """Documents that Python's encoder cannot write have the text that it would write, and the others too."""
+    assert users_module._write_canonical_json(document) == canonical_json(document)
+    beside_a_decimal = canonical_json({"a": document, "b": Decimal("1e400")})
+    assert beside_a_decimal == f'{{"a":{canonical_json(document)},"b":1E+400}}'
 
 
 @given(documents, st.randoms(use_true_random=False))

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from convex import convex_to_json
-from convex.values import CoercibleToConvexValue
+from convex.values import CoercibleToConvexValue, JsonValue
+
+from clerk_convex.users import COLUMNS
 
 __all__ = ["OUTCOMES", "Change", "Delete", "Outcome", "Source", "Upsert", "encode"]
 
@@ -53,6 +55,8 @@ class Delete:
 
 Change = Upsert | Delete
 
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 def encode(change: Change) -> bytes:
     """One change as Convex-encoded JSON, one element of the argument `changes`.
@@ -60,12 +64,16 @@ def encode(change: Change) -> bytes:
     Raises ValueError or TypeError for a value that Convex cannot hold, say a column of a team's own with
     a key beyond ASCII. The error may quote the value.
     """
-    arguments: dict[str, CoercibleToConvexValue] = {
+    arguments: dict[str, JsonValue] = {
         "clerkId": change.clerk_id,
-        "observedAt": change.observed_at,
+        "observedAt": convex_to_json(change.observed_at),
     }
     if isinstance(change, Upsert):
-        arguments |= {"type": "upsert", "updatedAt": change.updated_at, "columns": dict(change.columns)}
+        arguments |= {
+            "type": "upsert",
+            "updatedAt": convex_to_json(change.updated_at),
+            "columns": _columns_to_json(change.columns),
+        }
     else:
         arguments["type"] = "delete"
     arguments["source"] = change.source
@@ -73,6 +81,11 @@ def encode(change: Change) -> bytes:
         arguments["eventId"] = change.event_id
     if change.actor is not None:
         arguments["actor"] = change.actor
-    return json.dumps(
-        convex_to_json(arguments), ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    ).encode()
+    return _encoder.encode(arguments).encode()
+
+
+def _columns_to_json(columns: Mapping[str, CoercibleToConvexValue]) -> dict[str, JsonValue]:
+    # convex_to_json looks at every letter of every name; ours are known to be good.
+    ours = {name: convex_to_json(value) for name, value in columns.items() if name in COLUMNS}
+    rest = {name: value for name, value in columns.items() if name not in COLUMNS}
+    return ours | cast("dict[str, JsonValue]", convex_to_json(rest))

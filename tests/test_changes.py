@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from convex import convex_to_json
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clerk_convex.changes import OUTCOMES, Delete, Upsert, encode
+from clerk_convex.users import COLUMNS
 
 
 def test_upsert_on_the_wire() -> None:
@@ -47,6 +52,27 @@ def test_text_is_utf_8() -> None:
     """Text costs its UTF-8 length, so that the writer's byte limits mean bytes on the wire."""
     change = Upsert("user_1", 2.0, 3.0, {"firstName": "名"}, "backfill")
     assert '"firstName":"名"'.encode() in encode(change)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*COLUMNS, "plot", "locale"]), VALUES))
+def test_values_are_coded_as_convex_does(columns: dict[str, Any]) -> None:
+    """Whatever a column holds, ours or a team's, it is on the wire what the official client makes of it."""
+    encoded = encode(Upsert("user_1", 2.0, 3.0, columns, "webhook"))
+    assert json.loads(encoded)["columns"] == convex_to_json(columns)
+
+
+@pytest.mark.parametrize("name", ["é", "$x", "\n", "x" * 1025, 17])
+def test_name_that_convex_cannot_hold(name: Any) -> None:
+    """A team's column with a name that Convex refuses raises ValueError."""
+    with pytest.raises(ValueError, match=r"[Ff]ield name|keys"):
+        encode(Upsert("user_1", 2.0, 3.0, {name: 1.0}, "webhook"))
 
 
 @pytest.mark.parametrize("value", [{"é": 1.0}, {"$x": 1.0}, object(), "\ud800", 2**64])

@@ -60,7 +60,7 @@ def _aside(work: Callable[[], Result]) -> Result:
     def run() -> None:
         try:
             done.set_result(work())
-        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             done.set_exception(error)
 
     threading.Thread(target=run, name="local-demo", daemon=True).start()
@@ -273,6 +273,9 @@ def _change_someone(clerk: LocalClerk, known: list[str], number: int, dice: rand
 
 
 async def _watch(stack: LocalStack, out: TextIO) -> None:
+    # A first subscription waits for Convex for ever, and holds the GIL: not even Ctrl-C would end it.
+    if stack.convex.process.poll() is not None:
+        return
     client = ConvexClient(stack.convex.url)
     client.set_admin_auth(stack.convex.deploy_key)
     subscription = client.subscribe(_export(stack), _page(None, "desc"))

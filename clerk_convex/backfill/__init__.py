@@ -8,9 +8,9 @@ or, in a program:
     assert report.ok and (await verify()).equal
 """
 
+from clerk_convex.backfill.comparison import verify
 from clerk_convex.backfill.report import Failure, OnProgress, Progress, Pruning, Report, Verification
 from clerk_convex.backfill.run import backfill
-from clerk_convex.backfill.verify import verify
 
 __all__ = [
     "Failure",

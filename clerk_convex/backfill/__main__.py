@@ -13,10 +13,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from clerk_convex.backfill.comparison import verify
 from clerk_convex.backfill.display import Bar, Lines
 from clerk_convex.backfill.report import OnProgress, Report, Verification
 from clerk_convex.backfill.run import CONCURRENCY, backfill
-from clerk_convex.backfill.verify import verify
 from clerk_convex.errors import ClerkConvexError, ClerkMisconfigured, DeploymentMisconfigured, SettingsError
 
 DONE, NOT_ALL, WRONG, INTERRUPTED = 0, 1, 2, 130

@@ -228,7 +228,10 @@ def _pruned(pruning: Pruning, would: str) -> str:
             f"Nothing was pruned: {pruning.absent:,} of {pruning.rows:,} rows are of users whom Clerk does "
             f"not list, and more than {pruning.limit:,} are only deleted with --yes."
         )
-    return f"{pruning.deleted:,} of {pruning.rows:,} rows {would}pruned, of users whom Clerk does not have."
+    told = f"{pruning.deleted:,} of {pruning.rows:,} rows {would}pruned, of users whom Clerk does not have."
+    if kept := pruning.absent - pruning.deleted:
+        told += f" {kept:,} that Clerk does not list stay: they exist after all, or changed a moment ago."
+    return told
 
 
 def _ago(milliseconds: float) -> str:

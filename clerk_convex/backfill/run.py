@@ -130,11 +130,11 @@ async def _bring_in(session: Session, run: Run, total: int, on_progress: OnProgr
 
 
 async def _prune(session: Session, run: Run, yes: bool, on_progress: OnProgress) -> Pruning:
-    absent: list[str] = []
+    absent: dict[str, None] = {}  # in order, and each once
     rows = 0
 
     async def found(clerk_id: str) -> None:
-        absent.append(clerk_id)
+        absent[clerk_id] = None
 
     def counted(looked_at: int) -> None:
         nonlocal rows
@@ -148,7 +148,7 @@ async def _prune(session: Session, run: Run, yes: bool, on_progress: OnProgress)
 
     deleted = 0
     for start in range(0, len(absent), _PRUNED_AT_ONCE):
-        deletions = await confirm(session, absent[start : start + _PRUNED_AT_ONCE])
+        deletions = await confirm(session, list(absent)[start : start + _PRUNED_AT_ONCE])
         answers = await session.submit(deletions)
         deleted += answers.count("deleted")
         refused = [

@@ -1,0 +1,282 @@
+"""clerk_convex/backfill/comparison.py: each kind of difference is found, and only those."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from clerk_convex.backfill import Verification, backfill, verify
+from clerk_convex.clerk import Clerk, Page
+from clerk_convex.events import Ignored, read_event
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_objects import new_event, to_json
+from tests.backfill_set import BackfillSet, functions_of, small_pages
+from tests.functions import Functions, delete, upsert
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    with functions_of(tmp_path_factory.mktemp("project")) as functions:
+        yield functions
+
+
+@pytest.fixture
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+    monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
+    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
+        yield BackfillSet(clerk, functions)
+
+
+def apply_webhook(local: BackfillSet, kind: str, user: Mapping[str, Any]) -> None:
+    event = new_event(kind, user, "ins_1", int(time.time() * 1000))
+    change = read_event(to_json(event).encode())
+    assert not isinstance(change, Ignored)
+    local.functions.sync([change])
+
+
+def test_equal_is_equal(local: BackfillSet) -> None:
+    """After a backfill, and with nobody at all."""
+    assert local.verify().equal
+    local.sign_up(30)
+    local.run()
+    verified = local.verify()
+    assert verified.equal
+    assert (verified.users, verified.rows, verified.examples) == (30, 30, ())
+
+
+def test_each_kind_of_difference_is_found(local: BackfillSet) -> None:
+    """Missing, changed at Clerk, too many, and a row edited by hand, in whatever column."""
+    ids = local.sign_up(30, last_name="Before")
+    local.run()
+    local.edit(ids[0], None)
+    local.clerk.update_user(ids[1], last_name="After")
+    local.edit(ids[2], {"lastName": "By hand"})
+    local.edit(ids[3], {"phone": "+1"})
+    local.edit(ids[4], {"sortName": "zzz"})
+    local.edit(ids[5], {"status": "banned"})
+    local.edit(ids[6], "copy")
+    local.clerk.delete_user(ids[7])
+    new = local.clerk.create_user(username="new")["id"]
+    verified = local.verify()
+    assert not verified.equal
+    assert sorted(verified.examples) == sorted(
+        [
+            ("missing", ids[0]),
+            ("missing", new),
+            *(("differing", ids[number]) for number in range(1, 7)),
+            ("extra", ids[7]),
+        ]
+    )
+    assert (verified.missing, verified.differing, verified.extra) == (2, 6, 1)
+
+
+def test_what_differs_since_a_webhook_is_found(local: BackfillSet) -> None:
+    """A row that came by webhook and was edited by hand within the same second."""
+    (user_id,) = local.sign_up(1)
+    apply_webhook(local, "user.created", local.clerk.get_user(user_id))
+    assert local.verify().equal
+    local.edit(user_id, {"lastName": "By hand"})
+    assert local.verify().differing == 1
+
+
+def test_a_tombstone_of_a_living_user_is_a_missing_row(local: BackfillSet) -> None:
+    (user_id,) = local.sign_up(1)
+    local.functions.sync([delete(user_id)])
+    assert local.verify().examples == (("missing", user_id),)
+
+
+def test_a_later_sign_in_in_convex_is_no_difference(local: BackfillSet) -> None:
+    """Clerk's list may lag behind what a webhook told; an earlier one is a difference."""
+    first, second = local.sign_up(2)
+    local.clerk.sign_in(second)
+    local.run()
+    local.edit(first, {"lastSignInAt": time.time() * 1000 + 60_000})
+    assert local.verify().equal
+    local.edit(second, {"lastSignInAt": 1.0})
+    assert local.verify().examples == (("differing", second),)
+
+
+def test_unreadable_users_are_not_passed_over(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    local.sign_up(3)
+    local.run()
+    genuine = Clerk.list_users
+
+    async def with_an_odd_one(self: Clerk, **question: Any) -> Page:
+        page = await genuine(self, **question)
+        if question.get("created_at_after") is None:
+            page.users.append("no user at all")
+        return page
+
+    monkeypatch.setattr(Clerk, "list_users", with_an_odd_one)
+    verified = local.verify()
+    assert verified.examples == (("unreadable", "(a user without an id)"),)
+    assert not verified.equal
+
+
+def test_it_writes_nothing_at_all(local: BackfillSet) -> None:
+    """Whatever it finds: the database, positions included, stays as it is."""
+    ids = local.sign_up(10)
+    local.run()
+    local.edit(ids[0], {"lastName": "By hand"})
+    local.clerk.delete_user(ids[1])
+    local.clerk.create_user(username="new")
+    before = local.dump()
+    assert not local.verify().equal
+    assert local.dump() == before
+
+
+def test_the_examples_are_a_hundred_of_each_kind(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_pages(monkeypatch, 50)
+    local.sign_up(250)
+    verified = local.verify()
+    assert verified.missing == 250
+    assert len(verified.examples) == 100
+
+
+def test_when_the_last_webhook_came(local: BackfillSet) -> None:
+    """The time of the last one that changed a row, and not of a backfill."""
+    local.sign_up(1)
+    local.run()
+    assert local.verify().last_webhook_at is None
+    begun = time.time() * 1000
+    user = local.clerk.create_user(username="new")
+    apply_webhook(local, "user.created", user)
+    last = local.verify().last_webhook_at
+    assert last is not None
+    assert begun - 1000 <= last <= time.time() * 1000 + 1000
+
+
+# ---------------------------------------------------------------- users who change meanwhile
+
+
+def on_each_list(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
+    genuine = Clerk.list_users
+
+    async def list_and_act(self: Clerk, **question: Any) -> Page:
+        page = await genuine(self, **question)
+        action(question)
+        return page
+
+    monkeypatch.setattr(Clerk, "list_users", list_and_act)
+
+
+def test_users_who_keep_changing_are_equal_if_their_webhooks_arrive(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each of the first looks Clerk is a moment ahead; as soon as Convex has caught up, they are equal."""
+    busy, *_ = local.sign_up(5)
+    local.run()
+    looks = 0
+
+    def change(question: Mapping[str, Any]) -> None:
+        nonlocal looks
+        looks += 1
+        if looks <= 6:
+            user = local.clerk.update_user(busy, first_name=f"Name{looks}")
+            if looks == 6:
+                apply_webhook(local, "user.updated", user)
+
+    on_each_list(monkeypatch, change)
+    local.clerk.update_user(busy, first_name="Name")
+    assert local.verify().equal
+    assert looks >= 6
+
+
+def test_users_who_keep_changing_differ_if_nothing_ever_arrives(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes to an end, and says so."""
+    monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.01)
+    busy, *_ = local.sign_up(5)
+    local.run()
+    on_each_list(monkeypatch, lambda question: local.clerk.update_user(busy, first_name=f"{time.time()}"))
+    local.clerk.update_user(busy, first_name="Name")
+    assert local.verify().examples == (("differing", busy),)
+
+
+def test_users_who_are_deleted_between_two_looks_are_equal(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing at the first look, gone at the second: there is nobody to miss, and no row too many."""
+    (user_id,) = local.sign_up(1)
+
+    def remove(question: Mapping[str, Any]) -> None:
+        if local.clerk.count:
+            local.clerk.delete_user(user_id)
+
+    on_each_list(monkeypatch, remove)
+    assert local.verify().equal
+
+
+def test_a_row_whose_deletion_is_on_its_way_is_not_too_many(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (user_id,) = local.sign_up(1)
+    local.run()
+    local.clerk.delete_user(user_id)
+    genuine = Clerk.get_user
+
+    async def get_after_the_webhook(self: Clerk, clerk_id: str) -> Any:
+        local.functions.sync([delete(clerk_id, observed_at=time.time() * 1000)])
+        return await genuine(self, clerk_id)
+
+    monkeypatch.setattr(Clerk, "get_user", get_after_the_webhook)
+    assert local.verify().equal
+
+
+def test_whom_a_list_leaves_out_is_asked_for_by_name(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clerk's lists may lag: neither is a row too many for that, nor is a missing user forgotten."""
+    first, second = local.sign_up(2)
+    local.functions.sync([upsert(first)])
+    genuine = Clerk.list_users
+
+    async def by_ids_nobody(self: Clerk, **question: Any) -> Page:
+        page = await genuine(self, **question)
+        return Page([], page.observed_at) if question.get("user_id") else page
+
+    monkeypatch.setattr(Clerk, "list_users", by_ids_nobody)
+    verified = local.verify()
+    assert sorted(verified.examples) == sorted([("differing", first), ("missing", second)])
+    assert verified.extra == 0
+
+
+def test_second_looks_at_hundreds_share_their_calls(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred in a call, so that an empty Convex is soon told from a full Clerk."""
+    local.sign_up(450)
+    calls = 0
+
+    def count(question: Mapping[str, Any]) -> None:
+        nonlocal calls
+        calls += bool(question.get("user_id"))
+
+    on_each_list(monkeypatch, count)
+    assert local.verify(concurrency=2).missing == 450
+    assert calls <= 6
+
+
+def test_clerk_lost_on_the_way_is_an_error(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nothing can be said, and nothing is."""
+    monkeypatch.setattr("clerk_convex.backfill.session._PATIENT", 0.2)
+    local.sign_up(3)
+    on_each_list(monkeypatch, lambda question: local.clerk.close())
+    with pytest.raises(Exception, match="Clerk"):
+        local.verify()
+
+
+def test_a_program_can_do_both(local: BackfillSet) -> None:
+    """In one event loop, one after the other."""
+    local.sign_up(3)
+
+    async def both() -> Verification:
+        assert (await backfill(local.settings())).ok
+        return await verify(local.settings())
+
+    assert asyncio.run(both()).equal

@@ -69,8 +69,9 @@ def show(stack: LocalStack, user_ids: Sequence[str], out: Terminal, script: Call
         raise failures[0]
 
 
-def test_once_ends_equal(stack: LocalStack) -> None:
+def test_once_ends_equal(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scenario has every kind of change and trouble, and ends with Convex equal to Clerk."""
+    monkeypatch.setattr(demo, "PAGE", 8)  # rows are read page by page
     out = io.StringIO()
     assert once(stack, 20, out) == 0
     clerk, webhooks, convex = out.getvalue().splitlines()
@@ -221,14 +222,27 @@ def test_live_shows_changes_in_a_terminal(stack: LocalStack, monkeypatch: pytest
 def test_live_elsewhere_writes_lines(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a terminal there are no control sequences, and no line is repeated."""
     monkeypatch.setattr(demo, "PAUSE", 60)
-    monkeypatch.setattr(demo, "TICK", 0.02)
+    monkeypatch.setattr(demo, "TICK", 0.01)
+    monkeypatch.setattr(demo, "FRAME", 0.0)
     out = Terminal(tty=False)
+    looks: list[str] = []
+    summary = Table.summary
+
+    def look(self: Table) -> str:
+        looks.append(summary(self))
+        return looks[-1]
+
+    monkeypatch.setattr(Table, "summary", look)
 
     def script() -> None:
         out.wait_for("Convex 0 rows")
         stack.clerk.create_user(first_name="Ada")
         out.wait_for(r"Convex 1 rows · webhooks 1 delivered")
-        time.sleep(0.1)
+        repeated = looks[-1:] * 3
+        deadline = time.monotonic() + 30
+        while looks[-3:] != repeated:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     show(stack, [], out, script)
     assert "\x1b" not in out.getvalue()
@@ -287,7 +301,8 @@ def test_traffic_has_every_kind_of_change() -> None:
     before = clerk.users()
     demo._change_someone(clerk, known, 102, Dice(0.5))
     assert clerk.users() != before
-    demo._change_someone(clerk, nobody := [], 103, Dice(0.9))
+    nobody: list[str] = []
+    demo._change_someone(clerk, nobody, 103, Dice(0.9))
     assert (clerk.count, len(nobody)) == (4, 1)
     dice = Dice(0.5)
     demo._change_someone(clerk, ["user_gone"] * 2 * demo.PAGE + known, 104, dice)

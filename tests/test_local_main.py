@@ -138,11 +138,12 @@ def test_busy_port_is_one_line_and_status_2(option: str, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("mode", [[], ["--demo"]])
 def test_end_of_convex_is_said(
-    mode: list[str], after_start: AfterStart, capsys: pytest.CaptureFixture[str]
+    mode: list[str], after_start: AfterStart, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """When the local Convex ends, all ends: its data is gone. One line says so."""
     after_start(end_convex)
-    assert main([*mode, "--users", "0"]) == 2
+    assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
+    assert list(tmp_path.iterdir()) == []
     out, err = capsys.readouterr()
     assert err == "The local Convex has ended, and its data with it: start all of it again.\n"
     if not mode:
@@ -182,7 +183,7 @@ def test_terminal_of_few_characters(monkeypatch: pytest.MonkeyPatch, after_start
     monkeypatch.setattr(demo, "live", lambda stack, user_ids, out: out.write("Zoë"))
     assert main(["--demo", "--users", "0"]) == 2
     stdout.flush()
-    assert stdout.buffer.getvalue() == b"Zo?"  # type: ignore[attr-defined]
+    assert stdout.buffer.getvalue() == b"Zo?"
     monkeypatch.setattr(sys, "stdout", out := io.StringIO())
     assert main(["--demo", "--users", "0"]) == 2
     assert out.getvalue() == "Zoë"
@@ -333,9 +334,7 @@ def test_other_programs_reach_the_set_until_it_is_terminated(tmp_path: Path) -> 
         ]
         assert {name for name, value in environment.items() if not value} == {"DASHBOARD_URL"}
         program = [sys.executable, "-c", textwrap.dedent(SECOND_PROGRAM), json.dumps(environment)]
-        done = subprocess.run(
-            program, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
         assert done.stdout.splitlines() == ["['Posted']", "3"], done.stderr
         (node,) = children(process.pid)
         process.terminate()
@@ -399,7 +398,7 @@ def test_reader_who_takes_one_line() -> None:
     with running("--demo", "--users", "2") as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline().startswith("Clerk 2 users")
+        assert re.match(r"Clerk \d+ users", process.stdout.readline())
         process.stdout.close()
         assert process.wait(60) == 0
         assert process.stderr.read() == ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -160,12 +161,17 @@ def test_malformed_setting_leaves_nothing_running(monkeypatch: pytest.MonkeyPatc
     assert_nothing_runs(stack, before)
 
 
-def test_stop_does_not_wait_for_messages(caplog: pytest.LogCaptureFixture) -> None:
-    """With messages on their way it stops without waiting for them, and without a word."""
+def test_stop_does_not_wait_for_messages(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With messages on their way, and Convex hung, it stops without waiting for them and without a word."""
+    monkeypatch.setattr("clerk_convex.local.deployment.STOP_SECONDS", 0.1)
     stack = LocalStack(project=ROOT)
     stack.start()
-    for number in range(300):
+    stack.convex.process.send_signal(signal.SIGSTOP)
+    for number in range(40):
         stack.clerk.create_user(first_name=str(number))
-    assert stack.clerk.webhooks.stats.pending
+    time.sleep(0.3)
+    assert stack.clerk.webhooks.stats.pending == 40
     stack.stop()
     assert not [record.message for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]

@@ -109,36 +109,31 @@ def once(stack: LocalStack, count: int, out: TextIO) -> int:
     The same users change in the same way each time. Returns 0 if afterwards every row in Convex equals the
     user Clerk has, and nobody is missing or too many; else 1. What is wrong is written to `out`.
     """
-    counts, problems = _aside(lambda: _scenario(stack, count))
-    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-    out.write(counts + "".join(f"{line}\n" for line in [*problems[:SHOWN], *more]))
-    out.flush()
-    return 1 if problems else 0
-
-
-def _scenario(stack: LocalStack, count: int) -> tuple[str, list[str]]:
-    """Plays it, compares, and returns the counts, and a line for each row that is wrong."""
     webhooks = stack.clerk.webhooks
     webhooks.delivery = replace(webhooks.delivery, late=0.2, doubled=0.3, shuffled=0.5)
-    events = _play(stack.clerk, count)
-    _wait_for_deliveries(stack)
+    events = _aside(lambda: _play(stack.clerk, count))
+    _aside(lambda: _wait_for_deliveries(stack))
 
     stats = webhooks.stats
     users = stack.clerk.users()
-    rows = asyncio.run(_rows(stack))
+    rows = _aside(lambda: asyncio.run(_rows(stack)))
     compared = compare(users, rows, stack.settings.clerk_convex_fields)
     told = ", ".join(f"{number} {name}" for name, number in events.items())
     lost = stats.lost + stats.dropped
     doubled = stats.sent + lost - events.total()
     undelivered = stats.pending + stats.failed + lost
-    counts = (
+    problems = compared.problems()
+    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    out.write(
         f"Clerk     {len(users)} users: {told}\n"
         f"Webhooks  {stats.sent} messages, {doubled} of them doubled, in {stats.attempts} attempts; "
         f"{undelivered} undelivered\n"
         f"Convex    {len(rows)} rows: {compared.equal} equal, {len(compared.differing)} differing, "
         f"{len(compared.missing)} missing, {len(compared.extra)} too many\n"
     )
-    return counts, compared.problems()
+    out.write("".join(f"{line}\n" for line in [*problems[:SHOWN], *more]))
+    out.flush()
+    return 1 if problems else 0
 
 
 def _play(clerk: LocalClerk, count: int) -> Counter[str]:

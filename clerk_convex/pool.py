@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,6 +14,12 @@ import httpx
 __all__ = ["Pool", "Response", "Trouble"]
 
 _IDLE = 30.0  # seconds a connection is kept; servers and load balancers drop it after 60 or more
+
+# What would be loaded with the first request: it takes longer than others on the event loop should wait.
+for _module in ("httpcore", "anyio._backends._asyncio"):  # httpx's and anyio's own affairs, which may change
+    with contextlib.suppress(ImportError):
+        importlib.import_module(_module)
+_ssl_context = httpx.create_ssl_context(trust_env=False)
 
 # Pools with connections: the garbage collector must not come for one when its loop is about to end.
 _connected: set[Pool] = set()
@@ -121,6 +128,7 @@ class Pool:
 
     async def _open(self) -> httpx.AsyncHTTPTransport:
         transport = self._transport = httpx.AsyncHTTPTransport(
+            verify=_ssl_context,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=_IDLE),
             trust_env=False,
         )

@@ -103,9 +103,11 @@ class StandIn:
 
     async def _stop(self) -> None:
         if self._server is not None:
+            # A connection opened or accepted just now has no task yet that closes it.
+            await asyncio.sleep(0.01)
             self._server.close()
             self._server = None
-            await asyncio.sleep(0.01)  # a connection accepted just now has no task yet that closes it
+            await asyncio.sleep(0.01)
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)

@@ -3,11 +3,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import ssl
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from clerk_convex import pool as module
@@ -87,6 +91,41 @@ async def test_a_request_is_repeated_only_where_that_is_allowed(pool: Pool, serv
     assert isinstance(response, Response)
     assert not response.repeated
     assert len(server.calls) == 4
+
+
+@pytest.mark.anyio
+async def test_certificates_are_checked(pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service has to prove, for its name, that it is the one that keys are sent to."""
+    contexts: list[ssl.SSLContext] = []
+
+    def transport(make: Any = httpx.AsyncHTTPTransport, **options: Any) -> Any:
+        contexts.append(options["verify"])
+        return make(**options)
+
+    monkeypatch.setattr(httpx, "AsyncHTTPTransport", transport)
+    await send(pool, server)
+    (context,) = contexts
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.cert_store_stats()["x509_ca"] > 0
+
+
+FIRST_REQUEST = """
+import asyncio, ssl, sys
+from clerk_convex.pool import Pool, Response
+
+async def send():
+    return await Pool(connect_timeout=5).send("GET", sys.argv[1], {}, timeout=5, largest=1000)
+
+before = set(sys.modules)
+ssl.create_default_context = None
+assert isinstance(asyncio.run(send()), Response)
+assert set(sys.modules) == before, set(sys.modules) - before
+"""
+
+
+def test_the_first_request_loads_nothing(server: StandIn) -> None:
+    """Neither modules nor certificates: that takes longer than other requests on the loop should wait."""
+    subprocess.run([sys.executable, "-c", FIRST_REQUEST, server.url], check=True, timeout=60)
 
 
 def test_connections_close_with_the_loop(server: StandIn) -> None:

@@ -1,8 +1,8 @@
 // A model of a hosted Convex deployment, for the benchmark: it keeps nothing, it only takes the time one would take.
 //
 // A mutation takes 25 ms and 0.2 ms for each row; 16 run at once and the others wait. Over a websocket a session's
-// mutations run one after the other, as on Convex. A row is an element of the argument `changes`; without one, the call.
-// Only mutations are answered. `POST /model/hang` makes it silent from then on; `GET /model` counts what was written. It
+// mutations run one after the other, as on Convex. A row is an element of the argument `changes`.
+// Of a backfill's position it knows as much as it takes to begin and end. `POST /model/hang` makes it silent from then on; `GET /model` counts what was written. It
 // prints its port, and ends when its stdin does.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -17,6 +17,12 @@ const AT_ONCE = 16;
 
 type Args = { changes?: unknown[] };
 
+const POSITION: Record<string, unknown> = {
+  "users:startBackfill": { id: "1", attempt: 1.5, startedAt: 1.5, progress: null }, // the client takes no integers
+  "users:saveBackfill": true,
+  "users:finishBackfill": true,
+};
+
 let rows = 0;
 let mutations = 0;
 let running = 0;
@@ -27,8 +33,8 @@ async function mutate(args: Args): Promise<string[]> {
   if (hangs) await new Promise(() => {});
   if (running === AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
   else running++;
-  const count = args.changes?.length ?? 1;
-  await sleep(MUTATION_MS + ROW_MS * count);
+  const count = args.changes?.length ?? 0;
+  await sleep(MUTATION_MS + ROW_MS * (count || 1));
   rows += count;
   mutations++;
   const next = waiting.shift();
@@ -49,13 +55,17 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       result = hangs = true;
       break;
     case "/api/mutation": {
-      const { args } = JSON.parse(Buffer.concat(chunks).toString()) as { args: Args | [Args] };
-      result = { status: "success", value: await mutate(Array.isArray(args) ? args[0] : args), logLines: [] };
+      const { path, args } = JSON.parse(Buffer.concat(chunks).toString()) as { path: string; args: Args | [Args] };
+      const value = await mutate(Array.isArray(args) ? args[0] : args);
+      result = { status: "success", value: path in POSITION ? POSITION[path] : value, logLines: [] };
       break;
     }
+    case "/api/query": // compareUsers, which a backfill begins with
+      result = { status: "success", value: ["unchanged", "unchanged"], logLines: [] };
+      break;
     default:
       response.statusCode = 404;
-      result = { code: "NotFound", message: "The model answers mutations only." };
+      result = { code: "NotFound", message: "The model has no such address." };
   }
   response.setHeader("Content-Type", "application/json").end(JSON.stringify(result));
 }

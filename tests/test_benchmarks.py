@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.backfill import Run
+from benchmarks.backfill import report as backfill_report
+from benchmarks.backfill import targets as backfill_targets
 from benchmarks.webhook import Cell, report, targets
 
 ROOT = Path(__file__).parent.parent
@@ -70,3 +74,35 @@ def test_the_targets_are_told_from_what_was_measured() -> None:
     assert [target.met for target in targets([*slow, late], {"ours": 20.1})] == [False, False, False, False]
     assert [target.met for target in targets([cell("ours", connections=8, p99_ms=51.0)], {})] == [False, True]
     assert targets(slow, {"express": 1.0}) == []
+
+
+def test_the_backfills_benchmark_runs() -> None:
+    """Every user it makes up arrives once, beside the loop of one mutation a user."""
+    command = [sys.executable, "-m", "benchmarks.backfill", "--json", "--users=1200", "--loop=3"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr.decode()
+
+    (measured,) = json.loads(run.stdout)["runs"]
+    assert measured["rows"] == measured["users"] == 1200
+    assert measured["mutations"] < 20
+    assert measured["loop_users_per_second"] > 0
+    assert measured["memory_mb"] > 10
+
+
+def test_the_backfills_targets_are_told_from_what_was_measured() -> None:
+    """A lost user is wrong; few users say nothing about the targets."""
+    run = Run(
+        users=100_000,
+        rows=100_000,
+        mutations=300,
+        seconds=10.0,
+        users_per_second=10_000.0,
+        memory_mb=90.0,
+        loop_users_per_second=30.0,
+    )
+    assert [target.met for target in backfill_targets([run])] == [True, True]
+    slow = replace(run, users_per_second=7999.0, memory_mb=200.0)
+    assert [target.met for target in backfill_targets([slow])] == [False, False]
+    assert backfill_targets([replace(run, users=1000)]) == []
+    assert "WRONG" in backfill_report([replace(run, rows=99_999)])
+    assert "WRONG" not in backfill_report([run])

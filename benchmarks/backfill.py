@@ -1,0 +1,153 @@
+"""Measures the backfill, on one machine.
+
+    python -m benchmarks.backfill [--users 100000,1000000] [--loop N] [--json]
+
+A Clerk that makes its users up (`benchmarks/clerk.ts`: 150 ms a page, one sign-up a second) is brought into a
+model of a hosted Convex deployment (`benchmarks/model.ts`: 25 ms a mutation and 0.2 ms a row, 16 at once).
+Both are processes of their own, and so is the command, with a key of a production instance. Beside it, in the
+same run, the usual script: one `ConvexClient.mutation` for each user, for N of them (`benchmarks/peers`).
+
+It tells users a second and the command's greatest resident memory. If the rows that the model received are
+not as many as the users, the exit status is 1; a missed target does not change it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import IO, cast
+
+from benchmarks.webhook import HERE, NODE, Target, child, first_line, model, numbers
+from clerk_convex.local.clerk_objects import new_user
+
+KEY = "sk_live_benchmark"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    users: int
+    rows: int
+    mutations: int
+    seconds: float
+    users_per_second: float
+    memory_mb: float
+    loop_users_per_second: float
+
+
+def pattern() -> bytes:
+    """One user of Clerk's size and shape, as JSON on a line."""
+    user = new_user(
+        {
+            "id": "USER",
+            "first_name": "Someone",
+            "last_name": "of the benchmark",
+            "email_address": ["USER@users.example"],
+            "public_metadata": {"role": "member", "plan": "free", "teams": ["one", "two"]},
+        },
+        lambda prefix: f"{prefix}_{'0' * 27}",
+        1_111_111_111_111,
+    )
+    return json.dumps(user).encode() + b"\n"
+
+
+@contextlib.contextmanager
+def clerk(users: int) -> Iterator[str]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with child([str(NODE), str(HERE / "clerk.ts"), str(users)], {}, **pipes) as process:
+        stdin = cast("IO[bytes]", process.stdin)
+        stdin.write(pattern())
+        stdin.flush()
+        yield f"http://127.0.0.1:{first_line(process)}"
+
+
+def measure(users: int, loop: int) -> Run:
+    with clerk(users) as clerk_url, model() as convex:
+        env = {
+            "CLERK_API_URL": clerk_url,
+            "CLERK_SECRET_KEY": KEY,
+            "CONVEX_URL": convex.url,
+            "CONVEX_DEPLOY_KEY": "prod:benchmark|key",
+        }
+        command = [sys.executable, "-m", "clerk_convex.backfill", "--json", "--quiet"]
+        with child(command, env, stdout=subprocess.PIPE) as process:
+            output = cast("IO[bytes]", process.stdout).read()
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise SystemExit(f"benchmarks: the backfill ended with {process.returncode}")
+        seconds = json.loads(output)["seconds"]
+        written = convex.written()
+        command = [sys.executable, "-m", "benchmarks.peers.mutation_loop", str(min(loop, users))]
+        with child(command, env, stdout=subprocess.PIPE) as process:
+            looped = float(first_line(process))
+        return Run(
+            users=users,
+            seconds=seconds,
+            users_per_second=users / seconds,
+            memory_mb=used.ru_maxrss / 1024,
+            loop_users_per_second=looped,
+            **written,
+        )
+
+
+def targets(runs: Sequence[Run]) -> list[Target]:
+    found = [
+        Target(
+            f"{run.users:,} users: at least 8,000 a second",
+            run.users_per_second,
+            run.users_per_second >= 8000,
+        )
+        for run in runs
+        if run.users >= 100_000
+    ]
+    found += [
+        Target(f"{run.users:,} users: below 200 MB", run.memory_mb, run.memory_mb < 200)
+        for run in runs
+        if run.users >= 100_000
+    ]
+    return found
+
+
+def report(runs: Sequence[Run]) -> str:
+    columns = ["users", "rows", "mutations", "seconds", "users/s", "peak MB", "one mutation a user, users/s"]
+    lines = [f"| {' | '.join(columns)} |", "|" + " --: |" * len(columns)]
+    for run in runs:
+        values = [f"{run.users:,}", f"{run.rows:,}", f"{run.mutations:,}", f"{run.seconds:.1f}"]
+        values += [f"{run.users_per_second:,.0f}", f"{run.memory_mb:.0f}", f"{run.loop_users_per_second:.0f}"]
+        lines.append(f"| {' | '.join(values)} |")
+    lines.append("")
+    lines += [f"WRONG   {run.rows:,} rows of {run.users:,} users" for run in runs if run.rows != run.users]
+    lines += [
+        f"{'met   ' if target.met else 'MISSED'}  {target.name} ({target.measured:,.0f})"
+        for target in targets(runs)
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.backfill", description="Measures the backfill.")
+    parser.add_argument("--users", type=numbers, default=[100_000, 1_000_000], help="default: 100000,1000000")
+    parser.add_argument("--loop", type=int, default=500, help="users of the usual script (default: 500)")
+    parser.add_argument("--json", action="store_true", help="everything that was measured, for programs")
+    options = parser.parse_args()
+    runs = [measure(users, options.loop) for users in options.users]
+    if options.json:
+        found = [dataclasses.asdict(target) for target in targets(runs)]
+        result = {"runs": [dataclasses.asdict(run) for run in runs], "targets": found}
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    else:
+        sys.stdout.write(report(runs) + "\n")
+    return 0 if all(run.rows == run.users for run in runs) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

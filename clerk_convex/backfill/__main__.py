@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -12,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 
 from clerk_convex.backfill.comparison import verify
 from clerk_convex.backfill.display import Bar, Lines
@@ -42,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     else:  # what the package logs, the report says too
         logging.getLogger("clerk_convex").addHandler(logging.NullHandler())
-    # As Ctrl-C: the run is left so that the next one goes on at once.
-    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, _interrupt)
     display = _display(options)
     try:
         result = asyncio.run(_run(options, display))
@@ -82,6 +83,13 @@ async def _run(options: argparse.Namespace, display: OnProgress) -> Report | Ver
         concurrency=options.concurrency,
         on_progress=display,
     )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM does as Ctrl-C does: the run is left so that the next one goes on at once."""
+    handler = signal.getsignal(signal.SIGINT)  # asyncio's, by then
+    if callable(handler):
+        handler(signal.SIGINT, frame)
 
 
 def _status(error: ClerkConvexError | None) -> int:
@@ -138,4 +146,8 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
+    # A page is some 100,000 objects that come and go together. The collector looks for cycles each time
+    # 700 have come: that would take much of the time and find none.
+    gc.freeze()
+    gc.set_threshold(200_000)
     sys.exit(main())

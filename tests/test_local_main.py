@@ -353,7 +353,7 @@ def test_interrupt_in_the_middle_of_start_up(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 0
-    assert not alive(node)
+    eventually(lambda: not alive(node))  # it may not have read so far that its stdin was closed
     assert list(tmp_path.iterdir()) == []
 
 
@@ -432,4 +432,4 @@ def test_ctrl_c_on_a_terminal() -> None:
     assert "Traceback" not in text
     assert re.search(r"Name\S*Email", text)
     assert len(set(re.findall(r"\d+ delivered", text))) > 1
-    assert text.rpartition("\x1b[?7h")[2].strip() in {"", "^C"}
+    assert text.endswith("\x1b[0m\x1b[?7h\r\n")  # as it was before

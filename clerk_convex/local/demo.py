@@ -40,8 +40,8 @@ FLASH = 2.0  # seconds a changed row stands out
 PATIENCE = 15.0  # seconds without any delivery until the scenario gives the rest up
 SHOWN = 10  # wrong rows that are named
 
-# No screen of its own and no hidden cursor: nothing has to be undone, however this ends. Only lines that are
-# too long must not wrap while a screen is written.
+# No screen of its own and no hidden cursor: hardly anything has to be undone, however this ends. Only lines
+# that are too long must not wrap while a screen is written.
 HOME, UNTIL_END, WRAP, NO_WRAP = "\x1b[H", "\x1b[J", "\x1b[?7h", "\x1b[?7l"
 EMPTY_LINE, BOLD, PLAIN = "\x1b[2K", "\x1b[1m", "\x1b[0m"
 # With their widths: 80 places in all.
@@ -226,8 +226,15 @@ def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
     `user_ids` are the users who may change, the newest last. On a terminal it is a table; elsewhere a line
     whenever a number in it changes. Returns when the local Convex has ended.
     """
-    with _traffic(stack.clerk, user_ids):
-        asyncio.run(_watch(stack, out))
+    try:
+        with _traffic(stack.clerk, user_ids):
+            asyncio.run(_watch(stack, out))
+    finally:
+        if out.isatty():
+            # With Ctrl-C the terminal throws away what it had not shown yet: the end of a screen, perhaps.
+            with suppress(OSError):  # it may be gone itself
+                out.write(f"{PLAIN}{WRAP}\n")
+                out.flush()
 
 
 @contextmanager

@@ -46,6 +46,7 @@ OnChange = Callable[[Change, Outcome], Awaitable[object] | object]
 
 _LARGEST_BODY = 512 * 1024  # bytes
 _APPLIED = {"created", "updated", "deleted"}
+_LISTEN_AFTER = 1.0  # seconds
 _ON_CHANGE_LIMIT = 5.0  # seconds
 _ON_CHANGE_THREADS = 8  # not the loop's own: those look up the address of Convex
 _LOG_INTERVAL = 60.0  # seconds
@@ -185,17 +186,27 @@ class Receiver:
         )
 
     async def _write(self, change: Change, request: Request) -> Outcome:
-        """What became of the change. Withdraws it and raises ClientDisconnect if the client goes away."""
-        writing = asyncio.create_task(self._local().writer.submit(change))
-        listening = asyncio.create_task(_is_gone(request))
+        """What became of the change. Withdraws it and raises ClientDisconnect if the client goes away.
+
+        It begins to listen for that after a second: most changes are written by then, and spare the task.
+        """
+        writer = self._local().writer
+        waiting = asyncio.timeout(None)
+        listeners: list[asyncio.Task[None]] = []
+        timer = asyncio.get_running_loop().call_later(
+            _LISTEN_AFTER, lambda: listeners.append(asyncio.create_task(_end_when_gone(waiting, request)))
+        )
         try:
-            await asyncio.wait({writing, listening}, return_when=asyncio.FIRST_COMPLETED)
-            if listening.done() and listening.result() and not writing.done():
-                raise ClientDisconnect
-            return await writing
+            async with waiting:
+                return await writer.submit(change)
+        except TimeoutError:
+            if waiting.expired():
+                raise ClientDisconnect from None
+            raise
         finally:
-            writing.cancel()
-            listening.cancel()
+            timer.cancel()
+            for listener in listeners:
+                listener.cancel()
 
     def _refusal(self, error: Exception, request: Request) -> Response:
         match error:
@@ -270,9 +281,10 @@ async def _read_body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-async def _is_gone(request: Request) -> bool:
-    """Whether what comes after the body is the client's leaving; nothing else can come."""
-    return bool((await request.receive())["type"] == "http.disconnect")
+async def _end_when_gone(waiting: asyncio.Timeout, request: Request) -> None:
+    """Ends the waiting when the client leaves: after the body, that is all that can be received."""
+    if (await request.receive())["type"] == "http.disconnect":
+        waiting.reschedule(asyncio.get_running_loop().time())
 
 
 def _header(request: Request, name: str) -> str:

@@ -556,20 +556,24 @@ async def test_missing_settings(
     assert (await post(app)).json() == {"outcome": "created"}
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, TimeoutError])
 async def test_unexpected_error(
-    convex: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    convex: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[Exception],
 ) -> None:
     """What nobody expected is a 503, and the log says where it was, not with what."""
 
     async def submit(self: Writer, change: Change) -> Outcome:
-        raise RuntimeError("s3cret")
+        raise kind("s3cret")
 
     monkeypatch.setattr(Writer, "submit", submit)
     response = await post(app_for(convex))
     assert (response.status_code, "retry-after" in response.headers) == (503, True)
     assert "s3cret" not in response.text
     (record,) = caplog.records
-    assert re.search(r"RuntimeError in submit, test_webhook\.py:\d+", record.message)
+    assert re.search(rf"{kind.__name__} in submit, test_webhook\.py:\d+", record.message)
     assert "s3cret" not in caplog.text
 
 
@@ -612,12 +616,13 @@ async def test_client_leaves_while_it_sends(convex: StandIn, caplog: pytest.LogC
     assert not caplog.records
 
 
-@pytest.mark.parametrize("leave", ["disconnect", "cancel"])
+@pytest.mark.parametrize("leave", ["before it is listened for", "disconnect", "cancel"])
 async def test_client_leaves_while_it_waits(
     convex: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, leave: str
 ) -> None:
     """The change of a client that left is withdrawn if it was not sent: it has counted as failed for Svix."""
     monkeypatch.setattr(webhook, "Writer", functools.partial(Writer, in_flight=1))
+    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.05)
     release = threading.Event()
 
     async def hold(call: Call, writer: asyncio.StreamWriter) -> None:
@@ -630,16 +635,19 @@ async def test_client_leaves_while_it_waits(
     first = asyncio.create_task(post(app, clerk_id("user_first")))
     await until(lambda: bool(convex.calls))
 
-    left = asyncio.Event()
+    left, listened_for = asyncio.Event(), asyncio.Event()
 
     async def until_left() -> Message:
+        listened_for.set()
         await left.wait()
         return await gone()
 
     content = clerk_id("user_second")
     second = asyncio.create_task(drive(app, [chunk(content)], signed(content), at_the_end=until_left))
     await until(lambda: queued(route) == 1)
-    if leave == "disconnect":
+    if leave != "before it is listened for":
+        await listened_for.wait()
+    if leave != "cancel":
         left.set()
         assert await second == ([], 1)
     else:
@@ -662,15 +670,66 @@ def queued(route: webhook.WebhookRoute) -> int:
     return 0 if status is None else status.queued
 
 
-async def test_server_that_sends_more_after_the_body(convex: StandIn) -> None:
+async def test_server_that_sends_more_after_the_body(
+    convex: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Some servers repeat the end of the body; only a disconnect is the client's leaving."""
+    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.0)
+    listened_for = threading.Event()
 
     async def end_again() -> Message:
+        listened_for.set()
         return chunk(b"")
 
-    convex.behave(then=stand_in.after(0.05, stand_in.sync()))
+    async def answer(call: Call, writer: asyncio.StreamWriter) -> None:
+        await until(listened_for.is_set)
+        await asyncio.sleep(0.05)
+        await stand_in.sync()(call, writer)
+
+    convex.behave(then=answer)
     sent, _ = await drive(app_for(convex), [chunk(EVENT)], signed(EVENT), at_the_end=end_again)
     assert sent[0]["status"] == 200
+
+
+async def test_who_was_answered_is_not_listened_for(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that was started ends with the answer."""
+    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.0)
+    listened_for = threading.Event()
+
+    async def listen() -> Message:
+        listened_for.set()
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def answer(call: Call, writer: asyncio.StreamWriter) -> None:
+        await until(listened_for.is_set)
+        await stand_in.sync()(call, writer)
+
+    convex.behave(then=answer)
+    sent, _ = await drive(app_for(convex), [chunk(EVENT)], signed(EVENT), at_the_end=listen)
+    assert sent[0]["status"] == 200
+    await asyncio.sleep(0)
+    assert not [task for task in asyncio.all_tasks() if "_end_when_gone" in repr(task)]
+
+
+async def test_who_is_answered_soon_is_never_listened_for(
+    convex: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listener is a task, which most events can do without."""
+    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 61.5)
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+
+    def call_later(
+        delay: float, *what: Any, later: Any = loop.call_later, **more: Any
+    ) -> asyncio.TimerHandle:
+        timer: asyncio.TimerHandle = later(delay, *what, **more)
+        if delay == 61.5:
+            timers.append(timer)
+        return timer
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    assert (await post(app_for(convex))).status_code == 200
+    assert [timer.cancelled() for timer in timers] == [True]
 
 
 async def test_client_leaves_before_the_answer(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
@@ -889,7 +948,7 @@ assert status() == 200
 
 def test_after_fork(convex: StandIn) -> None:
     """A forked child makes its own writer and connection, even on its parent's loop; the parent's go on."""
-    subprocess.run([sys.executable, "-c", FORK, convex.url], check=True, timeout=60)  # noqa: S603 - our own
+    subprocess.run([sys.executable, "-c", FORK, convex.url], check=True, timeout=60)
     assert [call.connection for call in convex.mutations] == [1, 2, 1]
 
 

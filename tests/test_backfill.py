@@ -508,6 +508,24 @@ def test_a_refusal_of_clerks_that_is_no_cursors_is_an_error(
     assert str(report.error) == "Clerk answered 422"
 
 
+def test_a_refused_cursor_whose_user_lives_is_an_error(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no reason to begin again, for ever."""
+    small_pages(monkeypatch, 2)
+    for number in range(6):
+        local.clerk.create_user(username=f"user{number}", created_at=1_600_000_000_000)
+    genuine = Clerk.list_users
+
+    async def refuse(self: Clerk, **question: Any) -> Any:
+        if question.get("starting_after"):
+            raise ClerkError("Clerk answered 422")
+        return await genuine(self, **question)
+
+    monkeypatch.setattr(Clerk, "list_users", refuse)
+    assert str(local.run().error) == "Clerk answered 422"
+
+
 def test_together_lets_unexpected_errors_through() -> None:
     """A bug is not mistaken for trouble."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
+import runpy
 import signal
 import sys
 import time
@@ -167,6 +169,35 @@ def test_interrupted_is_130_and_the_same_command_goes_on(local: BackfillSet, num
     assert "Going on with a run" in err
     assert json.loads(out)["resumed"] is True
     assert local.differences() == []
+
+
+def test_sigterm_does_as_ctrl_c_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At once, though nothing else happens; and the handlers of before are there again afterwards."""
+
+    async def terminated(*arguments: Any) -> None:
+        asyncio.get_running_loop().call_later(0.05, signal.raise_signal, signal.SIGTERM)
+        await asyncio.sleep(60)
+
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(command, "_run", terminated)
+    begun = time.monotonic()
+    assert command.main([]) == 130
+    assert time.monotonic() - begun < 30
+    assert "goes on from here" in capsys.readouterr().err
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_it_is_a_module_to_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["backfill", "--concurrency", "none"])
+    freeze: list[int] = []
+    monkeypatch.setattr("gc.freeze", lambda: freeze.append(1))
+    monkeypatch.setattr("gc.set_threshold", freeze.append)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(command.__file__, run_name="__main__")
+    assert ended.value.code == 2
+    assert freeze == [1, 200_000]
 
 
 def test_an_interrupted_comparison_says_that_nothing_was_written(

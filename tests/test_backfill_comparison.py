@@ -234,6 +234,7 @@ def test_whom_a_list_leaves_out_is_asked_for_by_name(
     """Clerk's lists may lag: neither is a row too many for that, nor is a missing user forgotten."""
     first, second = local.sign_up(2)
     local.functions.sync([upsert(first)])
+    local.functions.sync([delete("user_gone")])
     genuine = Clerk.list_users
 
     async def by_ids_nobody(self: Clerk, **question: Any) -> Page:

@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import cast
 
 from clerk_convex.backfill.comparison import verify
 from clerk_convex.backfill.display import Bar, Lines
@@ -44,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     else:  # what the package logs, the report says too
         logging.getLogger("clerk_convex").addHandler(logging.NullHandler())
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    interrupt, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    signal.signal(signal.SIGTERM, _interrupt)
     display = _display(options)
     try:
         result = asyncio.run(_run(options, display))
@@ -59,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(traceback.format_exc() if options.debug else str(error))
         return _status(error)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
     display.end()
     try:
         sys.stdout.write(f"{json.dumps(result.to_json()) if options.json else result}\n")
@@ -87,9 +91,9 @@ async def _run(options: argparse.Namespace, display: OnProgress) -> Report | Ver
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """SIGTERM does as Ctrl-C does: the run is left so that the next one goes on at once."""
-    handler = signal.getsignal(signal.SIGINT)  # asyncio's, by then
-    if callable(handler):
-        handler(signal.SIGINT, frame)
+    # Called, not sent: asyncio would see a signal that another one's handler sends only when it wakes up.
+    handler = cast("Callable[[int, FrameType | None], None]", signal.getsignal(signal.SIGINT))
+    handler(signal.SIGINT, frame)
 
 
 def _status(error: ClerkConvexError | None) -> int:

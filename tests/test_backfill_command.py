@@ -70,7 +70,7 @@ def test_a_refused_prune_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[
     local.functions.sync([upsert(f"user_ghost{number}") for number in range(11)])
     assert command.main(["--prune"]) == 1
     assert "--prune --yes" in capsys.readouterr().out
-    assert command.main(["--prune", "--yes"]) == 0
+    assert command.main(["--prune", "--yes", "--concurrency", "2"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from clerk_convex.backfill import position
 from clerk_convex.backfill.position import options_text
 from clerk_convex.backfill.ranges import Range
+from clerk_convex.backfill.session import Session
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk import LocalClerk
 from tests.backfill_set import DUMP, BackfillSet, Then, functions_of, small_pages
@@ -179,6 +180,38 @@ def test_a_position_is_kept_after_each_page(local: BackfillSet, monkeypatch: pyt
     assert kept == sorted(kept)
     assert kept[-1] == 50
     assert len(set(kept)) >= 5
+
+
+def test_saves_that_wait_are_done_by_the_next(local: BackfillSet) -> None:
+    """However many pages are written while one save is on its way, one more keeps them all."""
+
+    class Counting(position.KeptRun):
+        calls = 0
+
+        async def _call(self, function: str, **arguments: Any) -> None:
+            self.calls += 1
+            await asyncio.sleep(0.01)
+
+    async def save() -> int:
+        async with Session.open(local.settings(), concurrency=1, dry_run=False) as session:
+            run = Counting(session, {"id": "1", "attempt": 1.0, "progress": None})
+            await asyncio.gather(*(run.save() for _ in range(10)))
+            return run.calls
+
+    assert asyncio.run(save()) <= 2
+
+
+def test_a_run_beside_another_says_so(patient: Functions) -> None:
+    """It does not wait, and it does not take over what is under way."""
+    with LocalClerk(rate_limit=0) as clerk:
+        local = BackfillSet(clerk, patient)
+        local.sign_up(1)
+        start(patient, options_text(local.settings(), prune=False))
+        notes = Then(0, None)
+        assert local.run(on_progress=notes).counts == {"created": 1}
+    assert notes.notes == [
+        "Another run was under way less than a minute ago: this one begins anew, beside it."
+    ]
 
 
 def test_restart_begins_anew(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     display = _display(options)
     try:
-        result = asyncio.run(_run(options, display))
+        return asyncio.run(_run(options, display))
     except KeyboardInterrupt:
         display.end()
         wrote_nothing = options.verify or options.dry_run
@@ -64,6 +64,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGINT, interrupt)
         signal.signal(signal.SIGTERM, terminate)
+
+
+async def _run(options: argparse.Namespace, display: OnProgress) -> int:
+    result: Report | Verification
+    if options.verify:
+        result = await verify(concurrency=options.concurrency, on_progress=display)
+        status = DONE if result.equal else NOT_ALL
+    else:
+        result = await backfill(
+            dry_run=options.dry_run,
+            prune=options.prune,
+            yes=options.yes,
+            restart=options.restart,
+            concurrency=options.concurrency,
+            on_progress=display,
+        )
+        status = DONE if result.ok else _status(result.error)
     display.end()
     try:
         sys.stdout.write(f"{json.dumps(result.to_json()) if options.json else result}\n")
@@ -71,22 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has gone. What is left of it must not fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(result, Verification):
-        return DONE if result.equal else NOT_ALL
-    return DONE if result.ok else _status(result.error)
-
-
-async def _run(options: argparse.Namespace, display: OnProgress) -> Report | Verification:
-    if options.verify:
-        return await verify(concurrency=options.concurrency, on_progress=display)
-    return await backfill(
-        dry_run=options.dry_run,
-        prune=options.prune,
-        yes=options.yes,
-        restart=options.restart,
-        concurrency=options.concurrency,
-        on_progress=display,
-    )
+    return status
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -171,18 +171,18 @@ class _Comparison:
 
     async def _ask_for(self, clerk_ids: list[str]) -> list[Page]:
         """What Clerk has of these users now; who is gone is not there."""
-        clerk = self._session.clerk
-        page = await clerk.list_users(limit=_AT_ONCE, user_id=clerk_ids)
+        page = await self._session.clerk.list_users(limit=_AT_ONCE, user_id=clerk_ids)
         listed = {user.get("id") for user in page.users if isinstance(user, dict)}
-        pages = [page]
-        for clerk_id in clerk_ids:
-            if clerk_id not in listed:  # which proves nothing
-                try:
-                    snapshot = await clerk.get_user(clerk_id)
-                except ClerkNotFound:
-                    continue
-                pages.append(Page([snapshot.user], snapshot.observed_at))
-        return pages
+        # That somebody is not listed proves nothing.
+        unlisted = [await self._get(clerk_id) for clerk_id in clerk_ids if clerk_id not in listed]
+        return [page, *unlisted]
+
+    async def _get(self, clerk_id: str) -> Page:
+        try:
+            snapshot = await self._session.clerk.get_user(clerk_id)
+        except ClerkNotFound as error:
+            return Page([], error.observed_at)
+        return Page([snapshot.user], snapshot.observed_at)
 
     async def _suspect_row(self, clerk_id: str) -> None:
         await self._rows_again.add(_Suspect(clerk_id, asyncio.get_running_loop().time()))

@@ -85,10 +85,11 @@ class KeptRun(Run):
         self._changes += 1
         wanted = self._changes
         async with self._saving:
-            if self._saved < wanted:
-                saved = self._changes
-                await self._call("saveBackfill", progress=self._progress(), release=False)
-                self._saved = saved
+            if self._saved >= wanted:
+                return
+            saved = self._changes
+            await self._call("saveBackfill", progress=self._progress(), release=False)
+            self._saved = saved
 
     async def finish(self) -> None:
         await self._call("finishBackfill", progress=self._progress())

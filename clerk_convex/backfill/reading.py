@@ -30,6 +30,8 @@ _MOST_DIVISIONS = 16  # of a span into halves; what is left has the same created
 async def plan(clerk: Clerk, total: int, concurrency: int) -> list[Range]:
     """Ranges with about as many users each, found by counting: users never come evenly over the years."""
     ranges = concurrency * _RANGES_EACH
+    if not to_split([Span(0, 2, total)], total, ranges):
+        return [Range()]  # too few to be worth a call
     oldest, newest = await asyncio.gather(_edge(clerk, "+created_at"), _edge(clerk, "-created_at"))
     if oldest is None or newest is None:
         return [Range()]

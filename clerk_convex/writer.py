@@ -160,12 +160,11 @@ class Writer:
         if not self._is_flush_due:
             self._is_flush_due = True
             loop.call_soon(self._flush)
+        timer = loop.call_later(self.deadline, self._give_up, waiter)
         try:
-            async with asyncio.timeout(self.deadline):
-                answer = await waiter
-        except TimeoutError:
-            answer = self._too_late()
+            answer = await waiter
         finally:
+            timer.cancel()
             self._waiting.pop(waiter, None)
             self._taken -= 1
             self._taken_bytes -= len(encoded)
@@ -325,9 +324,10 @@ class Writer:
                 if not waiter.done():
                     waiter.set_result(error)
 
-    def _too_late(self) -> DeploymentUnavailable:
+    def _give_up(self, waiter: Waiter) -> None:
         why = f" {self._last_error}" if self._failures else ""
-        return DeploymentUnavailable(f"Not written to Convex within {self.deadline:g} s.{why}")
+        too_late = DeploymentUnavailable(f"Not written to Convex within {self.deadline:g} s.{why}")
+        self._answer([{waiter: b""}], too_late)
 
     def _log(self, error: DeploymentMisconfigured) -> None:
         self._last_error, self._last_error_at = error, time.time()

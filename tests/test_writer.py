@@ -146,9 +146,9 @@ async def test_many_changes_are_shared_out_among_the_free_slots() -> None:
     """So that 512 users do not wait for one mutation of 500 rows while seven slots are idle."""
     deployment = Scripted()
     writer = Writer(deployment, in_flight=4)
-    tasks = [asyncio.create_task(writer.submit(user(number))) for number in range(400)]
+    tasks = [asyncio.create_task(writer.submit(user(number))) for number in range(800)]
     await turns()
-    assert [len(sent.users) for sent in deployment.sent] == [100, 100, 100, 100]
+    assert [len(sent.users) for sent in deployment.sent] == [200, 200, 200, 200]
     for sent in deployment.sent:
         sent.succeed()
     await asyncio.gather(*tasks)
@@ -365,7 +365,7 @@ async def test_too_many_calls_make_fewer_calls() -> None:
     """Each wave of 429 halves the slots, each success brings some back."""
     deployment = Scripted()
     writer = Writer(deployment, deadline=60)
-    tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(400)]
+    tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(1600)]
     await turns()
     assert len(deployment.sent) == 8
     for sent in deployment.sent:
@@ -486,6 +486,25 @@ async def test_a_cancelled_request_takes_nobody_with_it() -> None:
     await turns()
     deployment.sent[0].answer.set_result(["created", "updated", "stale"])
     assert await asyncio.gather(*tasks[1:]) == ["updated", "stale"]
+
+
+async def test_a_deadline_ends_with_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or thousands of changes a second would stay in memory until theirs has passed."""
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+
+    def call_later(*what: Any, later: Any = loop.call_later, **more: Any) -> Any:
+        timers.append(later(*what, **more))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    deployment = Scripted()
+    task = asyncio.create_task(Writer(deployment, deadline=60).submit(user(1)))
+    await turns()
+    assert [timer.cancelled() for timer in timers] == [False]
+    deployment.sent[0].succeed()
+    await task
+    assert [timer.cancelled() for timer in timers] == [True]
 
 
 async def test_a_change_past_its_deadline_is_withdrawn() -> None:

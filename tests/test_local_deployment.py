@@ -48,7 +48,7 @@ def client_script(convex: LocalConvex, script: str) -> list[str]:
 def run(convex: LocalConvex, script: str) -> Any:
     """What a script prints, as JSON. The official websocket client holds the GIL and may wait for ever:
     it gets a process of its own, with a deadline."""
-    done = subprocess.run(  # noqa: S603 - this file's own script
+    done = subprocess.run(
         client_script(convex, script), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
@@ -181,7 +181,7 @@ def test_websocket_client_survives_a_restart() -> None:
             asyncio.run(main())
         """
         command = client_script(convex, script)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:  # noqa: S603
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
             timer = threading.Timer(60, client.kill)
             timer.start()
             assert client.stdout is not None
@@ -208,7 +208,7 @@ def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
             ConvexClient(convex.url).mutation("items:chatter", {"lines": 4000})
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(PROJECT)]
-    subprocess.run(command, timeout=60, check=True)  # noqa: S603 - this file's own script
+    subprocess.run(command, timeout=60, check=True)
 
 
 def test_log_lines_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptureFixture) -> None:
@@ -291,7 +291,7 @@ def test_it_never_outlives_its_parent(fork: bool) -> None:
         time.sleep(60)
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(PROJECT)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:  # noqa: S603 - this file's own script
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         node, child = map(int, parent.stdout.readline().split())
         assert alive(node)

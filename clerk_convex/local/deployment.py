@@ -85,6 +85,7 @@ class LocalConvex:
             stdin=subprocess.PIPE,  # never written to: Node ends when it closes
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            process_group=0,  # Ctrl-C on the terminal is ours to hear: its clients end before it does
             # No more than it needs: this process's environment may hold secrets.
             env={
                 "PATH": os.environ.get("PATH", os.defpath),

@@ -135,7 +135,7 @@ class Writer:
     def status(self) -> Status:
         return Status(
             queued=len(self._waiting),
-            in_flight=len(self._tasks),
+            in_flight=sum(not task.done() for task in self._tasks),
             last_success=self._last_success,
             last_error=None if self._last_error is None else _kind(self._last_error),
             last_error_at=self._last_error_at,

@@ -364,14 +364,16 @@ def _moment(key: str, value: Any) -> int:
         raise _refused(key, f"{key} must be an RFC 3339 time.") from None
 
 
+# Without a meaning here: nothing is sent to users, and passwords are not kept.
 IGNORED = (
-    *("skip_password_requirement", "skip_password_checks", "skip_legal_checks", "sign_out_of_other_sessions"),
+    *("skip_password_requirement", "skip_password_checks", "skip_legal_checks"),
+    *("sign_out_of_other_sessions", "notify_primary_email_address_changed"),
 )
 COMMON: dict[str, Reader] = {
     **dict.fromkeys(("external_id", "first_name", "last_name", "locale"), _text),
     "username": _username,
     **dict.fromkeys(("delete_self_enabled", "create_organization_enabled", "bypass_client_trust"), _boolean),
-    **dict.fromkeys(IGNORED, _boolean),
+    **dict.fromkeys(("skip_password_checks", "skip_legal_checks"), _boolean),
     "create_organizations_limit": _integer,
     **dict.fromkeys(("created_at", "legal_accepted_at"), _moment),
     "password": _password,
@@ -381,7 +383,11 @@ CREATE: dict[str, Reader] = {
     "email_address": _email_addresses,
     **dict.fromkeys(("phone_number", "web3_wallet"), _texts),
     **dict.fromkeys(METADATA, _object),
-    **dict.fromkeys(("banned", "locked", "skip_user_requirement"), _boolean),
+    **dict.fromkeys(("banned", "locked", "skip_user_requirement", "skip_password_requirement"), _boolean),
 }
 # Metadata has its own path since Clerk-API-Version 2026-05-12.
-UPDATE: dict[str, Reader] = {**COMMON, **dict.fromkeys((f"primary_{kind}_id" for kind in IDENTIFIERS), _text)}
+UPDATE: dict[str, Reader] = {
+    **COMMON,
+    **dict.fromkeys((f"primary_{kind}_id" for kind in IDENTIFIERS), _text),
+    **dict.fromkeys(("sign_out_of_other_sessions", "notify_primary_email_address_changed"), _boolean),
+}

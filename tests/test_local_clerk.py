@@ -414,6 +414,21 @@ def test_a_busy_port_is_said_plainly() -> None:
         clerk.close()
 
 
+def test_answers_are_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None waits for the client's delayed ACK: the listener has TCP_NODELAY, and connections inherit it."""
+    listeners: list[socket.socket] = []
+    create_server = socket.create_server
+
+    def listen(address: tuple[str, int]) -> socket.socket:
+        listeners.append(create_server(address))
+        return listeners[0]
+
+    monkeypatch.setattr(socket, "create_server", listen)
+    with LocalClerk():
+        (listener,) = listeners
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
 def test_it_closes_promptly_whatever_is_under_way(caplog: pytest.LogCaptureFixture) -> None:
     """With a delayed answer, a half-sent head, an idle connection, a hung receiver: in silence."""
     released = threading.Event()

@@ -285,6 +285,20 @@ def test_a_user_can_be_made(clerk: LocalClerk, api: Api) -> None:
     assert not {"password", "skip_password_checks"} & user.keys()
 
 
+def test_each_call_takes_its_own_parameters(clerk: LocalClerk, api: Api) -> None:
+    """What only creates or only updates is unknown to the other; what means nothing here is not kept."""
+    path = f"/users/{clerk.create_user(username='ada')['id']}"
+    for field in ("skip_password_requirement", "skip_user_requirement"):
+        assert_refused(api.patch(path, json={field: True}), 422, "form_param_unknown", field)
+        made = api.post("/users", json={"username": field, field: True})
+        assert (made.status_code, field in made.json()) == (200, False)
+    for field in ("sign_out_of_other_sessions", "notify_primary_email_address_changed"):
+        body = {"username": "grace", field: True}
+        assert_refused(api.post("/users", json=body), 422, "form_param_unknown", field)
+        changed = api.patch(path, json={field: True})
+        assert (changed.status_code, field in changed.json()) == (200, False)
+
+
 def test_a_user_needs_an_identifier(api: Api) -> None:
     """Any will do; none only when it is asked for."""
     assert_refused(api.post("/users", json={"first_name": "Ada"}), 422, "form_data_missing", "email_address")

@@ -165,7 +165,9 @@ class Receiver:
             raise
         except Exception as error:  # noqa: BLE001 - Svix tries again after any answer but 200
             return self._refusal(error, request), None
-        return JSONResponse({"outcome": outcome}), (change, outcome) if outcome in _APPLIED else None
+        # JSONResponse would make an encoder; and each event gets its own: middleware may change its headers.
+        response = Response(b'{"outcome":"%b"}' % outcome.encode(), media_type="application/json")
+        return response, (change, outcome) if outcome in _APPLIED else None
 
     def _read(self, request: Request, body: bytes) -> Change | Ignored:
         setup = self._set_up()

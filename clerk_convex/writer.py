@@ -34,9 +34,9 @@ logger = logging.getLogger("clerk_convex")
 MiB = 1024 * 1024
 
 _MOST_CALLS = 32  # for one batch; it takes 21 to find one bad change among 500
-# Changes worth a mutation of their own while others leave. With 128 rows a mutation takes twice the time of
-# one with a single row; a call costs this process as much CPU time as four of its events.
-_SMALLEST_SHARE = 128
+# Changes worth a mutation of their own while others leave: a row costs Convex far less time than a call, and
+# a call costs this process as much as five events. Larger batches come back all at once, and leave it idle.
+_SMALLEST_SHARE = 64
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between attempts, before jitter
 _LOG_INTERVAL = 60.0  # seconds
 

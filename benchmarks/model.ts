@@ -1,9 +1,9 @@
 // A model of a hosted Convex deployment, for the benchmark: it keeps nothing, it only takes the time one would take.
 //
 // A mutation takes 25 ms and 0.2 ms for each row; 16 run at once and the others wait. Over a websocket a session's
-// mutations run one after the other, as on Convex. A row is an element of the argument `changes`.
-// Of a backfill's position it knows as much as it takes to begin and end. `POST /model/hang` makes it silent from then on; `GET /model` counts what was written. It
-// prints its port, and ends when its stdin does.
+// mutations run one after the other, as on Convex. A row is an element of the argument `changes`; without one, the call.
+// Of a backfill's position it knows as much as it takes to begin and end. `POST /model/hang` makes it silent from then
+// on; `GET /model` counts what was written. It prints its port, and ends when its stdin does.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -29,11 +29,11 @@ let running = 0;
 let hangs = false;
 const waiting: (() => void)[] = [];
 
-async function mutate(args: Args): Promise<string[]> {
+async function mutate(path: string, args: Args): Promise<string[]> {
   if (hangs) await new Promise(() => {});
   if (running === AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
   else running++;
-  const count = args.changes?.length ?? 0;
+  const count = path in POSITION ? 0 : (args.changes?.length ?? 1);
   await sleep(MUTATION_MS + ROW_MS * (count || 1));
   rows += count;
   mutations++;
@@ -56,7 +56,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       break;
     case "/api/mutation": {
       const { path, args } = JSON.parse(Buffer.concat(chunks).toString()) as { path: string; args: Args | [Args] };
-      const value = await mutate(Array.isArray(args) ? args[0] : args);
+      const value = await mutate(path, Array.isArray(args) ? args[0] : args);
       result = { status: "success", value: path in POSITION ? POSITION[path] : value, logLines: [] };
       break;
     }

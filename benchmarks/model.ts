@@ -86,11 +86,11 @@ function session(socket: WebSocket): void {
   }
 
   socket.on("message", (data) => {
-    const message = JSON.parse(String(data)) as { type: string; requestId: number; args: [Args] };
+    const message = JSON.parse(String(data)) as { type: string; requestId: number; udfPath: string; args: [Args] };
     if (message.type === "Authenticate") transition(identity + 1);
     if (message.type !== "Mutation") return;
     last = last.then(async () => {
-      const result = await mutate(message.args[0]);
+      const result = await mutate(message.udfPath, message.args[0]);
       const written = timestamp(process.hrtime.bigint());
       send({ type: "MutationResponse", requestId: message.requestId, success: true, result, ts: written, logLines: [] });
       // The Rust client gives the result out when it has seen the state that contains it.

@@ -83,7 +83,7 @@ def assert_modelled(user: dict[str, Any]) -> None:
 
 
 def test_lists_by_offset(clerk: LocalClerk, users: Users) -> None:
-    """Ten users unless told otherwise, the newest first; offsets walk over everyone once."""
+    """The SDK's first page is the ten newest; offsets walk over everyone once."""
     made = [clerk.create_user(created_at=at)["id"] for at in range(12)]
     assert [user.id for user in users.list()] == made[:1:-1]
     assert [user.id for user in users.list(request={"limit": 500})] == made[::-1]
@@ -172,7 +172,8 @@ def test_gets(clerk: LocalClerk, users: Users) -> None:
     clerk.create_user(first_name="Grace")
     made = clerk.create_user(first_name="Ada", email_address=["ada@example.com"])
     user = users.get(user_id=made["id"])
-    assert (user.id, user.first_name) == (made["id"], "Ada")
+    assert user == models.User(**made)
+    assert (user.id, user.first_name, user.last_name) == (made["id"], "Ada", None)
     assert user.email_addresses[0].id == user.primary_email_address_id
 
 

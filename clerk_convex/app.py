@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 async def _lifespan(app: Starlette) -> AsyncGenerator[None, None]:
     # What is imported lives as long as the process, and the garbage collector would walk it again and again,
     # for 10 ms each time; the hundreds of events under way, too, are no garbage yet when it comes this often.
-    # Not so where this app is mounted in another: then its lifespan is not run, and the collector is not ours.
+    # Not so where this app is mounted in another: its lifespan is not run then, and the collector not ours.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from clerk_convex.local import __main__ as command
-from clerk_convex.local import demo
+from clerk_convex.local import live, scenario
 from clerk_convex.local.__main__ import main
 from clerk_convex.local.stack import LocalStack
 
@@ -96,9 +96,10 @@ def after_start(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[LocalSta
 AfterStart = Callable[[Callable[[LocalStack], object]], None]
 
 
-def end_convex(stack: LocalStack) -> None:
+def end_convex(stack: LocalStack) -> list[str]:
     stack.convex.process.kill()
     stack.convex.process.wait()
+    return []
 
 
 def test_once_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,9 +114,9 @@ def test_once_exits_with_1(after_start: AfterStart, capsys: pytest.CaptureFixtur
     """--once exits with 1 and says what is wrong if a row is not Clerk's."""
 
     def tamper(stack: LocalStack) -> None:
+        stack.connect()
         stack.clerk.create_user(first_name="Before")
         stack.clerk.webhooks.drain(30)
-        stack.clerk.webhooks.add_endpoint(stack.url + "/webhooks/clerk")  # signed with another secret
         stack.clerk._users.clear()
         stack.clerk._order.clear()
 
@@ -138,10 +139,10 @@ def test_busy_port_is_one_line_and_status_2(option: str, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("mode", [[], ["--demo"]])
 def test_end_of_convex_is_said(
-    mode: list[str], after_start: AfterStart, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    mode: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """When the local Convex ends, all ends: its data is gone. One line says so."""
-    after_start(end_convex)
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out: end_convex(stack))
     assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
     assert list(tmp_path.iterdir()) == []
     out, err = capsys.readouterr()
@@ -160,7 +161,7 @@ def test_interrupt_is_no_result(mode: list[str], status: int, monkeypatch: pytes
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "sign_up", interrupted)
+    monkeypatch.setattr(scenario, "sign_up", interrupted)
     assert main(mode) == status
 
 
@@ -180,7 +181,8 @@ def test_terminal_of_few_characters(monkeypatch: pytest.MonkeyPatch, after_start
     """Where the terminal's encoding lacks a character, something else is shown."""
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stdout)
-    monkeypatch.setattr(demo, "live", lambda stack, user_ids, out: out.write("Zoë"))
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out: [])
+    monkeypatch.setattr(live, "live", lambda stack, user_ids, out: out.write("Zoë"))
     assert main(["--demo", "--users", "0"]) == 2
     stdout.flush()
     assert stdout.buffer.getvalue() == b"Zo?"
@@ -398,7 +400,7 @@ def test_reader_who_takes_one_line() -> None:
     with running("--demo", "--users", "2") as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert re.match(r"Clerk \d+ users", process.stdout.readline())
+        assert process.stdout.readline().startswith("Backfill  2 users")
         process.stdout.close()
         assert process.wait(60) == 0
         assert process.stderr.read() == ""

@@ -53,20 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, out: TextIO) -> int:
     if importlib.util.find_spec("uvicorn") is None:
         raise LocalError("The local set needs uvicorn. Install it: pip install 'clerk-convex[local]'")
-    from clerk_convex.local import demo
+    from clerk_convex.local import live, scenario
     from clerk_convex.local.env_file import EnvFile
     from clerk_convex.local.stack import LocalStack
 
-    stack = LocalStack(port=options.port, convex_port=options.convex_port, clerk_port=options.clerk_port)
+    ports = {"port": options.port, "convex_port": options.convex_port, "clerk_port": options.clerk_port}
+    stack = LocalStack(**ports, connected=False)
     with nullcontext() if options.env_file is None else EnvFile(options.env_file) as env_file, stack:
-        # The fixed scenario signs its users up itself.
-        signed_up = [] if options.once else demo.sign_up(stack.clerk, options.users)
+        # The fixed scenario begins by itself.
+        user_ids = [] if options.once else scenario.begin(stack, options.users, out)
         if env_file is not None:
             env_file.write({**stack.environment(), "DASHBOARD_URL": ""})
         if options.once:
-            return demo.once(stack, options.users, out)
+            return scenario.once(stack, options.users, out)
         if options.demo:
-            demo.live(stack, signed_up, out)
+            live.live(stack, user_ids, out)
         else:
             _wait(stack, out)
         raise LocalError("The local Convex has ended, and its data with it: start all of it again.")
@@ -113,7 +114,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="change users while their events come doubled, late and shuffled; compare; exit",
     )
-    add("--users", type=_count, default=200, metavar="N", help="users Clerk starts with (default: 200)")
+    add(
+        "--users",
+        type=_count,
+        default=200,
+        metavar="N",
+        help="users Clerk starts with, for the backfill to bring in (default: 200)",
+    )
     add(
         "--env-file",
         type=Path,

@@ -36,7 +36,8 @@ class LocalStack:
 
     Ports on 127.0.0.1, 0 is any free one: `port` of the service, `convex_port`, `clerk_port`. `speed` divides
     the schedule on which webhooks are retried. `project` is a directory with `convex/`, as LocalConvex takes
-    it. Of the environment, CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS are heeded.
+    it. Of the environment, CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS are heeded. Without `connected` the
+    webhook is not set up before `connect` is called.
 
     `start` raises LocalError if a part cannot be started and SettingsError if one of those two is malformed;
     it leaves nothing running then. `stop` may be called at any time.
@@ -57,21 +58,24 @@ class LocalStack:
         clerk_port: int = 0,
         speed: float = 1000.0,
         project: Path | None = None,
+        connected: bool = True,
     ) -> None:
         self._port = port
         self._convex_port = convex_port
         self._clerk_port = clerk_port
         self._speed = speed
         self._project = project
+        self._connected = connected
         self._parts = ExitStack()
 
     def start(self) -> None:
         with ExitStack() as parts:
             listener = parts.enter_context(_listen(self._port))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            webhook_url = self.url + WEBHOOK_PATH
-            self.clerk = LocalClerk(port=self._clerk_port, webhook_url=webhook_url, speed=self._speed)
+            self.clerk = LocalClerk(port=self._clerk_port, speed=self._speed)
             parts.enter_context(self.clerk)
+            if self._connected:
+                self.connect()
             issuer = {"CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer}
             self.convex = LocalConvex(port=self._convex_port, project=self._project, env=issuer)
             parts.enter_context(self.convex)
@@ -81,6 +85,11 @@ class LocalStack:
             # The first to stop: then no request is left for the service to wait for.
             parts.callback(self.clerk.webhooks.close)
             self._parts = parts.pop_all()
+
+    def connect(self) -> None:
+        """Sets the webhook up: from now on Clerk tells the service of every change. Once is enough."""
+        if not self.clerk.webhooks.has_endpoints:
+            self.clerk.webhooks.add_endpoint(self.url + WEBHOOK_PATH, self.clerk.webhook_secret)
 
     def stop(self) -> None:
         self._parts.close()
@@ -129,9 +138,12 @@ def _serving(settings: Settings, listener: socket.socket) -> Iterator[None]:
 
 def _listen(port: int) -> socket.socket:
     try:
-        return socket.create_server(("127.0.0.1", port))
+        listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise LocalError(
             f"The service cannot listen on port {port} ({error.strerror}): "
             "stop the program that uses it, or choose another with --port."
         ) from error
+    # asyncio sets it only on sockets of its own; without it each answer waits 40 ms for an ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

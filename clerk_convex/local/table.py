@@ -1,0 +1,118 @@
+"""The newest rows of Convex's table, drawn for a terminal."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clerk_convex.local.clerk import LocalClerk
+
+__all__ = ["AFTER", "Table"]
+
+Row = Mapping[str, Any]
+
+FLASH = 2.0  # seconds a changed row stands out
+
+# No screen of its own and no hidden cursor: hardly anything has to be undone, however this ends. Only lines
+# that are too long must not wrap while a screen is written.
+HOME, UNTIL_END, WRAP, NO_WRAP = "\x1b[H", "\x1b[J", "\x1b[?7h", "\x1b[?7l"
+EMPTY_LINE, BOLD, PLAIN = "\x1b[2K", "\x1b[1m", "\x1b[0m"
+AFTER = f"{PLAIN}{WRAP}\n"  # what puts the terminal right again
+# With their widths: 80 places in all.
+HEADINGS = {"Name": 20, "Email": 25, "Status": 6, "Role": 6, "Joined": 9, "Signed in": 9}
+
+
+class Table:
+    """The newest rows of Convex's table, for a terminal; those that changed last are on top."""
+
+    def __init__(self, clerk: LocalClerk, convex_url: str) -> None:
+        self._clerk = clerk
+        self._convex_url = convex_url
+        self._rows: dict[str, Row] | None = None
+        self._whole = False
+        self._changed: dict[str, float] = {}
+
+    def update(self, page: Sequence[Row], *, whole: bool) -> None:
+        """Takes the newest rows, the newest first; `whole`: there are no others."""
+        now = time.monotonic()
+        before, rows = self._rows, {row["clerkId"]: row for row in page}
+        self._rows, self._whole = rows, whole
+        # Who is there from the start has not changed, as far as anybody has seen.
+        self._changed = {
+            clerk_id: self._changed.get(clerk_id, 0.0)
+            if before is None or before.get(clerk_id) == row
+            else now
+            for clerk_id, row in rows.items()
+        }
+
+    def summary(self) -> str:
+        stats = self._clerk.webhooks.stats
+        if self._rows is None:
+            shown = "has not answered yet"
+        else:
+            shown = f"{len(self._rows)} rows" if self._whole else f"the newest {len(self._rows)} rows"
+        failed = f", {stats.failed} failed" if stats.failed else ""
+        return (
+            f"Clerk {self._clerk.count} users · Convex {shown} · "
+            f"webhooks {stats.delivered} delivered, {stats.pending} on their way{failed} · {self._convex_url}"
+        )
+
+    def screen(self, columns: int, lines: int) -> str:
+        """What draws the table over whatever the terminal shows, in no more than its size."""
+        now = time.monotonic()
+        written = [_fit(self.summary(), columns), "", BOLD + _cells(list(HEADINGS), columns) + PLAIN]
+        rows = self._rows or {}
+        latest = sorted(rows, key=lambda clerk_id: self._changed[clerk_id], reverse=True)
+        for clerk_id in latest[: max(0, lines - len(written) - 2)]:
+            style = BOLD if now - self._changed[clerk_id] < FLASH else PLAIN
+            written.append(style + _cells(_texts(rows[clerk_id]), columns) + PLAIN)
+        written.append(_fit("Ctrl-C to stop", columns))
+        body = "".join(f"{EMPTY_LINE}{line}\n" for line in written[: max(1, lines - 1)])
+        return NO_WRAP + HOME + body + UNTIL_END + WRAP
+
+
+def _texts(row: Row) -> list[str]:
+    name = " ".join(filter(None, (row.get("firstName"), row.get("lastName")))) or row["sortName"]
+    email, status, role = row.get("email", "-"), row["status"], row.get("role", "-")
+    return [name, email, status, role, _ago(row["createdAt"]), _ago(row.get("lastSignInAt"))]
+
+
+def _cells(texts: Sequence[str], columns: int) -> str:
+    """One line of the table. Each cell is put in its place, however wide the terminal took the one before."""
+    line, place = "", 1
+    for text, width in zip(texts, HEADINGS.values(), strict=True):
+        line += f"\x1b[{place}G" + _fit(text, min(width, columns - place + 1))
+        place += width + 1
+        if place > columns:
+            break
+    return line
+
+
+def _fit(text: str, width: int) -> str:
+    """As much of `text` as `width` places of a terminal hold, with nothing in it that steers the terminal."""
+    fitted, used = "", 0
+    for character in unicodedata.normalize("NFC", " ".join(text.split())):
+        if character.isprintable():  # no control characters, no marks of direction
+            used += _places(character)
+            if used > width:
+                break
+            fitted += character
+    return fitted
+
+
+def _places(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _ago(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return "never"
+    seconds = max(0.0, time.time() - milliseconds / 1000)
+    for unit, length in (("y", 31_536_000), ("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length:
+            return f"{int(seconds / length)} {unit} ago"
+    return f"{int(seconds)} s ago"

@@ -93,14 +93,17 @@ async def _read_range(clerk: Clerk, number: int, part: Range, handle: Handle, mo
         await moved(number, reached)
 
     async with asyncio.TaskGroup() as group:
-        dealing: asyncio.Task[None] | None = None
+        dealing = group.create_task(asyncio.sleep(0))  # with nothing yet
         while not walk.is_done:
-            page = await _ask(clerk, walk)
+            try:
+                page = await _ask(clerk, walk)
+            except ClerkConvexError:
+                await dealing  # what was read before is written, and counted
+                raise
             if page is None:
                 continue
             reached = Range(part.after, part.before, walk.position, walk.is_done)
-            if dealing is not None:
-                await dealing
+            await dealing
             dealing = group.create_task(deal_with(page, reached))
 
 

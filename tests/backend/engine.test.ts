@@ -65,9 +65,9 @@ test("identity is what the function asks for; none is null", async () => {
 });
 
 test("functions see the deployment's environment, while they are imported and while they run, and no other", async () => {
+  process.env.HOME ??= "/nowhere"; // the host's, which the function asks for in vain
   const engine = await startEngine({ env: { GREETING: "hello" } });
   assert.deepEqual(await value(engine, "cases:greeting"), ["hello", "hello", null]);
-  assert.notEqual(process.env.HOME, undefined);
 });
 
 test("arguments are checked before the function runs, and the answer is worded as Convex words it", async () => {

@@ -12,7 +12,6 @@ import base64
 import json
 import random
 import secrets
-import socket
 import threading
 import time
 from bisect import bisect_left, bisect_right, insort
@@ -24,7 +23,6 @@ from typing import Any, Self
 
 import uvicorn
 
-from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk_api import Faults, create_api
 from clerk_convex.local.clerk_list import UserList
 from clerk_convex.local.clerk_objects import (
@@ -39,6 +37,7 @@ from clerk_convex.local.clerk_objects import (
     to_json,
     user_fields,
 )
+from clerk_convex.local.listener import listen
 from clerk_convex.local.svix import BASE62, WebhookSender
 
 __all__ = ["LocalClerk"]
@@ -109,16 +108,7 @@ class LocalClerk:
 
     def start(self) -> None:
         """Serves the API and starts to deliver webhooks. Raises LocalError if the port is taken."""
-        try:
-            listener = socket.create_server(("127.0.0.1", self._port))
-        except OSError as error:
-            raise LocalError(
-                f"The local Clerk cannot listen on port {self._port} ({error.strerror}): "
-                "stop the program that uses it, or choose another port."
-            ) from error
-        # asyncio does so only for sockets that name their protocol, which this one does not. Without it the
-        # body of an answer waits for the client's delayed ACK of its head: 40 ms.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener = listen(self._port, "The local Clerk")
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             create_api(self),

@@ -18,6 +18,7 @@ from clerk_convex.app import create_app
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.deployment import LocalConvex
+from clerk_convex.local.listener import listen
 from clerk_convex.settings import Settings
 
 __all__ = ["LocalStack"]
@@ -70,7 +71,7 @@ class LocalStack:
 
     def start(self) -> None:
         with ExitStack() as parts:
-            listener = parts.enter_context(_listen(self._port))
+            listener = parts.enter_context(listen(self._port, "The service"))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self.clerk = LocalClerk(port=self._clerk_port, speed=self._speed)
             parts.enter_context(self.clerk)
@@ -134,16 +135,3 @@ def _serving(settings: Settings, listener: socket.socket) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join(3.0)
-
-
-def _listen(port: int) -> socket.socket:
-    try:
-        listener = socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        raise LocalError(
-            f"The service cannot listen on port {port} ({error.strerror}): "
-            "stop the program that uses it, or choose another with --port."
-        ) from error
-    # asyncio sets it only on sockets of its own; without it each answer waits 40 ms for an ACK.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from clerk_convex.errors import LocalError
 from clerk_convex.local import scenario
 from clerk_convex.local.clerk import LocalClerk
-from clerk_convex.local.scenario import compare, once, sign_up
+from clerk_convex.local.scenario import begin, compare, once, sign_up
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.local.svix import Delivery
 from clerk_convex.users import read_user
@@ -161,3 +162,14 @@ def test_work_aside_leaves_the_main_thread_free() -> None:
     assert threads[0].daemon
     with pytest.raises(ZeroDivisionError):
         scenario._aside(lambda: 1 / 0)
+
+
+def test_backfill_that_leaves_someone_out_is_no_beginning(stack: LocalStack) -> None:
+    """A team's function that fails for a user is said at once, not found in the comparison."""
+
+    def fails(user: Mapping[str, Any]) -> Mapping[str, str]:
+        raise KeyError("plan")
+
+    stack.settings = stack.settings.model_copy(update={"clerk_convex_fields": fails})
+    with pytest.raises(LocalError, match="CLERK_CONVEX_FIELDS failed with KeyError"):
+        begin(stack, 1, io.StringIO())

@@ -95,7 +95,7 @@ class BackfillSet:
         process = subprocess.Popen(
             [sys.executable, "-m", "clerk_convex.backfill", *arguments],
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **self.environment(**environment)},
+            env={"PATH": os.environ.get("PATH", os.defpath), **self.environment(**environment)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

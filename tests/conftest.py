@@ -4,6 +4,7 @@ import pytest
 
 from clerk_convex.local.deployment import LocalConvex
 from tests.functions import ROOT, Functions
+from tests.stand_in import StandIn
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,15 @@ def functions(local_convex: LocalConvex) -> Iterator[Functions]:
     functions = Functions(local_convex)
     with functions.http:
         yield functions
+
+
+@pytest.fixture
+def convex() -> Iterator[StandIn]:
+    """A Convex that answers as it is told."""
+    with StandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

@@ -33,17 +33,6 @@ WITHOUT_SETTINGS = {
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def convex() -> Iterator[StandIn]:
-    with StandIn() as server:
-        yield server
-
-
-@pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Starlette:
     """The app as it is before its first request, with none of its settings."""
     for name in list(os.environ):

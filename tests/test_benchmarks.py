@@ -6,14 +6,12 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
 from benchmarks.webhook import Cell, report, targets
-
-ROOT = Path(__file__).parent.parent
+from tests.functions import ROOT
 
 
 def cell(peer: str, **measured: object) -> Cell:

@@ -34,11 +34,6 @@ Handler = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def local() -> Iterator[LocalClerk]:
     with LocalClerk(rate_limit=0) as clerk:
         yield clerk

@@ -8,7 +8,6 @@ import json
 import socket
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,6 @@ from tests.stand_in import DEPLOY_KEY, Behaviour, StandIn
 pytestmark = pytest.mark.anyio
 
 SECRET = "ada@example.com"  # stands for whatever Convex may quote of a user
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def convex() -> Iterator[StandIn]:
-    with StandIn() as server:
-        yield server
 
 
 def test_the_official_client_is_as_it_was_when_it_was_subclassed() -> None:

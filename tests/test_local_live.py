@@ -7,7 +7,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -20,8 +19,7 @@ from clerk_convex.local.scenario import sign_up
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.local.table import Table
 from clerk_convex.settings import Settings
-
-ROOT = Path(__file__).parent.parent
+from tests.functions import ROOT
 
 
 @pytest.fixture

@@ -25,8 +25,7 @@ from clerk_convex.local import __main__ as command
 from clerk_convex.local import live, scenario
 from clerk_convex.local.__main__ import main
 from clerk_convex.local.stack import LocalStack
-
-ROOT = Path(__file__).parent.parent
+from tests.functions import ROOT
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import io
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +15,7 @@ from clerk_convex.local.scenario import begin, compare, once, sign_up
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.local.svix import Delivery
 from clerk_convex.users import read_user
-from tests.functions import Functions
-
-ROOT = Path(__file__).parent.parent
+from tests.functions import ROOT, Functions
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,9 +15,7 @@ from clerk_convex.errors import LocalError, SettingsError
 from clerk_convex.local.deployment import LocalConvex
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.settings import Settings
-from tests.functions import Functions
-
-ROOT = Path(__file__).parent.parent
+from tests.functions import ROOT, Functions
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,6 @@ SECRET = "ada@example.com"
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def server() -> Iterator[StandIn]:
     with StandIn() as server:
         server.behave(then=stand_in.answer(200, {}, "Set-Cookie: a=b"))

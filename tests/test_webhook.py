@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -44,17 +44,6 @@ LIMIT = 512 * 1024
 EVENT = EVENTS["user.updated"]
 NOTHING_TO_DO = EVENTS["email.created"]
 APPLIED: set[Outcome] = {"created", "updated", "deleted"}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def convex() -> Iterator[StandIn]:
-    with StandIn() as server:
-        yield server
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +31,6 @@ pytestmark = pytest.mark.anyio
 
 SECRET = "ada@example.com"
 Result = Outcome | BaseException
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def convex() -> Iterator[StandIn]:
-    with StandIn() as server:
-        yield server
 
 
 def user(name: object, **columns: Any) -> Upsert:

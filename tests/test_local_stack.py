@@ -172,3 +172,11 @@ def test_stop_does_not_wait_for_messages(
     assert stack.clerk.webhooks.stats.pending == 40
     stack.stop()
     assert not [record.message for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]
+
+
+def test_dashboard_is_served(stack: LocalStack) -> None:
+    """Where DASHBOARD_URL leads there is the page, and beside it what it needs to know."""
+    assert stack.environment()["DASHBOARD_URL"] == stack.dashboard_url == f"{stack.url}/dashboard/users"
+    places = httpx.get(f"{stack.url}/dashboard/config.json", trust_env=False).json()
+    assert places == {"convexUrl": stack.convex.url, "clerkUrl": stack.clerk.url, "usersModule": "users"}
+    assert httpx.get(stack.dashboard_url, trust_env=False).status_code in {200, 404}

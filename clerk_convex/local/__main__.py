@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
         # The fixed scenario begins by itself.
         user_ids = [] if options.once else scenario.begin(stack, options.users, out)
         if env_file is not None:
-            env_file.write({**stack.environment(), "DASHBOARD_URL": ""})
+            env_file.write(stack.environment())
         if options.once:
             return scenario.once(stack, options.users, out)
         if options.demo:
@@ -75,8 +75,13 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
 
 def _wait(stack: LocalStack, out: TextIO) -> None:
     """Says where everything is; returns when the local Convex has ended."""
-    places = {"Clerk": stack.clerk.url, "Service": stack.url, "Convex": stack.convex.url}
-    out.write("".join(f"{name:<8} {url}\n" for name, url in places.items()))
+    places = {
+        "Dashboard": stack.dashboard_url,
+        "Clerk": stack.clerk.url,
+        "Service": stack.url,
+        "Convex": stack.convex.url,
+    }
+    out.write("".join(f"{name:<9} {url}\n" for name, url in places.items()))
     out.write("Ctrl-C stops all of it; --env-file PATH writes the settings that reach it.\n")
     out.flush()
     stack.convex.process.wait()

@@ -46,10 +46,7 @@ class EnvFile:
 
     def write(self, values: Mapping[str, str]) -> None:
         self._check()
-        self._text = HEAD + "".join(
-            f"{name}={shlex.quote(value)}\n" if value else f"# not there in this version:\n{name}=\n"
-            for name, value in values.items()
-        )
+        self._text = HEAD + "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         try:
             descriptor, name = tempfile.mkstemp(prefix=f"{self._path.name}.", dir=self._path.parent)
             draft = Path(name)

@@ -31,9 +31,12 @@ FRAME = 0.1  # seconds a table stays at least: many changes at once are drawn on
 def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
     """Changes a user four times a second and shows the table as Convex's subscription delivers it.
 
-    `user_ids` are the users who may change, the newest last. On a terminal it is a table; elsewhere a line
-    whenever a number in it changes. Returns when the local Convex has ended.
+    `user_ids` are the users who may change, the newest last. First it says where a browser sees the same; then
+    on a terminal it is a table, elsewhere a line whenever a number in it changes. Returns when the local Convex
+    has ended.
     """
+    out.write(f"Open {stack.dashboard_url}\n")
+    out.flush()
     try:
         with _traffic(stack.clerk, user_ids):
             asyncio.run(_watch(stack, out))
@@ -90,7 +93,7 @@ async def _watch(stack: LocalStack, out: TextIO) -> None:
     client = ConvexClient(stack.convex.url)
     client.set_admin_auth(stack.convex.deploy_key)
     subscription = client.subscribe(export_users(stack), page_of(None, "desc"))
-    table = Table(stack.clerk, stack.convex.url)
+    table = Table(stack.clerk, stack.dashboard_url)
     said = ""
     news = asyncio.ensure_future(anext(subscription))
     while True:

@@ -13,10 +13,12 @@ from types import TracebackType
 from typing import Self
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from clerk_convex.app import create_app
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.dashboard import PAGE_PATH, with_dashboard
 from clerk_convex.local.deployment import LocalConvex
 from clerk_convex.local.listener import listen
 from clerk_convex.settings import Settings
@@ -29,7 +31,7 @@ FROM_ENVIRONMENT = ("CONVEX_USERS_MODULE", "CLERK_CONVEX_FIELDS")
 
 
 class LocalStack:
-    """A local Clerk whose webhooks reach the service, which writes to a local Convex.
+    """A local Clerk whose webhooks reach the service, which writes to a local Convex and shows the dashboard.
 
         with LocalStack() as stack:
             stack.clerk.create_user(first_name="Ada")
@@ -46,6 +48,8 @@ class LocalStack:
 
     url: str
     """Where the service is, once started."""
+    dashboard_url: str
+    """Where browsers see the users, once started."""
     clerk: LocalClerk
     convex: LocalConvex
     settings: Settings
@@ -73,6 +77,7 @@ class LocalStack:
         with ExitStack() as parts:
             listener = parts.enter_context(listen(self._port, "The service"))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self.dashboard_url = self.url + PAGE_PATH
             self.clerk = LocalClerk(port=self._clerk_port, speed=self._speed)
             parts.enter_context(self.clerk)
             if self._connected:
@@ -82,7 +87,13 @@ class LocalStack:
             parts.enter_context(self.convex)
             chosen = {name: os.environ.get(name, "") for name in FROM_ENVIRONMENT}
             self.settings = Settings.from_env({**chosen, **self.environment()})
-            parts.enter_context(_serving(self.settings, listener))
+            places = {
+                "convexUrl": self.convex.url,
+                "clerkUrl": self.clerk.url,
+                "usersModule": self.settings.convex_users_module,
+            }
+            service = with_dashboard(create_app(self.settings), places)
+            parts.enter_context(_serving(service, listener))
             # The first to stop: then no request is left for the service to wait for.
             parts.callback(self.clerk.webhooks.close)
             self._parts = parts.pop_all()
@@ -114,15 +125,14 @@ class LocalStack:
             "CLERK_WEBHOOK_SIGNING_SECRET": self.clerk.webhook_secret,
             "CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer,
             "WEBHOOK_URL": self.url + WEBHOOK_PATH,
+            "DASHBOARD_URL": self.dashboard_url,
         }
 
 
 @contextmanager
-def _serving(settings: Settings, listener: socket.socket) -> Iterator[None]:
+def _serving(service: ASGIApp, listener: socket.socket) -> Iterator[None]:
     """The service in a thread of this process."""
-    config = uvicorn.Config(
-        create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=1
-    )
+    config = uvicorn.Config(service, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), name="local-service", daemon=True)
     thread.start()

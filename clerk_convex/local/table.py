@@ -27,9 +27,9 @@ HEADINGS = {"Name": 20, "Email": 25, "Status": 6, "Role": 6, "Joined": 9, "Signe
 class Table:
     """The newest rows of Convex's table, for a terminal; those that changed last are on top."""
 
-    def __init__(self, clerk: LocalClerk, convex_url: str) -> None:
+    def __init__(self, clerk: LocalClerk, url: str) -> None:
         self._clerk = clerk
-        self._convex_url = convex_url
+        self._url = url
         self._rows: dict[str, Row] | None = None
         self._whole = False
         self._changed: dict[str, float] = {}
@@ -56,13 +56,14 @@ class Table:
         failed = f", {stats.failed} failed" if stats.failed else ""
         return (
             f"Clerk {self._clerk.count} users · Convex {shown} · "
-            f"webhooks {stats.delivered} delivered, {stats.pending} on their way{failed} · {self._convex_url}"
+            f"webhooks {stats.delivered} delivered, {stats.pending} on their way{failed}"
         )
 
     def screen(self, columns: int, lines: int) -> str:
         """What draws the table over whatever the terminal shows, in no more than its size."""
         now = time.monotonic()
-        written = [_fit(self.summary(), columns), "", BOLD + _cells(list(HEADINGS), columns) + PLAIN]
+        head = [_fit(f"Open {self._url}", columns), _fit(self.summary(), columns), ""]
+        written = [*head, BOLD + _cells(list(HEADINGS), columns) + PLAIN]
         rows = self._rows or {}
         latest = sorted(rows, key=lambda clerk_id: self._changed[clerk_id], reverse=True)
         for clerk_id in latest[: max(0, lines - len(written) - 2)]:

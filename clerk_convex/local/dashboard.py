@@ -42,7 +42,7 @@ def with_dashboard(service: ASGIApp, places: Mapping[str, str]) -> Starlette:
 
 
 class _Pages(StaticFiles):
-    """The files of the build; every other path is a page, and the script in index.html shows the right one."""
+    """The files of the build; every other path is a page, and index.html's script shows the right one."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         super().__init__(directory=STATIC)

@@ -31,8 +31,8 @@ FRAME = 0.1  # seconds a table stays at least: many changes at once are drawn on
 def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
     """Changes a user four times a second and shows the table as Convex's subscription delivers it.
 
-    `user_ids` are the users who may change, the newest last. First it says where a browser sees the same; then
-    on a terminal it is a table, elsewhere a line whenever a number in it changes. Returns when the local Convex
+    `user_ids` are the users who may change, the newest last. It says where a browser sees them; then, on a
+    terminal, it is a table, and elsewhere a line whenever a number in it changes. Returns when the local Convex
     has ended.
     """
     out.write(f"Open {stack.dashboard_url}\n")

@@ -32,8 +32,8 @@ def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
     """Changes a user four times a second and shows the table as Convex's subscription delivers it.
 
     `user_ids` are the users who may change, the newest last. It says where a browser sees them; then, on a
-    terminal, it is a table, and elsewhere a line whenever a number in it changes. Returns when the local Convex
-    has ended.
+    terminal, it is a table, and elsewhere a line whenever a number in it changes. Returns when the local
+    Convex has ended.
     """
     out.write(f"Open {stack.dashboard_url}\n")
     out.flush()

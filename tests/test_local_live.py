@@ -135,12 +135,12 @@ def test_traffic_survives_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_traffic_has_every_kind_of_change() -> None:
-    """Users sign up until there are many, change and are deleted; only those in the table do."""
+    """Users sign up until there are many, change and are deleted: those in the table, mostly the newest."""
     clerk = LocalClerk()
     known = sign_up(clerk, 3)
     live_module._change_someone(clerk, known, 100, Dice(0.1), 2000)
     assert (clerk.count, len(known)) == (4, 4)
-    live_module._change_someone(clerk, known, 101, Dice(0.32), 2000)
+    live_module._change_someone(clerk, known, 101, Dice(0.17), 2000)
     assert (clerk.count, len(known)) == (3, 3)
     before = clerk.users()
     live_module._change_someone(clerk, known, 102, Dice(0.5), 2000)
@@ -150,9 +150,11 @@ def test_traffic_has_every_kind_of_change() -> None:
     assert (clerk.count, len(nobody)) == (4, 1)
     live_module._change_someone(clerk, known, 104, Dice(0.1), 3)  # three are many
     assert (clerk.count, len(known)) == (3, 2)
-    dice = Dice(0.5)
-    live_module._change_someone(clerk, ["user_gone"] * 2 * scenario.PAGE + known, 105, dice, 2000)
-    assert dice.ranges[0][0] >= scenario.PAGE
+    many = ["user_gone"] * 2 * scenario.PAGE + known
+    for chance, newest in ((0.5, live_module.SEEN), (0.9, scenario.PAGE)):
+        dice = Dice(chance)
+        live_module._change_someone(clerk, many, 105, dice, 2000)
+        assert dice.ranges[0] == (len(many) - newest, len(many))
 
 
 class Dice(random.Random):

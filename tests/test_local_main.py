@@ -141,7 +141,7 @@ def test_end_of_convex_is_said(
     mode: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """When the local Convex ends, all ends: its data is gone. One line says so."""
-    monkeypatch.setattr(scenario, "begin", lambda stack, count, out: end_convex(stack))
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end_convex(stack))
     assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
     assert list(tmp_path.iterdir()) == []
     out, err = capsys.readouterr()
@@ -158,7 +158,7 @@ def test_end_of_convex_is_said(
 def test_interrupt_is_no_result(mode: list[str], status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C is how it is stopped: 0. --once has told nothing then: 130."""
 
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(scenario, "sign_up", interrupted)
@@ -181,7 +181,7 @@ def test_terminal_of_few_characters(monkeypatch: pytest.MonkeyPatch, after_start
     """Where the terminal's encoding lacks a character, something else is shown."""
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stdout)
-    monkeypatch.setattr(scenario, "begin", lambda stack, count, out: [])
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: [])
     monkeypatch.setattr(live, "live", lambda stack, user_ids, out: out.write("Zoë"))
     assert main(["--demo", "--users", "0"]) == 2
     stdout.flush()

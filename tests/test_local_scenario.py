@@ -46,6 +46,22 @@ def test_once_ends_equal(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> 
     assert {row["status"] for row in rows.values()} == {"active", "banned", "locked"}
 
 
+def test_users_have_come_until_now() -> None:
+    """A set that just began looks as if it had grown: more users in the last month than in any before."""
+    clerk = LocalClerk()
+    now = 1_800_000_000_000
+    ids = sign_up(clerk, 200, now=now)
+    users = clerk.users()
+    assert [user["id"] for user in users] == ids  # the last one newest
+    month = 30 * 86_400_000
+    joined = [(now - user["created_at"]) // month for user in users]
+    assert 60 < joined.count(0) > joined.count(1) > joined.count(6) > 0
+    assert max(joined) == 13
+    for user in users:
+        assert user["created_at"] <= min(user["updated_at"], user["last_sign_in_at"] or now)
+        assert max(user["updated_at"], user["last_sign_in_at"] or 0) <= now
+
+
 def test_once_is_the_same_each_time() -> None:
     """The same users change in the same way in every run; only Clerk's clock differs."""
 

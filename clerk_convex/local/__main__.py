@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -61,7 +62,8 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
     stack = LocalStack(**ports, connected=False)
     with nullcontext() if options.env_file is None else EnvFile(options.env_file) as env_file, stack:
         # The fixed scenario begins by itself.
-        user_ids = [] if options.once else scenario.begin(stack, options.users, out)
+        now = int(time.time() * 1000)
+        user_ids = [] if options.once else scenario.begin(stack, options.users, out, now=now)
         if env_file is not None:
             env_file.write(stack.environment())
         if options.once:

@@ -23,13 +23,14 @@ from clerk_convex.local.table import AFTER, Table
 
 __all__ = ["live"]
 
-PAUSE = 0.25  # seconds between two changes
+PAUSE = 0.4  # seconds between two changes
+SEEN = 20  # the newest users, to whom most of it happens: they are on a browser's first screen
 TICK = 0.5  # seconds after which the table is drawn again, changed or not
 FRAME = 0.1  # seconds a table stays at least: many changes at once are drawn once
 
 
 def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
-    """Changes a user four times a second and shows the table as Convex's subscription delivers it.
+    """Changes users all the time and shows the table as Convex's subscription delivers it.
 
     `user_ids` are the users who may change, the newest last. It says where a browser sees them; then, on a
     terminal, it is a table, and elsewhere a line whenever a number in it changes. Returns when the local
@@ -74,13 +75,14 @@ def _traffic(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[None]:
 
 def _change_someone(clerk: LocalClerk, known: list[str], number: int, dice: random.Random, most: int) -> None:
     chance = dice.random()
-    if not known or (chance < 0.3 and len(known) < most):
+    if not known or (chance < 0.15 and len(known) < most):
         now = int(time.time() * 1000)
         moments = dict.fromkeys(("created_at", "updated_at", "last_sign_in_at"), now)
         known.append(clerk.create_user(**ordinary(number) | moments)["id"])
         return
-    place = dice.randrange(max(0, len(known) - PAGE), len(known))  # the others are not in the table
-    if chance < 0.35:
+    newest = SEEN if chance < 0.75 else PAGE  # the others are not in the terminal's table
+    place = dice.randrange(max(0, len(known) - newest), len(known))
+    if chance < 0.2:
         clerk.delete_user(known.pop(place))
     else:
         dice.choice(list(CHANGES.values()))(clerk, known[place], number)

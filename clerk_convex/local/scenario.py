@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,7 +18,7 @@ from clerk_convex.backfill import backfill
 from clerk_convex.deployment import Deployment
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
-from clerk_convex.local.people import ordinary, people
+from clerk_convex.local.people import LAST_DAY, ordinary, people
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.users import Fields, read_user
 
@@ -31,16 +31,34 @@ SEED = 0
 PAGE = 500  # rows that are read at once
 PATIENCE = 15.0  # seconds without any delivery until the scenario gives the rest up
 SHOWN = 10  # wrong rows that are named
+OLDEST = 400 * 86_400_000  # milliseconds since the first of the users who come until now
 
 
-def sign_up(clerk: LocalClerk, count: int, *, start: int = 0) -> list[str]:
-    """Creates `count` users of all kinds at the local Clerk, from person `start` on; returns their ids."""
-    return [clerk.create_user(**person)["id"] for person in islice(people(start + count), start, None)]
+def sign_up(clerk: LocalClerk, count: int, *, start: int = 0, now: int | None = None) -> list[str]:
+    """Creates `count` users of all kinds at the local Clerk, from person `start` on; returns their ids.
+
+    With `now` (Unix milliseconds) it is as if they had come until now, the last one newest; without, when the
+    same users come in every run."""
+    users: Iterator[dict[str, Any]] = islice(people(start + count), start, None)
+    if now is not None:
+        users = (_until(now, (count - place) / count, person) for place, person in enumerate(users))
+    return [clerk.create_user(**person)["id"] for person in users]
 
 
-def begin(stack: LocalStack, count: int, out: TextIO) -> list[str]:
-    """`count` users sign up, then the webhook is set up, and a backfill brings them in. Returns their ids."""
-    user_ids = _aside(lambda: sign_up(stack.clerk, count))
+def _until(now: int, share: float, person: dict[str, Any]) -> dict[str, Any]:
+    """The person, come so that a growing instance has `share` of its users from then on."""
+    before = person["created_at"]
+    created_at = now - int(OLDEST * share**3)
+    scale = (now - created_at) / (LAST_DAY - before)
+    names = {"created_at", "updated_at", "last_sign_in_at"} & person.keys()
+    return person | {name: created_at + int((person[name] - before) * scale) for name in names}
+
+
+def begin(stack: LocalStack, count: int, out: TextIO, *, now: int | None = None) -> list[str]:
+    """`count` users sign up (`now` as in sign_up), then the webhook is set up, and a backfill brings them in.
+
+    Returns their ids."""
+    user_ids = _aside(lambda: sign_up(stack.clerk, count, now=now))
     stack.connect()
     report = _aside(lambda: asyncio.run(backfill(stack.settings)))
     if not report.ok:

@@ -4,8 +4,8 @@
         user = clerk.create_user(first_name="Ada", email_address=["ada@example.com"])
         clerk.webhooks.drain(timeout=5)
 
-It has what this project uses of Clerk: users, their metadata, sign-ins. No organizations, no plans, no pages
-to sign up. Everything is gone when it closes.
+It has what this project uses of Clerk: users, their metadata, sessions with their tokens, and a page to sign
+in. No organizations, no plans, no page to sign up. Everything is gone when it closes.
 """
 
 import base64
@@ -15,7 +15,7 @@ import secrets
 import threading
 import time
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
@@ -23,7 +23,8 @@ from typing import Any, Self
 
 import uvicorn
 
-from clerk_convex.local.clerk_api import Faults, create_api
+from clerk_convex.errors import LocalError
+from clerk_convex.local.clerk_api import Faults
 from clerk_convex.local.clerk_list import UserList
 from clerk_convex.local.clerk_objects import (
     ClerkRefusal,
@@ -37,12 +38,27 @@ from clerk_convex.local.clerk_objects import (
     to_json,
     user_fields,
 )
+from clerk_convex.local.clerk_pages import create_app
+from clerk_convex.local.clerk_sessions import LIVE, STATUSES, Sessions
 from clerk_convex.local.listener import listen
 from clerk_convex.local.svix import BASE62, WebhookSender
+from clerk_convex.local.tokens import (
+    CONVEX_TEMPLATE,
+    RESERVED,
+    SESSION_TOKEN,
+    TEMPLATE_TOKEN,
+    SigningKeys,
+    expand,
+    session_claims,
+    template_claims,
+)
 
-__all__ = ["LocalClerk"]
+__all__ = ["SUBSCRIBED", "LocalClerk"]
 
 DAY = 86_400_000
+
+SUBSCRIBED = frozenset({"user.created", "user.updated", "user.deleted", "session.created"})
+"""The types of events that this project asks Clerk for, as the README has them ticked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +78,11 @@ class LocalClerk:
     seed: makes ids and the troubles of deliveries repeatable.
     secret_key, webhook_secret: made up if None.
     rate_limit: requests in 10 seconds; None is what Clerk grants the kind of key (100 for sk_test_, 1000 for
-        sk_live_), 0 is no limit.
+        sk_live_), 0 is no limit; nor is there one on changes of one user then.
+    token_lifetime: seconds that a session token is valid.
+    session_claims: custom claims of session tokens, with Clerk's shortcodes, such as
+        {"metadata": "{{user.public_metadata}}"}. Raises LocalError for a claim that is Clerk's own.
+    events: the types of events that are sent, as ticked for an endpoint at Clerk; None is all.
     Users go in and out as Clerk's JSON objects; what is returned is a copy.
     Refusals are ClerkRefusal, with Clerk's status and code, in process as over HTTP.
     """
@@ -77,6 +97,9 @@ class LocalClerk:
         secret_key: str | None = None,
         webhook_secret: str | None = None,
         rate_limit: int | None = None,
+        token_lifetime: float = 60,
+        session_claims: Mapping[str, Any] | None = None,
+        events: Collection[str] | None = SUBSCRIBED,
     ) -> None:
         self.url = ""
         """Where the API is, without `/v1`; empty before `start`."""
@@ -85,10 +108,20 @@ class LocalClerk:
         self.webhooks = WebhookSender(speed=speed, seed=seed)
         if webhook_url is not None:
             self.webhooks.add_endpoint(webhook_url, self.webhook_secret)
+        self.events = events
         self.faults = Faults()
+        """Trouble of the Backend API."""
+        self.frontend_faults = Faults()
+        """Trouble of what needs no secret key: public keys, the page to sign in, the calls of browsers."""
         if rate_limit is None:
             rate_limit = 1000 if self.secret_key.startswith("sk_live_") else 100
         self.rate_limit = rate_limit
+        self.token_lifetime = token_lifetime
+        self.session_claims = dict(session_claims or {})
+        if taken := sorted(RESERVED & self.session_claims.keys()):
+            raise LocalError(
+                f"The session claims {', '.join(taken)} are Clerk's own. Give yours other names."
+            )
         self._port = port
         self._random = random.Random(seed)
         self.instance_id = self._new_id("ins")
@@ -97,6 +130,8 @@ class LocalClerk:
         self._order: list[tuple[int, str]] = []
         # Who has which email address, user name and so on: no two users share one.
         self._owners: dict[tuple[str, str], str] = {}
+        self._sessions = Sessions()
+        self._keys = SigningKeys()
         self._latest = 0
         self._lock = threading.RLock()
         self._server: uvicorn.Server | None = None
@@ -111,7 +146,7 @@ class LocalClerk:
         listener = listen(self._port, "The local Clerk")
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
-            create_api(self),
+            create_app(self),
             log_config=None,
             access_log=False,
             date_header=False,  # the API sends its own, exact to the second
@@ -130,7 +165,7 @@ class LocalClerk:
 
     def close(self) -> None:
         """Stops serving and delivering within 2 seconds, whatever is under way. Safe to call twice."""
-        self.faults = Faults()  # lets delayed answers go
+        self.faults = self.frontend_faults = Faults()  # lets delayed answers go
         self.webhooks.close()
         if self._server is not None:
             self._server.should_exit = True
@@ -191,6 +226,8 @@ class LocalClerk:
             now = max(self._now(), user["updated_at"] + 1)
             changed = self._store({**user, **user_fields(fields, self._new_id, now), "updated_at": now})
             self._emit("user.updated", changed, now)
+            if changed["banned"]:
+                self._finish_all(changed, "revoked")
             return _loaded(self._users[user_id].text)
 
     def update_metadata(self, user_id: str, *, merge: bool = True, **metadata: Any) -> dict[str, Any]:
@@ -219,6 +256,7 @@ class LocalClerk:
         """Removes the user for good and sends `user.deleted`; returns what Clerk answers to a deletion."""
         with self._lock:
             user = self._get(user_id).user
+            self._finish_all(user, "ended")
             for key in identifiers(user):
                 self._owners.pop(key, None)
             self._remove_from_order(user)
@@ -229,20 +267,88 @@ class LocalClerk:
             self._emit("user.deleted", deleted, max(self._now(), user["updated_at"] + 1))
             return deleted
 
-    def sign_in(self, user_id: str) -> dict[str, Any]:
+    def sign_in(
+        self, user_id: str, *, client_id: str | None = None, status: str = "active"
+    ) -> dict[str, Any]:
         """Makes a session, sends `session.created` with the user in it, and returns the session.
 
+        `client_id` is the browser, a new one if None. With status "pending" something is left to do before
+        he is signed in, and it is `session.pending` that is sent.
         The user's `last_sign_in_at` moves and his `updated_at` does not, and no `user.updated` is sent: what
-        Clerk does there is not documented.
+        Clerk does there is not documented. Nor is whether its Backend API lets the banned in: this does.
         """
         with self._lock:
             user = self._get(user_id).user
             now = max(self._now(), (user["last_sign_in_at"] or 0) + 1)
             # Clerk knows the last activity by the day only.
             changed = self._store({**user, "last_sign_in_at": now, "last_active_at": now - now % DAY})
-            session = new_session(changed, self._new_id, now)
-            self._emit("session.created", {**session, "user": changed}, now)
+            session = new_session(changed, self._new_id, now, client_id=client_id, status=status)
+            self._sessions.add(session)
+            kind = "session.pending" if status == "pending" else "session.created"
+            self._emit(kind, {**session, "user": changed}, now)
             return session
+
+    def get_session(self, session_id: str) -> dict[str, Any]:
+        with self._lock:
+            return self._sessions.get(session_id)
+
+    def sessions(
+        self, *, user_id: str | None = None, client_id: str | None = None, status: str | None = None
+    ) -> list[dict[str, Any]]:
+        """All that fit, the newest first; ended ones too."""
+        with self._lock:
+            statuses = STATUSES if status is None else (status,)
+            return self._sessions.select(user_id=user_id, client_id=client_id, statuses=statuses)
+
+    def revoke_session(self, session_id: str) -> dict[str, Any]:
+        """Ends a session from outside and sends `session.revoked`; one that was over stays as it is."""
+        return self._finish(session_id, "revoked")
+
+    def remove_session(self, session_id: str) -> dict[str, Any]:
+        """Signs out and sends `session.removed`; a session that was over stays as it is."""
+        return self._finish(session_id, "removed")
+
+    def session_token(
+        self,
+        session_id: str,
+        *,
+        azp: str | None = None,
+        lifetime: float | None = None,
+        claims: Mapping[str, Any] | None = None,
+        template: str | None = None,
+    ) -> str:
+        """A JWT of a live session, signed now.
+
+        azp: the origin it is made for.
+        lifetime: seconds, `token_lifetime` if None; a negative one has expired.
+        claims: replace the usual ones, for tests; None removes one.
+        template: the JWT template, of which there is one, "convex". Else it is the session token.
+        Raises ClerkRefusal (404) if there is no such session or template, or the session is over.
+        """
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session["status"] not in LIVE:
+                raise not_found("active session")
+            user = self._get(session["user_id"]).user
+            now = self._now()
+        if template not in (None, "convex"):
+            raise not_found("JWT template")
+        make, custom, category = session_claims, self.session_claims, SESSION_TOKEN
+        if template is not None:
+            make, custom, category = template_claims, dict(CONVEX_TEMPLATE), TEMPLATE_TOKEN
+        lifetime = self.token_lifetime if lifetime is None else lifetime
+        usual = make(session, expand(custom, user), issuer=self.issuer, azp=azp, now=now, lifetime=lifetime)
+        removed = {name for name, value in (claims or {}).items() if value is None}
+        made = {**usual, **(claims or {})}
+        return self._keys.sign({name: made[name] for name in made if name not in removed}, category)
+
+    def jwks(self) -> dict[str, Any]:
+        """The public keys that verify session tokens."""
+        return self._keys.jwks()
+
+    def rotate_keys(self, *, keep_old: bool = True) -> None:
+        """Signs with a new key from now on. The old ones stay among the public keys, or go at once."""
+        self._keys.rotate(keep_old=keep_old)
 
     def _new_id(self, prefix: str) -> str:
         return f"{prefix}_{''.join(self._random.choices(BASE62, k=27))}"
@@ -257,6 +363,20 @@ class LocalClerk:
         if stored is None:
             raise not_found()
         return stored
+
+    def _finish(self, session_id: str, status: str) -> dict[str, Any]:
+        with self._lock:
+            now = self._now()
+            session = self._sessions.finish(session_id, status, now)
+            if session is None:
+                return self._sessions.get(session_id)
+            user = self._get(session["user_id"]).user
+            self._emit(f"session.{status}", {**session, "user": user}, now)
+            return session
+
+    def _finish_all(self, user: Mapping[str, Any], status: str) -> None:
+        for session in self._sessions.select(user_id=user["id"], statuses=LIVE):
+            self._finish(session["id"], status)
 
     def _store(self, user: Mapping[str, Any]) -> dict[str, Any]:
         """Keeps a copy of `user` in place of what there was, or refuses and changes nothing."""
@@ -322,7 +442,7 @@ class LocalClerk:
 
     def _emit(self, kind: str, data: Mapping[str, Any], now: int) -> None:
         # Under the lock, so that messages leave in the order of the changes they tell of.
-        if self.webhooks.has_endpoints:
+        if self.webhooks.has_endpoints and (self.events is None or kind in self.events):
             self.webhooks.send(to_json(new_event(kind, data, self.instance_id, now)))
 
 

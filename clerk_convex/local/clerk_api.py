@@ -3,61 +3,45 @@
 Refused are also parameters that Clerk takes and this does not: better than to act as if they had been heeded.
 """
 
-import asyncio
 import json
 import math
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clerk_convex.local.clerk_list import read_list
+from clerk_convex.local.clerk_http import (
+    MAX_BODY,
+    Faults,
+    Troubled,
+    answer,
+    answer_error,
+    on_http_error,
+    on_refusal,
+    read,
+)
+from clerk_convex.local.clerk_list import read_list, read_sessions
 from clerk_convex.local.clerk_objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
 
 if TYPE_CHECKING:
     from clerk_convex.local.clerk import LocalClerk
 
-__all__ = ["Faults", "RateLimit", "create_api"]
+__all__ = ["MAX_BODY", "Faults", "RateLimit", "create_api"]
 
-MAX_BODY = 1024 * 1024
 RATE_WINDOW = 10.0
+MAX_LIFETIME = 315_360_000  # seconds: ten years
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class Faults:
-    """Trouble on request, for every answer of the API while it is set: change the attributes at any time.
-
-    delay: seconds before each answer; smaller values free those that wait already.
-    status: an error status that is answered instead.
-    drop: the connection breaks off in the middle of the answer.
-    times: how many requests meet it, None is all.
-    """
-
-    delay: float = 0.0
-    status: int | None = None
-    drop: bool = False
-    times: int | None = None
-
-    def take(self) -> tuple[float, int | None, bool]:
-        """What happens to one request: (delay, status, drop)."""
-        if self.times is not None:
-            if self.times == 0:
-                return 0.0, None, False
-            self.times -= 1
-        return self.delay, self.status, self.drop
 
 
 class RateLimit:
@@ -96,7 +80,7 @@ class _Api:
 
     async def count_users(self, request: Request) -> Response:
         question = read_list(request.query_params.multi_items(), paging=False)
-        return _json({"object": "total_count", "total_count": self._clerk.count_matching(question)})
+        return answer({"object": "total_count", "total_count": self._clerk.count_matching(question)})
 
     async def create_user(self, request: Request) -> Response:
         fields = await _fields(request, CREATE)
@@ -109,10 +93,10 @@ class _Api:
                 "A user needs at least one identifier.",
                 "email_address",
             )
-        return _json(self._clerk.create_user(**fields))
+        return answer(self._clerk.create_user(**fields))
 
     async def get_user(self, request: Request) -> Response:
-        return _json(self._clerk.get_user(request.path_params["user_id"]))
+        return answer(self._clerk.get_user(request.path_params["user_id"]))
 
     async def update_user(self, request: Request) -> Response:
         fields = await _fields(request, UPDATE)
@@ -124,37 +108,65 @@ class _Api:
             }
             if fields.get(key) is not None and fields[key] not in verified:
                 raise _refused(key, f"{key} must be a verified one of this user.")
-        return _json(self._clerk.update_user(user["id"], **fields))
+        return answer(self._clerk.update_user(user["id"], **fields))
 
     async def update_metadata(self, request: Request) -> Response:
         fields = await _fields(request, dict.fromkeys(METADATA, _object))
         merge = request.method == "PATCH"
-        return _json(self._clerk.update_metadata(request.path_params["user_id"], merge=merge, **fields))
+        return answer(self._clerk.update_metadata(request.path_params["user_id"], merge=merge, **fields))
 
     async def delete_user(self, request: Request) -> Response:
-        return _json(self._clerk.delete_user(request.path_params["user_id"]))
+        return answer(self._clerk.delete_user(request.path_params["user_id"]))
 
     async def ban(self, request: Request) -> Response:
-        return _json(self._clerk.ban(request.path_params["user_id"]))
+        return answer(self._clerk.ban(request.path_params["user_id"]))
 
     async def unban(self, request: Request) -> Response:
-        return _json(self._clerk.unban(request.path_params["user_id"]))
+        return answer(self._clerk.unban(request.path_params["user_id"]))
 
     async def lock(self, request: Request) -> Response:
-        return _json(self._clerk.lock(request.path_params["user_id"]))
+        return answer(self._clerk.lock(request.path_params["user_id"]))
 
     async def unlock(self, request: Request) -> Response:
-        return _json(self._clerk.unlock(request.path_params["user_id"]))
+        return answer(self._clerk.unlock(request.path_params["user_id"]))
 
     async def create_session(self, request: Request) -> Response:
         fields = await _fields(request, {"user_id": _text})
         if not fields.get("user_id"):
             raise ClerkRefusal(422, "form_data_missing", "missing data", "user_id must be given.", "user_id")
-        return _json(self._clerk.sign_in(fields["user_id"]))
+        return answer(self._clerk.sign_in(fields["user_id"]))
+
+    async def list_sessions(self, request: Request) -> Response:
+        question = read_sessions(request.query_params.multi_items())
+        found = self._clerk.sessions(
+            user_id=question.user_id, client_id=question.client_id, status=question.status
+        )
+        page = found[question.offset : question.offset + question.limit]
+        return answer({"data": page, "total_count": len(found)} if question.paginated else page)
+
+    async def get_session(self, request: Request) -> Response:
+        return answer(self._clerk.get_session(request.path_params["session_id"]))
+
+    async def revoke_session(self, request: Request) -> Response:
+        return answer(self._clerk.revoke_session(request.path_params["session_id"]))
+
+    async def create_token(self, request: Request) -> Response:
+        fields = await _fields(request, {"expires_in_seconds": _lifetime}, empty=True)
+        template = request.path_params.get("template")
+        token = await run_in_threadpool(  # the first one waits for the keys to be made
+            self._clerk.session_token,
+            request.path_params["session_id"],
+            lifetime=fields.get("expires_in_seconds"),
+            template=template,
+        )
+        return answer({"object": "token", "jwt": token})
+
+    def jwks(self, request: Request) -> Response:
+        return answer(self._clerk.jwks())
 
 
 class _Gate:
-    """What comes before the handlers: faults, the secret key, the rate limit. Dates every answer."""
+    """What comes before the handlers: the secret key and the rate limit."""
 
     def __init__(self, app: ASGIApp, clerk: "LocalClerk") -> None:
         self._app = app
@@ -162,39 +174,19 @@ class _Gate:
         self._rate = RateLimit(clerk.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_dated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["date"] = formatdate(usegmt=True)
-            await send(message)
+        refusal = self._refusal(Headers(scope=scope))
+        await (refusal or self._app)(scope, receive, send)
 
-        delay, status, drop = self._clerk.faults.take()
-        started = time.monotonic()
-        # Looked at again and again, because any thread may change the faults.
-        while time.monotonic() < started + min(delay, self._clerk.faults.delay):  # noqa: ASYNC110
-            await asyncio.sleep(min(0.05, delay))
-        if drop:
-            # A start without its body: the server closes the connection.
-            await send_dated(
-                {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]}
-            )
-            return
-        refusal = self._refusal(Headers(scope=scope), status)
-        await (refusal or self._app)(scope, receive, send_dated)
-
-    def _refusal(self, headers: Headers, status: int | None) -> Response | None:
-        if status is not None:
-            return _error(
-                ClerkRefusal(status, "internal_clerk_error", "Something went wrong", "Asked for by faults.")
-            )
+    def _refusal(self, headers: Headers) -> Response | None:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
-            return _error(
+            return answer_error(
                 ClerkRefusal(
                     401, "authentication_invalid", "Invalid authentication", "Send a secret key as Bearer."
                 )
             )
         if not secrets.compare_digest(key.encode(), self._clerk.secret_key.encode()):
-            return _error(
+            return answer_error(
                 ClerkRefusal(
                     401,
                     "clerk_key_invalid",
@@ -203,12 +195,7 @@ class _Gate:
                 )
             )
         wait = self._rate.wait()
-        if wait > 0.0:
-            return _error(
-                ClerkRefusal(429, "too_many_requests", "Too many requests", "Try again after a while."),
-                {"retry-after": str(math.ceil(wait))},
-            )
-        return None
+        return _too_many_requests(wait) if wait > 0.0 else None
 
 
 def create_api(clerk: "LocalClerk") -> ASGIApp:
@@ -227,49 +214,32 @@ def create_api(clerk: "LocalClerk") -> ASGIApp:
             Route("/v1/users/{user_id}/unban", api.unban, methods=["POST"]),
             Route("/v1/users/{user_id}/lock", api.lock, methods=["POST"]),
             Route("/v1/users/{user_id}/unlock", api.unlock, methods=["POST"]),
+            Route("/v1/sessions", api.list_sessions),
             Route("/v1/sessions", api.create_session, methods=["POST"]),
+            Route("/v1/sessions/{session_id}", api.get_session),
+            Route("/v1/sessions/{session_id}/revoke", api.revoke_session, methods=["POST"]),
+            Route("/v1/sessions/{session_id}/tokens", api.create_token, methods=["POST"]),
+            Route("/v1/sessions/{session_id}/tokens/{template}", api.create_token, methods=["POST"]),
+            Route("/v1/jwks", api.jwks),
         ],
-        exception_handlers={ClerkRefusal: _on_refusal, HTTPException: _on_http_error},
+        exception_handlers={ClerkRefusal: on_refusal, HTTPException: on_http_error},
     )
     app.router.redirect_slashes = False
-    return _Gate(app, clerk)
+    return Troubled(_Gate(app, clerk), lambda: clerk.faults)
 
 
-def _json(value: object) -> Response:
-    return Response(to_json(value), media_type="application/json")
+def _too_many_requests(wait: float) -> Response:
+    return answer_error(
+        ClerkRefusal(429, "too_many_requests", "Too many requests", "Try again after a while."),
+        {"retry-after": str(math.ceil(wait))},
+    )
 
 
-def _error(refusal: ClerkRefusal, headers: Mapping[str, str] | None = None) -> Response:
-    body = {"errors": [refusal.error], "clerk_trace_id": secrets.token_hex(16)}
-    return Response(to_json(body), refusal.status, headers, media_type="application/json")
-
-
-async def _on_refusal(request: Request, error: Exception) -> Response:
-    return _error(cast(ClerkRefusal, error))
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    """Paths and methods that there are not."""
-    known = cast(HTTPException, error)
-    code = "resource_not_found" if known.status_code == 404 else "method_not_allowed"
-    text = "The local Clerk has no such path, or not with this method."
-    return _error(ClerkRefusal(known.status_code, code, known.detail, text), known.headers)
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    """The request's JSON object."""
-    received = bytearray()
+async def _body(request: Request, *, empty: bool = False) -> dict[str, Any]:
+    """The request's JSON object; with `empty`, nothing is one too."""
     try:
-        async for chunk in request.stream():
-            received += chunk
-            if len(received) > MAX_BODY:
-                raise ClerkRefusal(
-                    413,
-                    "request_body_too_large",
-                    "Request body too large",
-                    f"At most {MAX_BODY} bytes are read.",
-                )
-        body = json.loads(received)
+        text = await read(request)
+        body = {} if empty and not text else json.loads(text)
         check_depth(body)
         to_json(body)  # refuses the numbers that JSON does not have
     except (ValueError, RecursionError, ClientDisconnect):
@@ -285,10 +255,10 @@ Reader = Callable[[str, Any], Any]
 """Takes a parameter's name and its value from the body, returns what it means, or raises ClerkRefusal."""
 
 
-async def _fields(request: Request, readers: Mapping[str, Reader]) -> dict[str, Any]:
+async def _fields(request: Request, readers: Mapping[str, Reader], *, empty: bool = False) -> dict[str, Any]:
     """The request's parameters, each read by its reader. Null is "not given", but empties texts."""
     fields: dict[str, Any] = {}
-    for key, value in (await _body(request)).items():
+    for key, value in (await _body(request, empty=empty)).items():
         reader = readers.get(key)
         if reader is None:
             raise ClerkRefusal(
@@ -327,6 +297,12 @@ def _integer(key: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _refused(key, f"{key} must be a whole number.")
     return value
+
+
+def _lifetime(key: str, value: Any) -> int:
+    if not 1 <= _integer(key, value) <= MAX_LIFETIME:
+        raise _refused(key, f"{key} must be between 1 and {MAX_LIFETIME}.")
+    return int(value)
 
 
 def _object(key: str, value: Any) -> dict[str, Any]:

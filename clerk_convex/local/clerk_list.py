@@ -1,11 +1,12 @@
-"""Which users a list is about: the parameters of `GET /v1/users` and `/v1/users/count`, read and applied."""
+"""What a list is about: the parameters of `GET /v1/users`, `/v1/users/count` and `/v1/sessions`."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from clerk_convex.local.clerk_objects import ClerkRefusal, identifiers
+from clerk_convex.local.clerk_sessions import STATUSES
 
 DEFAULT_LIMIT, MAX_LIMIT = 10, 500
 MAX_VALUES = 100
@@ -80,17 +81,7 @@ def read_list(items: Iterable[tuple[str, str]], *, paging: bool = True) -> UserL
     Also for parameters that Clerk knows and this local part does not (organizations, providers): better
     refused than answered as if they were not there.
     """
-    values: dict[str, list[str]] = {}
-    for key, value in items:
-        if key not in FILTERS and not (paging and key in PAGING):
-            raise ClerkRefusal(
-                422,
-                "form_param_unknown",
-                "is unknown",
-                f"{key} is not a parameter that the local Clerk has.",
-                key,
-            )
-        values.setdefault(key, []).append(value)
+    values = _values(items, FILTERS | PAGING if paging else FILTERS)
     for key in EXACT:
         if len(values.get(key, ())) > MAX_VALUES:
             raise _invalid(key, f"At most {MAX_VALUES} values of {key} can be given.")
@@ -104,11 +95,7 @@ def read_list(items: Iterable[tuple[str, str]], *, paging: bool = True) -> UserL
         for time in TIMES
         if f"{time}_after" in first or f"{time}_before" in first
     }
-    limit, offset = _integer(first, "limit"), _integer(first, "offset")
-    if limit is not None and not 1 <= limit <= MAX_LIMIT:
-        raise _invalid("limit", f"limit must be between 1 and {MAX_LIMIT}.")
-    if offset is not None and offset < 0:
-        raise _invalid("offset", "offset must be at least 0.")
+    limit, offset = _page(first)
     order_by = first.get("order_by", "-created_at")
     name = order_by[1:] if order_by[:1] in ("+", "-") else order_by
     if name not in ORDERS:
@@ -131,12 +118,74 @@ def read_list(items: Iterable[tuple[str, str]], *, paging: bool = True) -> UserL
         partial={key: first[key].lower() for key in PARTIAL if key in first},
         banned=first["banned"] == "true" if "banned" in first else None,
         bounds=bounds,
-        limit=DEFAULT_LIMIT if limit is None else limit,
-        offset=offset or 0,
+        limit=limit,
+        offset=offset,
         order_by=name,
         descending=order_by.startswith("-"),
         starting_after=starting_after,
     )
+
+
+SESSION_FILTERS = {"user_id", "client_id", "status", "paginated", "limit", "offset"}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionList:
+    """One question after sessions: whose, in which browser or state, and which page of them."""
+
+    user_id: str | None
+    client_id: str | None
+    status: str | None
+    paginated: bool
+    limit: int
+    offset: int
+
+
+def read_sessions(items: Iterable[tuple[str, str]]) -> SessionList:
+    """The question that a query string's `items` ask. Raises ClerkRefusal (422) as `read_list` does."""
+    first = {key: found[0] for key, found in _values(items, SESSION_FILTERS).items()}
+    if "user_id" not in first and "client_id" not in first:
+        raise ClerkRefusal(
+            *(422, "form_param_missing", "is missing", "user_id or client_id must be given.", "user_id")
+        )
+    if first.get("status", "active") not in STATUSES:
+        raise _invalid("status", f"status must be one of {', '.join(STATUSES)}.")
+    if first.get("paginated", "true") not in ("true", "false"):
+        raise _invalid("paginated", "paginated must be true or false.")
+    limit, offset = _page(first)
+    return SessionList(
+        user_id=first.get("user_id"),
+        client_id=first.get("client_id"),
+        status=first.get("status"),
+        paginated=first.get("paginated") == "true",
+        limit=limit,
+        offset=offset,
+    )
+
+
+def _values(items: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, list[str]]:
+    values: dict[str, list[str]] = {}
+    for key, value in items:
+        if key not in known:
+            raise ClerkRefusal(
+                422,
+                "form_param_unknown",
+                "is unknown",
+                f"{key} is not a parameter that the local Clerk has.",
+                key,
+            )
+        values.setdefault(key, []).append(value)
+    return values
+
+
+def _page(values: Mapping[str, str]) -> tuple[int, int]:
+    """Limit and offset."""
+    limit, offset = _integer(values, "limit"), _integer(values, "offset")
+    if limit is not None and not 1 <= limit <= MAX_LIMIT:
+        raise _invalid("limit", f"limit must be between 1 and {MAX_LIMIT}.")
+    if offset is not None and offset < 0:
+        raise _invalid("offset", "offset must be at least 0.")
+    return DEFAULT_LIMIT if limit is None else limit, offset or 0
 
 
 def _integer(values: Mapping[str, str], key: str) -> int | None:

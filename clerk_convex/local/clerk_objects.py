@@ -32,8 +32,8 @@ class ClerkRefusal(LocalError):
             self.error["meta"] = {"param_name": param}
 
 
-def not_found() -> ClerkRefusal:
-    return ClerkRefusal(404, "resource_not_found", "not found", "No user was found with that id.")
+def not_found(what: str = "user") -> ClerkRefusal:
+    return ClerkRefusal(404, "resource_not_found", "not found", f"No {what} was found with that id.")
 
 
 def to_json(value: object) -> str:
@@ -174,15 +174,17 @@ def identifiers(user: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield kind, user[kind].lower() if kind == "username" else user[kind]
 
 
-def new_session(user: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, Any]:
+def new_session(
+    user: Mapping[str, Any], new_id: NewId, now: int, *, client_id: str | None = None, status: str = "active"
+) -> dict[str, Any]:
     """A session as the Backend API shows it; the event about it carries the user as well."""
     return {
         "object": "session",
         "id": new_id("sess"),
         "user_id": user["id"],
-        "client_id": new_id("client"),
+        "client_id": client_id or new_id("client"),
         "actor": None,
-        "status": "active",
+        "status": status,
         "last_active_organization_id": None,
         "last_active_at": now,
         "expire_at": now + 7 * 86_400_000,

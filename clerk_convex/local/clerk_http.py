@@ -1,0 +1,114 @@
+"""What the local Clerk's two sides over HTTP share: answers of Clerk's form, and trouble on request."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from typing import Self, cast
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clerk_convex.local.clerk_objects import ClerkRefusal, to_json
+
+__all__ = ["MAX_BODY", "Faults", "Troubled", "answer", "answer_error", "on_http_error", "on_refusal", "read"]
+
+MAX_BODY = 1024 * 1024
+
+
+@dataclass
+class Faults:
+    """Trouble on request, for every answer while it is set: change the attributes at any time.
+
+    delay: seconds before each answer; smaller values free those that wait already.
+    status: an error status that is answered instead, with Clerk's `code` and `message`. 429 comes with
+        Retry-After, of one second.
+    drop: the connection breaks off in the middle of the answer.
+    times: how many requests meet it, None is all.
+    """
+
+    delay: float = 0.0
+    status: int | None = None
+    drop: bool = False
+    times: int | None = None
+    code: str = "internal_clerk_error"
+    message: str = "Something went wrong"
+
+    def take(self) -> Self:
+        """What happens to one request."""
+        if self.times == 0:
+            return type(self)()
+        if self.times is not None:
+            self.times -= 1
+        return replace(self)
+
+
+class Troubled:
+    """An application whose answers meet `faults`, asked for each time. Dates every answer."""
+
+    def __init__(self, app: ASGIApp, faults: Callable[[], Faults]) -> None:
+        self._app = app
+        self._faults = faults
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["date"] = formatdate(usegmt=True)
+            await send(message)
+
+        taken = self._faults().take()
+        started = time.monotonic()
+        # Looked at again and again, because any thread may change the faults.
+        while time.monotonic() < started + min(taken.delay, self._faults().delay):  # noqa: ASYNC110
+            await asyncio.sleep(min(0.05, taken.delay))
+        if taken.drop:
+            # A start without its body: the server closes the connection.
+            await send_dated(
+                {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]}
+            )
+            return
+        app = self._app
+        if taken.status is not None:
+            headers = {"retry-after": "1"} if taken.status == 429 else None
+            refusal = ClerkRefusal(taken.status, taken.code, taken.message, f"{taken.message} (on request)")
+            app = answer_error(refusal, headers)
+        await app(scope, receive, send_dated)
+
+
+def answer(value: object) -> Response:
+    return Response(to_json(value), media_type="application/json")
+
+
+def answer_error(refusal: ClerkRefusal, headers: Mapping[str, str] | None = None) -> Response:
+    body = {"errors": [refusal.error], "clerk_trace_id": secrets.token_hex(16)}
+    return Response(to_json(body), refusal.status, headers, media_type="application/json")
+
+
+async def on_refusal(request: Request, error: Exception) -> Response:
+    return answer_error(cast(ClerkRefusal, error))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Paths and methods that there are not."""
+    known = cast(HTTPException, error)
+    code = "resource_not_found" if known.status_code == 404 else "method_not_allowed"
+    text = "The local Clerk has no such path, or not with this method."
+    return answer_error(ClerkRefusal(known.status_code, code, known.detail, text), known.headers)
+
+
+async def read(request: Request) -> bytes:
+    """The request's body. Raises ClerkRefusal (413) as soon as it is longer than MAX_BODY."""
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > MAX_BODY:
+            raise ClerkRefusal(
+                *(413, "request_body_too_large", "Request body too large"),
+                f"At most {MAX_BODY} bytes are read.",
+            )
+    return bytes(received)

@@ -1,0 +1,51 @@
+"""The sessions of a local Clerk: who is signed in, in which browser, and how it ended."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from clerk_convex.local.clerk_objects import not_found
+
+__all__ = ["LIVE", "STATUSES", "Sessions"]
+
+LIVE = ("active", "pending")
+"""Whose status is one of these can still be used. Pending: something is left to do before he is signed in."""
+
+STATUSES = (*LIVE, "abandoned", "ended", "expired", "removed", "replaced", "revoked")
+
+Session = dict[str, Any]
+
+
+class Sessions:
+    """Keeps sessions, ended ones too; what goes in and out are copies. Not locked: that is its owner's."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        # In order of their creation; a ban does not look through everyone's.
+        self._of_user: dict[str, list[str]] = {}
+
+    def add(self, session: Mapping[str, Any]) -> None:
+        self._sessions[session["id"]] = dict(session)
+        self._of_user.setdefault(session["user_id"], []).append(session["id"])
+
+    def get(self, session_id: str) -> Session:
+        """Raises ClerkRefusal (404) if there is none."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise not_found("session")
+        return dict(session)
+
+    def select(
+        self, *, user_id: str | None = None, client_id: str | None = None, statuses: Iterable[str] = STATUSES
+    ) -> list[Session]:
+        """All that fit, the newest first."""
+        ids = self._sessions if user_id is None else self._of_user.get(user_id, ())
+        found = (self._sessions[session_id] for session_id in reversed(ids))
+        return [dict(it) for it in found if it["status"] in statuses and client_id in (None, it["client_id"])]
+
+    def finish(self, session_id: str, status: str, now: int) -> Session | None:
+        """Gives a live session its last status and returns it; None if it was over already."""
+        if self.get(session_id)["status"] not in LIVE:
+            return None
+        session = self._sessions[session_id]
+        session |= {"status": status, "updated_at": max(now, session["updated_at"] + 1)}
+        return dict(session)

@@ -6,17 +6,14 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import os
 import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePath
-from typing import cast
 
-from pydantic import SecretStr
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,7 +21,6 @@ from starlette.types import Receive, Scope, Send
 from svix.webhooks import Webhook, WebhookVerificationError
 
 from clerk_convex.changes import Change, Outcome
-from clerk_convex.deployment import Deployment
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
@@ -34,6 +30,7 @@ from clerk_convex.errors import (
 )
 from clerk_convex.events import Ignored, read_event
 from clerk_convex.settings import Settings
+from clerk_convex.shared import PerLoop, writers
 from clerk_convex.users import Fields
 from clerk_convex.writer import Status, Writer
 
@@ -98,16 +95,6 @@ class WebhookRoute(Route):
         self.path_regex = re.compile(path_without_slash + "/?$")
 
 
-@dataclass(slots=True)
-class _Local:
-    """What belongs to one event loop of one process."""
-
-    writer: Writer
-    threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_ON_CHANGE_THREADS, "clerk_convex.on_change")
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Setup:
     """What the settings say, checked."""
@@ -115,6 +102,7 @@ class _Setup:
     settings: Settings
     webhooks: tuple[Webhook, ...]
     fields: Fields | None
+    writers: PerLoop[Writer]
 
 
 class Receiver:
@@ -127,8 +115,7 @@ class Receiver:
         self._fields = fields
         self._on_change = on_change
         self._setup: _Setup | None = None
-        # By process and loop: a forked child must not share its parent's connections.
-        self._locals: dict[tuple[int, asyncio.AbstractEventLoop], _Local] = {}
+        self._threads = PerLoop(lambda: ThreadPoolExecutor(_ON_CHANGE_THREADS, "clerk_convex.on_change"))
         self._logged: dict[type[Exception], float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,8 +133,8 @@ class Receiver:
     @property
     def writer_status(self) -> Status | None:
         """What this event loop's writer is doing; None if it was not needed so far."""
-        local = self._locals.get((os.getpid(), asyncio.get_running_loop()))
-        return None if local is None else local.writer.status
+        writer = None if self._setup is None else self._setup.writers.made
+        return None if writer is None else writer.status
 
     async def _answer(self, request: Request) -> tuple[Response, tuple[Change, Outcome] | None]:
         if request.method != "POST":
@@ -192,7 +179,7 @@ class Receiver:
 
         It begins to listen for that after a second: most changes are written by then, and spare the task.
         """
-        writer = self._local().writer
+        writer = self._set_up().writers.get()
         waiting = asyncio.timeout(None)
         listeners: list[asyncio.Task[None]] = []
         timer = asyncio.get_running_loop().call_later(
@@ -236,20 +223,8 @@ class Receiver:
                 Webhook(secret.get_secret_value()) for secret in settings.clerk_webhook_signing_secret
             )
             fields = settings.clerk_convex_fields if self._fields is None else self._fields
-            self._setup = _Setup(settings, webhooks, fields)
+            self._setup = _Setup(settings, webhooks, fields, writers(settings))
         return self._setup
-
-    def _local(self) -> _Local:
-        here = os.getpid(), asyncio.get_running_loop()
-        if here not in self._locals:
-            for process, loop in list(self._locals):
-                if loop.is_closed():
-                    self._locals.pop((process, loop), None)
-            settings = self._set_up().settings
-            deploy_key = cast("SecretStr", settings.convex_deploy_key)  # required by _set_up
-            deployment = Deployment(str(settings.convex_url), deploy_key.get_secret_value())
-            self._locals[here] = _Local(Writer(deployment, module=settings.convex_users_module))
-        return self._locals[here]
 
     async def _tell(self, on_change: OnChange, change: Change, outcome: Outcome) -> None:
         try:
@@ -257,7 +232,7 @@ class Receiver:
                 if _is_async(on_change):
                     result = on_change(change, outcome)
                 else:
-                    threads = self._local().threads
+                    threads = self._threads.get()
                     result = await asyncio.get_running_loop().run_in_executor(
                         threads, on_change, change, outcome
                     )

@@ -28,7 +28,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message
 from svix.webhooks import Webhook
 
-from clerk_convex import OnChange, Settings, webhook, webhook_route
+from clerk_convex import OnChange, Settings, shared, webhook, webhook_route
 from clerk_convex.changes import OUTCOMES, Change, Outcome
 from clerk_convex.writer import Writer
 from tests import stand_in
@@ -49,7 +49,7 @@ APPLIED: set[Outcome] = {"created", "updated", "deleted"}
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes Convex's deadline takes a moment."""
-    monkeypatch.setattr(webhook, "Writer", functools.partial(Writer, deadline=0.3))
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=0.3))
 
 
 def settings_for(url: str = "http://127.0.0.1:9", **more: str) -> Settings:
@@ -501,7 +501,7 @@ async def test_column_that_convex_cannot_hold(convex: StandIn) -> None:
 
 async def test_queue_is_full(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the queue holds is a 503 at once, so that memory is bounded."""
-    monkeypatch.setattr(webhook, "Writer", functools.partial(Writer, queue_size=3, deadline=0.3))
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, queue_size=3, deadline=0.3))
     convex.behave(then=stand_in.hang)
     app = app_for(convex)
     responses = await asyncio.gather(*(post(app) for _ in range(5)))
@@ -610,7 +610,7 @@ async def test_client_leaves_while_it_waits(
     convex: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, leave: str
 ) -> None:
     """The change of a client that left is withdrawn if it was not sent: it has counted as failed for Svix."""
-    monkeypatch.setattr(webhook, "Writer", functools.partial(Writer, in_flight=1))
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, in_flight=1))
     monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.05)
     release = threading.Event()
 
@@ -875,7 +875,7 @@ async def test_one_writer(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> N
         made.append(Writer(*args, **options))
         return made[-1]
 
-    monkeypatch.setattr(webhook, "Writer", make)
+    monkeypatch.setattr(shared, "Writer", make)
     convex.behave(then=stand_in.after(0.05, stand_in.sync()))
     app = app_for(convex)
     responses = await asyncio.gather(*(post(app, clerk_id(f"user_{number}")) for number in range(100)))
@@ -890,7 +890,7 @@ def test_loops_that_come_and_go(convex: StandIn) -> None:
     app = Starlette(routes=[route])
     for _ in range(5):
         assert asyncio.run(post(app)).json() == {"outcome": "created"}
-    assert len(route.receiver._locals) == 1
+    assert len(shared.writers(settings_for(convex.url))) == 1
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         del app, route

@@ -1,12 +1,76 @@
 // Every function, registered once. All that write are internal: a public mutation would let anyone who knows the
-// deployment's URL rewrite the users. The service calls them with a deploy key.
+// deployment's URL rewrite the users. The service calls them with a deploy key. Public are the queries of the users
+// page; each makes sure who asks before it reads.
 import { paginationOptsValidator } from "convex/server";
 import { v } from "convex/values";
-import { internalMutation, internalQuery } from "./_generated/server";
+import { internalMutation, internalQuery, query } from "./_generated/server";
+import { requireAdmin } from "./clerk/access";
+import * as attempts from "./clerk/attempts";
 import * as audit from "./clerk/audit";
 import * as backfill from "./clerk/backfill";
+import * as queries from "./clerk/queries";
+import { readVersion } from "./clerk/state";
+import * as counts from "./clerk/stats";
 import * as sync from "./clerk/sync";
+import * as tables from "./clerk/tables";
 import { backfillProgress, backfillRun, change, exportedUsers, outcome, userData } from "./clerk/tables";
+
+// Who is signed in, and whether he is an admin.
+export const currentUser = query({
+  args: {},
+  returns: queries.me,
+  handler: (ctx) => queries.currentUser(ctx),
+});
+
+// For admins: pages of users, the newest first unless sorted otherwise, or the best matches of a search.
+export const getUsers = query({
+  args: {
+    paginationOpts: paginationOptsValidator,
+    status: v.optional(tables.status),
+    sort: v.optional(queries.userSort),
+    search: v.optional(v.string()),
+  },
+  returns: queries.usersPage,
+  handler: async (ctx, request) => {
+    await requireAdmin(ctx);
+    return await queries.listUsers(ctx, request);
+  },
+});
+
+// For admins.
+export const getUser = query({
+  args: { clerkId: v.string() },
+  returns: v.nullable(queries.userDetails),
+  handler: async (ctx, { clerkId }) => {
+    await requireAdmin(ctx);
+    return await queries.getUser(ctx, clerkId);
+  },
+});
+
+// For admins: how many users, and sign-ups on each of 30 days. `today` is the last of them: a query does not run
+// again because time passes.
+export const stats = query({
+  args: { today: v.optional(v.string()) },
+  returns: counts.usersStats,
+  handler: async (ctx, { today }) => {
+    await requireAdmin(ctx);
+    return await counts.readStats(ctx, today);
+  },
+});
+
+// For admins: what became of whom, the newest first.
+export const auditLog = query({
+  args: {
+    paginationOpts: paginationOptsValidator,
+    clerkId: v.optional(v.string()),
+    outcome: v.optional(tables.auditOutcome),
+  },
+  returns: audit.auditPage,
+  handler: async (ctx, request) => {
+    await requireAdmin(ctx);
+    return await audit.readAudit(ctx, request);
+  },
+});
 
 // What the webhook route, the backfill and user management call: one outcome for each change, in order.
 export const syncUsers = internalMutation({
@@ -29,7 +93,7 @@ export const exportUsers = internalQuery({
   handler: async (ctx, { paginationOpts, order }) => {
     const users = await ctx.db.query("users").order(order ?? "asc").paginate(paginationOpts);
     const page = users.page.map(async (user) => {
-      const version = await sync.readVersion(ctx, user.clerkId);
+      const version = await readVersion(ctx, user.clerkId);
       return { ...user, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
     });
     return { ...users, page: await Promise.all(page) };
@@ -61,6 +125,53 @@ export const resetUser = internalMutation({
   args: { clerkId: v.string() },
   returns: v.boolean(),
   handler: (ctx, { clerkId }) => sync.resetUser(ctx, clerkId),
+});
+
+// What an admin does at Clerk, asked before and told after.
+export const beginAction = internalMutation({
+  args: attempts.attempt,
+  returns: attempts.permission,
+  handler: (ctx, attempt) => attempts.begin(ctx, attempt),
+});
+
+export const finishAction = internalMutation({
+  args: {
+    id: v.id("clerkAudit"),
+    outcome: v.union(v.literal("done"), v.literal("failed")),
+    status: v.optional(v.number()), // of Clerk's answer
+    code: v.optional(v.string()),
+  },
+  returns: v.null(),
+  handler: async (ctx, { id, outcome, status, code: reason }) => {
+    await attempts.finish(ctx, id, { outcome, status, reason });
+    return null;
+  },
+});
+
+// By hand: npx convex run users:rebuildStats
+export const rebuildStats = internalMutation({
+  args: {},
+  returns: v.string(),
+  handler: (ctx) => counts.startRebuild(ctx),
+});
+
+// These two call themselves until they are through.
+export const rebuildStatsStep = internalMutation({
+  args: { next: v.number() },
+  returns: v.null(),
+  handler: async (ctx, { next }) => {
+    await counts.continueRebuild(ctx, next);
+    return null;
+  },
+});
+
+export const dropOldStats = internalMutation({
+  args: {},
+  returns: v.null(),
+  handler: async (ctx) => {
+    await counts.dropOld(ctx);
+    return null;
+  },
 });
 
 // A backfill's position, kept by the backfill itself. saveBackfill and finishBackfill answer false if another

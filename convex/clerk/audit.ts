@@ -1,14 +1,41 @@
-// The audit log: one row for each change that was applied, written in its transaction.
+// The audit log: one row for each change that was applied, written in its transaction, and for each attempt.
+import { paginationResultValidator, type PaginationOptions, type WithoutSystemFields } from "convex/server";
+import { v, type Infer } from "convex/values";
 import { internal } from "../_generated/api";
 import type { Doc } from "../_generated/dataModel";
-import type { MutationCtx } from "../_generated/server";
-import type { WithoutSystemFields } from "convex/server";
+import type { MutationCtx, QueryCtx } from "../_generated/server";
+import { displayName } from "./derived";
+import { readUser } from "./state";
+import { clerkTables, type AuditOutcome } from "./tables";
 
 const RETENTION_MS = 365 * 24 * 60 * 60 * 1000;
 const BATCH = 1000; // rows a transaction deletes, far below Convex's 16,000
+const MOST_ITEMS = 100; // a page
+
+export const auditEntry = clerkTables.clerkAudit.validator.extend({
+  _id: v.id("clerkAudit"),
+  _creationTime: v.number(),
+  name: v.nullable(v.string()), // the user's, while he is there
+});
+
+export const auditPage = paginationResultValidator(auditEntry);
+
+export type AuditEntry = Infer<typeof auditEntry>;
 
 export async function recordChange(ctx: MutationCtx, row: WithoutSystemFields<Doc<"clerkAudit">>): Promise<void> {
   await ctx.db.insert("clerkAudit", row);
+}
+
+// The newest first.
+export async function readAudit(
+  ctx: QueryCtx,
+  { paginationOpts, clerkId, outcome }: { paginationOpts: PaginationOptions; clerkId?: string; outcome?: AuditOutcome },
+) {
+  const numItems = Math.min(paginationOpts.numItems, MOST_ITEMS);
+  const rows = await filtered(ctx, clerkId, outcome).order("desc").paginate({ ...paginationOpts, numItems });
+  const ids = [...new Set(rows.page.flatMap((row) => row.clerkId ?? []))];
+  const names = new Map(await Promise.all(ids.map(async (id) => [id, await nameOf(ctx, id)] as const)));
+  return { ...rows, page: rows.page.map((row) => ({ ...row, name: names.get(row.clerkId ?? "") ?? null })) };
 }
 
 // Deletes rows older than the retention, a batch at a time, until there are none.
@@ -19,4 +46,17 @@ export async function pruneAudit(ctx: MutationCtx): Promise<void> {
     .take(BATCH);
   for (const row of old) await ctx.db.delete("clerkAudit", row._id);
   if (old.length === BATCH) await ctx.scheduler.runAfter(0, internal.users.pruneClerkAudit);
+}
+
+function filtered(ctx: QueryCtx, clerkId: string | undefined, outcome: AuditOutcome | undefined) {
+  const rows = ctx.db.query("clerkAudit");
+  if (clerkId === undefined && outcome === undefined) return rows;
+  if (clerkId === undefined) return rows.withIndex("by_outcome", (q) => q.eq("outcome", outcome!));
+  if (outcome === undefined) return rows.withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId));
+  return rows.withIndex("by_clerk_id_and_outcome", (q) => q.eq("clerkId", clerkId).eq("outcome", outcome));
+}
+
+async function nameOf(ctx: QueryCtx, clerkId: string): Promise<string | null> {
+  const user = await readUser(ctx, clerkId);
+  return user && displayName(user);
 }

@@ -1,12 +1,21 @@
 // What sorting and search need, derived from a user's other columns.
 import type { Row } from "./rules";
 
-export function derived(row: Omit<Row, "sortName" | "sortEmail" | "searchText">) {
-  const fullName = [row.firstName, row.lastName].filter(Boolean).join(" ");
-  const name = fullName || row.username || row.email || row.phone || row.clerkId;
+type Underived = Omit<Row, "sortName" | "sortEmail" | "searchText">;
+
+export function derived(row: Underived) {
   return {
-    sortName: name.toLowerCase(),
+    sortName: displayName(row).toLowerCase(),
     sortEmail: row.email?.toLowerCase(),
-    searchText: [fullName, row.username].filter(Boolean).join(" "),
+    searchText: [fullName(row), row.username].filter(Boolean).join(" "),
   };
+}
+
+// Never empty.
+export function displayName(row: Underived): string {
+  return fullName(row) || row.username || row.email || row.phone || row.clerkId;
+}
+
+function fullName(row: Underived): string {
+  return [row.firstName, row.lastName].filter(Boolean).join(" ");
 }

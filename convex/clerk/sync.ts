@@ -4,20 +4,25 @@ import type { MutationCtx, QueryCtx } from "../_generated/server";
 import { recordChange } from "./audit";
 import { onUserChange } from "./onUserChange";
 import { decide, follow, type Decision, type Row, type State } from "./rules";
+import { readState } from "./state";
+import { countMoves, type Move } from "./stats";
 import type { Change, Outcome } from "./tables";
 
 export async function syncChanges(ctx: MutationCtx, changes: Change[]): Promise<Outcome[]> {
   const states = await readStates(ctx, changes);
   const outcomes: Outcome[] = [];
+  const moves: Move[] = [];
   for (const change of changes) {
     const state = states.get(change.clerkId) ?? (await readState(ctx, change.clerkId));
     const decision = decide(state, change);
     outcomes.push(decision.outcome);
     if (decision.row !== undefined || decision.version !== undefined) {
       await write(ctx, state, decision, change);
+      moves.push({ clerkId: change.clerkId, before: state.row, after: follow(state, decision).row });
       states.delete(change.clerkId);
     }
   }
+  await countMoves(ctx, moves);
   return outcomes;
 }
 
@@ -38,6 +43,7 @@ export async function resetUser(ctx: MutationCtx, clerkId: string): Promise<bool
   if (row === null && version === null) return false;
   if (row !== null) await ctx.db.delete("users", row._id);
   if (version !== null) await ctx.db.delete("clerkVersions", version._id);
+  await countMoves(ctx, [{ clerkId, before: row, after: null }]);
   await recordChange(ctx, { outcome: "reset", clerkId, fields: [], source: "manual" });
   return true;
 }
@@ -45,18 +51,6 @@ export async function resetUser(ctx: MutationCtx, clerkId: string): Promise<bool
 async function readStates(ctx: QueryCtx, changes: Change[]) {
   const clerkIds = [...new Set(changes.map((change) => change.clerkId))];
   return new Map(await Promise.all(clerkIds.map(async (id) => [id, await readState(ctx, id)] as const)));
-}
-
-async function readState(ctx: QueryCtx, clerkId: string) {
-  const [row, version] = await Promise.all([
-    ctx.db.query("users").withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId)).unique(),
-    readVersion(ctx, clerkId),
-  ]);
-  return { row, version };
-}
-
-export async function readVersion(ctx: QueryCtx, clerkId: string) {
-  return await ctx.db.query("clerkVersions").withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId)).unique();
 }
 
 async function write(

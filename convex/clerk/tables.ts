@@ -59,6 +59,18 @@ const source = v.union(
   v.literal("manual"), // syncUser, deleteUser and resetUser, by hand
 );
 
+// What became of a change that was applied, or of what an admin attempted.
+export const auditOutcome = v.union(
+  v.literal("created"),
+  v.literal("updated"),
+  v.literal("deleted"),
+  v.literal("reset"),
+  v.literal("started"), // an attempt that has no end yet
+  v.literal("done"),
+  v.literal("denied"),
+  v.literal("failed"),
+);
+
 // What brought a change, for the audit log.
 const origin = {
   source,
@@ -88,7 +100,24 @@ export const clerkTables = {
     ...optional(optionalColumns),
     ...derivedColumns,
     sortEmail: v.optional(v.string()),
-  }).index("by_clerk_id", ["clerkId"]),
+  })
+    // In pairs: for all users, and for those of one status.
+    .index("by_clerk_id", ["clerkId"])
+    .index("by_status_and_clerk_id", ["status", "clerkId"])
+    .index("by_external_id", ["externalId"])
+    .index("by_status_and_external_id", ["status", "externalId"])
+    .index("by_phone", ["phone"])
+    .index("by_status_and_phone", ["status", "phone"])
+    .index("by_created_at", ["createdAt"])
+    .index("by_status_and_created_at", ["status", "createdAt"])
+    .index("by_last_sign_in_at", ["lastSignInAt"])
+    .index("by_status_and_last_sign_in_at", ["status", "lastSignInAt"])
+    .index("by_sort_email", ["sortEmail"])
+    .index("by_status_and_sort_email", ["status", "sortEmail"])
+    .index("by_sort_name", ["sortName"])
+    .index("by_status_and_sort_name", ["status", "sortName"])
+    .index("by_role_and_status", ["role", "status"])
+    .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status"] }),
 
   // One small document per Clerk id, and no page reads it: so a new stamp on an unchanged user wakes nobody.
   clerkVersions: defineTable({
@@ -100,12 +129,39 @@ export const clerkTables = {
 
   // When is _creationTime. Names of fields, never their values.
   clerkAudit: defineTable({
-    outcome: v.union(v.literal("created"), v.literal("updated"), v.literal("deleted"), v.literal("reset")),
+    outcome: auditOutcome,
     clerkId: v.optional(v.string()),
     count: v.optional(v.number()), // in place of a clerkId: of the users whom a backfill created
     fields: v.array(v.string()),
     ...origin,
-  }).index("by_source", ["source"]),
+    // These of an attempt only; see attempts.ts.
+    action: v.optional(v.string()),
+    requestId: v.optional(v.string()),
+    removesAdmin: v.optional(v.boolean()),
+    reason: v.optional(v.string()), // why it was denied, or the code of the error it failed with
+    status: v.optional(v.number()), // of the answer it failed with
+  })
+    .index("by_source", ["source"])
+    // eslint-disable-next-line @convex-dev/no-duplicate-indexes -- in order of _creationTime, not of outcome
+    .index("by_clerk_id", ["clerkId"])
+    .index("by_outcome", ["outcome"])
+    .index("by_clerk_id_and_outcome", ["clerkId", "outcome"])
+    .index("by_request_id", ["requestId"]),
+
+  // Counts of users, in shards that add up; see stats.ts.
+  clerkStats: defineTable({
+    generation: v.number(),
+    key: v.string(), // "status", or a month: "2026-11"
+    shard: v.number(),
+    counts: v.record(v.string(), v.number()), // by status, or by day: "2026-11-22"
+  }).index("by_generation_and_key_and_shard", ["generation", "key", "shard"]),
+
+  // One document: which counts are read, and how far a rebuild has come.
+  clerkStatsState: defineTable({
+    generation: v.number(), // 0: nothing has been counted yet
+    next: v.optional(v.number()), // the generation that a rebuild makes
+    position: v.optional(v.string()), // the last clerkId that it has counted
+  }),
 
   // A document for each of the last runs; see backfill.ts.
   clerkBackfills: defineTable({
@@ -136,6 +192,8 @@ export const change = v.union(upsert, remove);
 
 // The argument of users:syncUser: an upsert's columns with its stamps.
 export const userData = v.object({ ...stamps, ...requiredColumns, ...nullable(optionalColumns) });
+
+export const status = requiredColumns.status;
 
 export const outcome = v.union(
   v.literal("created"),
@@ -169,4 +227,6 @@ export type Upsert = Infer<typeof upsert>;
 export type Delete = Infer<typeof remove>;
 export type Change = Infer<typeof change>;
 export type Outcome = Infer<typeof outcome>;
+export type AuditOutcome = Infer<typeof auditOutcome>;
+export type Status = Infer<typeof status>;
 export type BackfillProgress = Infer<typeof backfillProgress>;

@@ -1,0 +1,90 @@
+// The best matches of what a person types: whole ids and addresses, beginnings of them, then words of names.
+import type { Doc } from "../_generated/dataModel";
+import type { QueryCtx } from "../_generated/server";
+import type { Status } from "./tables";
+
+const BEST = 50; // matches, and what one read of an index may bring
+const LONGEST = 256; // characters; no id and no address is longer
+const MOST_TERMS = 16; // Convex's: https://docs.convex.dev/production/state/limits
+const SHORTEST = { id: 8, externalId: 3, phone: 3 }; // characters of a beginning: "user_" begins everyone's id
+
+type User = Doc<"users">;
+
+export async function searchUsers(ctx: QueryCtx, search: string, status?: Status): Promise<User[]> {
+  const text = clean(search);
+  const name = text.toLowerCase();
+  const phone = text.replace(/[\s().-]/g, "");
+  const digits = phone.startsWith("+") ? phone : `+${phone}`;
+  const isPhone = /^\+\d+$/.test(digits) && phone.length >= SHORTEST.phone;
+
+  // Whoever has just what was typed comes first in his index.
+  const [ids, externalIds, emails, names, phones, words] = await Promise.all([
+    beginning(ctx, "clerkId", text, SHORTEST.id, status),
+    beginning(ctx, "externalId", text, SHORTEST.externalId, status),
+    beginning(ctx, "sortEmail", name, 1, status),
+    beginning(ctx, "sortName", name, 1, status),
+    isPhone ? beginning(ctx, "phone", digits, 1, status) : [],
+    withWords(ctx, text, status),
+  ]);
+  const exact = [
+    ...ids.filter((user) => user.clerkId === text),
+    ...externalIds.filter((user) => user.externalId === text),
+    ...emails.filter((user) => user.sortEmail === name),
+    ...phones.filter((user) => user.phone === digits),
+    ...names.filter((user) => user.sortName === name),
+  ];
+  const all = [...exact, ...emails, ...names, ...phones, ...externalIds, ...ids, ...words];
+  return [...new Map(all.map((user) => [user._id, user])).values()].slice(0, BEST);
+}
+
+// One line of well-formed text, not too long, and not with the last of all characters, which nothing follows.
+function clean(search: string): string {
+  const line = search.replace(/[\p{Surrogate}\u{10ffff}]/gu, "\ufffd").replace(/\s+/g, " ");
+  return [...line.trim()].slice(0, LONGEST).join("").trimEnd();
+}
+
+const INDEXES = {
+  clerkId: ["by_clerk_id", "by_status_and_clerk_id"],
+  externalId: ["by_external_id", "by_status_and_external_id"],
+  sortEmail: ["by_sort_email", "by_status_and_sort_email"],
+  sortName: ["by_sort_name", "by_status_and_sort_name"],
+  phone: ["by_phone", "by_status_and_phone"],
+} as const;
+
+async function beginning(
+  ctx: QueryCtx,
+  field: keyof typeof INDEXES,
+  prefix: string,
+  shortest: number,
+  status: Status | undefined,
+): Promise<User[]> {
+  const end = prefix.length < shortest ? `${prefix}\0` : following(prefix);
+  const [ofAll, ofStatus] = INDEXES[field];
+  const users = ctx.db.query("users");
+  const found =
+    status === undefined
+      ? users.withIndex(ofAll, (q) => q.gte(field, prefix).lt(field, end))
+      : users.withIndex(ofStatus, (q) => q.eq("status", status).gte(field, prefix).lt(field, end));
+  return await found.take(BEST);
+}
+
+// The least string that is greater than all that begin with `prefix`. Convex compares code points.
+function following(prefix: string): string {
+  const points = Array.from(prefix, (character) => character.codePointAt(0)!);
+  const last = points.pop()!;
+  return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1);
+}
+
+// By relevance. Convex splits at everything that is no letter and no digit.
+async function withWords(ctx: QueryCtx, text: string, status: Status | undefined): Promise<User[]> {
+  const words = text.match(/[\p{L}\p{N}]+/gu) ?? [];
+  if (words.length === 0) return [];
+  const query = words.slice(0, MOST_TERMS).join(" ");
+  return await ctx.db
+    .query("users")
+    .withSearchIndex("by_search_text", (q) => {
+      const found = q.search("searchText", query);
+      return status === undefined ? found : found.eq("status", status);
+    })
+    .take(BEST);
+}

@@ -356,8 +356,8 @@ def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "convex").mkdir()
     monkeypatch.chdir(tmp_path)
     message = failure(LocalConvex(project=tmp_path))
-    assert "convex, convex-test, ws" in message
-    assert "npm install -D convex convex-test ws" in message
+    assert "convex, convex-test, jose, ws" in message
+    assert "npm install -D convex convex-test jose ws" in message
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "pip install 'clerk-convex[local]'" in failure(LocalConvex(project=PROJECT))
 

@@ -30,7 +30,7 @@ logger = logging.getLogger("clerk_convex.local")
 READY_SECONDS = 30
 STOP_SECONDS = 5
 HERE = Path(__file__).resolve().parent
-NODE_PACKAGES = ("convex", "convex-test", "ws")
+NODE_PACKAGES = ("convex", "convex-test", "jose", "ws")
 
 
 class LocalConvex:

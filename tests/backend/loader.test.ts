@@ -31,7 +31,6 @@ test("what TypeScript and Convex allow in a project's files is allowed: enums, b
     "plain.js": QUERY('export const get = query(() => "js");'),
     "types.d.ts": "throw 1;",
     "skipped.test.ts": "throw new Error('not a module of functions');",
-    "auth.config.ts": "throw new Error('not a module of functions');",
     ".hidden.ts": "throw new Error('not a module of functions');",
   });
   const engine = await startEngine({ functionsDir });

@@ -121,6 +121,7 @@ function stubEngine(functions: Stub): Engine & { commit: (table: string) => numb
   const listeners = new Set<CommitListener>();
   let commits = 0;
   return {
+    providers: { list: [], skipped: 0 },
     describe: (path) => (path in functions ? { kind: functions[path]!.kind, visibility: "public" } : null),
     async run(call) {
       const outcome = await functions[call.path]!.run(call);
@@ -235,7 +236,8 @@ test("an internal function exists only for the deploy key", async (t) => {
 test("a token is refused, not ignored, while no provider is configured", async (t) => {
   const { url } = await serve(t);
   const body = JSON.stringify({ path: "items:list", args: {} });
-  const response = await post(`${url}/api/query`, body, { Authorization: "Bearer e30.e30.x" });
+  const payload = Buffer.from('{"iss":"https://clerk.test"}').toString("base64url");
+  const response = await post(`${url}/api/query`, body, { Authorization: `Bearer e30.${payload}.x` });
   assert.equal(response.status, 401);
   assert.equal(((await response.json()) as Message).code, "NoAuthProvider");
 });

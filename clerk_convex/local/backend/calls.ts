@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { UserIdentity } from "convex/server";
 import { jsonToConvex, type JSONValue } from "convex/values";
+import { AuthenticationError, type Tokens } from "./auth.ts";
 import type { Engine, Outcome } from "./engine.ts";
 
 export type Kind = "query" | "mutation" | "action";
@@ -11,32 +12,39 @@ export type Credential = { type: "None" } | { type: "Admin" | "User"; value: str
 /** `admin` may call internal functions and has no identity. */
 export type Caller = { admin: boolean; identity: UserIdentity | null };
 
-export const anonymous: Caller = { admin: false, identity: null };
-
-export class AuthenticationError extends Error {
-  code: string;
-
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+/** A caller, until his token expires. The time is no part of the caller: what he sees does not depend on it. */
+export type Admission = { caller: Caller; isExpired: () => boolean };
 
 /** The one place that decides who a caller is, for HTTP and for the websocket. Throws AuthenticationError. */
-export async function authenticate(credential: Credential, deployKey: string): Promise<Caller> {
-  switch (credential.type) {
-    case "None":
-      return anonymous;
-    case "Admin":
-      if (sameKey(credential.value, deployKey)) return { admin: true, identity: null };
-      throw new AuthenticationError("BadAdminKey", "The provided admin key was invalid for this instance");
-    case "User":
-      throw new AuthenticationError(
-        "NoAuthProvider",
-        "No auth provider found matching the given token (no providers configured).",
-      );
+export class Doorkeeper {
+  readonly #deployKey: string;
+  readonly #tokens: Tokens;
+
+  constructor(deployKey: string, tokens: Tokens) {
+    this.#deployKey = deployKey;
+    this.#tokens = tokens;
+  }
+
+  async authenticate(credential: Credential): Promise<Admission> {
+    switch (credential.type) {
+      case "None":
+        return visitor;
+      case "Admin":
+        if (sameKey(credential.value, this.#deployKey)) return lasting({ admin: true, identity: null });
+        throw new AuthenticationError("BadAdminKey", "The provided admin key was invalid for this instance");
+      case "User": {
+        const { identity, expires } = await this.#tokens.verify(credential.value);
+        return { caller: { admin: false, identity }, isExpired: () => this.#tokens.isPast(expires) };
+      }
+    }
   }
 }
+
+function lasting(caller: Caller): Admission {
+  return { caller, isExpired: () => false };
+}
+
+export const visitor: Admission = lasting({ admin: false, identity: null });
 
 function sameKey(given: string, expected: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();

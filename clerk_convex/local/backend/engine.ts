@@ -7,6 +7,7 @@ import { makeFunctionReference, type UserIdentity } from "convex/server";
 import { convexToJson, type JSONValue, type Value } from "convex/values";
 
 import { accelerate } from "./accelerator.ts";
+import { readProviders, type Providers } from "./auth.ts";
 import { createCrons } from "./crons.ts";
 import { checkDatabase, type ConvexGlobal, type Database, type Internals } from "./database.ts";
 import { describeError } from "./errors.ts";
@@ -14,7 +15,7 @@ import { canonicalPath, wrapFunctions, type FunctionInfo } from "./functions.ts"
 import { extendSyscalls, guardDocuments, observe } from "./hooks.ts";
 import { createJobRunner } from "./jobs.ts";
 import { parseJournal, writeJournal } from "./journal.ts";
-import { loadProject, resolvePackagesFrom } from "./loader.ts";
+import { loadFailure, loadProject, resolvePackagesFrom, type Project } from "./loader.ts";
 import { frames, newFrame, type Frame } from "./runtime.ts";
 import { tableOf } from "./validators.ts";
 
@@ -63,6 +64,7 @@ export interface CronJob {
 }
 
 export interface Engine {
+  readonly providers: Providers; // whose tokens the project takes
   // null if there is no function at that path.
   describe(path: string): FunctionInfo | null;
   // One function, one transaction. Does not look at visibility. Never rejects.
@@ -87,6 +89,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { functionsDir, env, now = Date.now, accelerated = true } = options;
   resolvePackagesFrom(functionsDir);
   const project = await loadProject(functionsDir, env);
+  const providers = providersOf(project);
   // Imported here because it has to be loaded by the hook that resolvePackagesFrom sets.
   const { convexTest, ...internals } = (await import("convex-test")) as typeof import("convex-test") &
     Internals;
@@ -198,6 +201,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   convex.asyncSyscall = extendSyscalls(convex, database, internals, functions);
 
   return {
+    providers,
     describe: (path) => functions.get(canonicalPath(path)) ?? null,
     run,
     onCommit(listener) {
@@ -223,6 +227,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       await tail;
     },
   };
+}
+
+function providersOf({ authConfig }: Project): Providers {
+  try {
+    return readProviders(authConfig);
+  } catch (error) {
+    throw loadFailure("auth.config", error);
+  }
 }
 
 async function convexGlobal(

@@ -10,7 +10,12 @@ import type { BuildFailure, Message } from "esbuild";
 import { INTERNALS } from "./database.ts";
 
 const SOURCE = /^[^.#][^.]*\.(ts|tsx|js|jsx|mts|mjs)$/;
-const NOT_FUNCTIONS = new Set(["schema", "crons"]);
+const AUTH_CONFIG = /^auth\.config\.(ts|js)$/;
+const NOT_FUNCTIONS: Partial<Record<string, "schema" | "crons" | "authConfig">> = {
+  schema: "schema",
+  crons: "crons",
+  "auth.config": "authConfig",
+};
 
 // What the engine has to reach in convex-test.
 const EXPORTS = `\nexport { ${INTERNALS.join(", ")} };\n`;
@@ -25,10 +30,11 @@ export interface Project {
   modules: Map<string, Record<string, unknown>>;
   schema: unknown;
   crons: unknown;
+  authConfig: unknown;
 }
 
-// Lets this backend's own files, wherever they are installed, find `convex`, `convex-test` and `ws` in the
-// project. To be called before anything that imports them. Calls after the first only add a place to look.
+// Lets this backend's own files, wherever they are installed, find `convex`, `convex-test`, `jose` and `ws` in
+// the project. To be called before anything that imports them. Calls after the first only add a place to look.
 export function resolvePackagesFrom(directory: string): void {
   projects.unshift(pathToFileURL(join(directory, "_")).href);
   if (installed) {
@@ -79,10 +85,11 @@ export async function loadProject(functionsDir: string, env: Record<string, stri
   if (!existsSync(functionsDir)) {
     throw new Error(`${functionsDir} does not exist. Name the folder that holds the Convex functions.`);
   }
-  const files = sourceFiles(functionsDir);
+  const authConfig = readdirSync(functionsDir).filter((name) => AUTH_CONFIG.test(name));
+  const files = [...sourceFiles(functionsDir), ...authConfig.map((name) => join(functionsDir, name))];
   const outdir = join(functionsDir, `.local-${String(++builds)}`);
   bundle(functionsDir, files, outdir);
-  const project: Project = { modules: new Map(), schema: null, crons: null };
+  const project: Project = { modules: new Map(), schema: null, crons: null, authConfig: null };
   const processEnv = process.env;
   process.env = { ...env };
   try {
@@ -108,10 +115,11 @@ async function importFiles(
       pathToFileURL(join(outdir, `${path}.js`)).href,
       `${path}${/\.[^.]+$/.exec(file)?.[0] ?? ""}`,
     );
-    if (NOT_FUNCTIONS.has(path)) {
-      project[path as "schema" | "crons"] = module.default;
-    } else {
+    const field = NOT_FUNCTIONS[path];
+    if (field === undefined) {
       project.modules.set(path, module);
+    } else {
+      project[field] = module.default;
     }
   }
 }

@@ -5,7 +5,8 @@ import type { Duplex } from "node:stream";
 import type { JSONValue } from "convex/values";
 import { WebSocketServer } from "ws";
 import type { Engine, Outcome } from "./engine.ts";
-import { authenticate, AuthenticationError, callFunction } from "./calls.ts";
+import { AuthenticationError, Tokens, type TokensOptions } from "./auth.ts";
+import { callFunction, Doorkeeper } from "./calls.ts";
 import type { Call, Caller, Credential, Kind } from "./calls.ts";
 import { Sync } from "./sync.ts";
 import { cleanJson, parseJson, valueToText } from "./wire.ts";
@@ -17,6 +18,7 @@ export type ServerOptions = {
   deployKey: string;
   port: number; // 0: a free one
   pingInterval?: number; // milliseconds; clients drop a connection that is silent for 30 s
+  tokens?: TokensOptions;
 };
 
 export type RunningServer = { url: string; close(): Promise<void> };
@@ -38,10 +40,12 @@ export async function startServer({
   deployKey,
   port,
   pingInterval = 15_000,
+  tokens,
 }: ServerOptions): Promise<RunningServer> {
-  const sync = new Sync(engine, deployKey, pingInterval);
+  const door = new Doorkeeper(deployKey, new Tokens(engine.providers, tokens));
+  const sync = new Sync(engine, door, pingInterval);
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_BODY });
-  const server = createServer((request, response) => void answer(request, response, engine, deployKey));
+  const server = createServer((request, response) => void answer(request, response, engine, door));
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
     if (/^\/api\/([^/]+\/)?sync$/.test(pathOf(request))) {
@@ -79,20 +83,18 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   engine: Engine,
-  deployKey: string,
+  door: Doorkeeper,
 ): Promise<void> {
   // A page on another port calls with credentials, as on a real deployment.
   response.setHeader("Access-Control-Allow-Origin", request.headers.origin ?? "*");
   response.setHeader("Access-Control-Allow-Credentials", "true");
   response.setHeader("Vary", "Origin");
   try {
-    await route(request, response, engine, deployKey);
+    await route(request, response, engine, door);
   } catch (error) {
     request.resume(); // a client reads the answer only after it has sent everything
-    if (error instanceof HttpError) {
+    if (error instanceof HttpError || error instanceof AuthenticationError) {
       send(response, error.status, JSON.stringify({ code: error.code, message: error.message }));
-    } else if (error instanceof AuthenticationError) {
-      send(response, 401, JSON.stringify({ code: error.code, message: error.message }));
     } else if (!request.errored) {
       console.error("The local Convex failed on a request:", error);
       send(
@@ -108,7 +110,7 @@ async function route(
   request: IncomingMessage,
   response: ServerResponse,
   engine: Engine,
-  deployKey: string,
+  door: Doorkeeper,
 ): Promise<void> {
   const path = pathOf(request);
   const kind = /^\/api\/(query|mutation|action)$/.exec(path)?.[1] as Kind | undefined;
@@ -132,7 +134,7 @@ async function route(
     send(response, 200, "local", "text/plain");
     return;
   }
-  const caller = await authenticate(credentialOf(request), deployKey);
+  const { caller } = await door.authenticate(credentialOf(request));
   if (kind !== undefined) {
     send(response, 200, await callOverHttp(request, engine, kind, caller));
     return;

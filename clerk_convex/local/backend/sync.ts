@@ -2,8 +2,9 @@
 import type { JSONValue } from "convex/values";
 import type { WebSocket } from "ws";
 import type { Engine, Outcome } from "./engine.ts";
-import { anonymous, authenticate, AuthenticationError, callFunction } from "./calls.ts";
-import type { Call, Caller, Credential } from "./calls.ts";
+import { AuthenticationError } from "./auth.ts";
+import { callFunction, visitor } from "./calls.ts";
+import type { Admission, Call, Credential, Doorkeeper } from "./calls.ts";
 import { QueryRuns, type Run } from "./queries.ts";
 import { Clock, parseJson, textToTimestamp, timestampToText, valueToText } from "./wire.ts";
 
@@ -40,7 +41,7 @@ class Subscription {
 /** All websocket sessions of one engine. */
 export class Sync {
   readonly engine: Engine;
-  readonly deployKey: string;
+  readonly door: Doorkeeper;
   readonly clock = new Clock();
   readonly runs: QueryRuns;
   readonly #sessions = new Set<Session>();
@@ -49,9 +50,9 @@ export class Sync {
   readonly #stopListening: () => void;
   #updating = false;
 
-  constructor(engine: Engine, deployKey: string, pingInterval: number) {
+  constructor(engine: Engine, door: Doorkeeper, pingInterval: number) {
     this.engine = engine;
-    this.deployKey = deployKey;
+    this.door = door;
     this.runs = new QueryRuns(engine);
     this.#stopListening = engine.onCommit((writes, commit) => {
       this.clock.tick();
@@ -99,7 +100,8 @@ class Session {
   #version: Version = { querySet: 0, identity: 0, ts: 0n }; // where the client is
   #querySet = 0; // where it wants to be
   #identity = 0;
-  #caller: Caller = anonymous;
+  #admission: Admission = visitor;
+  #authenticating = false;
   #connected = false;
   #ended = false;
   #removed: number[] = [];
@@ -129,6 +131,12 @@ class Session {
   }
 
   async transition(): Promise<void> {
+    if (this.#ended || this.#authenticating) return; // authenticating ends with another transition, or all does
+    if (this.#admission.isExpired()) {
+      await this.#reject(tokenExpired(), false);
+      return;
+    }
+    const { caller } = this.#admission;
     const end: Version = { querySet: this.#querySet, identity: this.#identity, ts: this.#sync.clock.latest };
     const acknowledge = this.#acknowledge;
     this.#acknowledge = false;
@@ -139,7 +147,7 @@ class Session {
     const due = [...this.#subscriptions.values()].filter(({ run }) => run === null);
     const results = due.map((subscription) => {
       const { path, args, journal, onStale } = subscription;
-      subscription.run = this.#sync.runs.start({ path, args, journal, caller: this.#caller }, onStale);
+      subscription.run = this.#sync.runs.start({ path, args, journal, caller }, onStale);
       return subscription.run.result;
     });
     for (const [index, result] of (await Promise.all(results)).entries()) {
@@ -168,8 +176,7 @@ class Session {
       await this.#handle(readMessage(text));
     } catch (error) {
       if (error instanceof AuthenticationError) {
-        const details = { error: error.message, baseVersion: this.#identity, authUpdateAttempted: true };
-        this.#refuse({ type: "AuthError", ...details }, error.code);
+        await this.#reject(error, this.#authenticating);
       } else {
         if (!(error instanceof ProtocolError)) console.error("The local Convex failed on a message:", error);
         const reason = error instanceof ProtocolError ? error.message : "internal error";
@@ -221,7 +228,9 @@ class Session {
       throw new ProtocolError("The local Convex does not act as another user. Use that user's token.");
     }
     const credential: Credential = type === "None" ? { type } : { type, value: stringOf(message, "value") };
-    this.#caller = await authenticate(credential, this.#sync.deployKey);
+    this.#authenticating = true;
+    this.#admission = await this.#sync.door.authenticate(credential);
+    this.#authenticating = false;
     this.#identity += 1;
     for (const subscription of this.#subscriptions.values()) this.#stop(subscription);
     this.#sync.schedule(this);
@@ -260,7 +269,8 @@ class Session {
   #request(kind: "mutation" | "action", message: Message): () => Promise<void> {
     const requestId = integerOf(message, "requestId");
     const call = callOf(message);
-    const caller = this.#caller;
+    if (this.#admission.isExpired()) throw tokenExpired();
+    const { caller } = this.#admission;
     return async () => {
       if (this.#ended) return; // the client will ask again when it is back
       const outcome = await callFunction(this.#sync.engine, kind, call, caller);
@@ -292,11 +302,31 @@ class Session {
     else this.#socket.send(text);
   }
 
+  /** The client gets another token and comes back; when the provider is down it comes back with the same. */
+  async #reject(
+    { code, message, status }: AuthenticationError,
+    authUpdateAttempted: boolean,
+  ): Promise<void> {
+    await this.#mutations; // the client would send again what was not answered
+    if (status === 503) {
+      this.#ended = true;
+      this.#socket.close(1013, code);
+      return;
+    }
+    const baseVersion = this.#version.identity;
+    this.#refuse({ type: "AuthError", error: message, baseVersion, authUpdateAttempted }, code);
+  }
+
   #refuse(message: Message, reason: string): void {
     this.#send(JSON.stringify(message));
     this.#ended = true;
     this.#socket.close(1008, reason);
   }
+}
+
+/** Convex looks when it is about to run something; who waits for nothing is left alone. */
+function tokenExpired(): AuthenticationError {
+  return new AuthenticationError("TokenExpired", "Convex token identity expired");
 }
 
 function versionToText({ querySet, identity, ts }: Version): string {

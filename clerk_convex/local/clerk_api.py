@@ -7,7 +7,7 @@ import json
 import math
 import secrets
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BODY", "Faults", "RateLimit", "create_api"]
 
 RATE_WINDOW = 10.0
+CHANGES_OF_ONE = 10
 MAX_LIFETIME = 315_360_000  # seconds: ten years
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -73,6 +74,9 @@ class _Api:
 
     def __init__(self, clerk: "LocalClerk") -> None:
         self._clerk = clerk
+        # One user can be changed so often, whoever asks for it.
+        limit = CHANGES_OF_ONE if clerk.rate_limit else 0
+        self._changes: defaultdict[str, RateLimit] = defaultdict(lambda: RateLimit(limit))
 
     async def list_users(self, request: Request) -> Response:
         page = self._clerk.select(read_list(request.query_params.multi_items()))
@@ -99,6 +103,8 @@ class _Api:
         return answer(self._clerk.get_user(request.path_params["user_id"]))
 
     async def update_user(self, request: Request) -> Response:
+        if wait := self._changes[request.path_params["user_id"]].wait():
+            return _too_many_requests(wait)
         fields = await _fields(request, UPDATE)
         user = self._clerk.get_user(request.path_params["user_id"])
         for kind, plural in IDENTIFIERS.items():
@@ -111,9 +117,11 @@ class _Api:
         return answer(self._clerk.update_user(user["id"], **fields))
 
     async def update_metadata(self, request: Request) -> Response:
+        user_id, merge = request.path_params["user_id"], request.method == "PATCH"
+        if merge and (wait := self._changes[user_id].wait()):
+            return _too_many_requests(wait)
         fields = await _fields(request, dict.fromkeys(METADATA, _object))
-        merge = request.method == "PATCH"
-        return answer(self._clerk.update_metadata(request.path_params["user_id"], merge=merge, **fields))
+        return answer(self._clerk.update_metadata(user_id, merge=merge, **fields))
 
     async def delete_user(self, request: Request) -> Response:
         return answer(self._clerk.delete_user(request.path_params["user_id"]))
@@ -195,7 +203,7 @@ class _Gate:
                 )
             )
         wait = self._rate.wait()
-        return _too_many_requests(wait) if wait > 0.0 else None
+        return _too_many_requests(wait) if wait else None
 
 
 def create_api(clerk: "LocalClerk") -> ASGIApp:

@@ -12,9 +12,11 @@ import pytest
 from svix.webhooks import Webhook
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.events import Ignored, read_event
+from clerk_convex.local.clerk import SUBSCRIBED, LocalClerk
 from clerk_convex.local.clerk_api import Faults
 from clerk_convex.local.clerk_objects import MAX_DEPTH, ClerkRefusal
+from tests.functions import ROOT
 from tests.webhook_receiver import Receiver
 
 # The lists `required` of the schemas in Clerk's specification of 2026-05-12.
@@ -229,6 +231,109 @@ def test_a_sign_in_is_announced_with_the_user(clerk: LocalClerk, events: Events)
     assert embedded[1] == clerk.get_user(user["id"])
     assert embedded[1]["updated_at"] == user["updated_at"]
     assert embedded[1]["last_active_at"] % 86_400_000 == 0
+
+
+def test_sessions_are_kept(clerk: LocalClerk) -> None:
+    """By user, browser and status, the newest first; what is handed out is a copy."""
+    ada, bob = clerk.create_user()["id"], clerk.create_user()["id"]
+    first = clerk.sign_in(ada)
+    second = clerk.sign_in(ada, client_id=first["client_id"])
+    third = clerk.sign_in(bob, status="pending")
+    assert first["client_id"] == second["client_id"] != third["client_id"]
+    assert [clerk.get_session(it["id"]) for it in (first, second, third)] == [first, second, third]
+    assert clerk.sessions() == [third, second, first]
+    assert clerk.sessions(user_id=ada) == clerk.sessions(client_id=first["client_id"]) == [second, first]
+    assert clerk.sessions(user_id=bob, client_id=first["client_id"]) == []
+    assert clerk.sessions(status="pending") == [third]
+    assert clerk.sessions(user_id="user_nobody") == []
+    for copy in (first, clerk.get_session(first["id"]), clerk.sessions()[-1]):
+        copy["status"] = "ended"
+    assert clerk.get_session(first["id"])["status"] == "active"
+    for method in (clerk.get_session, clerk.revoke_session, clerk.remove_session):
+        with pytest.raises(ClerkRefusal, match="No session was found") as caught:
+            method("sess_nothing")
+        assert caught.value.status == 404
+
+
+def test_sessions_end_and_that_is_announced(clerk: LocalClerk, events: Events) -> None:
+    """Revoked or removed, once, with the user in the event as in Clerk's; his other sessions go on."""
+    clerk.events = None
+    user = clerk.create_user()
+    sessions = [clerk.sign_in(user["id"]) for _ in range(2)]
+    pending = clerk.sign_in(user["id"], status="pending")
+    other = clerk.sign_in(user["id"])
+    ended = [
+        clerk.revoke_session(sessions[0]["id"]),
+        clerk.remove_session(sessions[1]["id"]),
+        clerk.remove_session(pending["id"]),
+    ]
+    assert [session["status"] for session in ended] == ["revoked", "removed", "removed"]
+    assert ended[0]["updated_at"] > sessions[0]["updated_at"]
+    assert [clerk.get_session(it["id"]) for it in ended] == ended
+    assert clerk.revoke_session(ended[1]["id"]) == ended[1]
+    assert clerk.remove_session(ended[0]["id"]) == ended[0]
+    kinds = ["created", "created", "pending", "created", "revoked", "removed", "removed"]
+    assert [event["type"] for event in events[1:]] == [f"session.{kind}" for kind in kinds]
+    assert [event["data"].pop("user") for event in events[5:]] == [clerk.get_user(user["id"])] * 3
+    assert [event["data"] for event in events[5:]] == ended
+    assert clerk.sessions(status="active") == [other]
+
+
+def test_a_ban_revokes_sessions(clerk: LocalClerk, events: Events) -> None:
+    """Only his, after the user.updated that tells of it; a lock does not."""
+    clerk.events = None
+    ada, bob = clerk.create_user()["id"], clerk.create_user()["id"]
+    sessions = [clerk.sign_in(user_id) for user_id in (ada, ada, bob)]
+    clerk.remove_session(sessions[0]["id"])
+    clerk.lock(ada)
+    assert clerk.get_session(sessions[1]["id"])["status"] == "active"
+    clerk.ban(ada)
+    clerk.update_user(ada, first_name="Ada")  # still banned
+    assert [clerk.get_session(it["id"])["status"] for it in sessions] == ["removed", "revoked", "active"]
+    kinds = ["user.updated", "user.updated", "session.revoked", "user.updated"]
+    assert [event["type"] for event in events[6:]] == kinds
+    assert events[8]["data"]["user"]["banned"] is True
+    clerk.unban(ada)
+    assert clerk.get_session(sessions[1]["id"])["status"] == "revoked"
+
+
+def test_a_deletion_ends_sessions(clerk: LocalClerk, events: Events) -> None:
+    """Before the user goes, whom the events still carry."""
+    clerk.events = None
+    user = clerk.create_user()
+    session = clerk.sign_in(user["id"])
+    clerk.delete_user(user["id"])
+    assert [event["type"] for event in events[2:]] == ["session.ended", "user.deleted"]
+    assert events[2]["data"]["user"]["id"] == user["id"]
+    assert clerk.get_session(session["id"])["status"] == "ended"
+
+
+def test_only_events_that_were_ticked_are_sent(clerk: LocalClerk, events: Events) -> None:
+    """Those that the README asks for, unless others are chosen."""
+    user = clerk.create_user()
+    for _ in range(2):
+        clerk.revoke_session(clerk.sign_in(user["id"])["id"])
+        clerk.events = {"session.revoked"}
+    clerk.delete_user(user["id"])
+    assert [event["type"] for event in events] == ["user.created", "session.created", "session.revoked"]
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{kind}`" in readme for kind in SUBSCRIBED)
+
+
+def test_ends_of_sessions_change_no_user(clerk: LocalClerk, events: Events) -> None:
+    """This project ignores each of those events."""
+    clerk.events = None
+    user_id = clerk.create_user()["id"]
+    for end in (clerk.revoke_session, clerk.remove_session):
+        end(clerk.sign_in(user_id)["id"])
+    clerk.sign_in(user_id, status="pending")
+    clerk.delete_user(user_id)
+    ends = [event for event in events if event["type"].startswith("session.")]
+    ignored = {"session.revoked", "session.removed", "session.pending", "session.ended"}
+    assert ignored == {event["type"] for event in ends} - {"session.created"}
+    for event in ends:
+        if event["type"] in ignored:
+            assert read_event(json.dumps(event).encode()) == Ignored(event["type"])
 
 
 def test_nobody_listens(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from functools import partialmethod
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from clerk_convex.local.clerk import LocalClerk
@@ -461,6 +462,83 @@ def test_sign_in(clerk: LocalClerk, api: Api) -> None:
         assert_refused(api.post("/sessions", json=body), 422, "form_data_missing", "user_id")
 
 
+def test_sessions(clerk: LocalClerk, api: Api) -> None:
+    """Got, listed with the newest first, and revoked; 404 for what is not there."""
+    ada, bob = clerk.create_user()["id"], clerk.create_user()["id"]
+    sessions = [clerk.sign_in(ada) for _ in range(12)]
+    ids = [session["id"] for session in reversed(sessions)]
+    clerk.sign_in(bob)
+    path = f"/sessions/{ids[0]}"
+    assert api.get(path).json() == sessions[-1]
+    revoked = api.post(f"{path}/revoke").json()
+    assert (revoked["id"], revoked["status"]) == (ids[0], "revoked")
+    for query, expected in {
+        f"user_id={ada}": ids[:10],
+        f"user_id={ada}&limit=500": ids,
+        f"user_id={ada}&limit=2&offset=10": ids[10:],
+        f"user_id={ada}&status=revoked": ids[:1],
+        f"user_id={ada}&status=active&limit=1": ids[1:2],
+        f"client_id={revoked['client_id']}": ids[:1],
+        f"client_id={revoked['client_id']}&user_id={bob}": [],
+        "user_id=user_nobody": [],
+        f"user_id={ada}&limit=3&paginated=false": ids[:3],
+    }.items():
+        assert [session["id"] for session in api.get(f"/sessions?{query}").json()] == expected, query
+    page = api.get(f"/sessions?user_id={ada}&limit=1&paginated=true").json()
+    assert (page["total_count"], [session["id"] for session in page["data"]]) == (12, ids[:1])
+    for answer in (
+        *(api.get("/sessions/sess_nothing"), api.post("/sessions/sess_nothing/revoke")),
+        *(api.post("/sessions/sess_nothing/tokens"), api.post(f"{path}/tokens")),
+    ):
+        assert_refused(answer, 404, "resource_not_found")
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "param"),
+    [
+        ("", "form_param_missing", "user_id"),
+        ("status=active", "form_param_missing", "user_id"),
+        ("user_id=x&status=asleep", "form_param_value_invalid", "status"),
+        ("user_id=x&paginated=maybe", "form_param_value_invalid", "paginated"),
+        ("user_id=x&limit=501", "form_param_value_invalid", "limit"),
+        ("user_id=x&offset=-1", "form_param_value_invalid", "offset"),
+        ("user_id=x&order_by=created_at", "form_param_unknown", "order_by"),
+    ],
+)
+def test_wrong_questions_after_sessions(api: Api, query: str, code: str, param: str) -> None:
+    """422 with the parameter's name; whose sessions must be said."""
+    assert_refused(api.get(f"/sessions?{query}"), 422, code, param)
+
+
+def test_tokens(clerk: LocalClerk, api: Api) -> None:
+    """A session token, or one from the template "convex", for as long as asked for; no body is needed."""
+    session = clerk.sign_in(clerk.create_user()["id"])
+    path = f"/sessions/{session['id']}/tokens"
+    (key,) = api.get("/jwks").json()["keys"]
+    for url, rest, lifetime in (
+        (path, {}, 60),
+        (path, {"json": {}}, 60),
+        (path, {"json": {"expires_in_seconds": None}}, 60),
+        (path, {"json": {"expires_in_seconds": 600}}, 600),
+        (f"{path}/convex", {}, 60),
+        (f"{path}/convex", {"json": {"expires_in_seconds": 1}}, 1),
+    ):
+        answer = api.post(url, **rest)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["object"] == "token"
+        token = jwt.decode(
+            answer.json()["jwt"], jwt.PyJWK(key), algorithms=["RS256"], audience="convex", issuer=clerk.issuer
+        )
+        assert (token["sub"], token["exp"] - token["iat"]) == (session["user_id"], lifetime)
+        assert token.get("sid") == (session["id"] if url == path else None)
+    assert_refused(api.post(f"{path}/hasura"), 404, "resource_not_found")
+    for wrong in (0, -1, 315_360_001, 1.5, "60", True):
+        answer = api.post(path, json={"expires_in_seconds": wrong})
+        assert_refused(answer, 422, "form_param_format_invalid", "expires_in_seconds")
+    assert_refused(api.post(path, json={"lifetime": 1}), 422, "form_param_unknown", "lifetime")
+    assert_refused(api.post(path, content=b"["), 400, "request_body_invalid")
+
+
 def test_the_rate_is_limited() -> None:
     """100 requests in 10 seconds with a development key, then 429 with Retry-After."""
     clerk = LocalClerk()
@@ -472,6 +550,30 @@ def test_the_rate_is_limited() -> None:
     assert set(statuses) == {200}
     assert_refused(answer, 429, "too_many_requests")
     assert 1 <= int(answer.headers["retry-after"]) <= 10
+
+
+def test_changes_of_one_user_are_limited() -> None:
+    """Ten in ten seconds, of the user and his metadata together; other users and other calls go on."""
+    clerk = LocalClerk(rate_limit=1000)
+    api = Api(clerk)
+    user, other = clerk.create_user(), clerk.create_user()
+    path = f"/users/{user['id']}"
+    for _ in range(5):
+        assert api.patch(path, json={"first_name": "Ada"}).status_code == 200
+        assert api.patch(f"{path}/metadata", json={"public_metadata": {}}).status_code == 200
+    before = clerk.get_user(user["id"])
+    for answer in (api.patch(path, json={"first_name": "B"}), api.patch(f"{path}/metadata", json={})):
+        assert_refused(answer, 429, "too_many_requests")
+        assert 1 <= int(answer.headers["retry-after"]) <= 10
+    assert clerk.get_user(user["id"]) == before
+    assert api.put(f"{path}/metadata", json={}).status_code == 200
+    assert api.patch(f"/users/{other['id']}", json={}).status_code == 200
+
+
+def test_changes_of_one_user_are_not_limited_without_a_limit(clerk: LocalClerk, api: Api) -> None:
+    """`rate_limit=0` is none at all."""
+    path = f"/users/{clerk.create_user()['id']}"
+    assert {api.patch(path, json={}).status_code for _ in range(30)} == {200}
 
 
 def test_the_rate_limit_slides() -> None:
@@ -496,6 +598,27 @@ def test_faults_on_request(clerk: LocalClerk, api: Api) -> None:
     assert api.get("/users").status_code == 200
     clerk.faults = Faults(status=500)
     assert {api.get("/users").status_code for _ in range(3)} == {500}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (402, "unsupported_subscription_plan_features"),
+        (403, "user_quota_exceeded"),
+        (409, "resource_locked"),
+        (429, "too_many_requests"),
+    ],
+)
+def test_each_of_clerks_errors_on_request(clerk: LocalClerk, api: Api, status: int, code: str) -> None:
+    """With its status, code and message, for the next call, which changes nothing; the one after goes on."""
+    user = clerk.create_user()
+    clerk.faults = Faults(status=status, code=code, message="No, sorry", times=1)
+    answer = api.post(f"/users/{user['id']}/ban")
+    assert_refused(answer, status, code)
+    assert answer.json()["errors"][0]["message"] == "No, sorry"
+    assert answer.headers.get("retry-after") == ("1" if status == 429 else None)
+    assert clerk.get_user(user["id"]) == user
+    assert api.post(f"/users/{user['id']}/ban").json()["banned"] is True
 
 
 def test_answers_can_be_slow(clerk: LocalClerk, api: Api) -> None:

@@ -5,11 +5,22 @@ The SDK asks for version 2025-11-10 of the API; the local Clerk answers as 2026-
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 from clerk_backend_api import Clerk, models, utils
+from clerk_backend_api.security import (
+    AuthenticateRequestOptions,
+    RequestState,
+    TokenVerificationError,
+    TokenVerificationErrorReason,
+    VerifyTokenOptions,
+    authenticate_request,
+    authenticaterequest,
+    verify_token,
+)
 from clerk_backend_api.users import Users
 
 from clerk_convex.local.clerk import LocalClerk
@@ -285,6 +296,79 @@ def test_signs_in(clerk: LocalClerk) -> None:
         session = client.sessions.create(request={"user_id": user_id})
     assert session.user_id == user_id
     assert session.created_at == clerk.get_user(user_id)["last_sign_in_at"]
+
+
+def test_sessions_and_tokens(clerk: LocalClerk) -> None:
+    """Listed, got and revoked by the SDK's models; tokens of both kinds."""
+    user_id = clerk.create_user()["id"]
+    made = [clerk.sign_in(user_id)["id"] for _ in range(2)]
+    with sdk(clerk, clerk.secret_key) as client:
+        assert [it.id for it in client.sessions.list(user_id=user_id)] == made[::-1]
+        token = client.sessions.create_token(session_id=made[0])
+        assert token.object == models.CreateSessionTokenObject.TOKEN
+        assert token.jwt
+        assert client.sessions.create_token_from_template(session_id=made[0], template_name="convex").jwt
+        revoked = client.sessions.revoke(session_id=made[0])
+        assert (revoked.id, revoked.status) == (made[0], models.Status.REVOKED)
+        assert client.sessions.get(session_id=made[0]) == revoked
+        assert refusal(client.sessions.create_token, session_id=made[0]) == (404, "resource_not_found", None)
+        assert refusal(client.sessions.get, session_id="sess_nothing") == (404, "resource_not_found", None)
+        keys = client.jwks.get_jwks().keys
+    assert [key.model_dump() for key in keys or ()] == [{**key} for key in clerk.jwks()["keys"]]
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's verifier makes its own HTTP client, which heeds the proxies that the environment names."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("direct")
+def test_the_sdk_verifies_tokens(clerk: LocalClerk) -> None:
+    """Against the JWKS that it fetches with the secret key, rotated ones too; what is wrong it refuses."""
+    session = clerk.sign_in(clerk.create_user()["id"])
+    options = VerifyTokenOptions(secret_key=clerk.secret_key, api_url=clerk.url, audience="convex")
+    payload = verify_token(clerk.session_token(session["id"]), options)
+    assert (payload["sub"], payload["sid"], payload["v"]) == (session["user_id"], session["id"], 2)
+    clerk.rotate_keys()
+    assert verify_token(clerk.session_token(session["id"]), options)["sid"] == session["id"]
+    forged = LocalClerk()
+    forger = forged.sign_in(forged.create_user()["id"])
+    for token, reason in (
+        (clerk.session_token(session["id"], lifetime=-60), "TOKEN_EXPIRED"),
+        (clerk.session_token(session["id"], claims={"aud": "other"}), "TOKEN_INVALID_AUDIENCE"),
+        (clerk.session_token(session["id"], claims={"nbf": 10**10}), "TOKEN_NOT_ACTIVE_YET"),
+        (forged.session_token(forger["id"]), "JWK_KID_MISMATCH"),
+    ):
+        with pytest.raises(TokenVerificationError) as caught:
+            verify_token(token, options)
+        assert caught.value.reason == TokenVerificationErrorReason[reason]
+
+
+@pytest.mark.usefixtures("direct")
+def test_the_sdk_lets_requests_in(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a session token as Bearer, from an authorized party; without one, or from another, it does not."""
+    # Its options do not say where the API is.
+    here = partial(VerifyTokenOptions, api_url=clerk.url)
+    monkeypatch.setattr(authenticaterequest, "VerifyTokenOptions", here)
+    session = clerk.sign_in(clerk.create_user()["id"])
+    options = AuthenticateRequestOptions(
+        secret_key=clerk.secret_key, audience="convex", authorized_parties=["http://127.0.0.1:5173"]
+    )
+
+    def state(**headers: str) -> RequestState:
+        return authenticate_request(httpx.Request("GET", "http://127.0.0.1/", headers=headers), options)
+
+    own = clerk.session_token(session["id"], azp="http://127.0.0.1:5173")
+    other = clerk.session_token(session["id"], azp="http://evil.example")
+    signed_in = state(authorization=f"Bearer {own}")
+    assert signed_in.is_signed_in
+    assert signed_in.payload is not None
+    assert signed_in.payload["sub"] == session["user_id"]
+    assert not state(authorization=f"Bearer {other}").is_signed_in
+    assert not state().is_signed_in
 
 
 def test_nobody_is_404(users: Users) -> None:

@@ -139,7 +139,7 @@ def _registered(
     return claims if azp is None else {"azp": azp, **claims}
 
 
-_SHORTCODE = re.compile(r"\{\{(.*?)\}\}")
+_SHORTCODE = re.compile(r"\{\{([^{}]*)\}\}")
 _OPERAND = re.compile(r"'[^']*'|[^|'\s]+")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 

@@ -1,4 +1,5 @@
 import convex from "@convex-dev/eslint-plugin";
+import reactHooks from "eslint-plugin-react-hooks";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
@@ -20,4 +21,5 @@ export default tseslint.config(
       ],
     },
   },
+  { files: ["examples/dashboard/src/**"], ...reactHooks.configs.flat.recommended },
 );

@@ -1,0 +1,84 @@
+import { useState, type ReactNode } from "react";
+import { useSession } from "../auth/session.ts";
+import { CopyButton } from "../ui/CopyButton.tsx";
+import { Frame } from "../ui/Frame.tsx";
+import { Live } from "../ui/Live.tsx";
+import { useTitle } from "../ui/useTitle.ts";
+import type { Reason } from "./denied.ts";
+
+type Props = { reason: Reason | "not_accepted"; clerkId?: string };
+
+const GOES_ON = "This page goes on by itself when that has happened.";
+
+const TEXTS: Record<Props["reason"], { title: string; text: ReactNode }> = {
+  not_signed_in: {
+    title: "Sign in to see the users",
+    text: "This dashboard is for administrators.",
+  },
+  not_accepted: {
+    title: "Convex did not accept your sign-in",
+    text: "You are signed in at Clerk, but Convex does not trust its tokens: check CLERK_JWT_ISSUER_DOMAIN in Convex.",
+  },
+  not_synced: {
+    title: "Your account has not arrived yet",
+    text: `Clerk’s webhook or a backfill brings it to Convex. ${GOES_ON}`,
+  },
+  deleted: {
+    title: "Your account was deleted",
+    text: "Sign in with another one.",
+  },
+  not_active: {
+    title: "Your account is banned or locked",
+    text: `Another administrator can change that. ${GOES_ON}`,
+  },
+  not_admin: {
+    title: "This page is for administrators",
+    text: (
+      <>
+        Ask one to make you an administrator, or set your public metadata to <code>{'{"role": "admin"}'}</code> in
+        Clerk. {GOES_ON}
+      </>
+    ),
+  },
+};
+
+// Why somebody sees no users, and what he can do about it.
+export function AccessPage({ reason, clerkId }: Props) {
+  const { signIn, signOut, switchAccount } = useSession();
+  const { title, text } = TEXTS[reason];
+  const [problem, setProblem] = useState<string | null>(null);
+  useTitle(title);
+
+  const attempt = (action: () => Promise<void>) => () => {
+    setProblem(null);
+    action().catch(() => setProblem("Clerk cannot be reached just now, so nothing has changed. Try again."));
+  };
+
+  return (
+    <Frame end={<Live />}>
+      <section className="access" data-reason={reason}>
+        <h1>{title}</h1>
+        <p>{text}</p>
+        {clerkId !== undefined && (
+          <p className="access-id muted">
+            Your id: <code>{clerkId}</code>
+            <CopyButton text={clerkId} label="your id" />
+          </p>
+        )}
+        {reason === "not_signed_in" ? (
+          signIn
+        ) : (
+          <div className="buttons">
+            <button className="button is-primary" type="button" onClick={attempt(switchAccount)}>
+              Switch account
+            </button>
+            <button className="button" type="button" onClick={attempt(signOut)}>
+              Sign out
+            </button>
+          </div>
+        )}
+        {problem !== null && <p role="alert">{problem}</p>}
+      </section>
+    </Frame>
+  );
+}

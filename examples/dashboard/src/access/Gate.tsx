@@ -1,0 +1,59 @@
+import { useConvexAuth } from "convex/react";
+import type { ReactNode } from "react";
+import { useSession } from "../auth/session.ts";
+import { useAnswer } from "../data/useAnswer.ts";
+import { useFunctions, type Me } from "../functions.ts";
+import { Boundary } from "../ui/Boundary.tsx";
+import { Failure } from "../ui/Failure.tsx";
+import { Frame } from "../ui/Frame.tsx";
+import { Live } from "../ui/Live.tsx";
+import { AccessPage } from "./AccessPage.tsx";
+import { deniedReason } from "./denied.ts";
+
+const NO_ARGS = {};
+
+type Props = { children: (me: Me) => ReactNode; waiting: ReactNode };
+
+// Lets admins in, and only for as long as they are. Who one is, is a live query that anyone signed in may ask: it
+// takes the page away from an admin who is demoted, dialogs and all, and gives it to a user who is promoted.
+export function Gate({ children, waiting }: Props) {
+  const { isLoading, isAuthenticated } = useConvexAuth();
+  const { isSignedIn } = useSession();
+  const { currentUser } = useFunctions();
+  const { value: me, error, retry } = useAnswer(currentUser, isAuthenticated ? NO_ARGS : null);
+
+  if (isLoading) return waiting;
+  if (!isAuthenticated) return <AccessPage reason={isSignedIn ? "not_accepted" : "not_signed_in"} />;
+  if (error !== undefined) {
+    const reason = deniedReason(error);
+    if (reason !== null) return <AccessPage reason={reason} />;
+    return (
+      <Frame end={<Live />}>
+        <Failure title="The dashboard could not be loaded" error={error} onRetry={retry} />
+      </Frame>
+    );
+  }
+  if (me === undefined) return waiting;
+  if (me.state !== "synced") return <AccessPage reason={me.state} clerkId={me.clerkId} />;
+  if (!me.isAdmin) {
+    const reason = me.user.status === "active" ? "not_admin" : "not_active";
+    return <AccessPage reason={reason} clerkId={me.user.clerkId} />;
+  }
+  // A refusal can be here before the news about oneself.
+  return (
+    <Boundary
+      resetKey={me}
+      fallback={(thrown, again) => {
+        const reason = deniedReason(thrown);
+        if (reason !== null) return <AccessPage reason={reason} />;
+        return (
+          <Frame end={<Live />}>
+            <Failure title="Something went wrong on this page" error={thrown} onRetry={again} />
+          </Frame>
+        );
+      }}
+    >
+      {children(me)}
+    </Boundary>
+  );
+}

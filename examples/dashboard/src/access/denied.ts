@@ -1,0 +1,11 @@
+// Convex's refusals, as convex/clerk/access.ts throws them.
+import { ConvexError } from "convex/values";
+import type { AccessDenied } from "../../../../convex/clerk/access";
+
+export type Reason = AccessDenied["reason"];
+
+export function deniedReason(error: unknown): Reason | null {
+  if (!(error instanceof ConvexError)) return null;
+  const data = error.data as Partial<AccessDenied> | null;
+  return data?.code === "access_denied" ? (data.reason ?? null) : null;
+}

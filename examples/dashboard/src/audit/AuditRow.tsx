@@ -1,0 +1,64 @@
+import { memo } from "react";
+import { Link } from "wouter";
+import { useFlash } from "../data/useFlash.ts";
+import type { AuditEntry } from "../functions.ts";
+import { Nothing } from "../ui/Nothing.tsx";
+import { Time } from "../ui/Time.tsx";
+import { OUTCOME_LABELS } from "./auditView.ts";
+
+const number = new Intl.NumberFormat();
+
+const SOURCES: Record<AuditEntry["source"], string> = {
+  webhook: "Webhook",
+  backfill: "Backfill",
+  admin: "Administrator",
+  manual: "By hand",
+};
+
+type Props = { entry: AuditEntry; isNew: boolean };
+
+export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
+  const flash = useFlash(entry);
+  const { outcome, fields, source, actor } = entry;
+  return (
+    <tr role="row" data-clerk-id={entry.clerkId} data-new={isNew || undefined} data-flash={flash}>
+      <td role="cell" className="col-when">
+        <Time value={entry._creationTime} />
+      </td>
+      <td role="cell" className="col-outcome">
+        <span className={`outcome is-${outcome}`}>{OUTCOME_LABELS[outcome]}</span>
+      </td>
+      <td role="cell" className="col-who">
+        <Who entry={entry} />
+      </td>
+      <td role="cell" className="col-fields">
+        {fields.length === 0 ? <Nothing /> : <span className="truncate" title={fields.join(", ")}>{fields.join(", ")}</span>}
+      </td>
+      <td role="cell" className="col-action">
+        <Action entry={entry} />
+      </td>
+      <td role="cell" className="col-source">{SOURCES[source]}</td>
+      <td role="cell" className="col-actor">
+        {actor === undefined ? <Nothing /> : <code className="truncate" title={actor}>{actor}</code>}
+      </td>
+    </tr>
+  );
+});
+
+function Who({ entry: { clerkId, count, name } }: { entry: AuditEntry }) {
+  if (clerkId === undefined) {
+    if (count === undefined) return <Nothing />;
+    return <>{count === 1 ? "1 user" : `${number.format(count)} users`}</>;
+  }
+  return (
+    <Link className="who truncate" href={`/audit?user=${encodeURIComponent(clerkId)}`} title={clerkId} dir="auto">
+      {name ?? <code>{clerkId}</code>}
+    </Link>
+  );
+}
+
+function Action({ entry: { action, reason, status } }: { entry: AuditEntry }) {
+  const parts = [action, reason, status].filter((part) => part !== undefined);
+  if (parts.length === 0) return <Nothing />;
+  return <span className="truncate" title={parts.join(" · ")}>{parts.join(" · ")}</span>;
+}

@@ -1,0 +1,48 @@
+import { useId, useState } from "react";
+import { Avatar } from "../ui/Avatar.tsx";
+import { displayName, type Named } from "../users/displayName.ts";
+import { useSession } from "./session.ts";
+
+type MenuUser = Named & { imageUrl?: string; role?: string };
+
+export function UserMenu({ user }: { user: MenuUser }) {
+  const { signOut, switchAccount } = useSession();
+  const [problem, setProblem] = useState<string | null>(null);
+  const id = useId();
+  const name = displayName(user);
+
+  const attempt = (action: () => Promise<void>) => () => {
+    setProblem(null);
+    action().catch(() => setProblem("Clerk cannot be reached, so you are still signed in. Try again."));
+  };
+
+  return (
+    <div className="menu">
+      <button className="menu-button" type="button" popoverTarget={id} aria-label={`Your account: ${name}`}>
+        <Avatar seed={user.clerkId} name={name} src={user.imageUrl} size="small" />
+      </button>
+      <div className="menu-panel" id={id} popover="auto">
+        <div className="menu-user">
+          <strong className="truncate" dir="auto" title={name}>
+            {name}
+          </strong>
+          <span className="truncate muted" title={user.email}>
+            {user.email ?? user.clerkId}
+          </span>
+          {user.role !== undefined && <span className="muted">Role: {user.role}</span>}
+        </div>
+        {problem !== null && (
+          <p className="menu-problem" role="alert">
+            {problem}
+          </p>
+        )}
+        <button className="menu-item" type="button" onClick={attempt(switchAccount)}>
+          Switch account
+        </button>
+        <button className="menu-item" type="button" onClick={attempt(signOut)}>
+          Sign out
+        </button>
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,56 @@
+// Signing in with Clerk.
+import { ClerkProvider, SignIn, useAuth, useClerk } from "@clerk/react";
+import type { ConvexReactClient } from "convex/react";
+import { ConvexProviderWithClerk } from "convex/react-clerk";
+import { useCallback, useMemo, type ReactNode } from "react";
+import { patiently } from "./patience.ts";
+import { SessionProvider, type Session } from "./session.ts";
+
+export function clerkAuth(convex: ConvexReactClient, publishableKey: string) {
+  return function ClerkAuth({ children }: { children: ReactNode }) {
+    return (
+      <ClerkProvider publishableKey={publishableKey} afterSignOutUrl={location.href}>
+        <ConvexProviderWithClerk client={convex} useAuth={usePatientAuth}>
+          <ClerkSession>{children}</ClerkSession>
+        </ConvexProviderWithClerk>
+      </ClerkProvider>
+    );
+  };
+}
+
+// Clerk's useAuth throws, or has no token, when Clerk cannot be reached; the page would be signed out.
+function usePatientAuth() {
+  const auth = useAuth();
+  const { getToken } = auth;
+  const getTokenPatiently = useCallback<typeof getToken>(
+    (options) =>
+      patiently(async () => {
+        const token = await getToken(options);
+        if (token === null && !navigator.onLine) throw new Error("There is no network to ask Clerk over.");
+        return token;
+      }, isDefinite).catch(() => null),
+    [getToken],
+  );
+  return { ...auth, getToken: getTokenPatiently };
+}
+
+// Clerk said no. Anything else, from a lost connection to an overloaded Clerk, may pass.
+function isDefinite(error: unknown): boolean {
+  const status = (error as { status?: unknown } | null)?.status;
+  return typeof status === "number" && status >= 400 && status < 500 && status !== 429;
+}
+
+function ClerkSession({ children }: { children: ReactNode }) {
+  const { isSignedIn = false } = useAuth();
+  const { signOut } = useClerk();
+  const session = useMemo<Session>(() => {
+    const leave = () => signOut({ redirectUrl: location.href });
+    return {
+      isSignedIn,
+      signIn: <SignIn routing="hash" fallbackRedirectUrl={location.href} />,
+      signOut: leave,
+      switchAccount: leave, // Clerk's form is shown to whoever is signed out
+    };
+  }, [isSignedIn, signOut]);
+  return <SessionProvider value={session}>{children}</SessionProvider>;
+}

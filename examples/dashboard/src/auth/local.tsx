@@ -1,0 +1,50 @@
+// Signing in at the local Clerk, for trying the page out without an account.
+import type { ConvexReactClient } from "convex/react";
+import { ConvexProviderWithClerk } from "convex/react-clerk";
+import { useMemo, useSyncExternalStore, type ReactNode } from "react";
+import { LocalSession } from "./localSession.ts";
+import { SessionProvider, type Session } from "./session.ts";
+
+export function localAuth(convex: ConvexReactClient, clerkUrl: string) {
+  const local = new LocalSession(clerkUrl);
+
+  // The shape of Clerk's own useAuth, as far as ConvexProviderWithClerk looks.
+  function useAuth() {
+    const { isLoaded, sessionId } = useSyncExternalStore(local.subscribe, () => local.state);
+    return {
+      isLoaded,
+      isSignedIn: sessionId !== null,
+      sessionId,
+      sessionClaims: { aud: "convex" },
+      getToken: local.getToken,
+      orgId: null,
+      orgRole: null,
+    };
+  }
+
+  return function LocalAuth({ children }: { children: ReactNode }) {
+    const { isSignedIn } = useAuth();
+    const session = useMemo<Session>(
+      () => ({
+        isSignedIn,
+        signIn: <SignIn />,
+        signOut: local.signOut,
+        switchAccount: async () => location.assign(local.signInUrl()),
+      }),
+      [isSignedIn],
+    );
+    return (
+      <ConvexProviderWithClerk client={convex} useAuth={useAuth}>
+        <SessionProvider value={session}>{children}</SessionProvider>
+      </ConvexProviderWithClerk>
+    );
+  };
+
+  function SignIn() {
+    return (
+      <a className="button is-primary" href={local.signInUrl()}>
+        Sign in
+      </a>
+    );
+  }
+}

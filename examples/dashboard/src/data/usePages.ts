@@ -1,0 +1,76 @@
+import { usePaginatedQuery, type PaginatedQueryArgs, type PaginatedQueryItem, type PaginatedQueryReference } from "convex/react";
+import { compareValues, type Value } from "convex/values";
+import { useState } from "react";
+
+export const PAGE_SIZE = 25;
+
+export type Pages<Row, Args> = {
+  rows: Row[];
+  args: Args; // that the rows are the answer to
+  arrived: ReadonlySet<string>; // ids of rows that were not there when this view was opened
+  isLoading: boolean; // there is nothing to show yet
+  isStale: boolean; // the rows answer the question before this one
+  isLoadingMore: boolean;
+  loadMore: (() => void) | null;
+};
+
+type Shown<Row, Args> = { key: string; args: Args; rows: Row[]; arrived: ReadonlySet<string>; wasLoadingMore: boolean };
+
+const NONE: ReadonlySet<string> = new Set();
+
+// A live list, page by page. While another view of it loads, the rows of the last one stay; and a row that is as it
+// was remains the same object, so that only what changed is rendered again.
+export function usePages<Query extends PaginatedQueryReference>(
+  query: Query,
+  args: PaginatedQueryArgs<Query>,
+): Pages<PaginatedQueryItem<Query>, PaginatedQueryArgs<Query>> {
+  type Row = PaginatedQueryItem<Query> & { _id: string };
+  const { results, status, loadMore } = usePaginatedQuery(query, args, { initialNumItems: PAGE_SIZE });
+  const [shown, setShown] = useState<Shown<Row, PaginatedQueryArgs<Query>> | null>(null);
+  const key = JSON.stringify(args);
+  const isLoadingMore = status === "LoadingMore";
+
+  let current = shown;
+  if (status !== "LoadingFirstPage") {
+    current = next(shown, key, args, results as Row[], isLoadingMore);
+    if (current !== shown) setShown(current);
+  }
+
+  return {
+    rows: current?.rows ?? [],
+    args: current?.args ?? args,
+    arrived: current?.arrived ?? NONE,
+    isLoading: current === null,
+    isStale: current !== null && status === "LoadingFirstPage",
+    isLoadingMore,
+    loadMore: status === "CanLoadMore" ? () => loadMore(PAGE_SIZE) : null,
+  };
+}
+
+function next<Row extends { _id: string }, Args>(
+  before: Shown<Row, Args> | null,
+  key: string,
+  args: Args,
+  results: Row[],
+  isLoadingMore: boolean,
+): Shown<Row, Args> {
+  if (before === null) return { key, args, rows: results, arrived: NONE, wasLoadingMore: isLoadingMore };
+  const known = new Map(before.rows.map((row) => [row._id, row]));
+  const rows = results.map((row) => {
+    const old = known.get(row._id);
+    return old !== undefined && isEqual(old, row) ? old : row;
+  });
+  const isSameView = before.key === key;
+  const isUnchanged = rows.length === before.rows.length && rows.every((row, index) => row === before.rows[index]);
+  if (isSameView && isUnchanged && before.wasLoadingMore === isLoadingMore) return before;
+
+  let arrived = isSameView ? before.arrived : NONE;
+  const isMore = before.wasLoadingMore && !isLoadingMore;
+  const newcomers = isSameView && !isMore ? rows.filter((row) => !known.has(row._id)) : [];
+  if (newcomers.length > 0) arrived = new Set([...arrived, ...newcomers.map((row) => row._id)]);
+  return { key, args, rows: isUnchanged ? before.rows : rows, arrived, wasLoadingMore: isLoadingMore };
+}
+
+export function isEqual(one: object, other: object): boolean {
+  return compareValues(one as Value, other as Value) === 0;
+}

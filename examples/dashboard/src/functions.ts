@@ -1,0 +1,27 @@
+// The Convex functions that the page reads, named here and nowhere else. An app that keeps ours under the usual name
+// may write `api.users` for all of it.
+import { anyApi, type FunctionReturnType } from "convex/server";
+import { createContext, useContext } from "react";
+import type { api } from "../../../convex/_generated/api";
+
+export type Functions = typeof api.users;
+
+export type UserSummary = FunctionReturnType<Functions["getUsers"]>["page"][number];
+export type UserDetails = NonNullable<FunctionReturnType<Functions["getUser"]>>;
+export type UserStatus = UserSummary["status"];
+export type Me = Extract<FunctionReturnType<Functions["currentUser"]>, { state: "synced" }>;
+export type Stats = FunctionReturnType<Functions["stats"]>;
+export type AuditEntry = FunctionReturnType<Functions["auditLog"]>["page"][number];
+export type AuditOutcome = AuditEntry["outcome"];
+
+// `module` is a path below convex/, as CONVEX_USERS_MODULE has it.
+export function functionsOf(module: string): Functions {
+  return module.split("/").reduce<any>((found, name) => found[name], anyApi) as Functions;
+}
+
+const FunctionsContext = createContext(functionsOf("users"));
+export const FunctionsProvider = FunctionsContext.Provider;
+
+export function useFunctions(): Functions {
+  return useContext(FunctionsContext);
+}

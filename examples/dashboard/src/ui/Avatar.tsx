@@ -1,0 +1,40 @@
+import { memo, useState } from "react";
+
+const COLOURS = 8; // avatar-0 … avatar-7 in avatar.css
+
+type Props = { seed: string; name: string; src?: string; size?: "small" | "large" };
+
+// Decoration: the name is always next to it.
+export const Avatar = memo(function Avatar({ seed, name, src, size }: Props) {
+  const [broken, setBroken] = useState<string | null>(null);
+  const hasImage = src !== undefined && src !== broken;
+  return (
+    <span className={`avatar avatar-${colour(seed)}${size ? ` is-${size}` : ""}`} aria-hidden="true">
+      {initials(name)}
+      {hasImage && (
+        <img
+          src={src}
+          alt=""
+          loading="lazy"
+          decoding="async"
+          referrerPolicy="no-referrer"
+          onError={() => setBroken(src)}
+        />
+      )}
+    </span>
+  );
+});
+
+function colour(seed: string): number {
+  let hash = 0;
+  for (let index = 0; index < seed.length; index++) hash = (hash * 31 + seed.charCodeAt(index)) >>> 0;
+  return hash % COLOURS;
+}
+
+const graphemes = new Intl.Segmenter();
+
+function initials(name: string): string {
+  const words = name.replace(/@.*/, "").split(/[\s._-]+/u).filter((word) => /^[\p{L}\p{N}]/u.test(word));
+  const chosen = words.length > 1 ? [words[0]!, words.at(-1)!] : words;
+  return chosen.map((word) => [...graphemes.segment(word)][0]!.segment.toLocaleUpperCase()).join("");
+}

@@ -1,0 +1,39 @@
+import { useEffect, useState } from "react";
+
+const SHOWN_MS = 2000;
+
+export function CopyButton({ text, label }: { text: string; label: string }) {
+  const [result, setResult] = useState<"Copied" | "Could not copy" | null>(null);
+
+  useEffect(() => {
+    if (result === null) return;
+    const timer = setTimeout(() => setResult(null), SHOWN_MS);
+    return () => clearTimeout(timer);
+  }, [result]);
+
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      setResult("Copied");
+    } catch {
+      setResult("Could not copy");
+    }
+  };
+
+  return (
+    <span className="copy">
+      <button className="icon-button" type="button" aria-label={`Copy ${label}`} title={`Copy ${label}`} onClick={copy}>
+        <svg viewBox="0 0 16 16" width="14" height="14" fill="none" stroke="currentColor" strokeWidth="1.5" aria-hidden="true">
+          {result === "Copied" ? (
+            <path d="m3 8.5 3.25 3.25L13 5" />
+          ) : (
+            <path d="M5.75 5.75v-3h7.5v7.5h-3m-7.5-4.5h7.5v7.5h-7.5z" strokeLinejoin="round" />
+          )}
+        </svg>
+      </button>
+      <span className="copy-result" aria-live="polite">
+        {result}
+      </span>
+    </span>
+  );
+}

@@ -1,0 +1,28 @@
+import { useConnection, type Connection } from "./useConnection.ts";
+
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+
+const EXPLANATIONS = {
+  live: "Changes appear here as they happen.",
+  connecting: "The connection to Convex is being made.",
+  offline: "What you see was right then. It goes on by itself when the connection is back.",
+};
+
+export function Live() {
+  return <LiveSign connection={useConnection()} />;
+}
+
+export function LiveSign({ connection }: { connection: Connection }) {
+  return (
+    <div className={`live is-${connection.state}`} role="status" title={EXPLANATIONS[connection.state]}>
+      <span className="live-dot" aria-hidden="true" />
+      {text(connection)}
+    </div>
+  );
+}
+
+function text(connection: Connection): string {
+  if (connection.state === "live") return "Live";
+  if (connection.state === "connecting") return "Connecting…";
+  return connection.since === null ? "Offline" : `Offline since ${clock.format(connection.since)}`;
+}

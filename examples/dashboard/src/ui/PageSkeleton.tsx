@@ -1,0 +1,62 @@
+import type { ReactNode } from "react";
+import { AuditFilters } from "../audit/AuditFilters.tsx";
+import { AuditHead } from "../audit/AuditHead.tsx";
+import { AUDIT_CELLS } from "../audit/cells.ts";
+import { StatsPanel } from "../stats/StatsPanel.tsx";
+import { USER_CELLS } from "../users/cells.ts";
+import { Filters } from "../users/Filters.tsx";
+import { UsersHead } from "../users/UsersHead.tsx";
+import { NEWEST_FIRST } from "../users/usersView.ts";
+import { Frame } from "./Frame.tsx";
+import { LiveSign } from "./Live.tsx";
+import { LoadMore } from "./LoadMore.tsx";
+import { Nav } from "./Nav.tsx";
+import { SkeletonRows } from "./Skeleton.tsx";
+
+const nothing = () => {};
+
+type Props = { page: "users" | "audit"; live?: ReactNode };
+
+// The page with nothing in it: what is there stays where it is when the rest comes.
+export function PageSkeleton({ page, live = <LiveSign connection={{ state: "connecting" }} /> }: Props) {
+  return (
+    <Frame nav={<Nav />} end={<>{live}<span className="menu avatar is-small bone" /></>}>
+      <div inert aria-busy="true">
+        {page === "users" ? <UsersSkeleton /> : <AuditSkeleton />}
+        <p className="skeleton-note">Still waiting for an answer…</p>
+      </div>
+    </Frame>
+  );
+}
+
+function UsersSkeleton() {
+  const view = { search: "", status: null, sort: NEWEST_FIRST };
+  return (
+    <>
+      <StatsPanel stats={undefined} error={undefined} onRetry={nothing} />
+      <Filters view={view} onChange={nothing} counts={undefined} />
+      <div className="table-frame">
+        <table className="table users-table">
+          <UsersHead view={view} onSort={nothing} />
+          <SkeletonRows cells={USER_CELLS} />
+        </table>
+        <LoadMore isLoading={false} onLoad={null}>Loading…</LoadMore>
+      </div>
+    </>
+  );
+}
+
+function AuditSkeleton() {
+  return (
+    <>
+      <AuditFilters view={{ clerkId: null, outcome: null }} onChange={nothing} />
+      <div className="table-frame">
+        <table className="table audit-table">
+          <AuditHead />
+          <SkeletonRows cells={AUDIT_CELLS} />
+        </table>
+        <LoadMore isLoading={false} onLoad={null}>Loading…</LoadMore>
+      </div>
+    </>
+  );
+}

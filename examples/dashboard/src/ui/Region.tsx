@@ -1,0 +1,21 @@
+import type { ReactNode } from "react";
+import { deniedReason } from "../access/denied.ts";
+import { Boundary } from "./Boundary.tsx";
+import { Failure } from "./Failure.tsx";
+
+type Props = { children: ReactNode; title: string; resetKey?: unknown };
+
+// A part of the page that may fail alone, and be tried again. Who may no longer see it is the Gate's business.
+export function Region({ children, title, resetKey }: Props) {
+  return (
+    <Boundary
+      resetKey={resetKey}
+      fallback={(error, retry) => {
+        if (deniedReason(error) !== null) throw error;
+        return <Failure title={title} error={error} onRetry={retry} />;
+      }}
+    >
+      {children}
+    </Boundary>
+  );
+}

@@ -1,0 +1,29 @@
+export type SkeletonCell = { className: string; colSpan?: number; shape: "user" | "word" };
+
+const ROWS = 12;
+
+export function SkeletonRows({ cells }: { cells: SkeletonCell[] }) {
+  return (
+    <tbody role="rowgroup" aria-hidden="true">
+      {Array.from({ length: ROWS }, (_, row) => (
+        <tr role="row" key={row} className="skeleton-row">
+          {cells.map(({ className, colSpan, shape }, cell) => (
+            <td role="cell" key={cell} className={className} colSpan={colSpan}>
+              {shape === "word" ? (
+                <span className="bone" />
+              ) : (
+                <div className="user-cell">
+                  <span className="avatar bone" />
+                  <div className="user-text">
+                    <span className="bone is-name" />
+                    <span className="bone is-email" />
+                  </div>
+                </div>
+              )}
+            </td>
+          ))}
+        </tr>
+      ))}
+    </tbody>
+  );
+}

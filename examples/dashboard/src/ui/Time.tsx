@@ -1,0 +1,41 @@
+import { useSyncExternalStore } from "react";
+import { clockTime, subscribeToClock } from "./clock.ts";
+
+const MINUTE = 60_000;
+const UNITS = [
+  ["year", 365 * 24 * 60 * MINUTE],
+  ["month", 30 * 24 * 60 * MINUTE],
+  ["day", 24 * 60 * MINUTE],
+  ["hour", 60 * MINUTE],
+  ["minute", MINUTE],
+] as const;
+
+const relative = new Intl.RelativeTimeFormat(undefined, { style: "narrow" });
+const now = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(0, "second");
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+// How long ago, kept up to date; exactly when, on hover. Only this is rendered again as time goes by.
+export function Time({ value }: { value: number }) {
+  const text = useSyncExternalStore(subscribeToClock, () => ago(value, clockTime()));
+  const date = new Date(value);
+  if (Number.isNaN(date.getTime())) return <>unknown</>; // beyond the year 275760
+  return (
+    <time dateTime={date.toISOString()} title={exact.format(date)}>
+      {text}
+    </time>
+  );
+}
+
+export function ExactTime({ value }: { value: number }) {
+  const date = new Date(value);
+  if (Number.isNaN(date.getTime())) return <>unknown</>;
+  return <time dateTime={date.toISOString()}>{exact.format(date)}</time>;
+}
+
+function ago(value: number, time: number): string {
+  const past = time - value;
+  for (const [unit, length] of UNITS) {
+    if (Math.abs(past) >= length) return relative.format(-Math.trunc(past / length), unit);
+  }
+  return now; // seconds would only make the page restless
+}

@@ -1,0 +1,43 @@
+import { useConvex, useConvexConnectionState } from "convex/react";
+import { useEffect, useState, useSyncExternalStore } from "react";
+
+const PATIENCE_MS = 1500; // a connection that is back within this was never worth a word
+
+export type Connection = { state: "live" } | { state: "connecting" } | { state: "offline"; since: number | null };
+
+// Whether what the page shows is what Convex has right now.
+export function useConnection(): Connection {
+  const { isWebSocketConnected, hasEverConnected, connectionRetries } = useConvexConnectionState();
+  const { url } = useConvex();
+  // A socket takes a minute to notice that the network is gone; the browser knows at once.
+  const hasNetwork = useSyncExternalStore(subscribeToNetwork, () => navigator.onLine || isOnThisMachine(url));
+  const isConnected = isWebSocketConnected && hasNetwork;
+  const [lostAt, setLostAt] = useState<number | null>(null);
+
+  useEffect(() => {
+    if (isConnected) return;
+    const at = Date.now();
+    const timer = setTimeout(() => setLostAt(at), PATIENCE_MS);
+    return () => {
+      clearTimeout(timer);
+      setLostAt(null);
+    };
+  }, [isConnected]);
+
+  if (isConnected) return { state: "live" };
+  const wasTried = hasEverConnected || connectionRetries > 0 || !hasNetwork;
+  return lostAt !== null && wasTried ? { state: "offline", since: hasEverConnected ? lostAt : null } : { state: "connecting" };
+}
+
+function isOnThisMachine(url: string): boolean {
+  return ["localhost", "127.0.0.1", "[::1]"].includes(new URL(url).hostname);
+}
+
+function subscribeToNetwork(listener: () => void): () => void {
+  addEventListener("online", listener);
+  addEventListener("offline", listener);
+  return () => {
+    removeEventListener("online", listener);
+    removeEventListener("offline", listener);
+  };
+}

@@ -1,0 +1,69 @@
+import { useMemo, useState } from "react";
+import { useAdminAnswer } from "../data/useAnswer.ts";
+import { useFunctions } from "../functions.ts";
+import { CopyButton } from "../ui/CopyButton.tsx";
+import { Failure } from "../ui/Failure.tsx";
+import { Region } from "../ui/Region.tsx";
+import { Sheet } from "../ui/Sheet.tsx";
+import { displayName } from "./displayName.ts";
+import { AuditLink } from "./AuditLink.tsx";
+import { UserFields } from "./UserFields.tsx";
+
+type Props = { clerkId: string; onClose: () => void };
+
+export function UserDialog({ clerkId, onClose }: Props) {
+  return (
+    <Sheet label="User" onClose={onClose}>
+      <Region title="This user cannot be shown">
+        <LiveUser clerkId={clerkId} />
+      </Region>
+    </Sheet>
+  );
+}
+
+function LiveUser({ clerkId }: { clerkId: string }) {
+  const { getUser } = useFunctions();
+  const { value: user, error, retry } = useAdminAnswer(getUser, useMemo(() => ({ clerkId }), [clerkId]));
+  const [lastName, setLastName] = useState<string | null>(null);
+  if (user && displayName(user) !== lastName) setLastName(displayName(user));
+
+  if (error !== undefined) return <Failure title="The user could not be loaded" error={error} onRetry={retry} />;
+  if (user === undefined) return <UserSkeleton />;
+  if (user === null) return <Gone clerkId={clerkId} name={lastName} />;
+  return <UserFields user={user} />;
+}
+
+function Gone({ clerkId, name }: { clerkId: string; name: string | null }) {
+  return (
+    <div className="notice" role="alert">
+      <h2>{name === null ? "There is no such user" : <><bdi>{name}</bdi> was deleted</>}</h2>
+      <p>
+        {name === null
+          ? "Nobody has this id. He may have been deleted, or may not have arrived from Clerk yet."
+          : "That happened while you were looking."}
+      </p>
+      <p className="access-id">
+        <code>{clerkId}</code>
+        <CopyButton text={clerkId} label="id" />
+      </p>
+      <AuditLink clerkId={clerkId} />
+    </div>
+  );
+}
+
+function UserSkeleton() {
+  return (
+    <div className="sheet-skeleton" aria-busy="true" aria-label="Loading">
+      <div className="sheet-head">
+        <span className="avatar is-large bone" />
+        <div className="user-text">
+          <span className="bone is-name" />
+          <span className="bone is-email" />
+        </div>
+      </div>
+      {Array.from({ length: 8 }, (_, index) => (
+        <span key={index} className="bone is-field" />
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,58 @@
+import { memo } from "react";
+import { useFlash } from "../data/useFlash.ts";
+import type { UserSummary } from "../functions.ts";
+import { Avatar } from "../ui/Avatar.tsx";
+import { Nothing } from "../ui/Nothing.tsx";
+import { Status } from "../ui/Status.tsx";
+import { Time } from "../ui/Time.tsx";
+import { displayName } from "./displayName.ts";
+
+type Props = { user: UserSummary; isNew: boolean };
+
+// A user who is as he was is the same object (usePages), so only a row that changed is rendered again.
+// The roles are the table's own, said again because narrow screens show it as cards.
+export const UserRow = memo(function UserRow({ user, isNew }: Props) {
+  const flash = useFlash(user);
+  const name = displayName(user);
+  return (
+    <tr role="row" data-clerk-id={user.clerkId} data-new={isNew || undefined} data-flash={flash}>
+      <td role="cell" className="col-user" colSpan={2}>
+        <div className="user-cell">
+          <Avatar seed={user.clerkId} name={name} src={user.imageUrl} />
+          <div className="user-text">
+            <a className="user-name truncate" href={`?user=${encodeURIComponent(user.clerkId)}`} dir="auto" title={name}>
+              {name}
+            </a>
+            <UserAddress user={user} />
+          </div>
+        </div>
+      </td>
+      <td role="cell" className="col-status">
+        <Status status={user.status} />
+      </td>
+      <td role="cell" className="col-role">
+        {user.role === undefined ? <Nothing /> : <span className="tag truncate" dir="auto" title={user.role}>{user.role}</span>}
+      </td>
+      <td role="cell" className="col-time col-joined">
+        <span className="card-label">Joined </span>
+        <Time value={user.createdAt} />
+      </td>
+      <td role="cell" className="col-time col-sign-in">
+        <span className="card-label">Signed in </span>
+        {user.lastSignInAt === undefined ? <span className="muted">never</span> : <Time value={user.lastSignInAt} />}
+      </td>
+    </tr>
+  );
+});
+
+function UserAddress({ user }: { user: UserSummary }) {
+  if (user.email === undefined) return <span className="user-email truncate muted">{user.phone ?? "No email"}</span>;
+  return (
+    <span className="user-email muted">
+      <span className="truncate" title={user.email}>
+        {user.email}
+      </span>
+      {user.emailVerified === false && <span className="unverified">Unverified</span>}
+    </span>
+  );
+}

@@ -1,0 +1,33 @@
+import { useMemo } from "react";
+import { useAdminAnswer } from "../data/useAnswer.ts";
+import { useLast } from "../data/useLast.ts";
+import { useFunctions } from "../functions.ts";
+import { StatsPanel } from "../stats/StatsPanel.tsx";
+import { useToday } from "../stats/useToday.ts";
+import { Region } from "../ui/Region.tsx";
+import { useTitle } from "../ui/useTitle.ts";
+import { Filters } from "./Filters.tsx";
+import { UserDialog } from "./UserDialog.tsx";
+import { UsersTable } from "./UsersTable.tsx";
+import { useUsersUrl } from "./useUsersUrl.ts";
+
+export function UsersPage() {
+  useTitle("Users");
+  const { view, setView, userId, open, close } = useUsersUrl();
+  const functions = useFunctions();
+  const today = useToday();
+  const answer = useAdminAnswer(functions.stats, useMemo(() => ({ today }), [today]));
+  const stats = useLast(answer.value);
+
+  return (
+    <>
+      <h1 className="visually-hidden">Users</h1>
+      <StatsPanel stats={stats} error={answer.error} onRetry={answer.retry} />
+      <Filters view={view} onChange={setView} counts={stats} />
+      <Region title="The users could not be loaded" resetKey={view}>
+        <UsersTable view={view} onChange={setView} onOpen={open} counts={stats} />
+      </Region>
+      {userId !== null && <UserDialog key={userId} clerkId={userId} onClose={close} />}
+    </>
+  );
+}

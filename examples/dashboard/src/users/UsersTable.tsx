@@ -1,0 +1,75 @@
+import { useMemo } from "react";
+import { usePages } from "../data/usePages.ts";
+import { useFunctions, type Stats } from "../functions.ts";
+import { LoadMore } from "../ui/LoadMore.tsx";
+import { onRowClick, onRowKeyDown } from "../ui/rows.ts";
+import { SkeletonRows } from "../ui/Skeleton.tsx";
+import { NoMatch, NoUsers } from "./Empty.tsx";
+import { USER_CELLS } from "./cells.ts";
+import { UserRow } from "./UserRow.tsx";
+import { UsersHead } from "./UsersHead.tsx";
+import { SEARCH_LIMIT, type UsersView } from "./usersView.ts";
+
+const number = new Intl.NumberFormat();
+
+type Props = {
+  view: UsersView;
+  onChange: (change: Partial<UsersView>) => void;
+  onOpen: (clerkId: string) => void;
+  counts: Pick<Stats, "total" | "active" | "banned" | "locked"> | undefined;
+};
+
+export function UsersTable({ view, onChange, onOpen, counts }: Props) {
+  const { getUsers } = useFunctions();
+  const search = view.search.trim();
+  const args = useMemo(
+    () => ({
+      ...(view.status === null ? {} : { status: view.status }),
+      // Matches come best first.
+      ...(search === "" ? { sort: view.sort } : { search }),
+    }),
+    [view.status, view.sort, search],
+  );
+  const { rows, args: shown, arrived, isLoading, isStale, isLoadingMore, loadMore } = usePages(getUsers, args);
+
+  if (!isLoading && rows.length === 0) {
+    const isFiltered = shown.search !== undefined || shown.status !== undefined;
+    const clear = () => onChange({ search: "", status: null });
+    return (
+      <div className="table-frame" aria-busy={isStale}>
+        {isFiltered ? <NoMatch search={shown.search} status={shown.status} onClear={clear} /> : <NoUsers />}
+      </div>
+    );
+  }
+
+  const total = shown.status === undefined ? counts?.total : counts?.[shown.status];
+  return (
+    <div className="table-frame">
+      <table className="table users-table" role="table" aria-label="Users" aria-busy={isLoading || isStale}>
+        <UsersHead view={view} onSort={(sort) => onChange({ sort })} />
+        {isLoading ? (
+          <SkeletonRows cells={USER_CELLS} />
+        ) : (
+          <tbody
+            role="rowgroup"
+            onClick={(event) => onRowClick(event, (row) => onOpen(row.dataset.clerkId!))}
+            onKeyDown={onRowKeyDown}
+          >
+            {rows.map((user) => (
+              <UserRow key={user.clerkId} user={user} isNew={arrived.has(user._id)} />
+            ))}
+          </tbody>
+        )}
+      </table>
+      <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
+        {isLoading ? "Loading…" : summary(rows.length, shown.search !== undefined, total)}
+      </LoadMore>
+    </div>
+  );
+}
+
+function summary(shown: number, isSearch: boolean, total: number | undefined): string {
+  if (!isSearch) return total === undefined || total < shown ? `${number.format(shown)} users` : `${number.format(shown)} of ${number.format(total)}`;
+  if (shown >= SEARCH_LIMIT) return `${SEARCH_LIMIT} best matches. Search for more to see fewer.`;
+  return shown === 1 ? "1 match" : `${shown} matches, best first`;
+}

@@ -1,0 +1,48 @@
+// What the list shows, as the URL has it: ?q= &status= &sort= &order=. Whatever does not belong there is ignored.
+import type { UserStatus } from "../functions.ts";
+
+export const STATUSES = ["active", "banned", "locked"] as const satisfies readonly UserStatus[];
+export const SORTS = ["name", "email", "createdAt", "lastSignInAt"] as const;
+export const ORDERS = ["asc", "desc"] as const;
+
+export type SortKey = (typeof SORTS)[number];
+export type Sort = { by: SortKey; order: (typeof ORDERS)[number] };
+export type UsersView = { search: string; status: UserStatus | null; sort: Sort };
+
+export const NEWEST_FIRST: Sort = { by: "createdAt", order: "desc" };
+export const SEARCH_LIMIT = 50; // the best matches are all that Convex gives
+
+// The order that a column starts with: the latest time, the first letter.
+export function naturalOrder(by: SortKey): Sort["order"] {
+  return by === "createdAt" || by === "lastSignInAt" ? "desc" : "asc";
+}
+
+export function readView(params: URLSearchParams): UsersView {
+  const by = oneOf(SORTS, params.get("sort"));
+  const order = oneOf(ORDERS, params.get("order"));
+  return {
+    search: params.get("q") ?? "",
+    status: oneOf(STATUSES, params.get("status")),
+    sort: by === null ? NEWEST_FIRST : { by, order: order ?? naturalOrder(by) },
+  };
+}
+
+export function writeView(params: URLSearchParams, { search, status, sort }: UsersView): URLSearchParams {
+  const isUsual = sort.by === NEWEST_FIRST.by && sort.order === NEWEST_FIRST.order;
+  const written = new URLSearchParams(params);
+  const values = {
+    q: search,
+    status,
+    sort: isUsual ? null : sort.by,
+    order: isUsual || sort.order === naturalOrder(sort.by) ? null : sort.order,
+  };
+  for (const [name, value] of Object.entries(values)) {
+    if (value) written.set(name, value);
+    else written.delete(name);
+  }
+  return written;
+}
+
+function oneOf<Item extends string>(items: readonly Item[], text: string | null): Item | null {
+  return items.find((item) => item === text) ?? null;
+}

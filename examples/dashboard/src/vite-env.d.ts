@@ -1,0 +1,6 @@
+// What an app's build may be told; see config.ts.
+interface ImportMetaEnv {
+  readonly VITE_CONVEX_URL?: string;
+  readonly VITE_CLERK_PUBLISHABLE_KEY?: string;
+  readonly VITE_CONVEX_USERS_MODULE?: string;
+}

@@ -31,24 +31,25 @@ SEED = 0
 PAGE = 500  # rows that are read at once
 PATIENCE = 15.0  # seconds without any delivery until the scenario gives the rest up
 SHOWN = 10  # wrong rows that are named
-OLDEST = 400 * 86_400_000  # milliseconds since the first of the users who come until now
+GROWTH = 60 * 86_400_000  # milliseconds in which an instance grows e-fold
 
 
 def sign_up(clerk: LocalClerk, count: int, *, start: int = 0, now: int | None = None) -> list[str]:
     """Creates `count` users of all kinds at the local Clerk, from person `start` on; returns their ids.
 
-    With `now` (Unix milliseconds) it is as if they had come until now, the last one newest; without, when the
-    same users come in every run."""
+    With `now` (Unix milliseconds) it is as if they had come until now, more and more of them, the last one
+    newest; without, when the same users come in every run."""
     users: Iterator[dict[str, Any]] = islice(people(start + count), start, None)
     if now is not None:
-        users = (_until(now, (count - place) / count, person) for place, person in enumerate(users))
+        dice = random.Random(SEED)
+        ages = sorted((int(dice.expovariate(1 / GROWTH)) for _ in range(count)), reverse=True)
+        users = (_moved(person, now - age, now) for person, age in zip(users, ages, strict=True))
     return [clerk.create_user(**person)["id"] for person in users]
 
 
-def _until(now: int, share: float, person: dict[str, Any]) -> dict[str, Any]:
-    """The person, come so that a growing instance has `share` of its users from then on."""
+def _moved(person: dict[str, Any], created_at: int, now: int) -> dict[str, Any]:
+    """The person as if he had come at `created_at`, and until `now` done what he did."""
     before = person["created_at"]
-    created_at = now - int(OLDEST * share**3)
     scale = (now - created_at) / (LAST_DAY - before)
     names = {"created_at", "updated_at", "last_sign_in_at"} & person.keys()
     return person | {name: created_at + int((person[name] - before) * scale) for name in names}

@@ -148,19 +148,19 @@ export const finishAction = internalMutation({
   },
 });
 
-// By hand: npx convex run users:rebuildStats
+// Counts the users afresh, while changes go on: npx convex run users:rebuildStats
 export const rebuildStats = internalMutation({
   args: {},
   returns: v.string(),
-  handler: (ctx) => counts.startRebuild(ctx),
+  handler: (ctx) => counts.rebuild(ctx),
 });
 
-// These two call themselves until they are through.
+// It schedules these two, and they themselves until they are through.
 export const rebuildStatsStep = internalMutation({
   args: { next: v.number() },
   returns: v.null(),
   handler: async (ctx, { next }) => {
-    await counts.continueRebuild(ctx, next);
+    console.info(await counts.rebuildStep(ctx, next));
     return null;
   },
 });

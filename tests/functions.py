@@ -1,4 +1,5 @@
-"""The project's own Convex functions, called over HTTP with the deploy key, and changes to call them with."""
+"""The project's own Convex functions, called with the deploy key or by who is signed in, and changes to call
+them with."""
 
 import json
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 
 from clerk_convex.changes import Change, Delete, Source, Upsert, encode
+from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.deployment import LocalConvex
 
 ROOT = Path(__file__).parent.parent
@@ -38,9 +40,43 @@ def delete(clerk_id: str = "user_1", *, observed_at: float = 200.0, source: Sour
     return Delete(clerk_id, observed_at, source)
 
 
+class Denied(Exception):
+    """What a function told the caller with a ConvexError; `args[0]` is its data."""
+
+
+class Caller:
+    """Calls public functions as a browser does: with a session token, or with none."""
+
+    def __init__(self, convex: LocalConvex, token: str | None) -> None:
+        self._url = f"{convex.url}/api/query"
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    def query(self, path: str, arguments: dict[str, Any] | None = None) -> Any:
+        """The value. Raises Denied for a ConvexError."""
+        body = {"path": path, "args": arguments or {}, "format": "json"}
+        answer = httpx.post(self._url, json=body, headers=self._headers, trust_env=False).json()
+        if "errorData" in answer:
+            raise Denied(answer["errorData"])
+        assert answer.get("status") == "success", answer
+        return answer["value"]
+
+    def pages(self, path: str, num_items: int = 25, **arguments: Any) -> list[list[dict[str, Any]]]:
+        """All pages, one after the other."""
+        pages: list[list[dict[str, Any]]] = []
+        cursor = None
+        while True:
+            options = {"numItems": num_items, "cursor": cursor}
+            page = self.query(path, {**arguments, "paginationOpts": options})
+            pages.append(page["page"])
+            if page["isDone"]:
+                return pages
+            cursor = page["continueCursor"]
+
+
 class Functions:
-    def __init__(self, convex: LocalConvex) -> None:
+    def __init__(self, convex: LocalConvex, clerk: LocalClerk | None = None) -> None:
         self.convex = convex
+        self.clerk = clerk
         headers = {"Authorization": f"Convex {convex.deploy_key}", "Content-Type": "application/json"}
         self.http = httpx.Client(base_url=convex.url, headers=headers, trust_env=False)
 
@@ -54,6 +90,21 @@ class Functions:
         body = b'{"path":"users:syncUsers","format":"json","args":{"changes":[%b]}}'
         answer = self.http.post("/api/mutation", content=body % b",".join(map(encode, changes)))
         return self._value(answer)  # type: ignore[no-any-return]
+
+    def signed_in(self, clerk_id: str, **claims: Any) -> Caller:
+        """A caller with a good session token of this Clerk id; `claims` replace the usual ones.
+
+        For functions that were started with a Clerk (`running`, `Project.running`)."""
+        assert self.clerk is not None, "There is no Clerk whose tokens this Convex takes."
+        session = self.clerk.sign_in(self.clerk.create_user()["id"])
+        token = self.clerk.session_token(session["id"], claims={"sub": clerk_id, **claims})
+        return Caller(self.convex, token)
+
+    def nobody(self) -> Caller:
+        return Caller(self.convex, None)
+
+    def clear(self) -> None:
+        self.convex.clear()
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Every row of users by its Clerk id, with its stamps and without Convex's own fields."""
@@ -80,6 +131,17 @@ class Functions:
         return answer["value"]
 
 
+@contextmanager
+def running(project: Path = ROOT) -> Iterator[Functions]:
+    """The functions of a project, in a Convex that takes the session tokens of a Clerk."""
+    with LocalClerk(token_lifetime=3600) as clerk:
+        environment = {"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}
+        with LocalConvex(project=project, env=environment) as convex:
+            functions = Functions(convex, clerk)
+            with functions.http:
+                yield functions
+
+
 class Project:
     """A team's project: a copy of convex/ in `folder`, to be changed."""
 
@@ -99,7 +161,5 @@ class Project:
 
     @contextmanager
     def running(self) -> Iterator[Functions]:
-        with LocalConvex(project=self.folder) as convex:
-            functions = Functions(convex)
-            with functions.http:
-                yield functions
+        with running(self.folder) as functions:
+            yield functions

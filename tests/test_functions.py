@@ -13,7 +13,7 @@ from clerk_convex.changes import Change, Upsert, encode
 from clerk_convex.deployment import Deployment
 from clerk_convex.errors import ChangeRefused
 from clerk_convex.writer import Writer
-from tests.functions import ROOT, Functions, Project, delete, upsert
+from tests.functions import CREATED_AT, ROOT, Functions, Project, delete, upsert
 
 TEST_FUNCTIONS = """
 import { internalQuery } from "./_generated/server";
@@ -200,6 +200,36 @@ export const insert = mutation({
         assert (row["firstName"], row["onboarded"]) == ("Grace", True)
 
 
+def test_team_has_a_users_module_of_its_own(tmp_path: Path) -> None:
+    """Ours gets another name, and the three files that call it by its name follow."""
+    project = Project(tmp_path)
+    convex = project.folder / "convex"
+    (convex / "users.ts").rename(convex / "clerkUsers.ts")
+    for name in RENAMED_IN:
+        file = convex / name
+        file.write_text(file.read_text().replace("internal.users", "internal.clerkUsers"))
+    assert not [file.name for file in convex.rglob("*.ts") if "internal.users" in file.read_text()]
+    project.write("users.ts", "export const own = 1;")
+    project.replace("clerk/audit.ts", "365 * 24 * 60 * 60 * 1000", "0")
+    project.replace("clerk/audit.ts", "const BATCH = 1000", "const BATCH = 2")
+    project.replace("clerk/stats.ts", "const BATCH = 500", "const BATCH = 2")
+    with project.running() as functions:
+        data = {"updatedAt": 1, "observedAt": 1, "createdAt": CREATED_AT, "status": "active", "role": "admin"}
+        for number in range(5):
+            arguments = {"clerkId": f"user_{number}", "userData": data}
+            assert functions.mutation("clerkUsers:syncUser", arguments) == "created"
+        admin = functions.signed_in("user_1")
+        assert "background" in functions.mutation("clerkUsers:rebuildStats", {})
+        assert eventually(lambda: not admin.query("clerkUsers:stats")["rebuilding"])
+        assert admin.query("clerkUsers:stats")["total"] == 5
+        time.sleep(0.01)  # older than now
+        functions.mutation("clerkUsers:pruneClerkAudit", {})
+        assert eventually(lambda: admin.pages("clerkUsers:auditLog") == [[]])
+
+
+RENAMED_IN = ("crons.ts", "clerk/audit.ts", "clerk/stats.ts")
+
+
 def test_row_removed_by_hand_comes_back(project: Project) -> None:
     """What was removed in the dashboard, not by Clerk, is brought in again by the next change of any age."""
     project.write(
@@ -282,6 +312,25 @@ def test_500_changes_fit_one_transaction(functions: Functions) -> None:
     ]
     assert set(functions.sync(again)) == {"updated"}
     assert set(functions.sync([delete(user.clerk_id) for user in users])) == {"deleted"}
+
+
+def test_500_changes_fit_one_transaction_at_worst(project: Project) -> None:
+    """Also where each has signed up in a month of his own, while the totals are counted afresh."""
+    now = "runAfter(0, internal.users.rebuildStatsStep, { next });\n    return"
+    project.replace("clerk/stats.ts", now, now.replace("0", "1e9"))
+    month = 31 * 86_400_000.0
+    with project.running() as functions:
+        ids = [f"user_{number:03}" for number in range(500)]
+        users = [upsert(clerk_id, createdAt=number * month) for number, clerk_id in enumerate(ids)]
+        assert set(functions.sync(users)) == {"created"}
+        # It goes no further than those 500 then.
+        assert "background" in functions.mutation("users:rebuildStats", {})
+        later = [
+            upsert(clerk_id, updated_at=11.0, createdAt=(number + 500) * month)
+            for number, clerk_id in enumerate(ids)
+        ]
+        assert set(functions.sync(later)) == {"updated"}
+        assert set(functions.sync([delete(clerk_id) for clerk_id in ids])) == {"deleted"}
 
 
 def test_generated_code_is_up_to_date() -> None:

@@ -20,6 +20,7 @@ import type * as clerk_backfill from "../clerk/backfill.js";
 import type * as clerk_columns from "../clerk/columns.js";
 import type * as clerk_derived from "../clerk/derived.js";
 import type * as clerk_onUserChange from "../clerk/onUserChange.js";
+import type * as clerk_pages from "../clerk/pages.js";
 import type * as clerk_queries from "../clerk/queries.js";
 import type * as clerk_rules from "../clerk/rules.js";
 import type * as clerk_search from "../clerk/search.js";
@@ -46,6 +47,7 @@ declare const fullApi: ApiFromModules<{
   "clerk/columns": typeof clerk_columns;
   "clerk/derived": typeof clerk_derived;
   "clerk/onUserChange": typeof clerk_onUserChange;
+  "clerk/pages": typeof clerk_pages;
   "clerk/queries": typeof clerk_queries;
   "clerk/rules": typeof clerk_rules;
   "clerk/search": typeof clerk_search;

@@ -17,7 +17,7 @@ export function possibleAdmins(ctx: QueryCtx) {
     .withIndex("by_role_and_status", (q) => q.eq("role", "admin").eq("status", "active"));
 }
 
-const MESSAGES = {
+export const MESSAGES = {
   not_signed_in: "You are not signed in. Sign in and try again.",
   not_synced: "Your account has not arrived here yet. Wait a moment; if that does not help, ask an administrator.",
   deleted: "Your account was deleted. Sign in with another one.",
@@ -26,13 +26,10 @@ const MESSAGES = {
 };
 
 export type AccessReason = keyof typeof MESSAGES;
+type RowReason = Exclude<AccessReason, "not_signed_in">;
 
 // The data of the ConvexError that a caller gets. It says nothing of a person.
 export type AccessDenied = { code: "access_denied"; reason: AccessReason; message: string };
-
-export function accessMessage(reason: AccessReason): string {
-  return MESSAGES[reason];
-}
 
 // The caller's Clerk id. A pending session has yet to pass what Clerk asks for: nobody is signed in with it.
 export async function requireSignedIn(ctx: QueryCtx): Promise<string> {
@@ -41,26 +38,21 @@ export async function requireSignedIn(ctx: QueryCtx): Promise<string> {
   return identity.subject;
 }
 
-// The caller's own row. Nothing else is read, so that nothing else makes a query check again.
+// The caller's own row. Of an admin nothing else is read, so that nothing else makes a query check again.
 export async function requireAdmin(ctx: QueryCtx): Promise<Doc<"users">> {
-  const clerkId = await requireSignedIn(ctx);
-  const user = await readUser(ctx, clerkId);
-  const reason = await whyNotAdmin(ctx, clerkId, user);
-  if (user === null || reason !== null) throw accessDenied(reason ?? "not_synced");
+  const user = await findAdmin(ctx, await requireSignedIn(ctx));
+  if (typeof user === "string") throw accessDenied(user);
   return user;
 }
 
-// null: an admin.
-export async function whyNotAdmin(
-  ctx: QueryCtx,
-  clerkId: string,
-  user: Doc<"users"> | null,
-): Promise<AccessReason | null> {
+// The row, or why it is no admin's.
+export async function findAdmin(ctx: QueryCtx, clerkId: string): Promise<Doc<"users"> | RowReason> {
+  const user = await readUser(ctx, clerkId);
   if (user === null) {
     const version = await readVersion(ctx, clerkId);
     return version?.deletedAt === undefined ? "not_synced" : "deleted";
   }
-  if (isAdmin(user)) return null;
+  if (isAdmin(user)) return user;
   return user.status === "active" ? "not_admin" : "not_active";
 }
 

@@ -3,21 +3,26 @@
 import { v, type Infer } from "convex/values";
 import type { Doc, Id } from "../_generated/dataModel";
 import type { MutationCtx } from "../_generated/server";
-import { accessMessage, isAdmin, possibleAdmins, whyNotAdmin } from "./access";
+import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from "./access";
 import { readUser } from "./state";
 
-const OPEN_MS = 60 * 1000; // after which an attempt that has no end counts as not done
+const OPEN_MS = 60 * 1000; // an attempt without an end for so long has come to nothing
+
+const MESSAGES = {
+  ...ACCESS_MESSAGES,
+  self: "You cannot take your own administration away. Ask another administrator.",
+  last_admin: "This is the last active administrator. Give someone else the admin role first.",
+};
 
 export const attempt = v.object({
   actor: v.string(), // the Clerk id of the admin
   action: v.string(),
   target: v.optional(v.string()), // the Clerk id of the user
-  requestId: v.string(),
-  removesAdmin: v.boolean(), // afterwards the target is no active admin
+  requestId: v.string(), // a call with the same one is the same attempt
+  removesAdmin: v.boolean(), // done, it leaves a target who is an admin none
 });
 
 const refusal = v.union(
-  v.literal("not_signed_in"),
   v.literal("not_synced"),
   v.literal("deleted"),
   v.literal("not_active"),
@@ -34,20 +39,18 @@ export const permission = v.union(
 type Attempt = Infer<typeof attempt>;
 type Refusal = Infer<typeof refusal>;
 
-export async function begin(
-  ctx: MutationCtx,
-  wanted: Attempt,
-): Promise<Infer<typeof permission>> {
-  const reason = await whyNot(ctx, wanted);
+export async function begin(ctx: MutationCtx, wanted: Attempt): Promise<Infer<typeof permission>> {
   const { target: clerkId, ...rest } = wanted;
-  const row = { ...rest, clerkId, source: "admin" as const, fields: [] };
-  if (reason !== null) {
-    await ctx.db.insert("clerkAudit", { ...row, outcome: "denied", reason });
-    return { allowed: false, reason, message: messageOf(reason) };
-  }
-  return { allowed: true, id: await ctx.db.insert("clerkAudit", { ...row, outcome: "started" }) };
+  const row = { ...rest, clerkId, fields: [], source: "admin" as const };
+  const id = await findStarted(ctx, wanted);
+  if (id !== null) return { allowed: true, id };
+  const reason = await whyNot(ctx, wanted);
+  if (reason === null) return { allowed: true, id: await ctx.db.insert("clerkAudit", { ...row, outcome: "started" }) };
+  await ctx.db.insert("clerkAudit", { ...row, outcome: "denied", reason });
+  return { allowed: false, reason, message: MESSAGES[reason] };
 }
 
+// Told twice, the first counts.
 export async function finish(
   ctx: MutationCtx,
   id: Id<"clerkAudit">,
@@ -57,12 +60,24 @@ export async function finish(
   if (row?.outcome === "started") await ctx.db.patch("clerkAudit", id, end);
 }
 
+// The caller may not have heard our answer, and asks again.
+async function findStarted(ctx: MutationCtx, { actor, action, target, requestId }: Attempt) {
+  const rows = ctx.db.query("clerkAudit").withIndex("by_request_id", (q) => q.eq("requestId", requestId));
+  for await (const row of rows) {
+    const isSame = row.actor === actor && row.action === action && row.clerkId === target;
+    if (isSame && row.outcome === "started") return row._id;
+  }
+  return null;
+}
+
 async function whyNot(ctx: MutationCtx, { actor, target, removesAdmin }: Attempt): Promise<Refusal | null> {
-  const reason = await whyNotAdmin(ctx, actor, await readUser(ctx, actor));
-  if (reason !== null || !removesAdmin || target === undefined) return reason;
+  const admin = await findAdmin(ctx, actor);
+  if (typeof admin === "string") return admin;
+  if (!removesAdmin || target === undefined) return null;
   if (target === actor) return "self";
   const user = await readUser(ctx, target);
   if (user === null || !isAdmin(user)) return null;
+  // Two admins may remove each other at once: whoever is being removed does not count as one who stays.
   const leaving = new Set([target, ...(await beingRemoved(ctx))]);
   for await (const other of possibleAdmins(ctx)) {
     if (isAdmin(other) && !leaving.has(other.clerkId)) return null;
@@ -76,10 +91,4 @@ async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
     .withIndex("by_outcome", (q) => q.eq("outcome", "started").gt("_creationTime", Date.now() - OPEN_MS))
     .collect();
   return open.flatMap(({ removesAdmin, clerkId }) => (removesAdmin && clerkId !== undefined ? [clerkId] : []));
-}
-
-function messageOf(reason: Refusal): string {
-  if (reason === "self") return "You cannot take away your own administration. Ask another administrator.";
-  if (reason === "last_admin") return "This is the last active administrator. Make someone else one first.";
-  return accessMessage(reason);
 }

@@ -5,12 +5,12 @@ import { internal } from "../_generated/api";
 import type { Doc } from "../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../_generated/server";
 import { displayName } from "./derived";
+import { bounded } from "./pages";
 import { readUser } from "./state";
 import { clerkTables, type AuditOutcome } from "./tables";
 
 const RETENTION_MS = 365 * 24 * 60 * 60 * 1000;
 const BATCH = 1000; // rows a transaction deletes, far below Convex's 16,000
-const MOST_ITEMS = 100; // a page
 
 export const auditEntry = clerkTables.clerkAudit.validator.extend({
   _id: v.id("clerkAudit"),
@@ -31,8 +31,7 @@ export async function readAudit(
   ctx: QueryCtx,
   { paginationOpts, clerkId, outcome }: { paginationOpts: PaginationOptions; clerkId?: string; outcome?: AuditOutcome },
 ) {
-  const numItems = Math.min(paginationOpts.numItems, MOST_ITEMS);
-  const rows = await filtered(ctx, clerkId, outcome).order("desc").paginate({ ...paginationOpts, numItems });
+  const rows = await filtered(ctx, clerkId, outcome).order("desc").paginate(bounded(paginationOpts));
   const ids = [...new Set(rows.page.flatMap((row) => row.clerkId ?? []))];
   const names = new Map(await Promise.all(ids.map(async (id) => [id, await nameOf(ctx, id)] as const)));
   return { ...rows, page: rows.page.map((row) => ({ ...row, name: names.get(row.clerkId ?? "") ?? null })) };

@@ -4,11 +4,10 @@ import { v, type Infer } from "convex/values";
 import type { Doc } from "../_generated/dataModel";
 import type { QueryCtx } from "../_generated/server";
 import { isAdmin, requireSignedIn } from "./access";
+import { bounded } from "./pages";
 import { searchUsers } from "./search";
 import { readState } from "./state";
 import { clerkTables, type Status } from "./tables";
-
-const MOST_ITEMS = 100; // a page
 
 export const userSummary = clerkTables.users.validator
   .omit("publicMetadata", "sortName", "sortEmail", "searchText")
@@ -62,8 +61,7 @@ export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, s
   const users = ctx.db.query("users");
   const sorted =
     status === undefined ? users.withIndex(ofAll) : users.withIndex(ofStatus, (q) => q.eq("status", status));
-  const numItems = Math.min(paginationOpts.numItems, MOST_ITEMS);
-  const result = await sorted.order(order).paginate({ ...paginationOpts, numItems });
+  const result = await sorted.order(order).paginate(bounded(paginationOpts));
   return { ...result, page: result.page.map(summary) };
 }
 

@@ -75,10 +75,11 @@ function following(prefix: string): string {
   return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1);
 }
 
-// By relevance. Convex splits at everything that is no letter and no digit.
+// By relevance, any of the words. Convex splits at all that is no letter and no digit. An address is no name: "com"
+// is not looked for.
 async function withWords(ctx: QueryCtx, text: string, status: Status | undefined): Promise<User[]> {
   const words = text.match(/[\p{L}\p{N}]+/gu) ?? [];
-  if (words.length === 0) return [];
+  if (words.length === 0 || text.includes("@")) return [];
   const query = words.slice(0, MOST_TERMS).join(" ");
   return await ctx.db
     .query("users")

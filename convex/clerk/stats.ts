@@ -3,6 +3,7 @@
 // The counts lie in shards that add up, and a mutation writes to one of them, so that writers do not fight over
 // a document. A rebuild counts afresh into a generation of its own, a batch at a time, while writers go on: they
 // tell the new generation, too, what becomes of a user it has counted already.
+import type { WithoutSystemFields } from "convex/server";
 import { ConvexError, compareValues, v, type Infer } from "convex/values";
 import { internal } from "../_generated/api";
 import type { Doc } from "../_generated/dataModel";
@@ -21,16 +22,16 @@ export const usersStats = v.object({
   banned: v.number(),
   locked: v.number(),
   days: v.array(v.object({ day: v.string(), signUps: v.number() })), // UTC, the oldest first
-  rebuilding: v.boolean(), // the figures are not whole yet
+  rebuilding: v.boolean(), // not all users may have been counted yet
 });
 
-// What a change of one user means for the counts.
+// What a change means for the counts of one user.
 export type Move = { clerkId: string; before: Row | null; after: Row | null };
 
 // Changes of counts: by key, then by name.
 type Tally = Map<string, Map<string, number>>;
 
-// To be called once a mutation, with all that it has changed.
+// To be called at the end of a mutation, with all that it has changed.
 export async function countMoves(ctx: MutationCtx, moves: Move[]): Promise<void> {
   const changes = tally(moves);
   if (changes.size === 0) return;
@@ -43,107 +44,108 @@ export async function countMoves(ctx: MutationCtx, moves: Move[]): Promise<void>
 }
 
 export async function readStats(ctx: QueryCtx, today?: string): Promise<Infer<typeof usersStats>> {
-  const last = today === undefined ? Date.now() : Date.parse(`${today}T00:00:00Z`);
-  if (today !== undefined && dayOf(last) !== today) throw new ConvexError("today has to be a UTC day: 2026-11-22.");
-  const days = Array.from({ length: DAYS }, (_, index) => dayOf(last - (DAYS - 1 - index) * DAY_MS) ?? "");
-
+  const days = lastDays(today);
   const state = await readStatsState(ctx);
-  const generation = state?.generation || (state?.next ?? 0);
+  // The very first count is shown while it grows.
+  const generation = state?.generation || state?.next || 0;
   const statuses = await readCounts(ctx, generation, "status", "status");
-  const signUps = await readCounts(ctx, generation, days[0]!.slice(0, 7), days[DAYS - 1]!.slice(0, 7));
-  const of = (status: Row["status"]) => statuses.get(status) ?? 0;
+  const signUps = await readCounts(ctx, generation, monthOf(days[0]!), monthOf(days[DAYS - 1]!));
+  const [active, banned, locked] = [statuses.active ?? 0, statuses.banned ?? 0, statuses.locked ?? 0];
   return {
-    total: of("active") + of("banned") + of("locked"),
-    active: of("active"),
-    banned: of("banned"),
-    locked: of("locked"),
-    days: days.map((day) => ({ day, signUps: signUps.get(day) ?? 0 })),
-    // Without a state nothing has been counted: right only if there is nobody.
+    total: active + banned + locked,
+    active,
+    banned,
+    locked,
+    days: days.map((day) => ({ day, signUps: signUps[day] ?? 0 })),
+    // Without a state nobody has been counted, which is right only where nobody is.
     rebuilding: state === null ? (await ctx.db.query("users").first()) !== null : state.next !== undefined,
   };
 }
 
-// Counts afresh. Called again, it begins anew, and what was under way stops.
-export async function startRebuild(ctx: MutationCtx): Promise<string> {
-  const state = await readStatsState(ctx);
-  const generation = state?.generation ?? 0;
-  const next = Math.max(generation, state?.next ?? 0) + 1;
-  if (state === null) await ctx.db.insert("clerkStatsState", { generation, next });
-  else await ctx.db.replace("clerkStatsState", state._id, { generation, next });
-  await ctx.scheduler.runAfter(0, internal.users.rebuildStatsStep, { next });
-  await ctx.scheduler.runAfter(0, internal.users.dropOldStats, {});
-  return "Counting afresh. users:stats says rebuilding until it is done.";
+// Counts afresh, for the most part in the background. Called again it begins anew, and what was under way stops.
+export async function rebuild(ctx: MutationCtx): Promise<string> {
+  return await rebuildStep(ctx, await startRebuild(ctx));
 }
 
-export async function continueRebuild(ctx: MutationCtx, next: number): Promise<void> {
+// Counts a batch, and schedules the next one. Says how far it is.
+export async function rebuildStep(ctx: MutationCtx, next: number): Promise<string> {
   const state = await readStatsState(ctx);
-  if (state?.next !== next) return; // a later one has begun
+  if (state?.next !== next) return "Given up: another rebuild has begun since.";
   const { _id: id, position } = state;
   const users = await ctx.db
     .query("users")
     .withIndex("by_clerk_id", (q) => (position === undefined ? q : q.gt("clerkId", position)))
     .take(BATCH);
-  await add(ctx, next, tally(users.map((after) => ({ clerkId: after.clerkId, before: null, after }))));
+  await add(ctx, next, tally(users.map((user) => ({ clerkId: user.clerkId, before: null, after: user }))));
   if (users.length === BATCH) {
     await ctx.db.patch("clerkStatsState", id, { position: users.at(-1)!.clerkId });
     await ctx.scheduler.runAfter(0, internal.users.rebuildStatsStep, { next });
-  } else {
-    await ctx.db.replace("clerkStatsState", id, { generation: next });
-    await ctx.scheduler.runAfter(0, internal.users.dropOldStats, {});
+    return "Counting in the background. The users page says so until it is done, and then the log does.";
   }
+  await ctx.db.replace("clerkStatsState", id, { generation: next });
+  await ctx.scheduler.runAfter(0, internal.users.dropOldStats, {});
+  const { active = 0, banned = 0, locked = 0 } = await readCounts(ctx, next, "status", "status");
+  return `Counted ${active + banned + locked} users: ${active} active, ${banned} banned, ${locked} locked.`;
 }
 
-// Deletes the counts that nobody reads or makes any more, a batch at a time.
+// Deletes the counts of earlier generations, finished or given up, a batch at a time.
 export async function dropOld(ctx: MutationCtx): Promise<void> {
-  const state = await readStatsState(ctx);
-  if (state === null) return;
-  const { generation, next = Infinity } = state;
-  const counts = () => ctx.db.query("clerkStats");
-  const index = "by_generation_and_key_and_shard";
-  const older = await counts().withIndex(index, (q) => q.lt("generation", generation)).take(BATCH);
-  const abandoned = await counts()
-    .withIndex(index, (q) => q.gt("generation", generation).lt("generation", next))
+  const { generation } = (await readStatsState(ctx)) ?? { generation: 0 };
+  const old = await ctx.db
+    .query("clerkStats")
+    .withIndex("by_generation_and_key_and_shard", (q) => q.lt("generation", generation))
     .take(BATCH);
-  for (const { _id } of [...older, ...abandoned]) await ctx.db.delete("clerkStats", _id);
-  if (older.length === BATCH || abandoned.length === BATCH) {
-    await ctx.scheduler.runAfter(0, internal.users.dropOldStats, {});
-  }
+  for (const { _id } of old) await ctx.db.delete("clerkStats", _id);
+  if (old.length === BATCH) await ctx.scheduler.runAfter(0, internal.users.dropOldStats, {});
 }
 
 async function readStatsState(ctx: QueryCtx) {
   return await ctx.db.query("clerkStatsState").unique();
 }
 
-// The first counts of all. If there were users before, they have to be counted first.
-async function begin(ctx: MutationCtx, moves: Move[]): Promise<Omit<Doc<"clerkStatsState">, "_id" | "_creationTime">> {
-  const difference = moves.reduce((sum, { before, after }) => sum + (after ? 1 : 0) - (before ? 1 : 0), 0);
-  const users = await ctx.db.query("users").take(Math.max(difference, 0) + 1);
-  if (users.length === difference) {
-    const state = { generation: 1 };
-    await ctx.db.insert("clerkStatsState", state);
-    return state;
+// The first counts of all. Those who were there before have to be counted first.
+async function begin(ctx: MutationCtx, moves: Move[]): Promise<WithoutSystemFields<Doc<"clerkStatsState">>> {
+  const created = moves.reduce((sum, { before, after }) => sum + Number(after !== null) - Number(before !== null), 0);
+  const users = await ctx.db.query("users").take(Math.max(created, 0) + 1);
+  if (users.length === created) {
+    await ctx.db.insert("clerkStatsState", { generation: 1 });
+    return { generation: 1 };
   }
-  await startRebuild(ctx);
-  return { generation: 0, next: 1 };
+  const next = await startRebuild(ctx);
+  await ctx.scheduler.runAfter(0, internal.users.rebuildStatsStep, { next });
+  return { generation: 0, next };
+}
+
+async function startRebuild(ctx: MutationCtx): Promise<number> {
+  const state = await readStatsState(ctx);
+  const generation = state?.generation ?? 0;
+  const next = (state?.next ?? generation) + 1;
+  if (state === null) await ctx.db.insert("clerkStatsState", { generation, next });
+  else await ctx.db.replace("clerkStatsState", state._id, { generation, next });
+  return next;
 }
 
 function tally(moves: Move[]): Tally {
   const changes: Tally = new Map();
   const count = (key: string, name: string, change: number) => {
-    const counts = changes.get(key) ?? new Map<string, number>();
-    changes.set(key, counts.set(name, (counts.get(name) ?? 0) + change));
+    const names = changes.get(key) ?? new Map<string, number>();
+    changes.set(key, names.set(name, (names.get(name) ?? 0) + change));
+  };
+  const countUser = (user: Row | null, change: number) => {
+    if (user === null) return;
+    count("status", user.status, change);
+    // A time that nobody can have signed up at is on no day.
+    const isTime = user.createdAt >= 0 && user.createdAt < YEAR_10000;
+    if (isTime) count(monthOf(dayOf(user.createdAt)), dayOf(user.createdAt), change);
   };
   for (const { before, after } of moves) {
-    for (const [user, change] of [[before, -1], [after, 1]] as const) {
-      if (user === null) continue;
-      count("status", user.status, change);
-      const day = dayOf(user.createdAt);
-      if (day !== null) count(day.slice(0, 7), day, change);
-    }
+    if (before?.status === after?.status && before?.createdAt === after?.createdAt) continue;
+    countUser(before, -1);
+    countUser(after, 1);
   }
-  for (const [key, counts] of changes) {
-    for (const [name, change] of counts) if (change === 0) counts.delete(name);
-    if (counts.size === 0) changes.delete(key);
+  for (const [key, names] of changes) {
+    for (const [name, change] of names) if (change === 0) names.delete(name);
+    if (names.size === 0) changes.delete(key);
   }
   return changes;
 }
@@ -158,14 +160,17 @@ async function add(ctx: MutationCtx, generation: number, changes: Tally): Promis
       )
       .unique();
     const counts = { ...document?.counts };
-    for (const [name, change] of names) counts[name] = (counts[name] ?? 0) + change;
-    for (const name of names.keys()) if (counts[name] === 0) delete counts[name];
+    for (const [name, change] of names) {
+      counts[name] = (counts[name] ?? 0) + change;
+      if (counts[name] === 0) delete counts[name];
+    }
     if (document === null) await ctx.db.insert("clerkStats", { generation, key, shard, counts });
     else await ctx.db.patch("clerkStats", document._id, { counts });
   };
   await Promise.all([...changes].map(addTo));
 }
 
+// The sums of all shards of the keys from `first` to `last`.
 async function readCounts(ctx: QueryCtx, generation: number, first: string, last: string) {
   const shards = await ctx.db
     .query("clerkStats")
@@ -173,14 +178,25 @@ async function readCounts(ctx: QueryCtx, generation: number, first: string, last
       q.eq("generation", generation).gte("key", first).lte("key", last),
     )
     .collect();
-  const sums = new Map<string, number>();
+  const sums: Record<string, number> = {};
   for (const { counts } of shards) {
-    for (const [name, count] of Object.entries(counts)) sums.set(name, (sums.get(name) ?? 0) + count);
+    for (const [name, count] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + count;
   }
   return sums;
 }
 
-// The UTC day of a time, "2026-11-22". null for what is no time that a person could have signed up at.
-function dayOf(time: number): string | null {
-  return time >= 0 && time < YEAR_10000 ? new Date(time).toISOString().slice(0, 10) : null;
+function lastDays(today: string | undefined): string[] {
+  const last = today === undefined ? Date.now() : Date.parse(`${today}T00:00:00Z`);
+  const isDay = today === undefined || (last >= DAYS * DAY_MS && dayOf(last) === today);
+  if (!isDay) throw new ConvexError("today is no day. It has to be a UTC day such as 2026-11-22.");
+  return Array.from({ length: DAYS }, (_, index) => dayOf(last - (DAYS - 1 - index) * DAY_MS));
+}
+
+// UTC
+function dayOf(time: number): string {
+  return new Date(time).toISOString().slice(0, 10);
+}
+
+function monthOf(day: string): string {
+  return day.slice(0, 7);
 }

@@ -13,8 +13,14 @@ export interface Query {
   source:
     | { type: "FullTableScan"; tableName: string; order: "asc" | "desc" | null }
     | { type: "IndexRange"; indexName: string; range: RangeFilter[]; order: "asc" | "desc" | null }
-    | { type: "Search"; indexName: string };
+    | SearchSource;
   operators: ({ filter: JSONValue } | { limit: number })[];
+}
+
+export interface SearchSource {
+  type: "Search";
+  indexName: string; // "table.index"
+  filters: { type: "Search" | "Eq"; fieldPath: string; value: JSONValue }[];
 }
 
 export interface PageRequest {
@@ -22,6 +28,14 @@ export interface PageRequest {
   cursor: string | null;
   endCursor: string | null;
   pageSize: number;
+}
+
+export interface Page {
+  page: Document[];
+  isDone: boolean;
+  continueCursor: string;
+  splitCursor: string | null;
+  pageStatus: string | null;
 }
 
 export type Layer = Record<string, Document | null>;
@@ -38,16 +52,19 @@ export interface Database {
   rollbackWrites(): void;
   stashWrites(): Layer[];
   restoreWrites(stashed: Layer[]): void;
+  queryNext(queryId: number): unknown;
   paginate(request: PageRequest): unknown;
   _addWrite(id: string, document: Document | null): void;
   _validate(table: string, fields: Record<string, Value>): void;
   _iterateDocs(table: string, callback: (document: Document) => void): void;
+  _evaluateQuery(query: Query): Document[];
   _resolveQuerySource(query: Query): unknown;
 }
 
 interface Table {
   documentType: JSONValue | null;
   indexes: { indexDescriptor: string; fields: string[] }[];
+  searchIndexes: { indexDescriptor: string; searchField: string; filterFields: string[] }[];
 }
 
 export interface ConvexGlobal {
@@ -59,6 +76,7 @@ export interface ConvexGlobal {
 export interface Internals {
   convexGlobalStorage: { getStore(): ConvexGlobal | undefined };
   evaluateFieldPath(path: string, document: Document): Value | undefined;
+  evaluateFilter(document: Document, filter: JSONValue): boolean;
   evaluateQueryValue(value: JSONValue): Value | undefined;
   getFunctionPathFromAddress(address: Record<string, unknown>): { udfPath: string };
 }
@@ -67,6 +85,7 @@ export interface Internals {
 export const INTERNALS = [
   "convexGlobalStorage",
   "evaluateFieldPath",
+  "evaluateFilter",
   "evaluateQueryValue",
   "getFunctionPathFromAddress",
 ];
@@ -79,10 +98,12 @@ const METHODS = [
   "rollbackWrites",
   "stashWrites",
   "restoreWrites",
+  "queryNext",
   "paginate",
   "_addWrite",
   "_validate",
   "_iterateDocs",
+  "_evaluateQuery",
   "_resolveQuerySource",
 ] as const;
 

@@ -17,6 +17,7 @@ import { createJobRunner } from "./jobs.ts";
 import { parseJournal, writeJournal } from "./journal.ts";
 import { loadFailure, loadProject, resolvePackagesFrom, type Project } from "./loader.ts";
 import { frames, newFrame, type Frame } from "./runtime.ts";
+import { rankSearches } from "./search.ts";
 import { tableOf } from "./validators.ts";
 
 export type { FunctionInfo };
@@ -196,6 +197,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   if (accelerated) {
     forget = accelerate(database, internals);
   }
+  rankSearches(database, internals);
   observe(database, committed);
   guardDocuments(database);
   convex.asyncSyscall = extendSyscalls(convex, database, internals, functions);

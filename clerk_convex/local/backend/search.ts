@@ -1,0 +1,249 @@
+// Text search as Convex does it, where convex-test knows only "one of the words is in there": words ranked by
+// BM25, the last of them also as a prefix, equal ranks newest first.
+// Follows get-convex/convex-backend: crates/search/src/{lib,constants}.rs and its tantivy.
+//
+// It is no search engine: every search looks at every row of its table, whose words it remembers, which
+// serves some 10,000 rows. Convex rounds lengths of more than 40 words and computes with 32 bits, so scores that
+// nearly agree may come in another order there.
+import { compareValues, type JSONValue } from "convex/values";
+
+import type { Database, Document, Internals, Page, PageRequest, Query, SearchSource } from "./database.ts";
+
+const MAX_QUERY_WORDS = 16;
+const MAX_TERMS = 64; // words and what their prefixes stand for, and filters
+const MAX_WORD_BYTES = 31;
+const MAX_FILTERS = 8;
+const MAX_RESULTS = 1024;
+
+// BM25's, as in tantivy.
+const K1 = 1.2;
+const B = 0.75;
+const PREFIX_WEIGHT = 0.5;
+
+const END = "_end_cursor";
+
+interface Terms {
+  text: string;
+  frequencies: Map<string, number>;
+  length: number; // in words
+}
+
+interface Match {
+  document: Document;
+  score: number;
+}
+
+type Key = [score: number, creationTime: number, id: string];
+
+export function rankSearches(database: Database, internals: Internals): void {
+  const original = {
+    evaluateQuery: database._evaluateQuery.bind(database),
+    queryNext: database.queryNext.bind(database),
+    paginate: database.paginate.bind(database),
+  };
+  const remembered = new Map<string, WeakMap<Document, Terms>>();
+  const cut = new WeakSet<Document[]>(); // results that had to stop at MAX_RESULTS
+
+  function termsOf(indexName: string, document: Document, text: string): Terms {
+    let known = remembered.get(indexName);
+    if (known === undefined) {
+      known = new WeakMap();
+      remembered.set(indexName, known);
+    }
+    let terms = known.get(document);
+    if (terms?.text !== text) {
+      terms = count(text);
+      known.set(document, terms);
+    }
+    return terms;
+  }
+
+  function search(source: SearchSource): Match[] {
+    const { table, field, text, filters } = compile(database, source);
+    const query = words(text, MAX_QUERY_WORDS);
+    const { evaluateFieldPath, evaluateQueryValue } = internals;
+    const wanted = filters.map(({ fieldPath, value }) => ({ fieldPath, value: evaluateQueryValue(value) }));
+    const found: { document: Document; terms: Terms }[] = [];
+    const rows = new Map<string, number>(); // how many have the term
+    const prefix = query.at(-1);
+    const whole = new Set(query);
+    let total = 0;
+    let length = 0;
+    database._iterateDocs(table, (document) => {
+      total += 1;
+      const value = evaluateFieldPath(field, document);
+      if (typeof value !== "string" || prefix === undefined) return;
+      const terms = termsOf(source.indexName, document, value);
+      length += terms.length;
+      let matches = false;
+      for (const term of terms.frequencies.keys()) {
+        if (whole.has(term) || term.startsWith(prefix)) {
+          rows.set(term, (rows.get(term) ?? 0) + 1);
+          matches = true;
+        }
+      }
+      if (
+        matches &&
+        wanted.every((filter) => compareValues(evaluateFieldPath(filter.fieldPath, document), filter.value) === 0)
+      ) {
+        found.push({ document, terms });
+      }
+    });
+    const weights = weigh(rows, whole, total, MAX_TERMS - filters.length);
+    return found
+      .map(({ document, terms }) => ({ document, score: score(terms, weights, length / total) }))
+      .filter((match) => match.score > 0)
+      .sort((a, b) => compareKeys(keyOf(a), keyOf(b)))
+      .slice(0, MAX_RESULTS);
+  }
+
+  function passes({ operators }: Query): (match: Match) => boolean {
+    const filters = operators.flatMap((operator) => ("filter" in operator ? [operator.filter] : []));
+    return ({ document }) => filters.every((filter) => internals.evaluateFilter(document, filter));
+  }
+
+  function results(query: Query, source: SearchSource): Document[] {
+    const matches = search(source);
+    const limit = query.operators.find((operator) => "limit" in operator)?.limit ?? Infinity;
+    const documents = matches.filter(passes(query)).map(({ document }) => document);
+    const taken = documents.slice(0, limit);
+    if (matches.length === MAX_RESULTS && taken.length < limit) cut.add(taken);
+    return taken;
+  }
+
+  function page({ query, cursor, endCursor, pageSize }: PageRequest, source: SearchSource): Page {
+    const [start, end] = [parseCursor(cursor), parseCursor(endCursor)];
+    const isWithin = (match: Match): boolean =>
+      (start === null || compareKeys(keyOf(match), start) > 0) &&
+      (end === null || compareKeys(keyOf(match), end) <= 0);
+    const matches = cursor === END ? [] : search(source).filter(isWithin);
+    const isWanted = passes(query);
+    const documents: Document[] = [];
+    let continueCursor = end === null ? END : (endCursor as string);
+    for (const [index, match] of matches.entries()) {
+      if (isWanted(match)) documents.push(match.document);
+      const full = endCursor === null && documents.length >= pageSize;
+      if (full && index + 1 < matches.length) continueCursor = JSON.stringify(keyOf(match));
+      if (full) break;
+      if (index + 1 === MAX_RESULTS) throw tooMany();
+    }
+    const isDone = continueCursor === END;
+    return { page: documents, isDone, continueCursor, splitCursor: null, pageStatus: null };
+  }
+
+  database._evaluateQuery = (query) =>
+    query.source.type === "Search" ? results(query, query.source) : original.evaluateQuery(query);
+  database.queryNext = (queryId) => {
+    const rest = database._queryResults[queryId];
+    if (rest?.length === 0 && cut.has(rest)) throw tooMany();
+    return original.queryNext(queryId);
+  };
+  database.paginate = (request) =>
+    request.query.source.type === "Search"
+      ? page(request, request.query.source)
+      : original.paginate(request);
+}
+
+// What is searched for, or why that cannot be, in Convex's words.
+function compile(database: Database, { indexName, filters }: SearchSource) {
+  const [table, name] = indexName.split(".") as [string, string];
+  const index = database._schema?.tables
+    .get(table)
+    ?.searchIndexes.find(({ indexDescriptor }) => indexDescriptor === name);
+  if (index === undefined) throw new Error(`Index ${indexName} not found.`);
+  const query = `Search query against ${indexName}`;
+  const [searches, conditions] = [
+    filters.filter(({ type }) => type === "Search"),
+    filters.filter(({ type }) => type === "Eq"),
+  ];
+  for (const { fieldPath } of searches) {
+    if (fieldPath !== index.searchField) {
+      throw new Error(
+        `${query} contains a search filter against "${fieldPath}", which doesn't match the indexed ` +
+          `\`searchField\` "${index.searchField}".`,
+      );
+    }
+  }
+  for (const { fieldPath } of conditions) {
+    if (!index.filterFields.includes(fieldPath)) {
+      throw new Error(
+        `${query} contains an equality filter on "${fieldPath}" but that field isn't indexed for filtering in ` +
+          "`filterFields`.",
+      );
+    }
+  }
+  if (conditions.length > MAX_FILTERS) {
+    throw new Error(
+      `${query} has too many filter conditions. Max: ${String(MAX_FILTERS)} Actual: ${String(conditions.length)}`,
+    );
+  }
+  const [search, another] = searches;
+  if (search === undefined || another !== undefined) {
+    throw new Error(`${query} must contain one search filter like \`q.search("${index.searchField}", searchText)\`.`);
+  }
+  return { table, field: index.searchField, text: search.value as string, filters: conditions };
+}
+
+// Runs of letters and digits, in lower case; very long ones are no words.
+export function words(text: string, limit = Infinity): string[] {
+  const found: string[] = [];
+  for (const [word] of text.matchAll(/[\p{Alphabetic}\p{N}]+/gu)) {
+    if (found.length === limit) break;
+    if (Buffer.byteLength(word) <= MAX_WORD_BYTES) found.push(word.toLowerCase());
+  }
+  return found;
+}
+
+function count(text: string): Terms {
+  const frequencies = new Map<string, number>();
+  const all = words(text);
+  for (const word of all) frequencies.set(word, (frequencies.get(word) ?? 0) + 1);
+  return { text, frequencies, length: all.length };
+}
+
+// A term counts the more, the fewer rows have it. Whole words come before what only begins like the last one.
+function weigh(rows: Map<string, number>, whole: Set<string>, total: number, limit: number): Map<string, number> {
+  const order = [...rows.keys()].sort((a, b) => Number(whole.has(b)) - Number(whole.has(a)) || (a < b ? -1 : 1));
+  return new Map(
+    order.slice(0, limit).map((term) => {
+      const having = rows.get(term) ?? 0;
+      const rarity = Math.log(1 + (total - having + 0.5) / (having + 0.5));
+      return [term, rarity * (1 + K1) * (whole.has(term) ? 1 : PREFIX_WEIGHT)];
+    }),
+  );
+}
+
+function score({ frequencies, length }: Terms, weights: Map<string, number>, averageLength: number): number {
+  const norm = K1 * (1 - B + (B * length) / averageLength);
+  let sum = 0;
+  for (const [term, weight] of weights) {
+    const frequency = frequencies.get(term) ?? 0;
+    sum += (weight * frequency) / (frequency + norm);
+  }
+  return sum;
+}
+
+function keyOf({ document, score }: Match): Key {
+  return [score, document._creationTime, document._id];
+}
+
+// Descending.
+function compareKeys(a: Key, b: Key): number {
+  return b[0] - a[0] || b[1] - a[1] || (a[2] === b[2] ? 0 : a[2] > b[2] ? -1 : 1);
+}
+
+function parseCursor(cursor: string | null): Key | null {
+  if (cursor === null || cursor === END) return null;
+  const key = JSON.parse(cursor) as JSONValue;
+  if (!Array.isArray(key) || typeof key[0] !== "number" || typeof key[1] !== "number" || typeof key[2] !== "string") {
+    throw new Error("InvalidCursor: this cursor is not from this search.");
+  }
+  return key as Key;
+}
+
+function tooMany(): Error {
+  return new Error(
+    `Search query scanned too many documents (fetched ${String(MAX_RESULTS)}). Consider using a smaller limit, ` +
+      "paginating the query, or using a filter field to limit the number of documents pulled from the search index.",
+  );
+}

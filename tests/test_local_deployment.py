@@ -13,13 +13,16 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from convex import ConvexError, ConvexInt64
 from convex.http_client import ConvexHttpClient
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from clerk_convex.errors import ClerkConvexError, LocalError
 from clerk_convex.local import deployment
@@ -28,9 +31,55 @@ from clerk_convex.local.deployment import LocalConvex
 PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
 
 
+class Idp(ThreadingHTTPServer):
+    """An identity provider of one key: discovery, JWKS, and tokens."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), IdpHandler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.jwk = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True) | {"kid": "one"}
+
+    def token(self, **claims: object) -> str:
+        now = int(time.time())
+        usual = {"iss": self.url, "sub": "user_1", "aud": "convex", "iat": now, "exp": now + 600}
+        return jwt.encode(usual | claims, self.key, "RS256", headers={"kid": "one"})
+
+
+class IdpHandler(BaseHTTPRequestHandler):
+    server: Idp
+
+    def do_GET(self) -> None:
+        answers = {
+            "/.well-known/openid-configuration": {
+                "issuer": self.server.url,
+                "jwks_uri": f"{self.server.url}/jwks",
+            },
+            "/jwks": {"keys": [self.server.jwk]},
+        }
+        body = json.dumps(answers[self.path]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture(scope="module")
-def shared() -> Iterator[LocalConvex]:
-    with LocalConvex(project=PROJECT, env={"GREETING": "hello"}) as convex:
+def idp() -> Iterator[Idp]:
+    with Idp() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def shared(idp: Idp) -> Iterator[LocalConvex]:
+    with LocalConvex(project=PROJECT, env={"GREETING": "hello", "ISSUER": idp.url}) as convex:
         yield convex
 
 
@@ -40,16 +89,21 @@ def convex(shared: LocalConvex) -> LocalConvex:
     return shared
 
 
-def client_script(convex: LocalConvex, script: str) -> list[str]:
-    imports = "import json, sys\nfrom convex import ConvexClient, ConvexError\nurl, key = sys.argv[1:]\n"
-    return [sys.executable, "-c", imports + textwrap.dedent(script), convex.url, convex.deploy_key]
+def client_script(convex: LocalConvex, script: str, *args: str) -> list[str]:
+    before = (
+        "import json, os, sys\nfrom convex import ConvexClient, ConvexError\nurl, key, *args = sys.argv[1:]\n"
+    )
+    # The official websocket client's threads may crash the interpreter while it shuts down: it does not.
+    after = "\nsys.stdout.flush()\nos._exit(0)\n"
+    script = before + textwrap.dedent(script) + after
+    return [sys.executable, "-c", script, convex.url, convex.deploy_key, *args]
 
 
-def run(convex: LocalConvex, script: str) -> Any:
+def run(convex: LocalConvex, script: str, *args: str) -> Any:
     """What a script prints, as JSON. The official websocket client holds the GIL and may wait for ever:
     it gets a process of its own, with a deadline."""
     done = subprocess.run(
-        client_script(convex, script), capture_output=True, text=True, timeout=60, check=False
+        client_script(convex, script, *args), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -159,6 +213,94 @@ def test_websocket_client_subscribes(convex: LocalConvex) -> None:
     ) == [[], ["1"], ["1", "2"]]
 
 
+def test_http_client_signs_in(convex: LocalConvex, idp: Idp) -> None:
+    """With a token of the project's provider functions know who calls, without one they know nobody."""
+    client = ConvexHttpClient(convex.url)
+    client.set_auth(idp.token(sid="sess_1", given_name="Ada", jti="dropped"))
+    assert client.query("items:whoami") == {
+        "tokenIdentifier": f"{idp.url}|user_1",
+        "issuer": idp.url,
+        "subject": "user_1",
+        "sid": "sess_1",
+        "givenName": "Ada",
+    }
+    client.clear_auth()
+    assert client.query("items:whoami") is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({"exp": 1}, "401 Unauthenticated: .* it has expired"),
+        ({"aud": "other"}, r"401 NoAuthProvider: .*\[OIDC\(domain=http://127.0.0.1:\d+, app_id=convex\)\]"),
+        ({"iss": "https://elsewhere.test"}, "401 NoAuthProvider"),
+    ],
+)
+def test_http_client_is_told_what_is_wrong_with_its_token(
+    convex: LocalConvex, idp: Idp, claims: dict[str, object], message: str
+) -> None:
+    """A token that is not accepted is an error that says why, not a visitor without a name."""
+    client = ConvexHttpClient(convex.url)
+    client.set_auth(idp.token(**claims))
+    with pytest.raises(Exception, match=message):
+        client.query("items:whoami")
+
+
+def test_a_forged_token_is_refused(convex: LocalConvex, idp: Idp) -> None:
+    """Another key under the same name signs for nobody."""
+    client = ConvexHttpClient(convex.url)
+    with Idp() as forger:
+        client.set_auth(forger.token(iss=idp.url))
+    with pytest.raises(Exception, match=r"401 Unauthenticated: .* its signature is wrong"):
+        client.query("items:whoami")
+
+
+def test_websocket_client_signs_in_and_out(convex: LocalConvex, idp: Idp) -> None:
+    """A subscription of the official client follows its token: to another user, and to nobody."""
+    script = """
+        import asyncio
+
+        async def main():
+            client = ConvexClient(url)
+            out = []
+            async for identity in client.subscribe("items:whoami"):
+                out.append(identity and identity["subject"])
+                if len(out) == 4:
+                    break
+                client.set_auth(args[len(out) - 1]) if len(out) < 3 else client.clear_auth()
+            print(json.dumps(out))
+
+        asyncio.run(main())
+    """
+    tokens = [idp.token(), idp.token(sub="user_2")]
+    assert run(convex, script, *tokens) == [None, "user_1", "user_2", None]
+
+
+def test_tokens_are_checked_without_their_provider() -> None:
+    """Nobody needs the provider to start, nor when its keys are known: it may be stopped."""
+    with Idp() as own, LocalConvex(project=PROJECT, env={"ISSUER": own.url}) as convex:
+        client = ConvexHttpClient(convex.url)
+        client.set_auth(own.token())
+        thread = threading.Thread(target=own.serve_forever, args=(0.01,))
+        thread.start()
+        assert client.query("items:whoami") is not None
+        own.shutdown()
+        thread.join()
+        own.server_close()
+        assert client.query("items:whoami") is not None
+
+
+def test_provider_that_is_down_is_named() -> None:
+    """A provider that cannot be reached is said to be that, and the token is not blamed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with Idp() as other, LocalConvex(project=PROJECT, env={"ISSUER": url}) as convex:
+        client = ConvexHttpClient(convex.url)
+        client.set_auth(other.token(iss=url))
+        with pytest.raises(Exception, match=f"400 AuthProviderDiscoveryFailed: .*{url}.* cannot be reached"):
+            client.query("items:whoami")
+
+
 def test_websocket_client_survives_a_restart() -> None:
     """The official client goes on, with its key, when the server was stopped and started again, empty."""
     with LocalConvex(project=PROJECT) as convex:
@@ -199,13 +341,14 @@ def test_websocket_client_survives_a_restart() -> None:
 def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
     """A function that logs megabytes which nobody reads, as the official client holds the GIL, still ends."""
     script = """
-        import sys
+        import os, sys
         from pathlib import Path
         from convex import ConvexClient
         from clerk_convex.local.deployment import LocalConvex
 
         with LocalConvex(project=Path(sys.argv[1])) as convex:
             ConvexClient(convex.url).mutation("items:chatter", {"lines": 4000})
+        os._exit(0)
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(PROJECT)]
     subprocess.run(command, timeout=60, check=True)

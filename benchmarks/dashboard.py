@@ -1,0 +1,98 @@
+"""Measures the dashboard in Chromium, on one machine.
+
+    python -m benchmarks.dashboard [--users N] [--changes N] [--json]
+
+An admin has the page open in a local set of N users (200). One of the users on it is renamed at the local
+Clerk, 200 times over, one change after the other. It tells the milliseconds from the call that changes him to
+the changed row in the document: through the webhook, its signature, the service's writer, Convex and its
+websocket. Needs chromium, and the dashboard's build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+from playwright.sync_api import sync_playwright
+
+from clerk_convex.local.scenario import begin
+from clerk_convex.local.stack import LocalStack
+
+# Notes the time at which the row of a user is found to hold a text, to the tenth of a millisecond.
+WATCH = """
+([id, text]) => {
+  window.seen = new Promise((resolve) => {
+    const look = () => {
+      if (!document.querySelector(`[data-clerk-id="${id}"]`)?.textContent.includes(text)) return;
+      observer.disconnect();
+      resolve(performance.timeOrigin + performance.now());
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(document.body, { subtree: true, childList: true, characterData: true });
+  });
+}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Milliseconds."""
+
+    users: int
+    changes: int
+    median: float
+    p95: float
+    worst: float
+
+
+def measure(users: int, changes: int) -> Run:
+    with LocalStack(connected=False) as stack, sync_playwright() as playwright:
+        user_ids = begin(stack, users, io.StringIO())
+        flags = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        page = browser.new_page()
+        page.goto(f"{stack.clerk.url}/sign-in?redirect_url={stack.dashboard_url}")
+        page.get_by_role("button", name="Ada Admin").click()
+        rows = page.locator("[data-clerk-id]")
+        rows.first.wait_for()
+        shown = rows.evaluate_all("rows => rows.map(row => row.dataset.clerkId)")
+        known = [user_id for user_id in shown if user_id in set(user_ids)]
+        times = []
+        for number in range(changes):
+            user_id, name = known[number % len(known)], f"Renamed{number}"
+            page.evaluate(WATCH, [user_id, name])
+            changed = time.time() * 1000
+            stack.clerk.update_user(user_id, first_name=name)
+            times.append(page.evaluate("window.seen") - changed)
+        browser.close()
+    p95 = statistics.quantiles(times, n=20)[-1]
+    return Run(users, changes, statistics.median(times), p95, max(times))
+
+
+def report(run: Run) -> str:
+    return (
+        f"From a change at Clerk to the changed row, {run.changes} times, with {run.users} users: "
+        f"median {run.median:.1f} ms, 95 of 100 within {run.p95:.1f} ms, worst {run.worst:.1f} ms"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard", description=__doc__)
+    parser.add_argument("--users", type=int, default=200)
+    parser.add_argument("--changes", type=int, default=200)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    run = measure(options.users, options.changes)
+    sys.stdout.write((json.dumps(dataclasses.asdict(run)) if options.json else report(run)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

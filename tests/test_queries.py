@@ -221,9 +221,10 @@ def test_whole_before_beginning_before_word(functions: Functions, admin: Caller)
         "user_6",
         "user_2abcDEF0123",
         "user_2abcXYZ9999",
+        "user_4jkl",
     ]
     functions.sync([upsert("user_8", firstName="Mary", lastName="Ada")])
-    assert found(admin, "ada")[-1] == "user_8"
+    assert set(found(admin, "ada")[-2:]) == {"user_4jkl", "user_8"}
     # Any of the words is enough, for the last places.
     assert found(admin, "ada l")[0] == "user_2abcDEF0123"
     assert found(admin, "cus_ada")[0] == "user_3ghi"
@@ -297,8 +298,8 @@ def test_odd_search_is_no_error(functions: Functions, admin: Caller, what: str) 
     """Whatever can be typed or pasted: it finds what begins with it, and nobody else."""
     search = ODD[what]
     functions.sync([upsert("user_ada", firstName="Ada", email="ada@example.com")])
-    has_words = what in ("terms without spaces", "last of all, after something")
-    assert found(admin, search) == (["user_ada"] if has_words else [])
+    begins_a_name = what == "last of all, after something"
+    assert found(admin, search) == (["user_ada"] if begins_a_name else [])
     if len(search) < 50 and "\U0010ffff" not in search:
         functions.sync([upsert("user_odd", externalId=f"{search}abc", firstName=f"{search}abc")])
         assert "user_odd" in found(admin, search)

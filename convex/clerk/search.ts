@@ -5,7 +5,7 @@ import type { Status } from "./tables";
 
 const BEST = 50; // matches, and what one read of an index may bring
 const LONGEST = 256; // characters; no id and no address is longer
-const MOST_TERMS = 16; // Convex's: https://docs.convex.dev/production/state/limits
+const MOST_TERMS = 16; // Convex's, https://docs.convex.dev/production/state/limits; what more do is not said
 const SHORTEST = { id: 8, externalId: 3, phone: 3 }; // characters of a beginning: "user_" begins everyone's id
 
 type User = Doc<"users">;

@@ -139,7 +139,6 @@ function tally(moves: Move[]): Tally {
     if (isTime) count(monthOf(dayOf(user.createdAt)), dayOf(user.createdAt), change);
   };
   for (const { before, after } of moves) {
-    if (before?.status === after?.status && before?.createdAt === after?.createdAt) continue;
     countUser(before, -1);
     countUser(after, 1);
   }

@@ -4,7 +4,9 @@ import { anyApi, type FunctionReturnType } from "convex/server";
 import { createContext, useContext } from "react";
 import type { api } from "../../../convex/_generated/api";
 
-export type Functions = typeof api.users;
+const NAMES = ["currentUser", "getUsers", "getUser", "stats", "auditLog"] as const;
+
+export type Functions = Pick<typeof api.users, (typeof NAMES)[number]>;
 
 export type UserSummary = FunctionReturnType<Functions["getUsers"]>["page"][number];
 export type UserDetails = NonNullable<FunctionReturnType<Functions["getUser"]>>;
@@ -14,9 +16,11 @@ export type Stats = FunctionReturnType<Functions["stats"]>;
 export type AuditEntry = FunctionReturnType<Functions["auditLog"]>["page"][number];
 export type AuditOutcome = AuditEntry["outcome"];
 
-// `module` is a path below convex/, as CONVEX_USERS_MODULE has it.
+// `module` is a path below convex/, as CONVEX_USERS_MODULE has it. anyApi makes another reference at each access;
+// hooks depend on these, so they are made once.
 export function functionsOf(module: string): Functions {
-  return module.split("/").reduce<any>((found, name) => found[name], anyApi) as Functions;
+  const functions = module.split("/").reduce<any>((found, name) => found[name], anyApi) as Functions;
+  return Object.fromEntries(NAMES.map((name) => [name, functions[name]])) as Functions;
 }
 
 const FunctionsContext = createContext(functionsOf("users"));

@@ -15,11 +15,15 @@ const SOURCES: Record<AuditEntry["source"], string> = {
   manual: "By hand",
 };
 
+// Columns that follow from others.
+const DERIVED = new Set(["sortName", "sortEmail", "searchText"]);
+
 type Props = { entry: AuditEntry; isNew: boolean };
 
 export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
   const flash = useFlash(entry);
-  const { outcome, fields, source, actor } = entry;
+  const { outcome, source, actor } = entry;
+  const fields = entry.fields.filter((field) => !DERIVED.has(field)).join(", ");
   return (
     <tr role="row" data-clerk-id={entry.clerkId} data-new={isNew || undefined} data-flash={flash}>
       <td role="cell" className="col-when">
@@ -32,7 +36,7 @@ export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
         <Who entry={entry} />
       </td>
       <td role="cell" className="col-fields">
-        {fields.length === 0 ? <Nothing /> : <span className="truncate" title={fields.join(", ")}>{fields.join(", ")}</span>}
+        {fields === "" ? <Nothing /> : <span className="truncate" title={fields}>{fields}</span>}
       </td>
       <td role="cell" className="col-action">
         <Action entry={entry} />

@@ -1,5 +1,5 @@
 const FIRST_DELAY_MS = 250;
-const LONGEST_DELAY_MS = 4000;
+const LONGEST_DELAY_MS = 3000;
 
 // Repeats `attempt` until it answers, or fails with an error that is definite. Convex takes a token that is not there
 // for signing out, so a token that cannot be fetched just now has to be waited for: meanwhile the page keeps its data.

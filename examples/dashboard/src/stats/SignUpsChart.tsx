@@ -17,7 +17,7 @@ export function SignUpsChart({ days, note }: { days: Day[] | undefined; note: st
   if (days === undefined) {
     return (
       <div className="chart">
-        <p className="chart-caption">Sign-ups</p>
+        <p className="chart-caption">Sign-ups in {DAYS} days</p>
         <svg className="chart-bars" viewBox={VIEW_BOX} preserveAspectRatio="none" aria-hidden="true" />
         <Axis />
       </div>
@@ -42,7 +42,7 @@ export function SignUpsChart({ days, note }: { days: Day[] | undefined; note: st
   return (
     <div className="chart">
       <p className="chart-caption" aria-live="polite">
-        {day === undefined ? "Sign-ups" : dayName.format(new Date(day.day))}
+        {day === undefined ? `Sign-ups in ${days.length} days` : dayName.format(new Date(day.day))}
         <strong>{number.format(day === undefined ? total : day.signUps)}</strong>
         {day === undefined && note !== undefined && <span className="muted">{note}</span>}
       </p>

@@ -10,7 +10,7 @@ export const Avatar = memo(function Avatar({ seed, name, src, size }: Props) {
   const hasImage = src !== undefined && src !== broken;
   return (
     <span className={`avatar avatar-${colour(seed)}${size ? ` is-${size}` : ""}`} aria-hidden="true">
-      {initials(name)}
+      {initials(name) || <Silhouette />}
       {hasImage && (
         <img
           src={src}
@@ -33,8 +33,18 @@ function colour(seed: string): number {
 
 const graphemes = new Intl.Segmenter();
 
+// Of the first and the last word, in any script. None, if there are no letters: a phone number has none.
 function initials(name: string): string {
-  const words = name.replace(/@.*/, "").split(/[\s._-]+/u).filter((word) => /^[\p{L}\p{N}]/u.test(word));
+  const words = name.replace(/@.*/, "").match(/\p{L}[^\s._-]*/gu) ?? [];
   const chosen = words.length > 1 ? [words[0]!, words.at(-1)!] : words;
   return chosen.map((word) => [...graphemes.segment(word)][0]!.segment.toLocaleUpperCase()).join("");
+}
+
+function Silhouette() {
+  return (
+    <svg viewBox="0 0 16 16" width="50%" height="50%" fill="currentColor">
+      <circle cx="8" cy="5" r="3" />
+      <path d="M2 14a6 5 0 0 1 12 0z" />
+    </svg>
+  );
 }

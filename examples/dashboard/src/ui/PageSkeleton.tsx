@@ -21,6 +21,7 @@ type Props = { page: "users" | "audit"; live?: ReactNode };
 export function PageSkeleton({ page, live = <LiveSign connection={{ state: "connecting" }} /> }: Props) {
   return (
     <Frame nav={<Nav />} end={<>{live}<span className="menu avatar is-small bone" /></>}>
+      <h1 className="visually-hidden">{page === "users" ? "Users" : "Audit log"}</h1>
       <div inert aria-busy="true">
         {page === "users" ? <UsersSkeleton /> : <AuditSkeleton />}
         <p className="skeleton-note">Still waiting for an answer…</p>

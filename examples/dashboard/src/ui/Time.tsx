@@ -12,7 +12,7 @@ const UNITS = [
 
 const relative = new Intl.RelativeTimeFormat(undefined, { style: "narrow" });
 const now = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(0, "second");
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
 // How long ago, kept up to date; exactly when, on hover. Only this is rendered again as time goes by.
 export function Time({ value }: { value: number }) {

@@ -8,6 +8,8 @@ export function errorReason(error: Error): string {
     if (typeof data?.message === "string") return data.message;
   }
   const [first = ""] = error.message.split("\n");
-  const reason = first.replace(/^\[CONVEX [^\]]*\]\s*/, "").trim();
-  return reason || "No reason was given.";
+  // [CONVEX Q(users:getUsers)] [Request ID: 0123456789abcdef] Server Error
+  const reason = first.replace(/^(\[(CONVEX|Request ID)[^\]]*\]\s*)+/, "").trim() || "No reason was given";
+  const request = /\[Request ID: (\w+)\]/.exec(first)?.[1];
+  return request === undefined ? reason : `${reason} (request ${request})`;
 }

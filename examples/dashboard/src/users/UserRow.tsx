@@ -23,7 +23,7 @@ export const UserRow = memo(function UserRow({ user, isNew }: Props) {
             <a className="user-name truncate" href={`?user=${encodeURIComponent(user.clerkId)}`} dir="auto" title={name}>
               {name}
             </a>
-            <UserAddress user={user} />
+            <UserAddress user={user} name={name} />
           </div>
         </div>
       </td>
@@ -38,15 +38,26 @@ export const UserRow = memo(function UserRow({ user, isNew }: Props) {
         <Time value={user.createdAt} />
       </td>
       <td role="cell" className="col-time col-sign-in">
-        <span className="card-label">Signed in </span>
-        {user.lastSignInAt === undefined ? <span className="muted">never</span> : <Time value={user.lastSignInAt} />}
+        {user.lastSignInAt === undefined ? (
+          <>
+            Never<span className="card-label"> signed in</span>
+          </>
+        ) : (
+          <>
+            <span className="card-label">Signed in </span>
+            <Time value={user.lastSignInAt} />
+          </>
+        )}
       </td>
     </tr>
   );
 });
 
-function UserAddress({ user }: { user: UserSummary }) {
-  if (user.email === undefined) return <span className="user-email truncate muted">{user.phone ?? "No email"}</span>;
+function UserAddress({ user, name }: { user: UserSummary; name: string }) {
+  if (user.email === undefined) {
+    const hasPhone = user.phone !== undefined && user.phone !== name;
+    return <span className="user-email truncate muted">{hasPhone ? user.phone : "No email"}</span>;
+  }
   return (
     <span className="user-email muted">
       <span className="truncate" title={user.email}>

@@ -70,6 +70,6 @@ export function UsersTable({ view, onChange, onOpen, counts }: Props) {
 
 function summary(shown: number, isSearch: boolean, total: number | undefined): string {
   if (!isSearch) return total === undefined || total < shown ? `${number.format(shown)} users` : `${number.format(shown)} of ${number.format(total)}`;
-  if (shown >= SEARCH_LIMIT) return `${SEARCH_LIMIT} best matches. Search for more to see fewer.`;
+  if (shown >= SEARCH_LIMIT) return `${SEARCH_LIMIT} best matches. Type more to narrow them down.`;
   return shown === 1 ? "1 match" : `${shown} matches, best first`;
 }

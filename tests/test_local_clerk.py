@@ -535,7 +535,7 @@ def test_answers_are_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_closes_promptly_whatever_is_under_way(caplog: pytest.LogCaptureFixture) -> None:
-    """With a delayed answer, a half-sent head, an idle connection, a hung receiver: in silence."""
+    """With delayed answers, a half-sent head, an idle connection, a hung receiver: in silence."""
     released = threading.Event()
     before = set(threading.enumerate())
     with Receiver() as receiver:
@@ -552,10 +552,11 @@ def test_it_closes_promptly_whatever_is_under_way(caplog: pytest.LogCaptureFixtu
         )
         with socket.create_connection(address), socket.create_connection(address) as half:
             half.sendall(b"POST /v1/users HTTP/1.1\r\nhost: x\r\nauthor")
-            clerk.faults = Faults(delay=60.0, times=5)
-            with socket.create_connection(address) as delayed:
+            clerk.faults, clerk.frontend_faults = Faults(delay=60.0, times=5), Faults(delay=60.0, times=5)
+            with socket.create_connection(address) as delayed, socket.create_connection(address) as page:
                 delayed.sendall(request)
-                while not receiver.requests or clerk.faults.times == 5:
+                page.sendall(b"GET /sign-in HTTP/1.1\r\nhost: x\r\n\r\n")
+                while not receiver.requests or {clerk.faults.times, clerk.frontend_faults.times} != {4}:
                     time.sleep(0.001)
                 started = time.monotonic()
                 clerk.close()

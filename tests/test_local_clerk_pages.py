@@ -166,13 +166,17 @@ def test_a_browser_is_one_person_at_a_time(clerk: LocalClerk, browser: Browser) 
         other.http = http
         other.sign_in("admin")
         browser.sign_in("admin")
-        before = browser.client()
+        before, cookie = browser.client(), dict(browser.http.cookies)
         browser.sign_in("ordinary")
         after = browser.client()
         assert clerk.get_session(before["last_active_session_id"])["status"] == "removed"
         assert [it["user"]["first_name"] for it in after["sessions"]] == ["Otto"]
         assert after["id"] == before["id"] != other.client()["id"]
         assert [it["user"]["first_name"] for it in other.client()["sessions"]] == ["Ada"]
+        assert dict(browser.http.cookies) != cookie
+        browser.http.cookies.clear()
+        browser.http.cookies.update(cookie)
+        assert browser.client()["id"] is None
 
 
 @pytest.mark.parametrize(

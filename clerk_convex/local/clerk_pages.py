@@ -105,11 +105,11 @@ class _Frontend:
         user = self._user(account)
         if refused := _refused(user):
             return self._sign_in_page(request, redirect_url, problem=refused, status=403)
-        client_id = self._client_id(request)
-        cookie = secrets.token_urlsafe(32) if client_id is None else self._cookie(request)
+        client_id = self._clients.pop(self._cookie(request), None)
         for session in self._sessions(client_id):
             self._clerk.remove_session(session["id"])
         session = self._clerk.sign_in(user["id"], client_id=client_id)
+        cookie = secrets.token_urlsafe(32)
         self._clients[cookie] = session["client_id"]
         response = RedirectResponse(redirect_url or "/sign-in", 303)
         response.set_cookie(self._cookie_name, cookie, httponly=True, samesite="lax")

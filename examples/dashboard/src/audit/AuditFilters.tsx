@@ -1,4 +1,5 @@
 import { useState, type FormEvent } from "react";
+import { Link } from "wouter";
 import { OUTCOMES, OUTCOME_LABELS, type AuditView } from "./auditView.ts";
 
 type Props = { view: AuditView; onChange: (change: Partial<AuditView>) => void };
@@ -20,6 +21,11 @@ export function AuditFilters({ view, onChange }: Props) {
           </option>
         ))}
       </select>
+      {view.clerkId !== null && (
+        <Link className="button" href={`/users?user=${encodeURIComponent(view.clerkId)}`}>
+          Show user
+        </Link>
+      )}
     </div>
   );
 }

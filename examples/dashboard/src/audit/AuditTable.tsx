@@ -58,9 +58,11 @@ export function AuditTable({ view, onChange }: Props) {
           </tbody>
         )}
       </table>
-      <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
-        {isLoading ? "Loading…" : `${number.format(rows.length)} ${rows.length === 1 ? "entry" : "entries"}, newest first`}
-      </LoadMore>
+      {!isLoading && (
+        <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
+          {rows.length === 1 ? "1 entry" : `${number.format(rows.length)} entries, newest first`}
+        </LoadMore>
+      )}
     </div>
   );
 }

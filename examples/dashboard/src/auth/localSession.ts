@@ -69,6 +69,8 @@ export class LocalSession {
       this.#token = { jwt, staleAt: performance.now() + lifetime(jwt) - LEEWAY_MS };
       return jwt;
     } catch {
+      // This session is over. Another may have taken its place, in another tab.
+      await this.load();
       if (sessionId === this.state.sessionId) this.#set(null);
       return null;
     }

@@ -1,8 +1,9 @@
 import { usePaginatedQuery, type PaginatedQueryArgs, type PaginatedQueryItem, type PaginatedQueryReference } from "convex/react";
 import { compareValues, type Value } from "convex/values";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
-export const PAGE_SIZE = 25;
+const PAGE_SIZE = 25;
+const FEWEST = 10; // rows on the screen, if there are so many
 
 export type Pages<Row, Args> = {
   rows: Row[];
@@ -30,6 +31,12 @@ export function usePages<Query extends PaginatedQueryReference>(
   const key = JSON.stringify(args);
   const isLoadingMore = status === "LoadingMore";
 
+  // A loaded page shrinks as its rows change, to nothing at last, whatever comes after it.
+  const isShort = status === "CanLoadMore" && results.length < FEWEST;
+  useEffect(() => {
+    if (isShort) loadMore(PAGE_SIZE);
+  }, [isShort, loadMore]);
+
   let current = shown;
   if (status !== "LoadingFirstPage") {
     current = next(shown, key, args, results as Row[], isLoadingMore);
@@ -40,7 +47,7 @@ export function usePages<Query extends PaginatedQueryReference>(
     rows: current?.rows ?? [],
     args: current?.args ?? args,
     arrived: current?.arrived ?? NONE,
-    isLoading: current === null,
+    isLoading: current === null || (current.rows.length === 0 && (isShort || isLoadingMore)),
     isStale: current !== null && status === "LoadingFirstPage",
     isLoadingMore,
     loadMore: status === "CanLoadMore" ? () => loadMore(PAGE_SIZE) : null,

@@ -59,10 +59,10 @@ export function SignUpsChart({ days, note }: { days: Day[] | undefined; note: st
       >
         <svg className="chart-bars" viewBox={VIEW_BOX} preserveAspectRatio="none" aria-hidden="true">
           {days.map(({ day: key, signUps }, index) => {
-            const height = signUps === 0 ? 1 : Math.max(3, (signUps / most) * HEIGHT);
+            const height = signUps === 0 ? 0 : Math.max(3, (signUps / most) * HEIGHT);
             const x = index * SLOT + (SLOT - BAR) / 2;
             return (
-              <g key={key} className={index === chosen ? "bar is-chosen" : signUps === 0 ? "bar is-zero" : "bar"}>
+              <g key={key} className={index === chosen ? "bar is-chosen" : "bar"}>
                 <rect className="bar-ground" x={index * SLOT} y={0} width={SLOT} height={HEIGHT} />
                 <rect className="bar-value" x={x} y={HEIGHT - height} width={BAR} height={height} />
               </g>

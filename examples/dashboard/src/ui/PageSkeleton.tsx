@@ -9,7 +9,6 @@ import { UsersHead } from "../users/UsersHead.tsx";
 import { NEWEST_FIRST } from "../users/usersView.ts";
 import { Frame } from "./Frame.tsx";
 import { LiveSign } from "./Live.tsx";
-import { LoadMore } from "./LoadMore.tsx";
 import { Nav } from "./Nav.tsx";
 import { SkeletonRows } from "./Skeleton.tsx";
 
@@ -41,7 +40,6 @@ function UsersSkeleton() {
           <UsersHead view={view} onSort={nothing} />
           <SkeletonRows cells={USER_CELLS} />
         </table>
-        <LoadMore isLoading={false} onLoad={null}>Loading…</LoadMore>
       </div>
     </>
   );
@@ -56,7 +54,6 @@ function AuditSkeleton() {
           <AuditHead />
           <SkeletonRows cells={AUDIT_CELLS} />
         </table>
-        <LoadMore isLoading={false} onLoad={null}>Loading…</LoadMore>
       </div>
     </>
   );

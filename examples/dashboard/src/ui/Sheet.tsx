@@ -9,6 +9,7 @@ export function Sheet({ label, onClose, children }: Props) {
   useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
+    element?.focus(); // and not its first button
     return () => element?.close(); // gives the focus back, which going away does not
   }, []);
 
@@ -16,6 +17,7 @@ export function Sheet({ label, onClose, children }: Props) {
     <dialog
       ref={dialog}
       className="sheet"
+      tabIndex={-1}
       aria-label={label}
       onCancel={(event) => {
         event.preventDefault(); // the URL says whether this is open

@@ -1,6 +1,6 @@
 export type SkeletonCell = { className: string; colSpan?: number; shape: "user" | "word" };
 
-const ROWS = 12;
+const ROWS = 25; // what a first page has
 
 export function SkeletonRows({ cells }: { cells: SkeletonCell[] }) {
   return (

@@ -1,4 +1,4 @@
-import { useConvex, useConvexConnectionState } from "convex/react";
+import { useConvex, useConvexAuth, useConvexConnectionState } from "convex/react";
 import { useEffect, useState, useSyncExternalStore } from "react";
 
 const PATIENCE_MS = 1500; // a connection that is back within this was never worth a word
@@ -8,6 +8,7 @@ export type Connection = { state: "live" } | { state: "connecting" } | { state: 
 // Whether what the page shows is what Convex has right now.
 export function useConnection(): Connection {
   const { isWebSocketConnected, hasEverConnected, connectionRetries } = useConvexConnectionState();
+  const { isLoading } = useConvexAuth(); // who is signed in is not known yet, so nothing is shown
   const { url } = useConvex();
   // A socket takes a minute to notice that the network is gone; the browser knows at once.
   const hasNetwork = useSyncExternalStore(subscribeToNetwork, () => navigator.onLine || isOnThisMachine(url));
@@ -24,7 +25,7 @@ export function useConnection(): Connection {
     };
   }, [isConnected]);
 
-  if (isConnected) return { state: "live" };
+  if (isConnected) return { state: isLoading ? "connecting" : "live" };
   const wasTried = hasEverConnected || connectionRetries > 0 || !hasNetwork;
   return lostAt !== null && wasTried ? { state: "offline", since: hasEverConnected ? lostAt : null } : { state: "connecting" };
 }

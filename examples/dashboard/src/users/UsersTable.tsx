@@ -61,9 +61,11 @@ export function UsersTable({ view, onChange, onOpen, counts }: Props) {
           </tbody>
         )}
       </table>
-      <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
-        {isLoading ? "Loading…" : summary(rows.length, shown.search !== undefined, total)}
-      </LoadMore>
+      {!isLoading && (
+        <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
+          {summary(rows.length, shown.search !== undefined, total)}
+        </LoadMore>
+      )}
     </div>
   );
 }

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -240,18 +241,20 @@ def stack() -> Iterator[LocalStack]:
 
 
 class People:
-    """Makes users at the local Clerk."""
+    """Makes users at the local Clerk, each of them newer than the one before."""
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
+        self._newest = 0
 
     def __call__(self, name: str, *, role: str | None = None, **fields: Any) -> str:
         """A user of this name and an address made of it; returns his id."""
         first, _, last = name.partition(" ")
         address = f"{name.lower().replace(' ', '.')}@example.com"
         usual = {"first_name": first, "last_name": last, "email_address": [address]}
-        metadata = {} if role is None else {"role": role}
-        made = self._stack.clerk.create_user(**{**usual, "public_metadata": metadata, **fields})
+        self._newest = max(self._newest + 1, int(time.time() * 1000))
+        more = {"created_at": self._newest, "public_metadata": {} if role is None else {"role": role}}
+        made = self._stack.clerk.create_user(**{**usual, **more, **fields})
         return str(made["id"])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from clerk_convex.local.people import ODDITIES, ordinary
 from clerk_convex.local.stack import LocalStack
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.browser"]
 
 AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
-WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 360, "height": 740}
+TALL: ViewportSize = {"width": 1280, "height": 2400}
 
 
 def settled(page: Page) -> None:
@@ -118,7 +120,7 @@ def test_axe_finds_nothing(
     admin = visit(person("Adele Adminson", role="admin"), reduced_motion="reduce")
     show(admin, crowd)
     for viewport in (WIDE, NARROW):
-        admin.page.set_viewport_size(viewport)  # type: ignore[arg-type]
+        admin.page.set_viewport_size(viewport)
         width = admin.page.evaluate("document.documentElement.scrollWidth")
         assert width <= viewport["width"]
         for scheme in ("light", "dark"):
@@ -138,12 +140,15 @@ new PerformanceObserver((list) => {
 """
 
 
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("viewport", [NARROW, TALL], ids=["narrow", "tall"])
 @pytest.mark.parametrize("path", ["/dashboard/users", "/dashboard/audit"])
+@pytest.mark.parametrize("count", [2, 40])
 def test_nothing_jumps_while_it_loads(
-    path: str, viewport: dict[str, int], visit: Visits, person: People, crowd: list[str]
+    count: int, path: str, viewport: ViewportSize, visit: Visits, person: People
 ) -> None:
     """What is there from the first moment stays where it is, however late each answer is."""
+    for number in range(count):
+        person(f"Person Number{number}")
     admin = visit(person("Adele Adminson", role="admin"), viewport=viewport)
     held: list[Callable[[], None]] = []
     holds = True
@@ -306,7 +311,7 @@ def test_odd_people_fit(visit: Visits, person: People, crowd: list[str]) -> None
         if user_id is not None:
             expect(admin.page.get_by_role("dialog")).to_contain_text(user_id)
         for viewport in (WIDE, NARROW):
-            admin.page.set_viewport_size(viewport)  # type: ignore[arg-type]
+            admin.page.set_viewport_size(viewport)
             settled(admin.page)
             assert admin.page.evaluate(TOO_WIDE) == [], (viewport, user_id)
     texts = "links => links.map(link => link.textContent.trim())"

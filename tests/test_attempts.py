@@ -183,6 +183,16 @@ def test_admins_cannot_remove_each_other_at_once(functions: Functions) -> None:
     assert begin(functions, "user_b", "user_a")["allowed"] is True
 
 
+def test_only_removals_count_as_such(functions: Functions) -> None:
+    """Who is being renamed stays. And who is no admin can be removed, whoever is on his way out."""
+    begin(functions, "user_a", "user_b", removes_admin=False, action="edit")
+    begin(functions, "user_a", removes_admin=True, action="create")
+    first = begin(functions, "user_b", "user_a")
+    assert first["allowed"] is True
+    functions.sync([upsert("user_b", updated_at=11.0, role="member")])
+    assert begin(functions, "user_a", "user_member")["allowed"] is True
+
+
 def test_one_admin_stays_whatever_many_do_at_once(functions: Functions) -> None:
     """A ring of ten admins, each about to remove the next, all at the same moment."""
     ring = [f"user_ring{number}" for number in range(10)]

@@ -225,6 +225,8 @@ def test_whole_before_beginning_before_word(functions: Functions, admin: Caller)
     ]
     functions.sync([upsert("user_8", firstName="Mary", lastName="Ada")])
     assert set(found(admin, "ada")[-2:]) == {"user_4jkl", "user_8"}
+    functions.sync([upsert("user_10", firstName="Lo", lastName="Li"), upsert("user_9", username="Li Lo")])
+    assert found(admin, " lo\t\n li ") == ["user_10", "user_9"]
     # Any of the words is enough, for the last places.
     assert found(admin, "ada l")[0] == "user_2abcDEF0123"
     assert found(admin, "cus_ada")[0] == "user_3ghi"
@@ -300,33 +302,44 @@ def test_odd_search_is_no_error(functions: Functions, admin: Caller, what: str) 
     functions.sync([upsert("user_ada", firstName="Ada", email="ada@example.com")])
     begins_a_name = what == "last of all, after something"
     assert found(admin, search) == (["user_ada"] if begins_a_name else [])
-    if len(search) < 50 and "\U0010ffff" not in search:
+    if len(search) < 50:
         functions.sync([upsert("user_odd", externalId=f"{search}abc", firstName=f"{search}abc")])
         assert "user_odd" in found(admin, search)
 
 
-def test_lone_surrogate_is_no_error(tmp_path: Path) -> None:
-    """No client can send one, but half a character could be left where a text is cut."""
-    project = Project(tmp_path)
-    project.write("test.ts", SEARCH_INSIDE)
-    with project.running() as functions:
-        functions.sync([upsert(firstName="ada")])
-        for units in ([0xD83D], [0xDE00], [0xD83D, 0xD83D], [0xDE00, 0xD83D]):
-            assert functions.query("test:search", {"units": units}) == []
-        assert functions.query("test:search", {"units": [0xD83D, 0x20, *map(ord, "ada")]}) == ["user_1"]
-
-
-SEARCH_INSIDE = """
+SENT = """
 import { v } from "convex/values";
 import { internalQuery } from "./_generated/server";
 import { searchUsers } from "./clerk/search";
 
-export const search = internalQuery({
-  args: { units: v.array(v.number()) },
-  handler: async (ctx, { units }) =>
-    (await searchUsers(ctx, String.fromCharCode(...units))).map((user) => user.clerkId),
+// Every text that a search hands to Convex.
+export const sent = internalQuery({
+  args: { search: v.string() },
+  handler: async (_, { search }) => {
+    const texts: string[] = [];
+    const note = (_: string, text: string) => (texts.push(text), range);
+    const range = { eq: note, gte: note, lt: note, search: note };
+    const find = (_: string, by: (q: typeof range) => unknown) => (by(range), { take: async () => [] });
+    const db = { query: () => ({ withIndex: find, withSearchIndex: find }) };
+    await searchUsers({ db } as any, search, "active");
+    return texts.map((text) => ({ isWhole: (text as any).isWellFormed(), text }));
+  },
 });
 """
+
+
+def test_convex_gets_what_it_takes(tmp_path: Path) -> None:
+    """No half of a character where a text was cut, and no more than 16 words; the local Convex takes more."""
+    project = Project(tmp_path)
+    project.write("test.ts", SENT)
+    with project.running() as functions:
+        for search in ("\U0001f600" * 10_000, "a" + "\U0001f600" * 10_000, "a b-" * 100, "x" * 10_000):
+            sent = functions.query("test:sent", {"search": search})
+            assert len(sent) > 10
+            assert all(text["isWhole"] for text in sent)
+            assert all(len(text["text"]) < 600 for text in sent)
+            if "-" in search:
+                assert sent[-2]["text"] == "a b " * 7 + "a b"
 
 
 # ---------------------------------------------------------------- what it costs

@@ -433,3 +433,17 @@ def test_old_counts_are_dropped_in_batches(functions: Functions) -> None:
     functions.mutation("users:rebuildStats", {})
     assert eventually(lambda: functions.query("test:look", {})["generations"] == [2.0])
     assert counted(functions) == recounted(functions)
+
+
+def test_first_count_is_shown_while_it_grows(functions: Functions) -> None:
+    """Before there is any that is whole, the page shows how far it is."""
+    functions.sync([ADMIN, *(upsert(f"user_{number}") for number in range(9))])
+    functions.mutation("test:forget", {})
+    for total in (3, 6, 9):
+        if total == 3:
+            functions.mutation("test:begin", {})
+        else:
+            functions.mutation("test:step", {"next": 1})
+        assert stats(functions) == {**EMPTY, "total": total, "active": total, "rebuilding": True}
+    functions.mutation("test:step", {"next": 1})
+    assert stats(functions) == {**EMPTY, "total": 10, "active": 10}

@@ -37,10 +37,9 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
   return [...new Map(all.map((user) => [user._id, user])).values()].slice(0, BEST);
 }
 
-// One line of well-formed text, not too long, and not with the last of all characters, which nothing follows.
+// One line that is not too long, cut between characters: Convex refuses half of one.
 function clean(search: string): string {
-  const line = search.replace(/[\p{Surrogate}\u{10ffff}]/gu, "\ufffd").replace(/\s+/g, " ");
-  return [...line.trim()].slice(0, LONGEST).join("").trimEnd();
+  return [...search.trim().replace(/\s+/g, " ")].slice(0, LONGEST).join("");
 }
 
 const INDEXES = {
@@ -58,7 +57,8 @@ async function beginning(
   shortest: number,
   status: Status | undefined,
 ): Promise<User[]> {
-  const end = prefix.length < shortest ? `${prefix}\0` : following(prefix);
+  // Up to what begins with it, or only it. Nothing that is text has the last of all characters in it.
+  const end = prefix + (prefix.length < shortest ? "\0" : "\u{10ffff}");
   const [ofAll, ofStatus] = INDEXES[field];
   const users = ctx.db.query("users");
   const found =
@@ -66,13 +66,6 @@ async function beginning(
       ? users.withIndex(ofAll, (q) => q.gte(field, prefix).lt(field, end))
       : users.withIndex(ofStatus, (q) => q.eq("status", status).gte(field, prefix).lt(field, end));
   return await found.take(BEST);
-}
-
-// The least string that is greater than all that begin with `prefix`. Convex compares code points.
-function following(prefix: string): string {
-  const points = Array.from(prefix, (character) => character.codePointAt(0)!);
-  const last = points.pop()!;
-  return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1);
 }
 
 // By relevance, any of the words. Convex splits at all that is no letter and no digit. An address is no name: "com"

@@ -82,7 +82,7 @@ def new_user(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, An
         "first_name": None,
         "last_name": None,
         "locale": None,
-        "image_url": "",
+        "image_url": "",  # Clerk would name a picture of its own, for which a page would leave this machine
         "has_image": False,
         "primary_email_address_id": None,
         "primary_phone_number_id": None,
@@ -117,7 +117,6 @@ def new_user(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, An
         "created_at": now,
         "updated_at": now,
     }
-    user["image_url"] = f"https://img.clerk.com/{user['id']}"
     return user | user_fields(fields, new_id, now)
 
 

@@ -303,7 +303,9 @@ def test_odd_search_is_no_error(functions: Functions, admin: Caller, what: str) 
     begins_a_name = what == "last of all, after something"
     assert found(admin, search) == (["user_ada"] if begins_a_name else [])
     if len(search) < 50:
-        functions.sync([upsert("user_odd", externalId=f"{search}abc", firstName=f"{search}abc")])
+        functions.sync(
+            [upsert("user_odd", externalId=f"{search}\U0001f600", firstName=f"{search}\U0001f600")]
+        )
         assert "user_odd" in found(admin, search)
 
 

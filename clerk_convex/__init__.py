@@ -1,5 +1,7 @@
 """Keeps the Convex `users` table equal to Clerk."""
 
+import typing
+
 from clerk_convex.changes import Change, Delete, Outcome, Upsert
 from clerk_convex.errors import (
     ChangeRefused,
@@ -15,6 +17,7 @@ from clerk_convex.errors import (
     LocalError,
     QueueFull,
     SettingsError,
+    TokenError,
     UserError,
 )
 from clerk_convex.settings import Settings
@@ -41,10 +44,25 @@ __all__ = [
     "QueueFull",
     "Settings",
     "SettingsError",
+    "TokenError",
     "Upsert",
     "UserError",
     "__version__",
+    "user_routes",
     "webhook_route",
 ]
+
+if typing.TYPE_CHECKING:
+    from clerk_convex.admin import user_routes
+else:
+
+    def __getattr__(name: str) -> object:
+        # What checks tokens takes a while to import, and who only takes webhooks does not need it.
+        if name == "user_routes":
+            from clerk_convex.admin import user_routes
+
+            return user_routes
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __version__ = "0.1.0"

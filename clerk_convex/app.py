@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from clerk_convex.admin import user_routes
 from clerk_convex.errors import SettingsError
 from clerk_convex.settings import Settings
 from clerk_convex.webhook import webhook_route
@@ -26,6 +27,7 @@ __all__ = ["app", "create_app"]
 def create_app(settings: Settings | None = None) -> Starlette:
     """The application, with these settings or, from the first request on, the environment's."""
     webhook = webhook_route(settings=settings)
+    users = user_routes(settings=settings)
 
     async def healthz(request: Request) -> JSONResponse:
         """200: the process runs."""
@@ -34,21 +36,27 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def readyz(request: Request) -> JSONResponse:
         """200 if the settings are valid, else 503 with what is wrong.
 
-        Whether Convex is up is only in the body: its outage must not take every replica out of service. Times
-        are Unix seconds; `convex` is null until this process had something to write.
+        Whether Convex is up is only in the body: its outage must not take every replica out of service. So is
+        what user management lacks, for webhooks do not need it. Times are Unix seconds; `convex` is null
+        until this process had something to write.
         """
         status = webhook.receiver.writer_status
         body: dict[str, Any] = {
             "convex": None if status is None else asdict(status),
             "last_event_at": webhook.receiver.last_event_at,
+            "user_management": "ready",
         }
+        try:
+            users.manager.check()
+        except SettingsError as error:
+            body["user_management"] = f"off: {error}"
         try:
             webhook.receiver.check()
         except SettingsError as error:
             return JSONResponse({"status": "not ready", "error": str(error), **body}, 503)
         return JSONResponse({"status": "ready", **body})
 
-    return Starlette(routes=[webhook, Route("/healthz", healthz), Route("/readyz", readyz)])
+    return Starlette(routes=[webhook, users, Route("/healthz", healthz), Route("/readyz", readyz)])
 
 
 @contextlib.asynccontextmanager

@@ -304,7 +304,9 @@ class Clerk:
         """Raises what lasts."""
         match trouble:
             case Trouble.SLOW:
-                return ClerkUnavailable(f"Clerk did not answer within {self.timeout:g} s. Try again later.")
+                slow = ClerkUnavailable(f"Clerk did not answer within {self.timeout:g} s. Try again later.")
+                slow.too_slow = True
+                return slow
             case Trouble.UNREACHABLE:
                 return _not_done(
                     "Clerk cannot be reached. Is there a network, and is CLERK_API_URL its address?"

@@ -3,6 +3,7 @@
     ClerkConvexError
     ├── SettingsError                a setting is missing or malformed
     ├── EventError                   a webhook that is no event of this Clerk instance
+    ├── TokenError                   a session token that proves nothing
     ├── UserError                    a user or a deletion, sent by Clerk, that cannot be read
     ├── ClerkError                   Clerk did not do what it was asked
     │   ├── ClerkMisconfigured       it rejects the key, or the address is not Clerk's
@@ -32,6 +33,7 @@ __all__ = [
     "LocalError",
     "QueueFull",
     "SettingsError",
+    "TokenError",
     "UserError",
 ]
 
@@ -46,6 +48,14 @@ class SettingsError(ClerkConvexError):
 
 class EventError(ClerkConvexError):
     """A webhook that is not signed, not JSON, not an event, or another Clerk instance's."""
+
+
+class TokenError(ClerkConvexError):
+    """A session token that does not say who calls. `code` is one word for the reason, for programs."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class UserError(ClerkConvexError):
@@ -90,10 +100,12 @@ class ClerkUnavailable(ClerkError):
 
     retry_after: the seconds Clerk wants to be left alone for, None if it did not say.
     surely_not_done: False if it may have done what it was asked and only the answer got lost.
+    too_slow: no answer came in time.
     """
 
     retry_after: float | None = None
     surely_not_done: bool = False
+    too_slow: bool = False
 
 
 class DeploymentError(ClerkConvexError):

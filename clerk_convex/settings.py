@@ -6,6 +6,7 @@ import base64
 import binascii
 import importlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from clerk_convex.errors import SettingsError
 
 __all__ = ["Settings"]
+
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@]+")
 
 
 def _url(value: str) -> str:
@@ -33,6 +36,25 @@ def _convex_url(value: str) -> str:
 
 def _split(value: object) -> object:
     return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError("has what is no origin; they are written https://app.example.com, without a path")
+    return value.lower()
+
+
+def _rate_limit(value: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}/(second|minute|hour)", value):
+        raise ValueError("is no limit; they are written 60/minute (or second, or hour)")
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value().removeprefix("async+")
+    if urlsplit(url).scheme not in {"redis", "rediss"}:
+        raise ValueError("is not a URL of Redis; it is written redis://host:6379/0")
+    return SecretStr(url)
 
 
 def _signing_secret(value: SecretStr) -> SecretStr:
@@ -62,6 +84,8 @@ def _function(value: object) -> object:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
+RateLimit = Annotated[str, AfterValidator(_rate_limit)]
 _Fields = Callable[
     [Mapping[str, Any]], Mapping[str, Any]
 ]  # pydantic cannot resolve the values of users.Fields
@@ -86,6 +110,12 @@ class Settings(BaseModel):
     clerk_instance_id: str | None = Field(
         default=None, description="ins_…: refuse the events of other instances"
     )
+    clerk_authorized_parties: Origins = Field(
+        default=(), description="the origins that session tokens may be made for (azp); none is any"
+    )
+    clerk_jwt_audience: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        default=("convex",), description="what the aud of a session token may be, if it has one"
+    )
     convex_url: Annotated[Url, AfterValidator(_convex_url)] | None = Field(
         default=None, description="the deployment, https://….convex.cloud or self-hosted"
     )
@@ -99,6 +129,21 @@ class Settings(BaseModel):
     )
     clerk_convex_fields: Annotated[_Fields, BeforeValidator(_function)] | None = Field(
         default=None, description="module:function that maps a Clerk user to extra columns"
+    )
+    clerk_convex_cors_origins: Origins = Field(
+        default=(), description="the origins whose pages may call user management from another one"
+    )
+    clerk_convex_read_limit: RateLimit = Field(
+        default="300/minute", description="calls of user management that only read, for each caller"
+    )
+    clerk_convex_write_limit: RateLimit = Field(
+        default="60/minute", description="those that change something, for each caller"
+    )
+    clerk_convex_address_limit: RateLimit = Field(
+        default="60/minute", description="those without a valid token, for each address"
+    )
+    clerk_convex_redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+        default=None, description="redis://…: where several replicas count calls together"
     )
 
     @classmethod

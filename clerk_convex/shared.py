@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import PurePath
 from typing import Generic, TypeVar, cast
 
 from pydantic import SecretStr
@@ -13,7 +15,7 @@ from clerk_convex.deployment import Deployment
 from clerk_convex.settings import Settings
 from clerk_convex.writer import Writer
 
-__all__ = ["PerLoop", "close_with_loop", "writers"]
+__all__ = ["PerLoop", "close_with_loop", "describe", "writers"]
 
 T = TypeVar("T")
 
@@ -82,3 +84,9 @@ async def close_with_loop(close: Callable[[], Awaitable[object]]) -> None:
     lifetime = live()
     _lifetimes.add(lifetime)
     await anext(lifetime)
+
+
+def describe(error: Exception) -> str:
+    """An error without its text, which may quote anything."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {where.name}, {PurePath(where.filename).name}:{where.lineno}"

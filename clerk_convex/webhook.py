@@ -8,11 +8,9 @@ import inspect
 import logging
 import re
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -30,7 +28,7 @@ from clerk_convex.errors import (
 )
 from clerk_convex.events import Ignored, read_event
 from clerk_convex.settings import Settings
-from clerk_convex.shared import PerLoop, writers
+from clerk_convex.shared import PerLoop, describe, writers
 from clerk_convex.users import Fields
 from clerk_convex.writer import Status, Writer
 
@@ -208,7 +206,7 @@ class Receiver:
             case ClerkConvexError():
                 status, text = 503, str(error)
             case _:
-                status, text = 503, f"Unexpected {_describe(error)}."
+                status, text = 503, f"Unexpected {describe(error)}."
         if status in {422, 502}:  # Clerk's dashboard finds the event by this id
             logger.error("Webhook %s is answered with %d: %s", _header(request, "id"), status, text)
         elif not isinstance(error, DeploymentMisconfigured):  # of which the writer says so
@@ -239,7 +237,7 @@ class Receiver:
                 if inspect.isawaitable(result):
                     await result
         except Exception as error:  # noqa: BLE001 - what a team's function raises; its text may hold a user's data
-            logger.error("on_change did not succeed: %s", _describe(error))  # noqa: TRY400
+            logger.error("on_change did not succeed: %s", describe(error))  # noqa: TRY400
 
     def _log_once_a_minute(self, kind: type[Exception], text: str) -> None:
         now = time.monotonic()
@@ -279,12 +277,6 @@ def _is_verified(webhook: Webhook, body: bytes, headers: dict[str, str]) -> bool
 
 def _is_async(function: OnChange) -> bool:
     return any(map(inspect.iscoroutinefunction, (function, function.__call__)))  # type: ignore[operator]
-
-
-def _describe(error: Exception) -> str:
-    """An error without its text, which may quote anything."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {where.name}, {PurePath(where.filename).name}:{where.lineno}"
 
 
 def _error(status: int, text: str, headers: Mapping[str, str]) -> Response:

@@ -75,7 +75,11 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     response = await get(app, "/readyz")
     assert response.status_code == 200
-    assert response.json() == {"status": "ready", "convex": None, "last_event_at": None}
+    told = response.json()
+    assert told.pop("user_management").startswith(
+        "off: Not set in the environment: CLERK_SECRET_KEY, CLERK_JWT"
+    )
+    assert told == {"status": "ready", "convex": None, "last_event_at": None}
 
     assert (await post(app)).status_code == 200
     convex.behave(then=stand_in.status(401))
@@ -89,6 +93,20 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
     assert (told["convex"]["queued"], told["convex"]["in_flight"]) == (0, 0)
     for hidden in ("s3cret", "quince", "@", DEPLOY_KEY, SECRET):
         assert hidden not in response.text
+
+
+@pytest.mark.anyio
+async def test_readyz_with_user_management(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its settings user management is there and ready; without them it says so, and webhooks go on."""
+    for name, value in environ("http://127.0.0.1:9").items():
+        monkeypatch.setenv(name, value)
+    response = await get(app, "/api/users")
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "not_set_up")
+    assert "CLERK_SECRET_KEY, CLERK_JWT_ISSUER_DOMAIN" in response.json()["error"]["message"]
+    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_test_s3cret")
+    monkeypatch.setenv("CLERK_JWT_ISSUER_DOMAIN", "http://127.0.0.1:9")
+    assert (await get(app, "/readyz")).json()["user_management"] == "ready"
+    assert (await get(app, "/api/users")).status_code == 401
 
 
 # The real server

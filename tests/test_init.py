@@ -5,19 +5,28 @@ import sys
 from importlib.metadata import version
 from types import ModuleType
 
+import pytest
+
 import clerk_convex
 from clerk_convex import errors
 
 
 def test_exported_names() -> None:
-    """__all__ is sorted and names everything that is imported for users, every error included."""
+    """__all__ is sorted and names everything that is there for users, every error included."""
     public = {
         name
         for name, value in vars(clerk_convex).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    assert clerk_convex.__all__ == sorted(public | {"__version__"})
+    assert clerk_convex.__all__ == sorted(public | {"__version__", "user_routes"})
     assert public.issuperset(errors.__all__)
+
+
+def test_user_routes() -> None:
+    """What is imported late is there all the same, and what is not there is said to be missing."""
+    assert clerk_convex.user_routes().path.startswith("/api/users")
+    with pytest.raises(AttributeError, match="no attribute 'user_route'"):
+        clerk_convex.user_route  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_version() -> None:
@@ -26,12 +35,16 @@ def test_version() -> None:
 
 
 def test_what_is_imported() -> None:
-    """Importing the package imports neither the local parts nor the commands nor the app, and no server."""
+    """Importing the package imports neither the local parts nor the commands nor the app, no server, and
+    nothing that only user management needs."""
     code = "import sys, clerk_convex; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     imported = modules.stdout.split()
     assert "clerk_convex.webhook" in imported
     for name in imported:
         assert not name.startswith(
-            ("clerk_convex.local", "clerk_convex.backfill", "clerk_convex.app", "uvicorn")
+            (
+                *("clerk_convex.local", "clerk_convex.backfill", "clerk_convex.app", "clerk_convex.admin"),
+                *("uvicorn", "jwt", "cryptography", "limits", "redis"),
+            )
         )

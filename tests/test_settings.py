@@ -27,11 +27,19 @@ def test_everything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "CLERK_API_URL": "http://127.0.0.1:9000/",
         "CLERK_JWT_ISSUER_DOMAIN": "https://clerk.example",
         "CLERK_INSTANCE_ID": "ins_1",
+        "CLERK_AUTHORIZED_PARTIES": "https://app.example.com, HTTP://localhost:3000",
+        "CLERK_JWT_AUDIENCE": "convex,api",
         "CONVEX_URL": "https://happy-animal-123.convex.cloud",
         "CONVEX_DEPLOY_KEY": "prod:happy-animal-123|key",
         "CONVEX_USERS_MODULE": "clerk/people",
         "CLERK_CONVEX_FIELDS": f"{__name__}:columns",
+        "CLERK_CONVEX_CORS_ORIGINS": "https://admin.example.com",
+        "CLERK_CONVEX_READ_LIMIT": "10/second",
+        "CLERK_CONVEX_WRITE_LIMIT": "20/minute",
+        "CLERK_CONVEX_ADDRESS_LIMIT": "30/hour",
+        "CLERK_CONVEX_REDIS_URL": "async+redis://:s3cret@127.0.0.1:6379/0",
     }
+    assert set(environ) == {name.upper() for name in Settings.model_fields}
     for name, value in environ.items():
         monkeypatch.setenv(name, f" {value}\n")
     settings = Settings.from_env()
@@ -46,6 +54,14 @@ def test_everything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.convex_deploy_key.get_secret_value() == "prod:happy-animal-123|key"
     assert settings.convex_users_module == "clerk/people"
     assert settings.clerk_convex_fields is columns
+    assert settings.clerk_authorized_parties == ("https://app.example.com", "http://localhost:3000")
+    assert settings.clerk_jwt_audience == ("convex", "api")
+    assert settings.clerk_convex_cors_origins == ("https://admin.example.com",)
+    assert settings.clerk_convex_read_limit == "10/second"
+    assert settings.clerk_convex_write_limit == "20/minute"
+    assert settings.clerk_convex_address_limit == "30/hour"
+    assert settings.clerk_convex_redis_url is not None
+    assert settings.clerk_convex_redis_url.get_secret_value() == "redis://:s3cret@127.0.0.1:6379/0"
     settings.require(*environ)
 
 
@@ -57,6 +73,9 @@ def test_defaults() -> None:
         assert settings.convex_users_module == "users"
         assert settings.clerk_webhook_signing_secret == ()
         assert settings.convex_url is None
+        assert settings.clerk_authorized_parties == settings.clerk_convex_cors_origins == ()
+        assert settings.clerk_jwt_audience == ("convex",)
+        assert settings.clerk_convex_redis_url is None
 
 
 @pytest.mark.parametrize("separator", [",", " ", ", ", "\n"])
@@ -96,6 +115,14 @@ def test_what_is_required_and_missing() -> None:
         ("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_a", "is not a signing secret"),
         ("CLERK_WEBHOOK_SIGNING_SECRET", "whsec_é", "is not a signing secret"),
         ("CONVEX_USERS_MODULE", "users:syncUsers", "CONVEX_USERS_MODULE"),
+        ("CLERK_AUTHORIZED_PARTIES", "my-app.test", "has what is no origin; they are written https://"),
+        ("CLERK_AUTHORIZED_PARTIES", "https://app.example.com/", "has what is no origin"),
+        ("CLERK_CONVEX_CORS_ORIGINS", "*", "has what is no origin"),
+        ("CLERK_CONVEX_CORS_ORIGINS", "https://me@app.example.com", "has what is no origin"),
+        ("CLERK_CONVEX_READ_LIMIT", "0/hour", "is no limit; they are written 60/minute"),
+        ("CLERK_CONVEX_WRITE_LIMIT", "many", "is no limit; they are written 60/minute"),
+        ("CLERK_CONVEX_ADDRESS_LIMIT", "1/fortnight", "is no limit; they are written 60/minute"),
+        ("CLERK_CONVEX_REDIS_URL", "127.0.0.1:6379", "is not a URL of Redis; it is written redis://"),
         ("CLERK_CONVEX_FIELDS", "no_such_module:columns", "cannot be imported (ModuleNotFoundError)"),
         ("CLERK_CONVEX_FIELDS", "json:no_such_name", "cannot be imported (AttributeError)"),
         ("CLERK_CONVEX_FIELDS", "columns", "cannot be imported"),

@@ -1,0 +1,218 @@
+"""Who calls: Clerk's session tokens, checked with the public keys of the instance.
+
+What is in a token: https://clerk.com/docs/guides/sessions/session-tokens (version 2).
+Whether the caller may do what he wants is asked of Convex, where the one rule is (`convex/clerk/access.ts`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from clerk_convex.errors import ClerkUnavailable, TokenError
+from clerk_convex.pool import Pool, Response
+from clerk_convex.users import parse_json
+
+__all__ = ["SessionTokens"]
+
+logger = logging.getLogger("clerk_convex")
+
+_ALGORITHM = "RS256"  # the only one that Clerk signs session tokens with
+_LEEWAY = 5.0  # seconds that this machine's clock and Clerk's may differ
+_LONGEST_TOKEN = 16 * 1024  # characters; browsers refuse cookies of more than 4 KB, and with it Clerk
+
+_KEYS_KEPT = 3600.0  # seconds, after which they are fetched again while they are used
+_FETCH_INTERVAL = 5.0  # seconds at least between two fetches, whatever tokens come
+_FETCH_TIMEOUT = 3.0  # seconds
+_LARGEST_KEYS = 256 * 1024  # bytes
+_SMALLEST_KEY = 2048  # bits
+_LOG_INTERVAL = 60.0  # seconds
+
+_SIGN_IN = "Sign in again."
+
+
+class SessionTokens:
+    """Tells whose session a token is.
+
+        tokens = SessionTokens("https://clerk.example.com")
+        clerk_id = await tokens.verify(token)
+
+    issuer: the instance's Frontend API URL, CLERK_JWT_ISSUER_DOMAIN.
+    authorized_parties: the origins that tokens may be made for (`azp`), none is any. A token that names no
+        origin is accepted, as by Clerk's own SDKs: who can get one made can have any origin written in it.
+    audiences: what a token's `aud` may be, if it has one.
+
+    One object serves one event loop. It connects on first use and closes with the loop.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        authorized_parties: Collection[str] = (),
+        audiences: Collection[str] = ("convex",),
+    ) -> None:
+        self.issuer = issuer
+        self.authorized_parties = authorized_parties
+        self.audiences = audiences
+        self._keys = _Keys(issuer)
+
+    async def verify(self, token: str) -> str:
+        """The Clerk id of the user whose active session this token is of.
+
+        Raises TokenError; and ClerkUnavailable if there are no keys to check it with.
+        """
+        key = await self._keys.get(_key_id(token))
+        if key is None:
+            raise TokenError("invalid_token", f"The session token is signed by nobody known here. {_SIGN_IN}")
+        return self._read(_claims(token, key, self.issuer))
+
+    def _read(self, claims: Mapping[str, Any]) -> str:
+        audience, party = claims.get("aud"), claims.get("azp")
+        is_for_us = False
+        if audience is not None:
+            named = audience if isinstance(audience, list) else [audience]
+            is_for_us = any(name in self.audiences for name in named)
+            if not is_for_us:
+                raise TokenError("wrong_audience", "The session token is made for another service.")
+        # Clerk signs other things with the same key: tokens of machines, and by templates for other services.
+        if not is_for_us and "sid" not in claims:
+            raise TokenError("invalid_token", "This is no session token: it names no session.")
+        if self.authorized_parties and party is not None and party not in self.authorized_parties:
+            raise TokenError(
+                "wrong_party",
+                "The session token is made for an origin that CLERK_AUTHORIZED_PARTIES does not name.",
+            )
+        if claims.get("sts", "active") != "active":
+            raise TokenError("pending_session", "The sign-in is not finished. Finish it and try again.")
+        if claims.get("act") is not None:
+            raise TokenError(
+                "impersonation",
+                "Someone else has signed in as this user. Sign in as yourself.",
+            )
+        user_id: str = claims["sub"]
+        return user_id
+
+
+def _key_id(token: str) -> str:
+    """The `kid` of a token that may be a session token. Nothing else is believed of its header."""
+    header: Mapping[str, Any] = {}
+    if len(token) <= _LONGEST_TOKEN:
+        # Anyone can send anything; what is nested deeply, say, is a RecursionError.
+        with contextlib.suppress(Exception):
+            header = jwt.get_unverified_header(token)
+    key_id = header.get("kid")
+    # "at+jwt" (RFC 9068) is what an application got that the user let act for him.
+    if header.get("alg") != _ALGORITHM or header.get("typ", "JWT") != "JWT" or not isinstance(key_id, str):
+        raise TokenError("invalid_token", f"This is no session token of Clerk's. {_SIGN_IN}")
+    return key_id
+
+
+def _claims(token: str, key: RSAPublicKey, issuer: str) -> dict[str, Any]:
+    try:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[_ALGORITHM],
+            issuer=issuer,
+            leeway=_LEEWAY,
+            options={"require": ["exp", "iat", "iss", "nbf", "sub"], "verify_aud": False},
+        )
+    except jwt.ExpiredSignatureError:
+        problem = TokenError("expired_token", "The session token has expired. Get a new one and try again.")
+    except jwt.ImmatureSignatureError:
+        problem = TokenError(
+            "early_token", "The session token is not valid yet. Is the clock of this service right?"
+        )
+    except jwt.InvalidIssuerError:
+        problem = TokenError(
+            "wrong_issuer",
+            "The session token is another Clerk instance's than CLERK_JWT_ISSUER_DOMAIN.",
+        )
+    except Exception:  # noqa: BLE001 - its text may quote what was sent
+        problem = TokenError("invalid_token", f"The session token is not as Clerk signed it. {_SIGN_IN}")
+    raise problem
+
+
+class _Keys:
+    """The public keys of an instance, by `kid`.
+
+    They are fetched when a token names one that is not there, and an hour after the last time, but never more
+    often than every few seconds: anyone can name keys. While they cannot be fetched, those that are there do.
+    """
+
+    def __init__(self, issuer: str) -> None:
+        self._url = f"{issuer}/.well-known/jwks.json"
+        self._pool = Pool(connect_timeout=2.0)
+        self._keys: Mapping[str, RSAPublicKey] = {}
+        self._fetched_at = self._asked_at = self._logged_at = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def get(self, key_id: str) -> RSAPublicKey | None:
+        """The key, None if the instance has no such key. Raises ClerkUnavailable if none could be fetched."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        is_known = key_id in self._keys
+        is_wanted = not is_known or now - self._fetched_at > _KEYS_KEPT
+        if is_wanted and self._fetching is None and now - self._asked_at >= _FETCH_INTERVAL:
+            self._asked_at = now
+            self._fetching = loop.create_task(self._fetch())
+        if self._fetching is not None and not is_known:
+            await asyncio.shield(self._fetching)  # it is for all who wait
+        if not self._keys:
+            problem = ClerkUnavailable(
+                "Clerk's public keys cannot be fetched, so nobody can be recognised. Is"
+                " CLERK_JWT_ISSUER_DOMAIN the instance's Frontend API URL? Try again in a moment."
+            )
+            problem.retry_after = _FETCH_INTERVAL
+            raise problem
+        return self._keys.get(key_id)
+
+    async def _fetch(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            response = await self._pool.send(
+                "GET",
+                self._url,
+                {"Accept": "application/json"},
+                timeout=_FETCH_TIMEOUT,
+                largest=_LARGEST_KEYS,
+            )
+            keys = _read_keys(response) if isinstance(response, Response) else {}
+            if keys:
+                self._keys, self._fetched_at = keys, loop.time()
+            elif loop.time() - self._logged_at >= _LOG_INTERVAL:
+                self._logged_at = loop.time()
+                why = (
+                    f"answered {response.status}, and no key in it"
+                    if isinstance(response, Response)
+                    else f"{response.name.lower()}"
+                )
+                logger.warning("Clerk's public keys could not be fetched from %s: %s.", self._url, why)
+        finally:
+            self._fetching = None
+
+
+def _read_keys(response: Response) -> dict[str, RSAPublicKey]:
+    """The keys of a JSON Web Key Set (RFC 7517) that can have signed a session token."""
+    try:
+        found = parse_json(response.content)["keys"] if response.status == 200 else []
+        items = [item for item in found if isinstance(item, dict)]
+    except (ValueError, TypeError, KeyError):
+        return {}
+    keys = {}
+    for item in items:
+        if item.get("kty") == "RSA" and item.get("use", "sig") == "sig":
+            try:
+                key = jwt.PyJWK(item, _ALGORITHM).key
+            except Exception:  # noqa: BLE001, S112 - one bad key is one bad key
+                continue
+            if isinstance(key, RSAPublicKey) and key.key_size >= _SMALLEST_KEY:
+                keys[str(item.get("kid"))] = key
+    return keys

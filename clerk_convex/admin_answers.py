@@ -1,0 +1,96 @@
+"""What user management answers: JSON, and every refusal in one form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkUnavailable
+from clerk_convex.users import canonical_json
+
+__all__ = ["Problem", "answer", "clerk_problem", "user_of"]
+
+_RETRY_AFTER = 5.0  # seconds
+_NOT_DONE = "Nothing was changed."
+_MAY_BE_DONE = "It may have been done all the same: look at the user before you try again."
+
+# Of Clerk's user. Never private_metadata; nor unsafe_metadata, which the user writes himself.
+_FIELDS = (
+    *("id", "external_id", "username", "first_name", "last_name", "image_url"),
+    *("primary_email_address_id", "primary_phone_number_id", "public_metadata"),
+    *("banned", "locked", "password_enabled", "two_factor_enabled"),
+    *("created_at", "updated_at", "last_sign_in_at", "last_active_at"),
+)
+
+
+class Problem(Exception):
+    """A refusal: `{"error": {"code", "message", …}}`."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.headers = dict(headers or {})
+        self.error = {"code": code, "message": message, **more}
+        if retry_after is not None:
+            seconds = max(1, math.ceil(retry_after))
+            self.headers["Retry-After"] = str(seconds)
+            self.error["retry_after"] = seconds
+
+
+def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`body` as JSON. It holds what `clerk_convex.users.parse_json` read, so no plain encoder will do."""
+    return Response(canonical_json(body), status, headers, media_type="application/json")
+
+
+def user_of(user: Any) -> dict[str, Any]:
+    """What an admin is shown of Clerk's user. Clerk's times, in Unix milliseconds."""
+    if not isinstance(user, dict):
+        return {}
+    shown = {name: user[name] for name in _FIELDS if name in user}
+    for short, plural in (("email_address", "email_addresses"), ("phone_number", "phone_numbers")):
+        items = user.get(plural)
+        shown[plural] = [
+            {"id": item.get("id"), short: item.get(short), "verified": _is_verified(item)}
+            for item in (items if isinstance(items, list) else ())
+            if isinstance(item, dict)
+        ]
+    return shown
+
+
+def _is_verified(item: Mapping[str, Any]) -> bool:
+    verification = item.get("verification")
+    return isinstance(verification, dict) and verification.get("status") == "verified"
+
+
+def clerk_problem(error: ClerkError, *, is_write: bool) -> Problem:
+    """The answer to an error of Clerk's. `is_write`: what was asked of it changes something."""
+    if isinstance(error, ClerkUnavailable):
+        status, code = 502, "clerk_unavailable"
+        if error.too_slow:
+            status, code = 504, "clerk_too_slow"
+        elif error.status in {None, 429} and error.retry_after is not None:
+            status, code = 503, "clerk_too_busy"
+        more: dict[str, Any] = {}
+        text = str(error)
+        if is_write:
+            more["may_be_done"] = not error.surely_not_done
+            text += f" {_NOT_DONE if error.surely_not_done else _MAY_BE_DONE}"
+        return Problem(status, code, text, retry_after=error.retry_after or _RETRY_AFTER, **more)
+    words = {"clerk_message": error.message, "clerk_trace_id": error.trace_id}
+    more = {name: value for name, value in words.items() if value is not None}
+    if isinstance(error, ClerkMisconfigured) or error.status is None:
+        return Problem(502, "clerk_misconfigured", str(error), **more)
+    return Problem(error.status, error.code or "clerk_refused", str(error), **more)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from benchmarks.dashboard import Run, report
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.stack import LocalStack
+from tests.functions import ROOT
 
 if TYPE_CHECKING:
     from tests.browser import People, Visit, Visits
@@ -188,3 +193,13 @@ def test_open_dialog_follows(stack: LocalStack, admin: Visit, crowd: list[str]) 
     stack.clerk.delete_user(crowd[2])
     expect(dialog.get_by_role("heading", name="Carola C was deleted")).to_be_visible()
     expect(dialog).not_to_contain_text("gold")
+
+
+def test_benchmark_measures_what_it_says(chromium: str) -> None:
+    """It ends with its figures: milliseconds to the changed row, and how often."""
+    command = [sys.executable, "-m", "benchmarks.dashboard", "--json", "--users=30", "--changes=3"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    run = Run(**json.loads(ended.stdout))
+    assert (run.users, run.changes) == (30, 3)
+    assert 0 < run.median <= run.p95 <= run.worst
+    assert f"median {run.median:.1f} ms" in report(run)

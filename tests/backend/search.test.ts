@@ -170,6 +170,7 @@ test("pages follow one another in the order of relevance and end", async () => {
 test("a page that is read again ends where it ended, whoever came into it", async () => {
   await fill("ann b c", "ann b", "ann", "bob");
   const { continueCursor } = await page("ann", 2, null);
+  assert.deepEqual((await page("ann", 2, null, { endCursor: continueCursor })).page, [2, 1]);
   await value(engine, "people:fill", { rows: [{ text: "ann ann", no: 9 }] });
   const again = await page("ann", 2, null, { endCursor: continueCursor });
   const rest = await page("ann", 9, continueCursor);

@@ -23,7 +23,6 @@ const PREFIX_WEIGHT = 0.5;
 const END = "_end_cursor";
 
 interface Terms {
-  text: string;
   frequencies: Map<string, number>;
   length: number; // in words
 }
@@ -41,7 +40,7 @@ export function rankSearches(database: Database, internals: Internals): void {
     queryNext: database.queryNext.bind(database),
     paginate: database.paginate.bind(database),
   };
-  const remembered = new Map<string, WeakMap<Document, Terms>>();
+  const remembered = new Map<string, WeakMap<Document, Terms>>(); // a changed row is another Document
   const cut = new WeakSet<Document[]>(); // results that had to stop at MAX_RESULTS
 
   function termsOf(indexName: string, document: Document, text: string): Terms {
@@ -51,7 +50,7 @@ export function rankSearches(database: Database, internals: Internals): void {
       remembered.set(indexName, known);
     }
     let terms = known.get(document);
-    if (terms?.text !== text) {
+    if (terms === undefined) {
       terms = count(text);
       known.set(document, terms);
     }
@@ -152,10 +151,8 @@ function compile(database: Database, { indexName, filters }: SearchSource) {
     ?.searchIndexes.find(({ indexDescriptor }) => indexDescriptor === name);
   if (index === undefined) throw new Error(`Index ${indexName} not found.`);
   const query = `Search query against ${indexName}`;
-  const [searches, conditions] = [
-    filters.filter(({ type }) => type === "Search"),
-    filters.filter(({ type }) => type === "Eq"),
-  ];
+  const searches = filters.filter(({ type }) => type === "Search");
+  const conditions = filters.filter(({ type }) => type === "Eq");
   for (const { fieldPath } of searches) {
     if (fieldPath !== index.searchField) {
       throw new Error(
@@ -198,7 +195,7 @@ function count(text: string): Terms {
   const frequencies = new Map<string, number>();
   const all = words(text);
   for (const word of all) frequencies.set(word, (frequencies.get(word) ?? 0) + 1);
-  return { text, frequencies, length: all.length };
+  return { frequencies, length: all.length };
 }
 
 // A term counts the more, the fewer rows have it. Whole words come before what only begins like the last one.

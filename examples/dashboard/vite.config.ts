@@ -3,7 +3,7 @@ import { createElement } from "react";
 import { renderToStaticMarkup } from "react-dom/server";
 import { defineConfig, type Plugin } from "vite";
 import { Router } from "wouter";
-import { PageSkeleton } from "./src/ui/PageSkeleton.tsx";
+import { PageSkeleton } from "./src/frame/PageSkeleton.tsx";
 
 const base = "/dashboard/";
 

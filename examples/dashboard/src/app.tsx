@@ -6,11 +6,11 @@ import { FunctionsProvider } from "./functions.ts";
 import type { Setup } from "./setup.ts";
 import { Boundary } from "./ui/Boundary.tsx";
 import { Failure } from "./ui/Failure.tsx";
-import { Frame } from "./ui/Frame.tsx";
+import { Frame } from "./frame/Frame.tsx";
 import { Live } from "./ui/Live.tsx";
-import { Nav } from "./ui/Nav.tsx";
-import { PageSkeleton } from "./ui/PageSkeleton.tsx";
-import { UserMenu } from "./auth/UserMenu.tsx";
+import { Nav } from "./frame/Nav.tsx";
+import { PageSkeleton } from "./frame/PageSkeleton.tsx";
+import { UserMenu } from "./frame/UserMenu.tsx";
 import { UsersPage } from "./users/UsersPage.tsx";
 
 export function App({ setup }: { setup: Promise<Setup> }) {
@@ -32,7 +32,15 @@ function Dashboard({ setup }: { setup: Promise<Setup> }) {
       <FunctionsProvider value={functions}>
         <Gate waiting={<Waiting live={<Live />} />}>
           {(me) => (
-            <Frame nav={<Nav />} end={<><Live /><UserMenu user={me.user} /></>}>
+            <Frame
+              nav={<Nav />}
+              end={
+                <>
+                  <Live />
+                  <UserMenu user={me.user} />
+                </>
+              }
+            >
               <Switch>
                 <Route path="/users" component={UsersPage} />
                 <Route path="/audit" component={AuditPage} />

@@ -10,7 +10,9 @@ export async function loadConfig(): Promise<Config> {
   const env = import.meta.env;
   if (env.VITE_CLERK_PUBLISHABLE_KEY) {
     if (!env.VITE_CONVEX_URL) {
-      throw new Error("VITE_CONVEX_URL was not set when this page was built. Set it and build the page again.");
+      throw new Error(
+        "VITE_CONVEX_URL was not set when this page was built. Set it and build the page again.",
+      );
     }
     return {
       convexUrl: env.VITE_CONVEX_URL,

@@ -1,10 +1,10 @@
 import { useState, type ReactNode } from "react";
 import { useSession } from "../auth/session.ts";
 import { CopyButton } from "../ui/CopyButton.tsx";
-import { Frame } from "../ui/Frame.tsx";
+import { Frame } from "../frame/Frame.tsx";
 import { Live } from "../ui/Live.tsx";
 import { useTitle } from "../ui/useTitle.ts";
-import type { Reason } from "./denied.ts";
+import type { Reason } from "../data/denied.ts";
 
 type Props = { reason: Reason | "not_accepted"; clerkId?: string };
 
@@ -35,8 +35,8 @@ const TEXTS: Record<Props["reason"], { title: string; text: ReactNode }> = {
     title: "This page is for administrators",
     text: (
       <>
-        Ask one to make you an administrator, or set your public metadata to <code>{'{"role": "admin"}'}</code> in
-        Clerk. {GOES_ON}
+        Ask one to make you an administrator, or set your public metadata to{" "}
+        <code>{'{"role": "admin"}'}</code> in Clerk. {GOES_ON}
       </>
     ),
   },

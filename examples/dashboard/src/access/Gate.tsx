@@ -5,10 +5,10 @@ import { useAnswer } from "../data/useAnswer.ts";
 import { useFunctions, type Me } from "../functions.ts";
 import { Boundary } from "../ui/Boundary.tsx";
 import { Failure } from "../ui/Failure.tsx";
-import { Frame } from "../ui/Frame.tsx";
+import { Frame } from "../frame/Frame.tsx";
 import { Live } from "../ui/Live.tsx";
 import { AccessPage } from "./AccessPage.tsx";
-import { deniedReason } from "./denied.ts";
+import { deniedReason } from "../data/denied.ts";
 
 const NO_ARGS = {};
 

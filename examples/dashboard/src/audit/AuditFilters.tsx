@@ -1,6 +1,7 @@
 import { useState, type FormEvent } from "react";
 import { Link } from "wouter";
 import { OUTCOMES, OUTCOME_LABELS, type AuditView } from "./auditView.ts";
+import { Icon } from "../ui/Icon.tsx";
 
 type Props = { view: AuditView; onChange: (change: Partial<AuditView>) => void };
 
@@ -12,7 +13,9 @@ export function AuditFilters({ view, onChange }: Props) {
         className="outcome-select"
         aria-label="Outcome"
         value={view.outcome ?? ""}
-        onChange={(event) => onChange({ outcome: OUTCOMES.find((outcome) => outcome === event.target.value) ?? null })}
+        onChange={(event) =>
+          onChange({ outcome: OUTCOMES.find((outcome) => outcome === event.target.value) ?? null })
+        }
       >
         <option value="">Every outcome</option>
         {OUTCOMES.map((outcome) => (
@@ -31,7 +34,13 @@ export function AuditFilters({ view, onChange }: Props) {
 }
 
 // An id is pasted, not typed: it counts with Enter, or at once when it is pasted.
-function UserFilter({ clerkId, onPick }: { clerkId: string | null; onPick: (clerkId: string | null) => void }) {
+function UserFilter({
+  clerkId,
+  onPick,
+}: {
+  clerkId: string | null;
+  onPick: (clerkId: string | null) => void;
+}) {
   const [text, setText] = useState(clerkId ?? "");
   const pick = (id: string) => {
     const wanted = id.trim() || null;
@@ -43,10 +52,10 @@ function UserFilter({ clerkId, onPick }: { clerkId: string | null; onPick: (cler
   };
   return (
     <form className="search" onSubmit={onSubmit}>
-      <svg viewBox="0 0 16 16" width="14" height="14" fill="none" stroke="currentColor" strokeWidth="1.5" aria-hidden="true">
+      <Icon>
         <circle cx="8" cy="5.5" r="2.75" />
-        <path d="M2.75 13.5a5.25 4.75 0 0 1 10.5 0" strokeLinecap="round" />
-      </svg>
+        <path d="M2.75 13.5a5.25 4.75 0 0 1 10.5 0" />
+      </Icon>
       <input
         type="search"
         aria-label="User id"

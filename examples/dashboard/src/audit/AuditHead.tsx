@@ -2,13 +2,27 @@ export function AuditHead() {
   return (
     <thead role="rowgroup">
       <tr role="row">
-        <th role="columnheader" scope="col" className="col-when">When</th>
-        <th role="columnheader" scope="col" className="col-outcome">Outcome</th>
-        <th role="columnheader" scope="col" className="col-who">User</th>
-        <th role="columnheader" scope="col" className="col-fields">Fields changed</th>
-        <th role="columnheader" scope="col" className="col-action">Action</th>
-        <th role="columnheader" scope="col" className="col-source">Source</th>
-        <th role="columnheader" scope="col" className="col-actor">By</th>
+        <th role="columnheader" scope="col" className="col-when">
+          When
+        </th>
+        <th role="columnheader" scope="col" className="col-outcome">
+          Outcome
+        </th>
+        <th role="columnheader" scope="col" className="col-who">
+          User
+        </th>
+        <th role="columnheader" scope="col" className="col-fields">
+          Fields changed
+        </th>
+        <th role="columnheader" scope="col" className="col-action">
+          Action
+        </th>
+        <th role="columnheader" scope="col" className="col-source">
+          Source
+        </th>
+        <th role="columnheader" scope="col" className="col-actor">
+          By
+        </th>
       </tr>
     </thead>
   );

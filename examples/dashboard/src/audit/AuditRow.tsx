@@ -36,14 +36,28 @@ export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
         <Who entry={entry} />
       </td>
       <td role="cell" className="col-fields">
-        {fields === "" ? <Nothing /> : <span className="truncate" title={fields}>{fields}</span>}
+        {fields === "" ? (
+          <Nothing />
+        ) : (
+          <span className="truncate" title={fields}>
+            {fields}
+          </span>
+        )}
       </td>
       <td role="cell" className="col-action">
         <Action entry={entry} />
       </td>
-      <td role="cell" className="col-source">{SOURCES[source]}</td>
+      <td role="cell" className="col-source">
+        {SOURCES[source]}
+      </td>
       <td role="cell" className="col-actor">
-        {actor === undefined ? <Nothing /> : <code className="truncate" title={actor}>{actor}</code>}
+        {actor === undefined ? (
+          <Nothing />
+        ) : (
+          <code className="truncate" title={actor}>
+            {actor}
+          </code>
+        )}
       </td>
     </tr>
   );
@@ -55,7 +69,12 @@ function Who({ entry: { clerkId, count, name } }: { entry: AuditEntry }) {
     return <>{count === 1 ? "1 user" : `${number.format(count)} users`}</>;
   }
   return (
-    <Link className="who truncate" href={`/audit?user=${encodeURIComponent(clerkId)}`} title={clerkId} dir="auto">
+    <Link
+      className="who truncate"
+      href={`/audit?user=${encodeURIComponent(clerkId)}`}
+      title={clerkId}
+      dir="auto"
+    >
       {name ?? <code>{clerkId}</code>}
     </Link>
   );
@@ -64,5 +83,9 @@ function Who({ entry: { clerkId, count, name } }: { entry: AuditEntry }) {
 function Action({ entry: { action, reason, status } }: { entry: AuditEntry }) {
   const parts = [action, reason, status].filter((part) => part !== undefined);
   if (parts.length === 0) return <Nothing />;
-  return <span className="truncate" title={parts.join(" · ")}>{parts.join(" · ")}</span>;
+  return (
+    <span className="truncate" title={parts.join(" · ")}>
+      {parts.join(" · ")}
+    </span>
+  );
 }

@@ -21,7 +21,15 @@ export function AuditTable({ view, onChange }: Props) {
     }),
     [view.clerkId, view.outcome],
   );
-  const { rows, args: shown, arrived, isLoading, isStale, isLoadingMore, loadMore } = usePages(auditLog, args);
+  const {
+    rows,
+    args: shown,
+    arrived,
+    isLoading,
+    isStale,
+    isLoadingMore,
+    loadMore,
+  } = usePages(auditLog, args);
 
   if (!isLoading && rows.length === 0) {
     const isFiltered = shown.clerkId !== undefined || shown.outcome !== undefined;
@@ -35,7 +43,11 @@ export function AuditTable({ view, onChange }: Props) {
               : "Every change that Clerk’s webhook or a backfill brings, and all that administrators do, is listed here."}
           </p>
           {isFiltered && (
-            <button className="button" type="button" onClick={() => onChange({ clerkId: null, outcome: null })}>
+            <button
+              className="button"
+              type="button"
+              onClick={() => onChange({ clerkId: null, outcome: null })}
+            >
               Clear filters
             </button>
           )}
@@ -46,7 +58,12 @@ export function AuditTable({ view, onChange }: Props) {
 
   return (
     <div className="table-frame">
-      <table className="table audit-table" role="table" aria-label="Audit log" aria-busy={isLoading || isStale}>
+      <table
+        className="table audit-table"
+        role="table"
+        aria-label="Audit log"
+        aria-busy={isLoading || isStale}
+      >
         <AuditHead />
         {isLoading ? (
           <SkeletonRows cells={AUDIT_CELLS} />

@@ -1,7 +1,16 @@
 import type { AuditOutcome } from "../functions.ts";
 
 // Of changes that were applied, then of what admins attempted.
-export const OUTCOMES = ["created", "updated", "deleted", "reset", "started", "done", "denied", "failed"] as const satisfies readonly AuditOutcome[];
+export const OUTCOMES = [
+  "created",
+  "updated",
+  "deleted",
+  "reset",
+  "started",
+  "done",
+  "denied",
+  "failed",
+] as const satisfies readonly AuditOutcome[];
 
 export const OUTCOME_LABELS: Record<AuditOutcome, string> = {
   created: "Created",

@@ -4,7 +4,9 @@ import { patiently } from "./patience.ts";
 const TIMEOUT_MS = 10_000;
 const LEEWAY_MS = 10_000; // a token this close to its end is not handed out again
 
-type Client = { response: { sessions: { id: string; status: string }[]; last_active_session_id: string | null } };
+type Client = {
+  response: { sessions: { id: string; status: string }[]; last_active_session_id: string | null };
+};
 type Token = { jwt: string; staleAt: number };
 export type SessionState = { isLoaded: boolean; sessionId: string | null };
 
@@ -36,17 +38,22 @@ export class LocalSession {
   }
 
   async load(): Promise<void> {
-    const client = await patiently(() => this.#request<Client>("GET", "/v1/client"), isRefused).catch(() => null);
+    const client = await patiently(() => this.#request<Client>("GET", "/v1/client"), isRefused).catch(
+      () => null,
+    );
     const active = client?.response.sessions.filter((session) => session.status === "active") ?? [];
-    const last = active.find((session) => session.id === client?.response.last_active_session_id) ?? active.at(-1);
+    const last =
+      active.find((session) => session.id === client?.response.last_active_session_id) ?? active.at(-1);
     this.#set(last?.id ?? null);
   }
 
   // null: nobody is signed in, and that is certain.
   getToken = async ({ skipCache }: { skipCache?: boolean } = {}): Promise<string | null> => {
-    if (!skipCache && this.#token && performance.now() < this.#token.staleAt) return this.#token.jwt;
-    this.#fetching ??= this.#fetchToken().finally(() => (this.#fetching = null));
-    return this.#fetching;
+    if (!skipCache && this.#token && Date.now() < this.#token.staleAt) return this.#token.jwt;
+    const fetching = (this.#fetching ??= this.#fetchToken());
+    const jwt = await fetching;
+    if (this.#fetching === fetching) this.#fetching = null;
+    return jwt;
   };
 
   // Throws if the local Clerk cannot be reached: whoever signs out has to know that he has not.
@@ -66,7 +73,7 @@ export class LocalSession {
     try {
       const { jwt } = await patiently(() => this.#request<{ jwt: string }>("POST", path), isRefused);
       if (sessionId !== this.state.sessionId) return null;
-      this.#token = { jwt, staleAt: performance.now() + lifetime(jwt) - LEEWAY_MS };
+      this.#token = { jwt, staleAt: Date.now() + lifetime(jwt) - LEEWAY_MS };
       return jwt;
     } catch {
       // This session is over. Another may have taken its place, in another tab.
@@ -89,6 +96,7 @@ export class LocalSession {
     if (this.state.isLoaded && this.state.sessionId === sessionId) return;
     this.state = { isLoaded: true, sessionId };
     this.#token = null;
+    this.#fetching = null; // it was about another session
     for (const listener of this.#listeners) listener();
   }
 }

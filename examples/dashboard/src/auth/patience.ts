@@ -3,7 +3,10 @@ const LONGEST_DELAY_MS = 3000;
 
 // Repeats `attempt` until it answers, or fails with an error that is definite. Convex takes a token that is not there
 // for signing out, so a token that cannot be fetched just now has to be waited for: meanwhile the page keeps its data.
-export async function patiently<T>(attempt: () => Promise<T>, isDefinite: (error: unknown) => boolean): Promise<T> {
+export async function patiently<T>(
+  attempt: () => Promise<T>,
+  isDefinite: (error: unknown) => boolean,
+): Promise<T> {
   for (let delay = FIRST_DELAY_MS; ; delay = Math.min(2 * delay, LONGEST_DELAY_MS)) {
     try {
       return await attempt();

@@ -1,4 +1,9 @@
-import { usePaginatedQuery, type PaginatedQueryArgs, type PaginatedQueryItem, type PaginatedQueryReference } from "convex/react";
+import {
+  usePaginatedQuery,
+  type PaginatedQueryArgs,
+  type PaginatedQueryItem,
+  type PaginatedQueryReference,
+} from "convex/react";
 import { compareValues, type Value } from "convex/values";
 import { useEffect, useState } from "react";
 
@@ -15,7 +20,13 @@ export type Pages<Row, Args> = {
   loadMore: (() => void) | null;
 };
 
-type Shown<Row, Args> = { key: string; args: Args; rows: Row[]; arrived: ReadonlySet<string>; wasLoadingMore: boolean };
+type Shown<Row, Args> = {
+  key: string;
+  args: Args;
+  rows: Row[];
+  arrived: ReadonlySet<string>;
+  wasLoadingMore: boolean;
+};
 
 const NONE: ReadonlySet<string> = new Set();
 
@@ -68,7 +79,8 @@ function next<Row extends { _id: string }, Args>(
     return old !== undefined && isEqual(old, row) ? old : row;
   });
   const isSameView = before.key === key;
-  const isUnchanged = rows.length === before.rows.length && rows.every((row, index) => row === before.rows[index]);
+  const isUnchanged =
+    rows.length === before.rows.length && rows.every((row, index) => row === before.rows[index]);
   if (isSameView && isUnchanged && before.wasLoadingMore === isLoadingMore) return before;
 
   let arrived = isSameView ? before.arrived : NONE;
@@ -78,6 +90,6 @@ function next<Row extends { _id: string }, Args>(
   return { key, args, rows: isUnchanged ? before.rows : rows, arrived, wasLoadingMore: isLoadingMore };
 }
 
-export function isEqual(one: object, other: object): boolean {
+function isEqual(one: object, other: object): boolean {
   return compareValues(one as Value, other as Value) === 0;
 }

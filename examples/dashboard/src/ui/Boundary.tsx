@@ -21,6 +21,8 @@ export class Boundary extends Component<Props, State> {
 
   render() {
     const { error } = this.state;
-    return error === null ? this.props.children : this.props.fallback(error, () => this.setState({ error: null }));
+    return error === null
+      ? this.props.children
+      : this.props.fallback(error, () => this.setState({ error: null }));
   }
 }

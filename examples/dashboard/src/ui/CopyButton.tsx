@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { Icon } from "./Icon.tsx";
 
 const SHOWN_MS = 2000;
 
@@ -22,14 +23,20 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
 
   return (
     <span className="copy">
-      <button className="icon-button" type="button" aria-label={`Copy ${label}`} title={`Copy ${label}`} onClick={copy}>
-        <svg viewBox="0 0 16 16" width="14" height="14" fill="none" stroke="currentColor" strokeWidth="1.5" aria-hidden="true">
+      <button
+        className="icon-button"
+        type="button"
+        aria-label={`Copy ${label}`}
+        title={`Copy ${label}`}
+        onClick={copy}
+      >
+        <Icon>
           {result === "Copied" ? (
             <path d="m3 8.5 3.25 3.25L13 5" />
           ) : (
-            <path d="M5.75 5.75v-3h7.5v7.5h-3m-7.5-4.5h7.5v7.5h-7.5z" strokeLinejoin="round" />
+            <path d="M5.75 5.75v-3h7.5v7.5h-3m-7.5-4.5h7.5v7.5h-7.5z" />
           )}
-        </svg>
+        </Icon>
       </button>
       <span className="copy-result" aria-live="polite">
         {result}

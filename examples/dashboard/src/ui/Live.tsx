@@ -14,9 +14,16 @@ export function Live() {
 
 export function LiveSign({ connection }: { connection: Connection }) {
   return (
-    <div className={`live is-${connection.state}`} role="status" title={EXPLANATIONS[connection.state]}>
-      <span className="live-dot" aria-hidden="true" />
-      {text(connection)}
+    <div className="live" role="status">
+      {/* Another element for another state: then nothing moves when its text is longer. */}
+      <span
+        key={connection.state}
+        className={`live-state is-${connection.state}`}
+        title={EXPLANATIONS[connection.state]}
+      >
+        <span className="live-dot" aria-hidden="true" />
+        {text(connection)}
+      </span>
     </div>
   );
 }

@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { deniedReason } from "../access/denied.ts";
+import { deniedReason } from "../data/denied.ts";
 import { Boundary } from "./Boundary.tsx";
 import { Failure } from "./Failure.tsx";
 

@@ -1,4 +1,5 @@
 import { useLayoutEffect, useRef, type ReactNode } from "react";
+import { Icon } from "./Icon.tsx";
 
 type Props = { label: string; onClose: () => void; children: ReactNode };
 
@@ -28,10 +29,16 @@ export function Sheet({ label, onClose, children }: Props) {
       }}
     >
       <div className="sheet-body">
-        <button className="icon-button sheet-close" type="button" aria-label="Close" title="Close" onClick={onClose}>
-          <svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" strokeWidth="1.5" aria-hidden="true">
-            <path d="m4 4 8 8m0-8-8 8" strokeLinecap="round" />
-          </svg>
+        <button
+          className="icon-button sheet-close"
+          type="button"
+          aria-label="Close"
+          title="Close"
+          onClick={onClose}
+        >
+          <Icon size={16}>
+            <path d="m4 4 8 8m0-8-8 8" />
+          </Icon>
         </button>
         {children}
       </div>

@@ -5,7 +5,14 @@ type Kind = "active" | "banned" | "locked";
 const LABELS: Record<Kind, string> = { active: "Active", banned: "Banned", locked: "Locked" };
 const SHAPES: Record<Kind, ReactNode> = {
   active: <circle cx="6" cy="6" r="3.5" fill="currentColor" />,
-  banned: <path d="M6 1.75a4.25 4.25 0 1 1 0 8.5a4.25 4.25 0 0 1 0-8.5zM3 9l6-6" fill="none" stroke="currentColor" strokeWidth="1.5" />,
+  banned: (
+    <path
+      d="M6 1.75a4.25 4.25 0 1 1 0 8.5a4.25 4.25 0 0 1 0-8.5zM3 9l6-6"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="1.5"
+    />
+  ),
   locked: (
     <>
       <rect x="2" y="5" width="8" height="5.5" rx="1.25" fill="currentColor" />
@@ -16,7 +23,13 @@ const SHAPES: Record<Kind, ReactNode> = {
 
 export function StatusShape({ status }: { status: Kind }) {
   return (
-    <svg className={`status-shape is-${status}`} viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
+    <svg
+      className={`status-shape is-${status}`}
+      viewBox="0 0 12 12"
+      width="12"
+      height="12"
+      aria-hidden="true"
+    >
       {SHAPES[status]}
     </svg>
   );

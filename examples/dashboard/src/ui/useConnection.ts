@@ -3,7 +3,8 @@ import { useEffect, useState, useSyncExternalStore } from "react";
 
 const PATIENCE_MS = 1500; // a connection that is back within this was never worth a word
 
-export type Connection = { state: "live" } | { state: "connecting" } | { state: "offline"; since: number | null };
+export type Connection =
+  { state: "live" } | { state: "connecting" } | { state: "offline"; since: number | null };
 
 // Whether what the page shows is what Convex has right now.
 export function useConnection(): Connection {
@@ -27,7 +28,9 @@ export function useConnection(): Connection {
 
   if (isConnected) return { state: isLoading ? "connecting" : "live" };
   const wasTried = hasEverConnected || connectionRetries > 0 || !hasNetwork;
-  return lostAt !== null && wasTried ? { state: "offline", since: hasEverConnected ? lostAt : null } : { state: "connecting" };
+  return lostAt !== null && wasTried
+    ? { state: "offline", since: hasEverConnected ? lostAt : null }
+    : { state: "connecting" };
 }
 
 function isOnThisMachine(url: string): boolean {

@@ -5,8 +5,8 @@ export function NoUsers() {
     <div className="notice">
       <h2>Nobody yet</h2>
       <p>
-        New users appear here within a moment, once Clerk’s webhook points at the service. Those who were there before
-        come with a backfill:
+        New users appear here within a moment, once Clerk’s webhook points at the service. Those who were
+        there before come with a backfill:
       </p>
       <pre>
         <code>python -m clerk_convex.backfill</code>

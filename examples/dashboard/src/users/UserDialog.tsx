@@ -23,11 +23,19 @@ export function UserDialog({ clerkId, onClose }: Props) {
 
 function LiveUser({ clerkId }: { clerkId: string }) {
   const { getUser } = useFunctions();
-  const { value: user, error, retry } = useAdminAnswer(getUser, useMemo(() => ({ clerkId }), [clerkId]));
+  const {
+    value: user,
+    error,
+    retry,
+  } = useAdminAnswer(
+    getUser,
+    useMemo(() => ({ clerkId }), [clerkId]),
+  );
   const [lastName, setLastName] = useState<string | null>(null);
   if (user && displayName(user) !== lastName) setLastName(displayName(user));
 
-  if (error !== undefined) return <Failure title="The user could not be loaded" error={error} onRetry={retry} />;
+  if (error !== undefined)
+    return <Failure title="The user could not be loaded" error={error} onRetry={retry} />;
   if (user === undefined) return <UserSkeleton />;
   if (user === null) return <Gone clerkId={clerkId} name={lastName} />;
   return <UserFields user={user} />;
@@ -36,7 +44,15 @@ function LiveUser({ clerkId }: { clerkId: string }) {
 function Gone({ clerkId, name }: { clerkId: string; name: string | null }) {
   return (
     <div className="notice" role="alert">
-      <h2>{name === null ? "There is no such user" : <><bdi>{name}</bdi> was deleted</>}</h2>
+      <h2>
+        {name === null ? (
+          "There is no such user"
+        ) : (
+          <>
+            <bdi>{name}</bdi> was deleted
+          </>
+        )}
+      </h2>
       <p>
         {name === null
           ? "Nobody has this id. He may have been deleted, or may not have arrived from Clerk yet."

@@ -10,7 +10,17 @@ import { displayName } from "./displayName.ts";
 
 // What has a place of its own below. All else is a team's own columns.
 const KNOWN = new Set([
-  ...["_id", "_creationTime", "clerkId", "externalId", "firstName", "lastName", "username", "email", "emailVerified"],
+  ...[
+    "_id",
+    "_creationTime",
+    "clerkId",
+    "externalId",
+    "firstName",
+    "lastName",
+    "username",
+    "email",
+    "emailVerified",
+  ],
   ...["phone", "imageUrl", "role", "status", "publicMetadata", "createdAt", "lastSignInAt", "updatedAt"],
 ]);
 
@@ -45,13 +55,19 @@ export function UserFields({ user }: { user: UserDetails }) {
         <Field label="External id" text={user.externalId} copies isCode />
         <Field label="Convex id" text={user._id} copies isCode />
         {own.map(([column, value]) => (
-          <Field key={column} label={column} text={typeof value === "string" ? value : JSON.stringify(value)} />
+          <Field
+            key={column}
+            label={column}
+            text={typeof value === "string" ? value : JSON.stringify(value)}
+          />
         ))}
       </dl>
       <section className="metadata">
         <div className="metadata-head">
           <h3>Public metadata</h3>
-          {user.publicMetadata !== undefined && <CopyButton text={user.publicMetadata} label="public metadata" />}
+          {user.publicMetadata !== undefined && (
+            <CopyButton text={user.publicMetadata} label="public metadata" />
+          )}
         </div>
         {user.publicMetadata === undefined ? (
           <p className="muted">None</p>
@@ -95,7 +111,15 @@ function Field({ label, text, copies = false, isCode = false, children }: FieldP
   );
 }
 
-function TimeField({ label, value, missing }: { label: string; value: number | undefined; missing?: string }) {
+function TimeField({
+  label,
+  value,
+  missing,
+}: {
+  label: string;
+  value: number | undefined;
+  missing?: string;
+}) {
   return (
     <div className="field">
       <dt>{label}</dt>

@@ -20,7 +20,12 @@ export const UserRow = memo(function UserRow({ user, isNew }: Props) {
         <div className="user-cell">
           <Avatar seed={user.clerkId} name={name} src={user.imageUrl} />
           <div className="user-text">
-            <a className="user-name truncate" href={`?user=${encodeURIComponent(user.clerkId)}`} dir="auto" title={name}>
+            <a
+              className="user-name truncate"
+              href={`?user=${encodeURIComponent(user.clerkId)}`}
+              dir="auto"
+              title={name}
+            >
               {name}
             </a>
             <UserAddress user={user} name={name} />
@@ -31,7 +36,13 @@ export const UserRow = memo(function UserRow({ user, isNew }: Props) {
         <Status status={user.status} />
       </td>
       <td role="cell" className="col-role">
-        {user.role === undefined ? <Nothing /> : <span className="tag truncate" dir="auto" title={user.role}>{user.role}</span>}
+        {user.role === undefined ? (
+          <Nothing />
+        ) : (
+          <span className="tag truncate" dir="auto" title={user.role}>
+            {user.role}
+          </span>
+        )}
       </td>
       <td role="cell" className="col-time col-joined">
         <span className="card-label">Joined </span>

@@ -8,8 +8,12 @@ export function UsersHead({ view, onSort }: Props) {
       <tr role="row">
         <SortHeader by="name" label="Name" view={view} onSort={onSort} />
         <SortHeader by="email" label="Email" view={view} onSort={onSort} />
-        <th role="columnheader" scope="col" className="col-status">Status</th>
-        <th role="columnheader" scope="col" className="col-role">Role</th>
+        <th role="columnheader" scope="col" className="col-status">
+          Status
+        </th>
+        <th role="columnheader" scope="col" className="col-role">
+          Role
+        </th>
         <SortHeader by="createdAt" label="Joined" view={view} onSort={onSort} />
         <SortHeader by="lastSignInAt" label="Last sign-in" view={view} onSort={onSort} />
       </tr>

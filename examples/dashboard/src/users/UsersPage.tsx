@@ -16,7 +16,10 @@ export function UsersPage() {
   const { view, setView, userId, open, close } = useUsersUrl();
   const functions = useFunctions();
   const today = useToday();
-  const answer = useAdminAnswer(functions.stats, useMemo(() => ({ today }), [today]));
+  const answer = useAdminAnswer(
+    functions.stats,
+    useMemo(() => ({ today }), [today]),
+  );
   const stats = useLast(answer.value);
 
   return (

@@ -1,6 +1,6 @@
 import { useMemo } from "react";
 import { usePages } from "../data/usePages.ts";
-import { useFunctions, type Stats } from "../functions.ts";
+import { useFunctions } from "../functions.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { onRowClick, onRowKeyDown } from "../ui/rows.ts";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
@@ -8,7 +8,7 @@ import { NoMatch, NoUsers } from "./Empty.tsx";
 import { USER_CELLS } from "./cells.ts";
 import { UserRow } from "./UserRow.tsx";
 import { UsersHead } from "./UsersHead.tsx";
-import { SEARCH_LIMIT, type UsersView } from "./usersView.ts";
+import { SEARCH_LIMIT, type Counts, type UsersView } from "./usersView.ts";
 
 const number = new Intl.NumberFormat();
 
@@ -16,7 +16,7 @@ type Props = {
   view: UsersView;
   onChange: (change: Partial<UsersView>) => void;
   onOpen: (clerkId: string) => void;
-  counts: Pick<Stats, "total" | "active" | "banned" | "locked"> | undefined;
+  counts: Counts | undefined;
 };
 
 export function UsersTable({ view, onChange, onOpen, counts }: Props) {
@@ -30,7 +30,15 @@ export function UsersTable({ view, onChange, onOpen, counts }: Props) {
     }),
     [view.status, view.sort, search],
   );
-  const { rows, args: shown, arrived, isLoading, isStale, isLoadingMore, loadMore } = usePages(getUsers, args);
+  const {
+    rows,
+    args: shown,
+    arrived,
+    isLoading,
+    isStale,
+    isLoadingMore,
+    loadMore,
+  } = usePages(getUsers, args);
 
   if (!isLoading && rows.length === 0) {
     const isFiltered = shown.search !== undefined || shown.status !== undefined;
@@ -71,7 +79,10 @@ export function UsersTable({ view, onChange, onOpen, counts }: Props) {
 }
 
 function summary(shown: number, isSearch: boolean, total: number | undefined): string {
-  if (!isSearch) return total === undefined || total < shown ? `${number.format(shown)} users` : `${number.format(shown)} of ${number.format(total)}`;
+  if (!isSearch) {
+    const isCounted = total !== undefined && total >= shown;
+    return isCounted ? `${number.format(shown)} of ${number.format(total)}` : number.format(shown);
+  }
   if (shown >= SEARCH_LIMIT) return `${SEARCH_LIMIT} best matches. Type more to narrow them down.`;
   return shown === 1 ? "1 match" : `${shown} matches, best first`;
 }

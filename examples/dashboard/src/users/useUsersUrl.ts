@@ -17,18 +17,22 @@ export function useUsersUrl() {
   );
 
   const open = useCallback(
-    (clerkId: string) =>
-      setParams((now) => new URLSearchParams([...now].filter(([name]) => name !== "user").concat([["user", clerkId]])), {
-        state: OPENED_HERE,
-      }),
+    (clerkId: string) => setParams((now) => withUser(now, clerkId), { state: OPENED_HERE }),
     [setParams],
   );
 
   // Back to the list where the user was opened from it, so that the back button does not open him again.
   const close = useCallback(() => {
     if ((history.state as typeof OPENED_HERE | null)?.opened === "here") return history.back();
-    setParams((now) => new URLSearchParams([...now].filter(([name]) => name !== "user")), { replace: true });
+    setParams((now) => withUser(now, null), { replace: true });
   }, [setParams]);
 
   return { view, setView, userId: params.get("user"), open, close };
+}
+
+function withUser(params: URLSearchParams, clerkId: string | null): URLSearchParams {
+  const changed = new URLSearchParams(params);
+  if (clerkId === null) changed.delete("user");
+  else changed.set("user", clerkId);
+  return changed;
 }

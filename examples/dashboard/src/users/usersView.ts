@@ -1,5 +1,5 @@
 // What the list shows, as the URL has it: ?q= &status= &sort= &order=. Whatever does not belong there is ignored.
-import type { UserStatus } from "../functions.ts";
+import type { Stats, UserStatus } from "../functions.ts";
 
 export const STATUSES = ["active", "banned", "locked"] as const satisfies readonly UserStatus[];
 export const SORTS = ["name", "email", "createdAt", "lastSignInAt"] as const;
@@ -7,6 +7,7 @@ export const ORDERS = ["asc", "desc"] as const;
 
 export type SortKey = (typeof SORTS)[number];
 export type Sort = { by: SortKey; order: (typeof ORDERS)[number] };
+export type Counts = Pick<Stats, "total" | UserStatus>;
 export type UsersView = { search: string; status: UserStatus | null; sort: Sort };
 
 export const NEWEST_FIRST: Sort = { by: "createdAt", order: "desc" };

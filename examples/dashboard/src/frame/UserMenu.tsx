@@ -1,7 +1,7 @@
 import { useId, useState } from "react";
 import { Avatar } from "../ui/Avatar.tsx";
 import { displayName, type Named } from "../users/displayName.ts";
-import { useSession } from "./session.ts";
+import { useSession } from "../auth/session.ts";
 
 type MenuUser = Named & { imageUrl?: string; role?: string };
 

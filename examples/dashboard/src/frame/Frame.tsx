@@ -19,9 +19,7 @@ export function Frame({ children, nav, end }: Props) {
           <div className="frame-end">{end}</div>
         </div>
       </header>
-      <main className="frame-main" id="main">
-        {children}
-      </main>
+      <main className="frame-main">{children}</main>
     </>
   );
 }

@@ -8,9 +8,9 @@ import { Filters } from "../users/Filters.tsx";
 import { UsersHead } from "../users/UsersHead.tsx";
 import { NEWEST_FIRST } from "../users/usersView.ts";
 import { Frame } from "./Frame.tsx";
-import { LiveSign } from "./Live.tsx";
+import { LiveSign } from "../ui/Live.tsx";
 import { Nav } from "./Nav.tsx";
-import { SkeletonRows } from "./Skeleton.tsx";
+import { SkeletonRows } from "../ui/Skeleton.tsx";
 
 const nothing = () => {};
 
@@ -19,7 +19,15 @@ type Props = { page: "users" | "audit"; live?: ReactNode };
 // The page with nothing in it: what is there stays where it is when the rest comes.
 export function PageSkeleton({ page, live = <LiveSign connection={{ state: "connecting" }} /> }: Props) {
   return (
-    <Frame nav={<Nav />} end={<>{live}<span className="menu avatar is-small bone" /></>}>
+    <Frame
+      nav={<Nav />}
+      end={
+        <>
+          {live}
+          <span className="menu avatar is-small bone" />
+        </>
+      }
+    >
       <h1 className="visually-hidden">{page === "users" ? "Users" : "Audit log"}</h1>
       <div inert aria-busy="true">
         {page === "users" ? <UsersSkeleton /> : <AuditSkeleton />}

@@ -1,0 +1,61 @@
+import { useEffect, useEffectEvent, useRef, useState } from "react";
+import { Icon } from "../ui/Icon.tsx";
+import { useSlashKey } from "../ui/useSlashKey.ts";
+
+const DEBOUNCE_MS = 150;
+const LONGEST_SEARCH = 200; // characters
+
+type Props = { search: string; onSearch: (search: string) => void };
+
+// Asks while somebody types. Escape clears it, and leaves it when it is clear.
+export function SearchBox({ search, onSearch }: Props) {
+  const [text, setText] = useState(search);
+  const [known, setKnown] = useState(search);
+  const input = useRef<HTMLInputElement>(null);
+  useSlashKey(input);
+
+  // Another search than the one that was typed here: the back button, or "clear filters".
+  if (search !== known) {
+    setKnown(search);
+    setText(search);
+  }
+
+  const send = useEffectEvent(onSearch);
+  useEffect(() => {
+    if (text === search) return;
+    const timer = setTimeout(() => send(text), DEBOUNCE_MS);
+    return () => clearTimeout(timer);
+  }, [text, search]);
+
+  const onKeyDown = (event: React.KeyboardEvent) => {
+    if (event.nativeEvent.isComposing || event.key !== "Escape") return;
+    event.preventDefault();
+    if (text === "") input.current?.blur();
+    setText("");
+    if (search !== "") onSearch("");
+  };
+
+  return (
+    <div className="search">
+      <Icon>
+        <circle cx="7" cy="7" r="4.25" />
+        <path d="m10.25 10.25 3.25 3.25" />
+      </Icon>
+      <input
+        ref={input}
+        type="search"
+        aria-label="Search users"
+        aria-keyshortcuts="/"
+        placeholder="Search name, email, phone or id"
+        autoComplete="off"
+        spellCheck={false}
+        dir="auto"
+        maxLength={LONGEST_SEARCH}
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={onKeyDown}
+      />
+      <kbd aria-hidden="true">/</kbd>
+    </div>
+  );
+}

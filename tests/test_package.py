@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from clerk_convex.local.dashboard import STATIC
 from tests.functions import ROOT
 
 
@@ -25,7 +26,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_has_all_that_runs_and_nothing_else(installed: Path) -> None:
-    """The modules, the types' marker, the backend of the local Convex and the functions to copy."""
+    """The modules, the types' marker, the backend of the local Convex, the functions to copy, the dashboard."""
     assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} == {"clerk_convex"}
     built = {
         path.relative_to(installed) for path in installed.rglob("*") if path.suffix in {".py", ".ts", ".js"}
@@ -36,8 +37,11 @@ def test_wheel_has_all_that_runs_and_nothing_else(installed: Path) -> None:
         for path in (ROOT / "convex").rglob("*")
         if path.suffix in {".ts", ".js"}
     }
-    assert built == package | functions
-    assert (installed / "clerk_convex" / "py.typed").is_file()
+    scripts = {path.relative_to(ROOT) for path in STATIC.rglob("*.js")}
+    assert scripts
+    assert built == package | functions | scripts
+    for file in ("py.typed", "local/static/index.html"):
+        assert (installed / "clerk_convex" / file).is_file()
 
 
 def test_wheel_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_has_all_that_runs_and_nothing_else(installed: Path) -> None:
-    """The modules, the types' marker, the backend of the local Convex, the functions to copy, the dashboard."""
+    """The modules, the types' marker, the backend of the local Convex, the functions, the dashboard."""
     assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} == {"clerk_convex"}
     built = {
         path.relative_to(installed) for path in installed.rglob("*") if path.suffix in {".py", ".ts", ".js"}

@@ -210,3 +210,38 @@ def test_who_has_not_arrived_yet_is_let_in_when_he_has(
     expect(admin.page.get_by_role("main")).to_contain_text("not arrived")
     stack.clerk.update_user(ada, last_name="Adminsdottir")
     expect(admin.row(ada)).to_contain_text("Adminsdottir")
+
+
+def test_signs_in_and_out(stack: LocalStack, visit: Visits, person: People) -> None:
+    """From a link to Clerk's page and back to what the link showed; another account, and out."""
+    banned = person("Bea Banned", banned=True)
+    guest = visit()
+    page = guest.page
+    guest.open(status="banned")
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_role("button", name="Ada Admin").click()
+    guest.expect_rows([banned])
+    expect(page).to_have_url(f"{stack.dashboard_url}?status=banned")
+    page.get_by_role("button", name="Your account: Ada Admin").click()
+    page.get_by_role("button", name="Switch account").click()
+    page.get_by_role("button", name="Otto Ordinary").click()
+    expect(page.get_by_role("heading", name="This page is for administrators")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    assert guest.shown() == []
+
+
+def test_session_that_ends_at_clerk_ends_here(stack: LocalStack, visit: Visits, person: People) -> None:
+    """With its token, which is the last one: the page asks him to sign in."""
+    stack.clerk.token_lifetime = 3
+    ada = person("Ada Adminson", role="admin")
+    admin = visit(ada)
+    admin.expect_complaints("404")
+    admin.open()
+    admin.expect_rows([ada])
+    for session in stack.clerk.sessions(user_id=ada, status="active"):
+        stack.clerk.revoke_session(session["id"])
+    expect(admin.page.get_by_role("link", name="Sign in")).to_be_visible()
+    assert admin.shown() == []

@@ -292,9 +292,13 @@ def test_nothing_moves_for_whom_motion_hurts(stack: LocalStack, visit: Visits, p
     assert admin.page.evaluate(endless) == 0
 
 
+# What goes beyond the window, or beyond its own box for all to see.
 TOO_WIDE = """
-[...document.querySelectorAll("[data-clerk-id] *, dialog, dialog :not(pre *)")]
-  .filter((it) => it.getBoundingClientRect().right > innerWidth + 1)
+[...document.querySelectorAll("[data-clerk-id], [data-clerk-id] *, dialog, dialog :not(pre *)")]
+  .filter((it) => it.checkVisibility() && (
+    it.getBoundingClientRect().right > innerWidth + 1 ||
+    it.scrollWidth > it.clientWidth + 1 && it.clientWidth > 1 && getComputedStyle(it).overflowX === "visible"
+  ))
   .concat(document.documentElement.scrollWidth > innerWidth ? [document.documentElement] : [])
   .map((it) => it.outerHTML.slice(0, 100))
 """

@@ -160,7 +160,7 @@ class _Keys:
         now = loop.time()
         is_known = key_id in self._keys
         is_wanted = not is_known or now - self._fetched_at > _KEYS_KEPT
-        if is_wanted and self._fetching is None and now - self._asked_at >= _FETCH_INTERVAL:
+        if is_wanted and now - self._asked_at >= _FETCH_INTERVAL:  # longer than a fetch takes
             self._asked_at = now
             self._fetching = loop.create_task(self._fetch())
         if self._fetching is not None and not is_known:

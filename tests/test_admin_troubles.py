@@ -6,21 +6,26 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 
 from clerk_convex import shared, user_routes
+from clerk_convex.app import create_app
 from clerk_convex.clerk import Clerk
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_http import Faults
 from clerk_convex.writer import Writer
 from tests import stand_in
+from tests.clerk_events import EVENTS
 from tests.functions import Functions
 from tests.managed import NOWHERE, PREFIX, Managed, cleared, running
 from tests.stand_in import DEPLOY_KEY, Behaviour, Call, StandIn
 from tests.test_admin import call, error
+from tests.test_limits import redis_server
+from tests.test_webhook import request, signed
 
 pytestmark = pytest.mark.anyio
 
@@ -271,6 +276,31 @@ async def test_written_before_it_is_recorded(managed: Managed, convex: StandIn) 
     ]
 
 
+async def test_one_writer(managed: Managed, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Webhooks and user management of one event loop write through one writer."""
+    made = []
+
+    def make(*args: Any, **options: Any) -> Writer:
+        made.append(Writer(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(shared, "Writer", make)
+    convex.behave(then=scripted(("beginAction", ALLOWED), ("syncUsers", WRITTEN), ("", RECORDED)))
+    app = create_app(
+        managed.settings(
+            CONVEX_URL=convex.url,
+            CONVEX_DEPLOY_KEY=DEPLOY_KEY,
+            CLERK_WEBHOOK_SIGNING_SECRET=managed.clerk.webhook_secret,
+        )
+    )
+    async with managed.as_admin(app) as client:
+        assert (await call(client, "ban", managed.eve)).json()["synced"] is True
+        headers = signed(EVENTS["user.updated"], secret=managed.clerk.webhook_secret)
+        response = await request(app, EVENTS["user.updated"], headers)
+        assert response.json() == {"outcome": "created"}
+    assert len(made) == 1
+
+
 async def test_what_convex_refuses(managed: Managed, caplog: pytest.LogCaptureFixture) -> None:
     """A user whom Convex refuses, or who cannot be read, is done at Clerk, and told and recorded so."""
     settings = managed.settings()
@@ -439,6 +469,18 @@ async def test_limits_of_an_address(managed: Managed) -> None:
         assert (await call(client, "list", "")).status_code == 200
     async with managed.client(app, "garbage", address="192.0.2.77") as client:
         assert (await call(client, "list", "")).status_code == 401
+
+
+async def test_replicas_count_together(managed: Managed, tmp_path: Path) -> None:
+    """With Redis two replicas allow together what one does alone."""
+    with redis_server(tmp_path) as redis:
+        more = {WRITES: "10/minute", "CLERK_CONVEX_REDIS_URL": redis.url}
+        token = managed.token(managed.ada)
+        one, other = managed.client(managed.app(**more), token), managed.client(managed.app(**more), token)
+        async with one, other:
+            calls = [call(client, "unlock", managed.eve) for client in [one, other] * 100]
+            statuses = [response.status_code for response in await asyncio.gather(*calls)]
+    assert (statuses.count(200), statuses.count(429)) == (10, 190)
 
 
 async def test_what_is_limited_comes_first(managed: Managed) -> None:

@@ -19,6 +19,7 @@ from starlette.routing import Mount
 
 import clerk_convex.app
 from clerk_convex.app import create_app
+from clerk_convex.settings import Settings
 from tests import stand_in
 from tests.clerk_events import EVENTS, USER, body
 from tests.stand_in import DEPLOY_KEY, Behaviour, StandIn
@@ -107,6 +108,9 @@ async def test_readyz_with_user_management(app: Starlette, monkeypatch: pytest.M
     monkeypatch.setenv("CLERK_JWT_ISSUER_DOMAIN", "http://127.0.0.1:9")
     assert (await get(app, "/readyz")).json()["user_management"] == "ready"
     assert (await get(app, "/api/users")).status_code == 401
+    other = create_app(Settings.from_env({**os.environ, "CLERK_CONVEX_REDIS_URL": "redis://host:port"}))
+    told = (await get(other, "/readyz")).json()
+    assert (told["status"], told["user_management"][:27]) == ("ready", "off: CLERK_CONVEX_REDIS_URL")
 
 
 # The real server

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -68,11 +69,17 @@ class RedisServer:
         self.stop()
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
+@contextmanager
+def redis_server(folder: Path) -> Iterator[RedisServer]:
     if PROGRAM is None and "CI" not in os.environ:
         pytest.skip("there is no redis-server on this machine (in CI that is a failure)")
-    with RedisServer(tmp_path) as server:
+    with RedisServer(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
         yield server
 
 

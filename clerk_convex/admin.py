@@ -129,14 +129,14 @@ class Manager:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        request_id = _request_id(request)
+        given_id, request_id = _request_ids(request)
         try:
             response = await self._answer(request, request_id)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer says as much as may be said
             response = self._refusal(error, request_id)
-        response.headers["X-Request-Id"] = request_id
+        response.headers["X-Request-Id"] = given_id or request_id
         response.headers["Cache-Control"] = "no-store"
         with contextlib.suppress(OSError):  # the client has gone, ASGI 2.4 says
             await response(scope, receive, send)
@@ -303,7 +303,13 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     )
 
 
-def _request_id(request: Request) -> str:
-    """The caller's own, so that his log and ours can be compared, or a new one."""
+def _request_ids(request: Request) -> tuple[str, str]:
+    """The caller's own id if it is well formed, else nothing, and the one that is recorded.
+
+    The one that is recorded begins with the caller's, so that it is found by it. It is not the same: what
+    was allowed once under an id must not be allowed again because someone sends that id again.
+    """
     given = request.headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+    if _REQUEST_ID.fullmatch(given):
+        return given, f"{given}.{secrets.token_hex(8)}"
+    return "", f"req_{secrets.token_hex(12)}"

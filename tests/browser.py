@@ -1,7 +1,8 @@
 """Chromium, and visitors who look at the dashboard of a local set with it.
 
-A plugin of the tests that name it in `pytest_plugins`. What a page says on its console and whom it asks for
-anything is recorded, and fails the test at its end where the test did not expect it.
+A plugin of the tests that name it in `pytest_plugins`; those of a module share a set and a browser. What a
+page says on its console and whom it asks for anything is recorded, and fails the test at its end where the
+test did not expect it.
 """
 
 from __future__ import annotations
@@ -234,10 +235,22 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def stack() -> Iterator[LocalStack]:
+@pytest.fixture(scope="module")
+def shared_stack() -> Iterator[LocalStack]:
     with LocalStack(project=ROOT) as stack:
         yield stack
+
+
+@pytest.fixture
+def stack(shared_stack: LocalStack) -> LocalStack:
+    """A local set in which nobody is, and nobody ever was."""
+    clerk = shared_stack.clerk
+    clerk.token_lifetime = 60
+    for user in clerk.users():
+        clerk.delete_user(user["id"])
+    clerk.webhooks.drain(30)
+    shared_stack.convex.clear()
+    return shared_stack
 
 
 class People:

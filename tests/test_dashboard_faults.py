@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from playwright.sync_api import Locator, Route, expect
 
 from clerk_convex.backfill import backfill
 from clerk_convex.local.stack import LocalStack
+from tests.functions import ROOT
 
 if TYPE_CHECKING:
     from tests.browser import People, Visit, Visits
@@ -22,6 +24,13 @@ pytest_plugins = ["tests.browser"]
 DAY = 86_400_000
 # What Chromium itself says of a server that is not there.
 UNREACHABLE = r"net::ERR_(CONNECTION|EMPTY|INCOMPLETE|SOCKET)"
+
+
+@pytest.fixture
+def stack() -> Iterator[LocalStack]:
+    """One of its own for each test, because parts of it stop."""
+    with LocalStack(project=ROOT) as stack:
+        yield stack
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 import { anyApi, type FunctionReturnType } from "convex/server";
 import { createContext, useContext } from "react";
 import type { api } from "../../../convex/_generated/api";
+import type { AccessDenied } from "../../../convex/clerk/access";
 
 const NAMES = ["currentUser", "getUsers", "getUser", "stats", "auditLog"] as const;
 
 export type Functions = Pick<typeof api.users, (typeof NAMES)[number]>;
 
+export type { AccessDenied };
 export type UserSummary = FunctionReturnType<Functions["getUsers"]>["page"][number];
 export type UserDetails = NonNullable<FunctionReturnType<Functions["getUser"]>>;
 export type UserStatus = UserSummary["status"];

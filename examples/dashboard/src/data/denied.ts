@@ -1,6 +1,6 @@
 // Convex's refusals, as convex/clerk/access.ts throws them.
 import { ConvexError } from "convex/values";
-import type { AccessDenied } from "../../../../convex/clerk/access";
+import type { AccessDenied } from "../functions.ts";
 
 export type Reason = AccessDenied["reason"];
 

@@ -146,6 +146,14 @@ def test_same_request_is_the_same_attempt(functions: Functions) -> None:
     assert begin(functions, "user_a", "user_member", request_id="req_x")["id"] != first["id"]
 
 
+def test_same_request_is_asked_again_whether_it_may(functions: Functions) -> None:
+    """Whoever was demoted in between gets no further by repeating what he began as an admin."""
+    begin(functions, "user_b", "user_member", request_id="req_x")
+    functions.sync([upsert("user_b", updated_at=20.0, role="member")])
+    assert refused(begin(functions, "user_b", "user_member", request_id="req_x")) == "not_admin"
+    assert [row["outcome"] for row in attempts(functions)] == ["started", "denied"]
+
+
 @pytest.mark.parametrize(
     ("actor", "reason"),
     [

@@ -42,12 +42,13 @@ type Refusal = Infer<typeof refusal>;
 export async function begin(ctx: MutationCtx, wanted: Attempt): Promise<Infer<typeof permission>> {
   const { target: clerkId, ...rest } = wanted;
   const row = { ...rest, clerkId, fields: [], source: "admin" as const };
-  const id = await findStarted(ctx, wanted);
-  if (id !== null) return { allowed: true, id };
   const reason = await whyNot(ctx, wanted);
-  if (reason === null) return { allowed: true, id: await ctx.db.insert("clerkAudit", { ...row, outcome: "started" }) };
-  await ctx.db.insert("clerkAudit", { ...row, outcome: "denied", reason });
-  return { allowed: false, reason, message: MESSAGES[reason] };
+  if (reason !== null) {
+    await ctx.db.insert("clerkAudit", { ...row, outcome: "denied", reason });
+    return { allowed: false, reason, message: MESSAGES[reason] };
+  }
+  const started = await findStarted(ctx, wanted);
+  return { allowed: true, id: started ?? (await ctx.db.insert("clerkAudit", { ...row, outcome: "started" })) };
 }
 
 // Told twice, the first counts.

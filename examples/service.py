@@ -1,4 +1,4 @@
-"""A team's own service, with the route that keeps its `users` table equal to Clerk.
+"""A team's own service, with the route that keeps its `users` table equal to Clerk, and those for its admins.
 
     uvicorn examples.service:app
 
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from clerk_convex import Change, Outcome, webhook_route
+from clerk_convex import Change, Outcome, user_routes, webhook_route
 
 logger = logging.getLogger("service")
 
@@ -28,4 +28,4 @@ async def welcome(change: Change, outcome: Outcome) -> None:
         logger.info("Welcome, %s", change.clerk_id)
 
 
-app = Starlette(routes=[Route("/", home), webhook_route(on_change=welcome)])
+app = Starlette(routes=[Route("/", home), webhook_route(on_change=welcome), user_routes()])

@@ -1,8 +1,11 @@
-import { Suspense, use } from "react";
+import { Suspense, use, type ReactNode } from "react";
 import { Redirect, Route, Router, Switch, useLocation } from "wouter";
 import { AuditPage } from "./audit/AuditPage.tsx";
 import { Gate } from "./access/Gate.tsx";
-import { FunctionsProvider } from "./functions.ts";
+import { usersApi } from "./config.ts";
+import { FunctionsProvider, type Me } from "./functions.ts";
+import { manage } from "./manage/manage.ts";
+import { ManageProvider } from "./manage/ManageProvider.tsx";
 import type { Setup } from "./setup.ts";
 import { Boundary } from "./ui/Boundary.tsx";
 import { Failure } from "./ui/Failure.tsx";
@@ -12,6 +15,8 @@ import { Nav } from "./frame/Nav.tsx";
 import { PageSkeleton } from "./frame/PageSkeleton.tsx";
 import { UserMenu } from "./frame/UserMenu.tsx";
 import { UsersPage } from "./users/UsersPage.tsx";
+
+const API = usersApi(import.meta.env.VITE_CLERK_CONVEX_API);
 
 export function App({ setup }: { setup: Promise<Setup> }) {
   return (
@@ -32,23 +37,27 @@ function Dashboard({ setup }: { setup: Promise<Setup> }) {
       <FunctionsProvider value={functions}>
         <Gate waiting={<Waiting live={<Live />} />}>
           {(me) => (
-            <Frame
-              nav={<Nav />}
-              end={
-                <>
-                  <Live />
-                  <UserMenu user={me.user} />
-                </>
-              }
-            >
-              <Switch>
-                <Route path="/users" component={UsersPage} />
-                <Route path="/audit" component={AuditPage} />
-                <Route>
-                  <Redirect to="/users" replace />
-                </Route>
-              </Switch>
-            </Frame>
+            <Managed me={me}>
+              <Frame
+                nav={<Nav />}
+                end={
+                  <>
+                    <Live />
+                    <UserMenu user={me.user} />
+                  </>
+                }
+              >
+                <Switch>
+                  <Route path="/users">
+                    <UsersPage manage={API === null ? undefined : manage} />
+                  </Route>
+                  <Route path="/audit" component={AuditPage} />
+                  <Route>
+                    <Redirect to="/users" replace />
+                  </Route>
+                </Switch>
+              </Frame>
+            </Managed>
           )}
         </Gate>
       </FunctionsProvider>
@@ -56,9 +65,18 @@ function Dashboard({ setup }: { setup: Promise<Setup> }) {
   );
 }
 
-function Waiting({ live }: { live?: React.ReactNode }) {
+function Managed({ me, children }: { me: Me; children: ReactNode }) {
+  if (API === null) return children;
+  return (
+    <ManageProvider url={API} me={me}>
+      {children}
+    </ManageProvider>
+  );
+}
+
+function Waiting({ live }: { live?: ReactNode }) {
   const [path] = useLocation();
-  return <PageSkeleton page={path === "/audit" ? "audit" : "users"} live={live} />;
+  return <PageSkeleton page={path === "/audit" ? "audit" : "users"} isManaged={API !== null} live={live} />;
 }
 
 function NotStarted({ error }: { error: Error }) {

@@ -30,3 +30,8 @@ export async function loadConfig(): Promise<Config> {
   const { convexUrl, clerkUrl, usersModule } = (await response.json()) as Record<string, string>;
   return { convexUrl: convexUrl!, usersModule: usersModule!, auth: { kind: "local", clerkUrl: clerkUrl! } };
 }
+
+// Where clerk_convex's user_routes() are, by which admins act; "off": nowhere, and the pages only read.
+export function usersApi(given: string | undefined): string | null {
+  return given === "off" ? null : (given || "/api/users").replace(/\/+$/, "");
+}

@@ -11,11 +11,8 @@ export function AuditHead() {
         <th role="columnheader" scope="col" className="col-who">
           User
         </th>
-        <th role="columnheader" scope="col" className="col-fields">
-          Fields changed
-        </th>
-        <th role="columnheader" scope="col" className="col-action">
-          Action
+        <th role="columnheader" scope="col" className="col-what">
+          What
         </th>
         <th role="columnheader" scope="col" className="col-source">
           Source

@@ -4,6 +4,7 @@ import { useFlash } from "../data/useFlash.ts";
 import type { AuditEntry } from "../functions.ts";
 import { Nothing } from "../ui/Nothing.tsx";
 import { Time } from "../ui/Time.tsx";
+import { attemptText } from "./attemptText.ts";
 import { OUTCOME_LABELS } from "./auditView.ts";
 
 const number = new Intl.NumberFormat();
@@ -23,7 +24,6 @@ type Props = { entry: AuditEntry; isNew: boolean };
 export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
   const flash = useFlash(entry);
   const { outcome, source, actor } = entry;
-  const fields = entry.fields.filter((field) => !DERIVED.has(field)).join(", ");
   return (
     <tr role="row" data-clerk-id={entry.clerkId} data-new={isNew || undefined} data-flash={flash}>
       <td role="cell" className="col-when">
@@ -35,17 +35,8 @@ export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
       <td role="cell" className="col-who">
         <Who entry={entry} />
       </td>
-      <td role="cell" className="col-fields">
-        {fields === "" ? (
-          <Nothing />
-        ) : (
-          <span className="truncate" title={fields}>
-            {fields}
-          </span>
-        )}
-      </td>
-      <td role="cell" className="col-action">
-        <Action entry={entry} />
+      <td role="cell" className="col-what">
+        <What entry={entry} />
       </td>
       <td role="cell" className="col-source">
         {SOURCES[source]}
@@ -80,12 +71,16 @@ function Who({ entry: { clerkId, count, name } }: { entry: AuditEntry }) {
   );
 }
 
-function Action({ entry: { action, reason, status } }: { entry: AuditEntry }) {
-  const parts = [action, reason, status].filter((part) => part !== undefined);
-  if (parts.length === 0) return <Nothing />;
+// What an admin attempted, or which fields changed.
+function What({ entry }: { entry: AuditEntry }) {
+  const text =
+    entry.action === undefined
+      ? entry.fields.filter((field) => !DERIVED.has(field)).join(", ")
+      : attemptText(entry.action, entry.reason, entry.status);
+  if (text === "") return <Nothing />;
   return (
-    <span className="truncate" title={parts.join(" · ")}>
-      {parts.join(" · ")}
+    <span className="truncate" title={text}>
+      {text}
     </span>
   );
 }

@@ -5,8 +5,7 @@ export const AUDIT_CELLS: SkeletonCell[] = [
   "when",
   "outcome",
   "who",
-  "fields",
-  "action",
+  "what",
   "source",
   "actor",
 ].map((name) => ({ className: `col-${name}`, shape: "word" }));

@@ -41,16 +41,17 @@ function isDefinite(error: unknown): boolean {
 }
 
 function ClerkSession({ children }: { children: ReactNode }) {
-  const { isSignedIn = false } = useAuth();
+  const { isSignedIn = false, getToken } = usePatientAuth();
   const { signOut } = useClerk();
   const session = useMemo<Session>(() => {
     const leave = () => signOut({ redirectUrl: location.href });
     return {
       isSignedIn,
       signIn: <SignIn routing="hash" fallbackRedirectUrl={location.href} />,
+      getToken,
       signOut: leave,
       switchAccount: leave, // Clerk's form is shown to whoever is signed out
     };
-  }, [isSignedIn, signOut]);
+  }, [isSignedIn, getToken, signOut]);
   return <SessionProvider value={session}>{children}</SessionProvider>;
 }

@@ -28,6 +28,7 @@ export function localAuth(convex: ConvexReactClient, clerkUrl: string) {
       () => ({
         isSignedIn,
         signIn: <SignIn />,
+        getToken: local.getToken,
         signOut: local.signOut,
         switchAccount: async () => location.assign(local.signInUrl()),
       }),

@@ -4,6 +4,8 @@ import { createContext, useContext, type ReactNode } from "react";
 export type Session = {
   isSignedIn: boolean;
   signIn: ReactNode; // a link or a form
+  // For those who check it themselves. null: nobody is signed in. It may wait for Clerk for as long as that takes.
+  getToken: (options?: { skipCache?: boolean }) => Promise<string | null>;
   signOut: () => Promise<void>;
   switchAccount: () => Promise<void>;
 };

@@ -3,7 +3,7 @@ import { AuditFilters } from "../audit/AuditFilters.tsx";
 import { AuditHead } from "../audit/AuditHead.tsx";
 import { AUDIT_CELLS } from "../audit/cells.ts";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
-import { USER_CELLS } from "../users/cells.ts";
+import { MANAGED_USER_CELLS, USER_CELLS } from "../users/cells.ts";
 import { Filters } from "../users/Filters.tsx";
 import { UsersHead } from "../users/UsersHead.tsx";
 import { NEWEST_FIRST } from "../users/usersView.ts";
@@ -13,11 +13,17 @@ import { Nav } from "./Nav.tsx";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
 
 const nothing = () => {};
+const connecting = <LiveSign connection={{ state: "connecting" }} />;
+const newUser = (
+  <button className="button is-primary" type="button">
+    New user
+  </button>
+);
 
-type Props = { page: "users" | "audit"; live?: ReactNode };
+type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode };
 
 // The page with nothing in it: what is there stays where it is when the rest comes.
-export function PageSkeleton({ page, live = <LiveSign connection={{ state: "connecting" }} /> }: Props) {
+export function PageSkeleton({ page, isManaged, live = connecting }: Props) {
   return (
     <Frame
       nav={<Nav />}
@@ -30,23 +36,23 @@ export function PageSkeleton({ page, live = <LiveSign connection={{ state: "conn
     >
       <h1 className="visually-hidden">{page === "users" ? "Users" : "Audit log"}</h1>
       <div inert aria-busy="true">
-        {page === "users" ? <UsersSkeleton /> : <AuditSkeleton />}
+        {page === "users" ? <UsersSkeleton isManaged={isManaged} /> : <AuditSkeleton />}
         <p className="skeleton-note">Still waiting for an answer…</p>
       </div>
     </Frame>
   );
 }
 
-function UsersSkeleton() {
+function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
   const view = { search: "", status: null, sort: NEWEST_FIRST };
   return (
     <>
       <StatsPanel stats={undefined} error={undefined} onRetry={nothing} />
-      <Filters view={view} onChange={nothing} counts={undefined} />
+      <Filters view={view} onChange={nothing} counts={undefined} end={isManaged && newUser} />
       <div className="table-frame">
         <table className="table users-table">
-          <UsersHead view={view} onSort={nothing} />
-          <SkeletonRows cells={USER_CELLS} />
+          <UsersHead view={view} onSort={nothing} hasActions={isManaged} />
+          <SkeletonRows cells={isManaged ? MANAGED_USER_CELLS : USER_CELLS} />
         </table>
       </div>
     </>

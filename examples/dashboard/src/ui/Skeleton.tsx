@@ -1,4 +1,4 @@
-export type SkeletonCell = { className: string; colSpan?: number; shape: "user" | "word" };
+export type SkeletonCell = { className: string; colSpan?: number; shape: "user" | "word" | "none" };
 
 const ROWS = 25; // what a first page has
 
@@ -9,9 +9,8 @@ export function SkeletonRows({ cells }: { cells: SkeletonCell[] }) {
         <tr role="row" key={row} className="skeleton-row">
           {cells.map(({ className, colSpan, shape }, cell) => (
             <td role="cell" key={cell} className={className} colSpan={colSpan}>
-              {shape === "word" ? (
-                <span className="bone" />
-              ) : (
+              {shape === "word" && <span className="bone" />}
+              {shape === "user" && (
                 <div className="user-cell">
                   <span className="avatar bone" />
                   <div className="user-text">

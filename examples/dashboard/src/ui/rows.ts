@@ -9,6 +9,7 @@ export function onRowClick(event: MouseEvent<HTMLElement>, open: (row: HTMLTable
   if (row === null || target.closest("button, input, select")) return;
   if (!target.closest("a") && getSelection()?.toString()) return; // somebody marks text to copy it
   event.preventDefault();
+  if (event.detail > 1) return; // the rest of a double click, perhaps on what was in front of the row
   open(row);
 }
 

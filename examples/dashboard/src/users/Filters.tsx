@@ -10,9 +10,10 @@ type Props = {
   view: UsersView;
   onChange: (change: Partial<UsersView>, options?: { replace: boolean }) => void;
   counts: Counts | undefined;
+  end?: ReactNode;
 };
 
-export function Filters({ view, onChange, counts }: Props) {
+export function Filters({ view, onChange, counts, end }: Props) {
   return (
     <div className="toolbar" role="search" aria-label="Users">
       <SearchBox search={view.search} onSearch={(search) => onChange({ search }, { replace: true })} />
@@ -39,6 +40,7 @@ export function Filters({ view, onChange, counts }: Props) {
         isDisabled={view.search.trim() !== ""}
         onSort={(sort) => onChange({ sort })}
       />
+      {end}
     </div>
   );
 }

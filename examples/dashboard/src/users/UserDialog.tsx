@@ -7,21 +7,23 @@ import { Region } from "../ui/Region.tsx";
 import { Sheet } from "../ui/Sheet.tsx";
 import { displayName } from "./displayName.ts";
 import { AuditLink } from "./AuditLink.tsx";
+import type { Manage } from "./manage.ts";
 import { UserFields } from "./UserFields.tsx";
 
-type Props = { clerkId: string; onClose: () => void };
+type Props = { clerkId: string; onClose: () => void; manage?: Manage };
 
-export function UserDialog({ clerkId, onClose }: Props) {
+export function UserDialog({ clerkId, onClose, manage }: Props) {
   return (
     <Sheet label="User" onClose={onClose}>
       <Region title="This user cannot be shown">
-        <LiveUser clerkId={clerkId} />
+        <LiveUser clerkId={clerkId} manage={manage} />
       </Region>
+      {manage !== undefined && <manage.DetailsNotices />}
     </Sheet>
   );
 }
 
-function LiveUser({ clerkId }: { clerkId: string }) {
+function LiveUser({ clerkId, manage }: { clerkId: string; manage: Manage | undefined }) {
   const { getUser } = useFunctions();
   const {
     value: user,
@@ -38,7 +40,7 @@ function LiveUser({ clerkId }: { clerkId: string }) {
     return <Failure title="The user could not be loaded" error={error} onRetry={retry} />;
   if (user === undefined) return <UserSkeleton />;
   if (user === null) return <Gone clerkId={clerkId} name={lastName} />;
-  return <UserFields user={user} />;
+  return <UserFields user={user} manage={manage} />;
 }
 
 function Gone({ clerkId, name }: { clerkId: string; name: string | null }) {

@@ -3,10 +3,11 @@ import type { UserDetails } from "../functions.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { CopyButton } from "../ui/CopyButton.tsx";
 import { prettyJson } from "../ui/prettyJson.ts";
-import { Status } from "../ui/Status.tsx";
 import { ExactTime, Time } from "../ui/Time.tsx";
 import { AuditLink } from "./AuditLink.tsx";
 import { displayName } from "./displayName.ts";
+import type { Manage } from "./manage.ts";
+import { UserStatus } from "./UserStatus.tsx";
 
 // What has a place of its own below. All else is a team's own columns.
 const KNOWN = new Set([
@@ -25,7 +26,7 @@ const KNOWN = new Set([
 ]);
 
 // All that Convex has of a user.
-export function UserFields({ user }: { user: UserDetails }) {
+export function UserFields({ user, manage }: { user: UserDetails; manage: Manage | undefined }) {
   const name = displayName(user);
   const own = Object.entries(user).filter(([column]) => !KNOWN.has(column));
   return (
@@ -36,9 +37,10 @@ export function UserFields({ user }: { user: UserDetails }) {
           <h2 className="truncate" dir="auto" title={name}>
             {name}
           </h2>
-          <Status status={user.status} />
+          <UserStatus user={user} manage={manage} />
         </div>
       </header>
+      {manage !== undefined && <manage.UserActions user={user} />}
       <dl className="fields">
         <Field label="Email" text={user.email} copies>
           {user.emailVerified === false && <span className="unverified">Unverified</span>}

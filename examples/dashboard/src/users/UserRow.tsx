@@ -3,15 +3,16 @@ import { useFlash } from "../data/useFlash.ts";
 import type { UserSummary } from "../functions.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Nothing } from "../ui/Nothing.tsx";
-import { Status } from "../ui/Status.tsx";
 import { Time } from "../ui/Time.tsx";
 import { displayName } from "./displayName.ts";
+import type { Manage } from "./manage.ts";
+import { UserStatus } from "./UserStatus.tsx";
 
-type Props = { user: UserSummary; isNew: boolean };
+type Props = { user: UserSummary; isNew: boolean; manage?: Manage };
 
 // A user who is as he was is the same object (usePages), so only a row that changed is rendered again.
 // The roles are the table's own, said again because narrow screens show it as cards.
-export const UserRow = memo(function UserRow({ user, isNew }: Props) {
+export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
   const flash = useFlash(user);
   const name = displayName(user);
   return (
@@ -33,7 +34,7 @@ export const UserRow = memo(function UserRow({ user, isNew }: Props) {
         </div>
       </td>
       <td role="cell" className="col-status">
-        <Status status={user.status} />
+        <UserStatus user={user} manage={manage} />
       </td>
       <td role="cell" className="col-role">
         {user.role === undefined ? (
@@ -60,6 +61,11 @@ export const UserRow = memo(function UserRow({ user, isNew }: Props) {
           </>
         )}
       </td>
+      {manage !== undefined && (
+        <td role="cell" className="col-actions">
+          <manage.RowMenu user={user} />
+        </td>
+      )}
     </tr>
   );
 });

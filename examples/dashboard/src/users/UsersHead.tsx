@@ -2,7 +2,7 @@ import { naturalOrder, type Sort, type SortKey, type UsersView } from "./usersVi
 
 type Props = { view: UsersView; onSort: (sort: Sort) => void };
 
-export function UsersHead({ view, onSort }: Props) {
+export function UsersHead({ view, onSort, hasActions }: Props & { hasActions: boolean }) {
   return (
     <thead role="rowgroup">
       <tr role="row">
@@ -16,6 +16,11 @@ export function UsersHead({ view, onSort }: Props) {
         </th>
         <SortHeader by="createdAt" label="Joined" view={view} onSort={onSort} />
         <SortHeader by="lastSignInAt" label="Last sign-in" view={view} onSort={onSort} />
+        {hasActions && (
+          <th role="columnheader" scope="col" className="col-actions">
+            <span className="visually-hidden">Actions</span>
+          </th>
+        )}
       </tr>
     </thead>
   );

@@ -7,11 +7,12 @@ import { useToday } from "../stats/useToday.ts";
 import { Region } from "../ui/Region.tsx";
 import { useTitle } from "../ui/useTitle.ts";
 import { Filters } from "./Filters.tsx";
+import type { Manage } from "./manage.ts";
 import { UserDialog } from "./UserDialog.tsx";
 import { UsersTable } from "./UsersTable.tsx";
 import { useUsersUrl } from "./useUsersUrl.ts";
 
-export function UsersPage() {
+export function UsersPage({ manage }: { manage?: Manage }) {
   useTitle("Users");
   const { view, setView, userId, open, close } = useUsersUrl();
   const functions = useFunctions();
@@ -26,11 +27,11 @@ export function UsersPage() {
     <>
       <h1 className="visually-hidden">Users</h1>
       <StatsPanel stats={stats} error={answer.error} onRetry={answer.retry} />
-      <Filters view={view} onChange={setView} counts={stats} />
+      <Filters view={view} onChange={setView} counts={stats} end={manage && <manage.NewUserButton />} />
       <Region title="The users could not be loaded" resetKey={view}>
-        <UsersTable view={view} onChange={setView} onOpen={open} counts={stats} />
+        <UsersTable view={view} onChange={setView} onOpen={open} counts={stats} manage={manage} />
       </Region>
-      {userId !== null && <UserDialog key={userId} clerkId={userId} onClose={close} />}
+      {userId !== null && <UserDialog key={userId} clerkId={userId} onClose={close} manage={manage} />}
     </>
   );
 }

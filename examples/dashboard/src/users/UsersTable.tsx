@@ -5,7 +5,8 @@ import { LoadMore } from "../ui/LoadMore.tsx";
 import { onRowClick, onRowKeyDown } from "../ui/rows.ts";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { NoMatch, NoUsers } from "./Empty.tsx";
-import { USER_CELLS } from "./cells.ts";
+import { MANAGED_USER_CELLS, USER_CELLS } from "./cells.ts";
+import type { Manage } from "./manage.ts";
 import { UserRow } from "./UserRow.tsx";
 import { UsersHead } from "./UsersHead.tsx";
 import { SEARCH_LIMIT, type Counts, type UsersView } from "./usersView.ts";
@@ -17,9 +18,10 @@ type Props = {
   onChange: (change: Partial<UsersView>) => void;
   onOpen: (clerkId: string) => void;
   counts: Counts | undefined;
+  manage?: Manage;
 };
 
-export function UsersTable({ view, onChange, onOpen, counts }: Props) {
+export function UsersTable({ view, onChange, onOpen, counts, manage }: Props) {
   const { getUsers } = useFunctions();
   const search = view.search.trim();
   const args = useMemo(
@@ -54,9 +56,9 @@ export function UsersTable({ view, onChange, onOpen, counts }: Props) {
   return (
     <div className="table-frame">
       <table className="table users-table" role="table" aria-label="Users" aria-busy={isLoading || isStale}>
-        <UsersHead view={view} onSort={(sort) => onChange({ sort })} />
+        <UsersHead view={view} onSort={(sort) => onChange({ sort })} hasActions={manage !== undefined} />
         {isLoading ? (
-          <SkeletonRows cells={USER_CELLS} />
+          <SkeletonRows cells={manage === undefined ? USER_CELLS : MANAGED_USER_CELLS} />
         ) : (
           <tbody
             role="rowgroup"
@@ -64,7 +66,7 @@ export function UsersTable({ view, onChange, onOpen, counts }: Props) {
             onKeyDown={onRowKeyDown}
           >
             {rows.map((user) => (
-              <UserRow key={user.clerkId} user={user} isNew={arrived.has(user._id)} />
+              <UserRow key={user.clerkId} user={user} isNew={arrived.has(user._id)} manage={manage} />
             ))}
           </tbody>
         )}

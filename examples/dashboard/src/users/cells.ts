@@ -8,3 +8,5 @@ export const USER_CELLS: SkeletonCell[] = [
   { className: "col-time col-joined", shape: "word" },
   { className: "col-time col-sign-in", shape: "word" },
 ];
+
+export const MANAGED_USER_CELLS: SkeletonCell[] = [...USER_CELLS, { className: "col-actions", shape: "none" }];

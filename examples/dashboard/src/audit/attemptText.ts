@@ -1,0 +1,39 @@
+const ACTIONS: Record<string, string> = {
+  list: "List users",
+  get: "Look at user",
+  create: "Create user",
+  update: "Edit",
+  update_metadata: "Change role or metadata",
+};
+
+// Why Convex denied it, or what Clerk had against it.
+const REASONS: Record<string, string> = {
+  self: "nobody may do this to himself",
+  last_admin: "the last active administrator",
+  not_synced: "the caller’s account had not arrived",
+  deleted: "the caller’s account was deleted",
+  not_active: "the caller was banned or locked",
+  not_admin: "the caller was no administrator",
+  resource_not_found: "Clerk has no such user",
+  form_identifier_exists: "another user has this address, name or id",
+  unsupported_subscription_plan_features: "the plan at Clerk does not include it",
+  user_quota_exceeded: "Clerk allows no more users",
+  resource_locked: "Clerk was changing the same user",
+  clerk_unavailable: "Clerk had trouble, or could not be reached",
+  clerk_too_slow: "Clerk did not answer in time",
+  clerk_too_busy: "too many calls to Clerk",
+  clerk_misconfigured: "Clerk refused the service’s key or address",
+};
+
+// "Ban · Clerk did not answer in time (504)". What has no words here is shown as it is.
+export function attemptText(action: string, reason: string | undefined, status: number | undefined): string {
+  const what = ACTIONS[action] ?? words(action);
+  if (reason === undefined) return what;
+  const why = REASONS[reason] ?? words(reason).toLowerCase();
+  return `${what} · ${why}${status === undefined ? "" : ` (${status})`}`;
+}
+
+function words(code: string): string {
+  const text = code.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,28 @@
+import type { UserSummary } from "../functions.ts";
+import { displayName } from "../users/displayName.ts";
+import { Form } from "./Form.tsx";
+import { Person } from "./Person.tsx";
+import { RoleField } from "./RoleField.tsx";
+import { WORDS } from "./words.tsx";
+
+export function EditRole({ user }: { user: UserSummary }) {
+  const name = displayName(user);
+  const before = user.role ?? "";
+  return (
+    <Form
+      title="Change role"
+      submit="Save"
+      progress={WORDS.role.progress}
+      read={({ public_metadata: role = "" }) =>
+        role === before ? null : { call: { action: "role", clerkId: user.clerkId, role: role || null }, name }
+      }
+    >
+      {(errors) => (
+        <>
+          <Person user={user} />
+          <RoleField role={before} errors={errors} isFirst />
+        </>
+      )}
+    </Form>
+  );
+}

@@ -1,0 +1,102 @@
+import { useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
+import type { Answer, Call, Problem } from "./calls.ts";
+import { useManaging, useObstacle } from "./context.ts";
+import { Modal } from "./Modal.tsx";
+import { ProblemText, useWait } from "./Notices.tsx";
+
+export type Errors = Record<string, string>;
+
+type Props = {
+  title: ReactNode;
+  submit: string;
+  progress: string;
+  // What to ask for. null: nothing has changed. A text: what is wrong with it.
+  read: (values: Record<string, string>) => { call: Call; name: string } | string | null;
+  children: (errors: Errors) => ReactNode;
+};
+
+const NO_ERRORS: Errors = {};
+
+// Stays open until it is done, so that nothing has to be typed twice.
+export function Form({ title, submit, progress, read, children }: Props) {
+  const { manager } = useManaging();
+  const obstacle = useObstacle();
+  const [problem, setProblem] = useState<Problem | string | null>(null);
+  const [isSending, setSending] = useState(false);
+  const form = useRef<HTMLFormElement>(null);
+  const isOpen = useRef(true);
+  const id = useId();
+  const close = () => manager.set({ dialog: null });
+
+  useEffect(() => {
+    isOpen.current = true;
+    return () => {
+      isOpen.current = false;
+    };
+  }, []);
+
+  const errors = typeof problem === "object" && problem !== null ? problem.fields : NO_ERRORS;
+  useEffect(() => {
+    form.current?.querySelector<HTMLElement>("[aria-invalid]")?.focus();
+  }, [errors]);
+
+  const wait = useWait(typeof problem === "string" ? null : problem);
+  const isRefused = isSending || obstacle !== null || wait > 0;
+
+  const onSubmit = async (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    if (isRefused) return;
+    const entries = [...new FormData(event.currentTarget)];
+    const wanted = read(Object.fromEntries(entries.map(([key, value]) => [key, String(value).trim()])));
+    if (wanted === null) return close();
+    if (typeof wanted === "string") return setProblem(wanted);
+    setProblem(null);
+    setSending(true);
+    const answer: Answer | null = await manager.act(wanted.call, wanted.name);
+    if (!isOpen.current) {
+      if (answer !== null && !answer.isDone) manager.tell({ ...wanted, answer });
+      return;
+    }
+    if (answer?.isDone) return close();
+    setSending(false);
+    setProblem(answer ?? "Something else is being done with this user. Wait until it is.");
+  };
+
+  return (
+    <Modal labelId={id} onClose={close}>
+      <h2 id={id} className="modal-title">
+        {title}
+      </h2>
+      <form ref={form} className="form" noValidate autoComplete="off" onSubmit={(event) => void onSubmit(event)}>
+        {children(errors)}
+        {problem !== null && (
+          <div className="form-problem" role="alert">
+            {typeof problem !== "string" && Object.keys(errors).length === 0 ? (
+              <ProblemText problem={problem} />
+            ) : (
+              <p>{typeof problem === "string" ? problem : (errors.body ?? "Correct what is marked, and try again.")}</p>
+            )}
+          </div>
+        )}
+        {obstacle !== null && (
+          <p className="reason" id={`${id}-reason`}>
+            {obstacle}
+          </p>
+        )}
+        <div className="modal-buttons buttons">
+          <button className="button" type="button" onClick={close}>
+            Cancel
+          </button>
+          <button
+            className="button is-primary"
+            type="submit"
+            aria-disabled={isRefused}
+            aria-describedby={obstacle === null ? undefined : `${id}-reason`}
+          >
+            {isSending ? progress : wait > 0 ? `${submit} in ${wait} s` : submit}
+          </button>
+        </div>
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,53 @@
+import { useLayoutEffect, useMemo, useState, type ReactNode } from "react";
+import { useSession } from "../auth/session.ts";
+import type { Me } from "../functions.ts";
+import { Confirm } from "./Confirm.tsx";
+import { ManagerProvider, useManaged } from "./context.ts";
+import { EditUser } from "./EditUser.tsx";
+import { EditRole } from "./EditRole.tsx";
+import { Manager } from "./Manager.ts";
+import { Menu } from "./Menu.tsx";
+import { NewUser } from "./NewUser.tsx";
+import { Notices } from "./Notices.tsx";
+
+type Props = { url: string; me: Me; children: ReactNode };
+
+// Lets admins act, around the pages on which they do.
+export function ManageProvider({ url, me, children }: Props) {
+  const { getToken } = useSession();
+  const [manager] = useState(() => new Manager({ url, getToken }));
+  useLayoutEffect(() => {
+    manager.connect({ url, getToken });
+  }, [manager, url, getToken]);
+  const myId = me.user.clerkId;
+
+  return (
+    <ManagerProvider value={useMemo(() => ({ manager, myId }), [manager, myId])}>
+      {children}
+      <Menu />
+      <OpenDialog />
+      <PageNotices />
+    </ManagerProvider>
+  );
+}
+
+function OpenDialog() {
+  const dialog = useManaged((state) => state.dialog);
+  switch (dialog?.kind) {
+    case "new":
+      return <NewUser />;
+    case "edit":
+      return <EditUser user={dialog.user} />;
+    case "role":
+      return <EditRole user={dialog.user} />;
+    case "confirm":
+      return <Confirm user={dialog.user} action={dialog.action} />;
+  }
+  return null;
+}
+
+// What is outside of a dialog can be neither read nor used while it is open.
+function PageNotices() {
+  const isInDetails = useManaged((state) => state.isInDetails);
+  return isInDetails ? null : <Notices />;
+}

@@ -1,0 +1,141 @@
+// What is under way, open and to be told. Outside React's state, so that what happens to one user renders his row
+// and no other.
+import type { UserSummary } from "../functions.ts";
+import { displayName } from "../users/displayName.ts";
+import { send, type Answer, type Call, type Problem, type Service, type UserAction, type UserCall } from "./calls.ts";
+
+const NOTICE_MS = 6000; // how long it is told that something went well
+const SHOWN_WITHIN_MS = 5000; // from Convex to the page; later the row is shown as it is
+
+export type Asked = Exclude<UserAction, "update" | "role" | "unban" | "unlock">; // are you sure?
+export type Dialog =
+  | { kind: "new" }
+  | { kind: "edit" | "role"; user: UserSummary }
+  | { kind: "confirm"; user: UserSummary; action: Asked };
+export type Notice = { id: number; call: Call; name: string; answer: Answer };
+export type Pending = { call: UserCall; isAnswered: boolean };
+
+export type State = {
+  menu: { user: UserSummary; anchor: HTMLElement } | null;
+  dialog: Dialog | null;
+  notices: readonly Notice[];
+  pending: ReadonlyMap<string, Pending>; // by Clerk id
+  outage: string | null; // why the service will refuse everything
+  isInDetails: boolean; // a dialog with a user's details is in front, and what is to be told is told there
+};
+
+export class Manager {
+  state: State = {
+    menu: null,
+    dialog: null,
+    notices: [],
+    pending: new Map(),
+    outage: null,
+    isInDetails: false,
+  };
+  #service: Service;
+  #listeners = new Set<() => void>();
+  #lastNotice = 0;
+
+  constructor(service: Service) {
+    this.#service = service;
+  }
+
+  connect(service: Service): void {
+    this.#service = service;
+  }
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  set(change: Partial<State>): void {
+    this.state = { ...this.state, ...change };
+    for (const listener of this.#listeners) listener();
+  }
+
+  // From a menu: what is dangerous or has to be filled in is asked for first.
+  choose(action: UserAction, user: UserSummary): void {
+    this.set({ menu: null });
+    if (action === "update") this.set({ dialog: { kind: "edit", user } });
+    else if (action === "role") this.set({ dialog: { kind: "role", user } });
+    else if (action === "unban" || action === "unlock") void this.do({ action, clerkId: user.clerkId }, displayName(user));
+    else this.set({ dialog: { kind: "confirm", user, action } });
+  }
+
+  // Does it and tells how it went.
+  async do(call: Call, name: string): Promise<void> {
+    const answer = await this.act(call, name);
+    if (answer !== null && !answer.isDone) this.tell({ call, name, answer });
+  }
+
+  // Does it, and tells only if it went well. null: something is being done with this user already.
+  async act(call: Call, name: string): Promise<Answer | null> {
+    const clerkId = call.action === "create" ? null : call.clerkId;
+    if (clerkId !== null && this.state.pending.get(clerkId)?.isAnswered === false) return null;
+    if (clerkId !== null) this.#setPending(clerkId, { call: call as UserCall, isAnswered: false });
+    const isOlder = (notice: Notice) => notice.call.action !== "create" && notice.call.clerkId === clerkId;
+    this.set({ notices: this.state.notices.filter((notice) => !isOlder(notice)) });
+
+    const answer = await send(call, this.#service);
+    if (clerkId !== null) this.#settle(clerkId, call as UserCall, answer);
+    if (answer.isDone) this.tell({ call, name, answer });
+    else this.#note(answer);
+    return answer;
+  }
+
+  tell(told: Omit<Notice, "id">): void {
+    const notice = { id: ++this.#lastNotice, ...told };
+    this.set({ notices: [...this.state.notices, notice] });
+    if (told.answer.isDone && told.answer.synced) setTimeout(() => this.dismiss(notice), NOTICE_MS);
+  }
+
+  dismiss({ id }: Notice): void {
+    this.set({ notices: this.state.notices.filter((notice) => notice.id !== id) });
+  }
+
+  #settle(clerkId: string, call: UserCall, answer: Answer): void {
+    if (!answer.isDone || !answer.synced) return this.#setPending(clerkId, null);
+    // Convex has it, and is sending it to this page.
+    const pending = { call, isAnswered: true };
+    this.#setPending(clerkId, pending);
+    setTimeout(() => {
+      if (this.state.pending.get(clerkId) === pending) this.#setPending(clerkId, null);
+    }, SHOWN_WITHIN_MS);
+  }
+
+  #setPending(clerkId: string, pending: Pending | null): void {
+    const changed = new Map(this.state.pending);
+    if (pending === null) changed.delete(clerkId);
+    else changed.set(clerkId, pending);
+    this.set({ pending: changed });
+  }
+
+  // What is so for every action is said with every action, until it may have changed.
+  #note({ code, message, retryAt }: Problem): void {
+    if (code !== "not_set_up" && code !== "not_mounted") return;
+    this.set({ outage: message });
+    if (retryAt > 0) setTimeout(() => this.set({ outage: null }), retryAt - Date.now());
+  }
+}
+
+// Whether the row has become what was asked for. What Convex shows counts, not what the service answered.
+export function isUnderWay({ call, isAnswered }: Pending, user: UserSummary): boolean {
+  switch (call.action) {
+    case "ban":
+      return user.status !== "banned";
+    case "unban":
+      return user.status === "banned";
+    case "lock":
+      return user.status === "active";
+    case "unlock":
+      return user.status === "locked";
+    case "role":
+      return (user.role ?? null) !== call.role;
+    case "update":
+      return !isAnswered;
+    case "delete":
+      return true;
+  }
+}

@@ -1,0 +1,105 @@
+import { useEffectEvent, useId, useLayoutEffect, useRef, type KeyboardEvent } from "react";
+import type { UserSummary } from "../functions.ts";
+import { displayName } from "../users/displayName.ts";
+import { useManaged, useManaging } from "./context.ts";
+import { useRefusals } from "./useRefusals.ts";
+import { actionsFor, WORDS } from "./words.tsx";
+
+const GAP = 4; // pixels to its button, and to the edge of the window
+
+export function Menu() {
+  const menu = useManaged((state) => state.menu);
+  return menu && <OpenMenu key={menu.user.clerkId} {...menu} />;
+}
+
+type Props = { user: UserSummary; anchor: HTMLElement };
+
+function OpenMenu({ user, anchor }: Props) {
+  const { manager } = useManaging();
+  const { reason, isRefused } = useRefusals(user);
+  const panel = useRef<HTMLDivElement>(null);
+  const id = useId();
+  const name = displayName(user);
+
+  const close = useEffectEvent(() => manager.set({ menu: null }));
+  useLayoutEffect(() => {
+    const element = panel.current!;
+    element.showPopover();
+    place(element, anchor);
+    items(element)[0]?.focus({ preventScroll: true });
+    const onToggle = (event: ToggleEvent) => event.newState === "closed" && close();
+    const onMove = () => close(); // its row is somewhere else then
+    element.addEventListener("toggle", onToggle);
+    addEventListener("resize", onMove);
+    addEventListener("scroll", onMove, { passive: true });
+    return () => {
+      element.removeEventListener("toggle", onToggle);
+      removeEventListener("resize", onMove);
+      removeEventListener("scroll", onMove);
+      if (element.contains(document.activeElement)) anchor.focus({ preventScroll: true });
+      element.hidePopover();
+    };
+  }, [anchor]);
+
+  const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
+    const all = items(panel.current!);
+    const now = all.indexOf(document.activeElement as HTMLElement);
+    const next = { ArrowDown: now + 1, ArrowUp: now - 1, Home: 0, End: -1 }[event.key];
+    if (next !== undefined) {
+      event.preventDefault();
+      all.at(next % all.length)?.focus();
+    } else if (event.key === "Tab") {
+      manager.set({ menu: null }); // from its button to what comes next
+    }
+  };
+
+  return (
+    <div ref={panel} className="menu-panel row-menu" popover="auto" onKeyDown={onKeyDown}>
+      <p className="row-menu-name truncate" dir="auto" title={name} aria-hidden="true">
+        {name}
+      </p>
+      <div role="menu" aria-label={`Actions for ${name}`}>
+        {actionsFor(user.status).map((group, index) => (
+          <div key={index} className="row-menu-group" role="group">
+            {group.map((action) => (
+              <button
+                key={action}
+                className={action === "delete" ? "menu-item is-danger" : "menu-item"}
+                type="button"
+                role="menuitem"
+                tabIndex={-1}
+                aria-disabled={isRefused(action)}
+                aria-describedby={isRefused(action) ? id : undefined}
+                title={isRefused(action) ? (reason ?? undefined) : undefined}
+                onClick={() => {
+                  if (!isRefused(action)) manager.choose(action, user);
+                }}
+              >
+                {WORDS[action].label}
+                {WORDS[action].asks && "…"}
+              </button>
+            ))}
+          </div>
+        ))}
+      </div>
+      {reason !== null && (
+        <p className="reason row-menu-reason" id={id}>
+          {reason}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function items(panel: HTMLElement): HTMLElement[] {
+  return [...panel.querySelectorAll<HTMLElement>("[role=menuitem]")];
+}
+
+// Under its button, or over it where there is no room; the right edges in line.
+function place(panel: HTMLElement, anchor: HTMLElement): void {
+  const button = anchor.getBoundingClientRect();
+  const { offsetHeight, offsetWidth } = panel;
+  const fits = button.bottom + GAP + offsetHeight + GAP <= innerHeight;
+  panel.style.top = `${Math.max(GAP, fits ? button.bottom + GAP : button.top - GAP - offsetHeight)}px`;
+  panel.style.left = `${Math.max(GAP, button.right - offsetWidth)}px`;
+}

@@ -1,0 +1,31 @@
+import { useLayoutEffect, useRef, type ReactNode } from "react";
+
+type Props = { labelId: string; role?: "alertdialog"; describedBy?: string; onClose: () => void; children: ReactNode };
+
+// A dialog in the middle. It begins at what has data-first, and gives the focus back to where it came from.
+export function Modal({ labelId, role, describedBy, onClose, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+
+  useLayoutEffect(() => {
+    const element = dialog.current;
+    element?.showModal();
+    element?.querySelector<HTMLElement>("[data-first]")?.focus();
+    return () => element?.close();
+  }, []);
+
+  return (
+    <dialog
+      ref={dialog}
+      className="modal"
+      role={role}
+      aria-labelledby={labelId}
+      aria-describedby={describedBy}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+    >
+      {children}
+    </dialog>
+  );
+}

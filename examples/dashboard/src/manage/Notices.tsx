@@ -1,0 +1,115 @@
+import { useEffect, useState } from "react";
+import { Icon } from "../ui/Icon.tsx";
+import type { Problem } from "./calls.ts";
+import { useManaged, useManaging, useObstacle } from "./context.ts";
+import type { Notice } from "./Manager.ts";
+import { Subject, WORDS } from "./words.tsx";
+
+// What became of what was done. Bad news stays until somebody has read it.
+export function Notices() {
+  const notices = useManaged((state) => state.notices);
+  const good = notices.filter(({ answer }) => answer.isDone && answer.synced);
+  const bad = notices.filter((notice) => !good.includes(notice));
+  return (
+    <div className="toasts">
+      {bad.map((notice) => (
+        <BadNews key={notice.id} notice={notice} />
+      ))}
+      <div role="status" className="toasts-good">
+        {good.map((notice) => (
+          <p key={notice.id} className="toast">
+            <Title notice={notice} />
+          </p>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+// The buttons are outside of what is read out, which would begin anew with every second.
+function BadNews({ notice }: { notice: Notice }) {
+  const { manager } = useManaging();
+  const obstacle = useObstacle();
+  const { call, name, answer } = notice;
+  const canRetry = !answer.isDone && answer.canRetry;
+  const wait = useWait(answer.isDone ? null : answer);
+  return (
+    <div className={`toast ${answer.isDone ? "is-warning" : "is-bad"}`}>
+      <div role="alert">
+        <strong>
+          <Title notice={notice} />
+        </strong>
+        {answer.isDone ? <p>{answer.message}</p> : <ProblemText problem={answer} />}
+      </div>
+      {canRetry && (
+        <button
+          className="button"
+          type="button"
+          aria-disabled={wait > 0 || obstacle !== null}
+          title={obstacle ?? undefined}
+          onClick={() => {
+            if (wait > 0 || obstacle !== null) return;
+            manager.dismiss(notice);
+            void manager.do(call, name);
+          }}
+        >
+          {wait > 0 ? `Retry in ${wait} s` : "Retry"}
+        </button>
+      )}
+      <button
+        className="icon-button toast-close"
+        type="button"
+        aria-label="Dismiss"
+        title="Dismiss"
+        onClick={() => manager.dismiss(notice)}
+      >
+        <Icon size={16}>
+          <path d="m4 4 8 8m0-8-8 8" />
+        </Icon>
+      </button>
+    </div>
+  );
+}
+
+function Title({ notice: { call, name, answer } }: { notice: Notice }) {
+  const { participle } = WORDS[call.action];
+  const subject = <Subject action={call.action} name={name} />;
+  if (!answer.isDone && answer.mayBeDone) {
+    return (
+      <>
+        It is not known whether {subject} was {participle}.
+      </>
+    );
+  }
+  return (
+    <>
+      {subject} was {answer.isDone ? "" : "not "}
+      {participle}
+      {answer.isDone && !answer.synced ? ", but this page does not know it yet." : "."}
+    </>
+  );
+}
+
+export function ProblemText({ problem }: { problem: Problem }) {
+  return (
+    <>
+      <p>{problem.message}</p>
+      <p className="request-id muted">
+        Request <code>{problem.requestId}</code>
+      </p>
+    </>
+  );
+}
+
+// The seconds until the service will listen again.
+export function useWait(problem: Problem | null): number {
+  const retryAt = problem?.retryAt ?? 0;
+  const [now, setNow] = useState(() => Date.now());
+  const isOver = now >= retryAt;
+  useEffect(() => {
+    if (isOver) return;
+    const timer = setInterval(() => setNow(Date.now()), 250);
+    return () => clearInterval(timer);
+  }, [isOver]);
+  return Math.max(0, Math.ceil((retryAt - now) / 1000));
+}

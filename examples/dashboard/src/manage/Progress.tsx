@@ -1,0 +1,17 @@
+import type { ReactNode } from "react";
+import type { UserSummary } from "../functions.ts";
+import { useManaged } from "./context.ts";
+import { isUnderWay } from "./Manager.ts";
+import { WORDS } from "./words.tsx";
+
+// In place of a user's status, while that is about to change.
+export function Progress({ user, children }: { user: UserSummary; children: ReactNode }) {
+  const pending = useManaged((state) => state.pending.get(user.clerkId));
+  if (pending === undefined || !isUnderWay(pending, user)) return children;
+  return (
+    <span className="progress muted">
+      <span className="progress-dot" aria-hidden="true" />
+      {WORDS[pending.call.action].progress}
+    </span>
+  );
+}

@@ -1,0 +1,40 @@
+import { useState } from "react";
+import { Field } from "./Field.tsx";
+import type { Errors } from "./Form.tsx";
+
+// Any text is a role, and its meaning is the app's. These are offered; "admin" is the one that this page knows.
+const ROLES = ["admin", "editor", "member"];
+
+export function RoleField({ role, errors, isFirst }: { role: string; errors: Errors; isFirst?: boolean }) {
+  const [text, setText] = useState(role);
+  return (
+    <div className="role-field">
+      <Field
+        name="public_metadata"
+        label="Role"
+        errors={errors}
+        placeholder="None"
+        maxLength={100}
+        hint={text.trim() === "admin" ? "Sees every user on this page, and may do all that you may." : HINT}
+        value={text}
+        data-first={isFirst}
+        onChange={(event) => setText(event.target.value)}
+      />
+      <div className="choices" role="group" aria-label="Usual roles">
+        {[...ROLES, ""].map((choice) => (
+          <button
+            key={choice}
+            className="choice"
+            type="button"
+            aria-pressed={text.trim() === choice}
+            onClick={() => setText(choice)}
+          >
+            {choice || "none"}
+          </button>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+const HINT = "Any text. It is kept in the public metadata at Clerk.";

@@ -1,0 +1,28 @@
+import { createContext, useContext, useSyncExternalStore } from "react";
+import { useConnection } from "../ui/useConnection.ts";
+import { Manager, type State } from "./Manager.ts";
+
+export type Managing = { manager: Manager; myId: string };
+
+const ManagerContext = createContext<Managing | null>(null);
+export const ManagerProvider = ManagerContext.Provider;
+
+export function useManaging(): Managing {
+  const managing = useContext(ManagerContext);
+  if (managing === null) throw new Error("useManaging: there is no ManageProvider around this component.");
+  return managing;
+}
+
+// `pick` has to give the same object while nothing of it has changed.
+export function useManaged<Value>(pick: (state: State) => Value): Value {
+  const { manager } = useManaging();
+  return useSyncExternalStore(manager.subscribe, () => pick(manager.state));
+}
+
+// Why nothing at all can be done just now. null: it can.
+export function useObstacle(): string | null {
+  const outage = useManaged((state) => state.outage);
+  const { state } = useConnection();
+  if (state === "offline") return "Convex cannot be reached, so nothing can be changed just now.";
+  return outage;
+}

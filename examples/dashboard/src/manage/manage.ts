@@ -1,0 +1,8 @@
+// What <UsersPage manage={manage} /> shows where admins may act, within <ManageProvider>.
+import type { Manage } from "../users/manage.ts";
+import { NewUserButton } from "./NewUserButton.tsx";
+import { Progress } from "./Progress.tsx";
+import { RowMenu } from "./RowMenu.tsx";
+import { DetailsNotices, UserActions } from "./UserActions.tsx";
+
+export const manage: Manage = { NewUserButton, RowMenu, UserActions, DetailsNotices, Progress };

@@ -1,0 +1,23 @@
+import type { UserSummary } from "../functions.ts";
+import type { UserAction } from "./calls.ts";
+import { useManaged, useManaging, useObstacle } from "./context.ts";
+import { isUnderWay } from "./Manager.ts";
+import { isRefusedToOneself, WORDS } from "./words.tsx";
+
+export type Refusals = { reason: string | null; isRefused: (action: UserAction) => boolean };
+
+// What cannot be done with this user, and why: what the service would refuse is not offered.
+export function useRefusals(user: UserSummary): Refusals {
+  const { myId } = useManaging();
+  const obstacle = useObstacle();
+  const pending = useManaged((state) => state.pending.get(user.clerkId));
+  if (obstacle !== null) return { reason: obstacle, isRefused: () => true };
+  if (pending !== undefined && (!pending.isAnswered || isUnderWay(pending, user))) {
+    return { reason: WORDS[pending.call.action].progress, isRefused: () => true };
+  }
+  if (user.clerkId !== myId) return { reason: null, isRefused: () => false };
+  return {
+    reason: "This is you. Another administrator can change your role, or ban, lock or delete you.",
+    isRefused: isRefusedToOneself,
+  };
+}

@@ -1,0 +1,46 @@
+import type { ReactNode } from "react";
+import type { Action, UserAction } from "./calls.ts";
+import type { Asked } from "./Manager.ts";
+
+type Words = { label: string; progress: string; participle: string; asks: boolean };
+
+// asks: the button opens a dialog.
+export const WORDS: Record<Action, Words> = {
+  create: { label: "New user", progress: "Creating…", participle: "created", asks: true },
+  update: { label: "Edit", progress: "Saving…", participle: "changed", asks: true },
+  role: { label: "Change role", progress: "Saving…", participle: "changed", asks: true },
+  ban: { label: "Ban", progress: "Banning…", participle: "banned", asks: true },
+  unban: { label: "Unban", progress: "Unbanning…", participle: "unbanned", asks: false },
+  lock: { label: "Lock", progress: "Locking…", participle: "locked", asks: true },
+  unlock: { label: "Unlock", progress: "Unlocking…", participle: "unlocked", asks: false },
+  delete: { label: "Delete", progress: "Deleting…", participle: "deleted", asks: true },
+};
+
+export const CONSEQUENCES: Record<Asked, string> = {
+  ban: "Signs this account out everywhere. It cannot sign in again until it is unbanned.",
+  lock: "This account cannot sign in until it is unlocked, or until the time in Clerk’s settings is over. Where it is signed in, it stays so.",
+  delete: "Deletes the account at Clerk and here, and signs it out everywhere. This is final: nothing brings it back.",
+};
+
+// By what a row shows. Locked and banned at once shows as banned.
+export function actionsFor(status: "active" | "banned" | "locked"): UserAction[][] {
+  const standing: UserAction[] =
+    status === "active" ? ["ban", "lock"] : status === "banned" ? ["unban"] : ["ban", "unlock"];
+  return [["update", "role"], standing, ["delete"]];
+}
+
+const OWN = new Set<UserAction>(["role", "ban", "lock", "delete"]);
+
+// Nobody takes his own administration away. So the last administrator, who could only be oneself, stays.
+export function isRefusedToOneself(action: UserAction): boolean {
+  return OWN.has(action);
+}
+
+export function Subject({ action, name }: { action: Action; name: string }): ReactNode {
+  return (
+    <>
+      {action === "role" && "The role of "}
+      <bdi>{name}</bdi>
+    </>
+  );
+}

@@ -44,4 +44,4 @@ def test_service_writes_an_event_and_says_welcome(
 
     asyncio.run(visit())
     assert functions.rows()["user_1"]["firstName"] == "Ada"
-    assert caplog.messages == ["Welcome, user_1"]
+    assert caplog.messages[0] == "Welcome, user_1"

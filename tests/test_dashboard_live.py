@@ -115,7 +115,7 @@ def test_only_the_row_that_changed_is_rendered(
     begin(admin)
     make(stack.clerk, crowd[7])
     expect(admin.row(crowd[7])).to_contain_text(text)
-    admin.page.wait_for_function("window.flashes.size > 0")
+    admin.page.wait_for_function("() => window.flashes.size > 0")
     assert list(renders(admin)) == [crowd[7]]
     assert admin.page.evaluate("[...window.flashes]") == [crowd[7]]
 

@@ -2,24 +2,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from clerk_convex.local.deployment import LocalConvex
-from tests.functions import ROOT, Functions
+from tests.functions import Functions, running
 from tests.stand_in import StandIn
 
 
 @pytest.fixture(scope="session")
-def local_convex() -> Iterator[LocalConvex]:
-    with LocalConvex(project=ROOT) as convex:
-        yield convex
+def deployment() -> Iterator[Functions]:
+    """The functions, and a Clerk whose session tokens they take."""
+    with running() as functions:
+        yield functions
 
 
 @pytest.fixture
-def functions(local_convex: LocalConvex) -> Iterator[Functions]:
+def functions(deployment: Functions) -> Functions:
     """The functions on empty tables."""
-    local_convex.clear()
-    functions = Functions(local_convex)
-    with functions.http:
-        yield functions
+    deployment.clear()
+    return deployment
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """convex/clerk/access.ts: who may ask what, and what everyone else is told."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.functions import Caller, Denied, Functions, Project, delete, running, upsert
+from tests.functions import Caller, Denied, Functions, Project, delete, upsert
 
 PAGE = {"paginationOpts": {"numItems": 10, "cursor": None}}
 FOR_ADMINS: dict[str, dict[str, Any]] = {
@@ -17,17 +16,10 @@ FOR_ADMINS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def deployment() -> Iterator[Functions]:
-    with running() as functions:
-        yield functions
-
-
 @pytest.fixture
-def functions(deployment: Functions) -> Functions:
+def functions(functions: Functions) -> Functions:
     """One of each kind."""
-    deployment.clear()
-    deployment.sync(
+    functions.sync(
         [
             upsert("user_ada", role="admin", firstName="Ada", email="ada@example.com"),
             upsert("user_eve", role="member", firstName="Eve", email="eve@example.com"),
@@ -39,7 +31,7 @@ def functions(deployment: Functions) -> Functions:
             delete("user_gone"),
         ]
     )
-    return deployment
+    return functions
 
 
 def reason(caller: Caller, path: str, arguments: dict[str, Any] | None = None) -> str:

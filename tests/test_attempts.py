@@ -2,26 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.functions import Functions, Project, delete, running, upsert
-
-
-@pytest.fixture(scope="module")
-def deployment() -> Iterator[Functions]:
-    with running() as functions:
-        yield functions
+from tests.functions import Functions, Project, delete, upsert
 
 
 @pytest.fixture
-def functions(deployment: Functions) -> Functions:
-    deployment.clear()
-    deployment.sync(
+def functions(functions: Functions) -> Functions:
+    functions.sync(
         [
             upsert("user_a", role="admin", firstName="Ada", email="ada@example.com"),
             upsert("user_b", role="admin"),
@@ -31,7 +23,7 @@ def functions(deployment: Functions) -> Functions:
             delete("user_gone"),
         ]
     )
-    return deployment
+    return functions
 
 
 number = 0

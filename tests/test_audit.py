@@ -1,24 +1,16 @@
 """convex/clerk/audit.ts: the log as admins read it. What is written, and pruned, is in test_functions.py."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.functions import Caller, Functions, Project, delete, running, upsert
-
-
-@pytest.fixture(scope="module")
-def deployment() -> Iterator[Functions]:
-    with running() as functions:
-        yield functions
+from tests.functions import Caller, Functions, Project, delete, upsert
 
 
 @pytest.fixture
-def functions(deployment: Functions) -> Functions:
-    deployment.clear()
-    deployment.sync(
+def functions(functions: Functions) -> Functions:
+    functions.sync(
         [
             upsert("user_admin", role="admin", source="backfill"),
             upsert("user_1", firstName="Ada", lastName="Lovelace", email="ada@example.com", event_id="msg_1"),
@@ -28,7 +20,7 @@ def functions(deployment: Functions) -> Functions:
             delete("user_3"),
         ]
     )
-    return deployment
+    return functions
 
 
 @pytest.fixture

@@ -1,28 +1,20 @@
 """convex/clerk/queries.ts and search.ts: what the users page lists, finds and shows."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.functions import CREATED_AT, Caller, Functions, Project, running, upsert
+from tests.functions import CREATED_AT, Caller, Functions, Project, upsert
 
 ADMIN = upsert("user_admin", role="admin", firstName="Zoe", createdAt=CREATED_AT - 1e9)
 
 
-@pytest.fixture(scope="module")
-def deployment() -> Iterator[Functions]:
-    with running() as functions:
-        yield functions
-
-
 @pytest.fixture
-def functions(deployment: Functions) -> Functions:
-    deployment.clear()
-    deployment.sync([ADMIN])
-    return deployment
+def functions(functions: Functions) -> Functions:
+    functions.sync([ADMIN])
+    return functions
 
 
 @pytest.fixture

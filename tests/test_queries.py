@@ -205,6 +205,13 @@ def test_search_finds(admin: Caller, search: str, expected: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("people")
+def test_whole_id_finds_nobody_else(functions: Functions, admin: Caller) -> None:
+    """Nor whoever has a part of it for a name."""
+    functions.sync([upsert("user_6", username="user_6"), upsert("user_7", username="user_2abcDEF0123_too")])
+    assert found(admin, "user_2abcDEF0123") == ["user_2abcDEF0123"]
+
+
+@pytest.mark.usefixtures("people")
 def test_whole_before_beginning_before_word(functions: Functions, admin: Caller) -> None:
     """Who has just what was typed comes first, then who has something that begins with it, then the rest."""
     functions.sync([upsert("user_6", firstName="Ada"), upsert("user_7", externalId="ada", username="x")])

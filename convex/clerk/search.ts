@@ -26,8 +26,10 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
     isPhone ? beginning(ctx, "phone", digits, 1, status) : [],
     withWords(ctx, text, status),
   ]);
+  // A whole id is meant as one. Its parts are words too, and of other users' names.
+  const whole = ids.filter((user) => user.clerkId === text);
+  if (whole.length > 0) return whole;
   const exact = [
-    ...ids.filter((user) => user.clerkId === text),
     ...externalIds.filter((user) => user.externalId === text),
     ...emails.filter((user) => user.sortEmail === name),
     ...phones.filter((user) => user.phone === digits),

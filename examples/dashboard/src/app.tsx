@@ -37,16 +37,16 @@ function Dashboard({ setup }: { setup: Promise<Setup> }) {
       <FunctionsProvider value={functions}>
         <Gate waiting={<Waiting live={<Live />} />}>
           {(me) => (
-            <Managed me={me}>
-              <Frame
-                nav={<Nav />}
-                end={
-                  <>
-                    <Live />
-                    <UserMenu user={me.user} />
-                  </>
-                }
-              >
+            <Frame
+              nav={<Nav />}
+              end={
+                <>
+                  <Live />
+                  <UserMenu user={me.user} />
+                </>
+              }
+            >
+              <Managed me={me}>
                 <Switch>
                   <Route path="/users">
                     <UsersPage manage={API === null ? undefined : manage} />
@@ -56,8 +56,8 @@ function Dashboard({ setup }: { setup: Promise<Setup> }) {
                     <Redirect to="/users" replace />
                   </Route>
                 </Switch>
-              </Frame>
-            </Managed>
+              </Managed>
+            </Frame>
           )}
         </Gate>
       </FunctionsProvider>

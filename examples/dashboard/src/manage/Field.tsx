@@ -8,6 +8,9 @@ type Props = InputHTMLAttributes<HTMLInputElement> & {
   hint?: string;
 };
 
+// What the service takes, in characters.
+const LONGEST: Record<string, number> = { email_address: 254, phone_number: 40, username: 64 };
+
 // `errors` are by the name that the service has for the field.
 export function Field({ name, label, errors, hint, ...input }: Props) {
   const id = useId();
@@ -23,6 +26,7 @@ export function Field({ name, label, errors, hint, ...input }: Props) {
         autoComplete="off"
         spellCheck={false}
         dir="auto"
+        maxLength={LONGEST[name] ?? 255}
         aria-invalid={error === undefined ? undefined : true}
         aria-describedby={described || undefined}
         {...input}

@@ -1,10 +1,10 @@
 import { useState, type ReactNode } from "react";
 import { useSession } from "../auth/session.ts";
-import { CopyButton } from "../ui/CopyButton.tsx";
+import type { Reason } from "../data/denied.ts";
 import { Frame } from "../frame/Frame.tsx";
+import { CopyButton } from "../ui/CopyButton.tsx";
 import { Live } from "../ui/Live.tsx";
 import { useTitle } from "../ui/useTitle.ts";
-import type { Reason } from "../data/denied.ts";
 
 type Props = { reason: Reason | "not_accepted"; clerkId?: string };
 
@@ -42,7 +42,7 @@ const TEXTS: Record<Props["reason"], { title: string; text: ReactNode }> = {
   },
 };
 
-// Why somebody sees no users, and what he can do about it.
+// Why somebody sees no users, and what can be done about it.
 export function AccessPage({ reason, clerkId }: Props) {
   const { signIn, signOut, switchAccount } = useSession();
   const { title, text } = TEXTS[reason];

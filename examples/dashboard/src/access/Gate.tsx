@@ -1,14 +1,14 @@
 import { useConvexAuth } from "convex/react";
 import type { ReactNode } from "react";
 import { useSession } from "../auth/session.ts";
+import { deniedReason } from "../data/denied.ts";
 import { useAnswer } from "../data/useAnswer.ts";
+import { Frame } from "../frame/Frame.tsx";
 import { useFunctions, type Me } from "../functions.ts";
 import { Boundary } from "../ui/Boundary.tsx";
 import { Failure } from "../ui/Failure.tsx";
-import { Frame } from "../frame/Frame.tsx";
 import { Live } from "../ui/Live.tsx";
 import { AccessPage } from "./AccessPage.tsx";
-import { deniedReason } from "../data/denied.ts";
 
 const NO_ARGS = {};
 

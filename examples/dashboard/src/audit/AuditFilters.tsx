@@ -1,7 +1,7 @@
 import { useState, type FormEvent } from "react";
 import { Link } from "wouter";
-import { OUTCOMES, OUTCOME_LABELS, type AuditView } from "./auditView.ts";
 import { Icon } from "../ui/Icon.tsx";
+import { OUTCOMES, OUTCOME_LABELS, type AuditView } from "./auditView.ts";
 
 type Props = { view: AuditView; onChange: (change: Partial<AuditView>) => void };
 

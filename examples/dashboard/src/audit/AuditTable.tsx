@@ -3,10 +3,10 @@ import { usePages } from "../data/usePages.ts";
 import { useFunctions } from "../functions.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
+import { AuditHead } from "./AuditHead.tsx";
 import { AuditRow } from "./AuditRow.tsx";
 import type { AuditView } from "./auditView.ts";
 import { AUDIT_CELLS } from "./cells.ts";
-import { AuditHead } from "./AuditHead.tsx";
 
 const number = new Intl.NumberFormat();
 

@@ -56,7 +56,7 @@ export class LocalSession {
     return jwt;
   };
 
-  // Throws if the local Clerk cannot be reached: whoever signs out has to know that he has not.
+  // Throws if the local Clerk cannot be reached: whoever signs out has to know that it did not work.
   signOut = async (): Promise<void> => {
     const { sessionId } = this.state;
     if (sessionId === null) return;

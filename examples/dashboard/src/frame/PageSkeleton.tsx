@@ -3,14 +3,14 @@ import { AuditFilters } from "../audit/AuditFilters.tsx";
 import { AuditHead } from "../audit/AuditHead.tsx";
 import { AUDIT_CELLS } from "../audit/cells.ts";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
+import { LiveSign } from "../ui/Live.tsx";
+import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { MANAGED_USER_CELLS, USER_CELLS } from "../users/cells.ts";
 import { Filters } from "../users/Filters.tsx";
 import { UsersHead } from "../users/UsersHead.tsx";
 import { NEWEST_FIRST } from "../users/usersView.ts";
 import { Frame } from "./Frame.tsx";
-import { LiveSign } from "../ui/Live.tsx";
 import { Nav } from "./Nav.tsx";
-import { SkeletonRows } from "../ui/Skeleton.tsx";
 
 const nothing = () => {};
 const connecting = <LiveSign connection={{ state: "connecting" }} />;
@@ -30,7 +30,7 @@ export function PageSkeleton({ page, isManaged, live = connecting }: Props) {
       end={
         <>
           {live}
-          <span className="menu avatar is-small bone" />
+          <span className="avatar is-small bone" />
         </>
       }
     >

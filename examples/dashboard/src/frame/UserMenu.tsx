@@ -1,7 +1,7 @@
 import { useId, useState } from "react";
+import { useSession } from "../auth/session.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { displayName, type Named } from "../users/displayName.ts";
-import { useSession } from "../auth/session.ts";
 
 type MenuUser = Named & { imageUrl?: string; role?: string };
 
@@ -17,7 +17,7 @@ export function UserMenu({ user }: { user: MenuUser }) {
   };
 
   return (
-    <div className="menu">
+    <div>
       <button className="menu-button" type="button" popoverTarget={id} aria-label={`Your account: ${name}`}>
         <Avatar seed={user.clerkId} name={name} src={user.imageUrl} size="small" />
       </button>

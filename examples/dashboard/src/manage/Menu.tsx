@@ -24,19 +24,21 @@ function OpenMenu({ user, anchor }: Props) {
   const close = useEffectEvent(() => manager.set({ menu: null }));
   useLayoutEffect(() => {
     const element = panel.current!;
+    anchor.focus({ preventScroll: true }); // what is clicked has the focus, but not in Safari; closed, it goes back
     element.showPopover();
     place(element, anchor);
     items(element)[0]?.focus({ preventScroll: true });
     const onToggle = (event: ToggleEvent) => event.newState === "closed" && close();
-    const onMove = () => close(); // its row is somewhere else then
+    const { top } = anchor.getBoundingClientRect();
+    const onResize = () => close();
+    const onScroll = () => Math.abs(anchor.getBoundingClientRect().top - top) > 1 && close();
     element.addEventListener("toggle", onToggle);
-    addEventListener("resize", onMove);
-    addEventListener("scroll", onMove, { passive: true });
+    addEventListener("resize", onResize);
+    addEventListener("scroll", onScroll, { passive: true });
     return () => {
       element.removeEventListener("toggle", onToggle);
-      removeEventListener("resize", onMove);
-      removeEventListener("scroll", onMove);
-      if (element.contains(document.activeElement)) anchor.focus({ preventScroll: true });
+      removeEventListener("resize", onResize);
+      removeEventListener("scroll", onScroll);
       element.hidePopover();
     };
   }, [anchor]);

@@ -9,7 +9,6 @@ export function RowMenu({ user }: { user: UserSummary }) {
   const { manager } = useManaging();
   const isOpen = useManaged((state) => state.menu?.user.clerkId === user.clerkId);
   const button = useRef<HTMLButtonElement>(null);
-  const wasOpen = useRef(false);
 
   // The row goes, by what was just done in it or otherwise: whoever is in it goes on in the next.
   useLayoutEffect(() => {
@@ -32,13 +31,7 @@ export function RowMenu({ user }: { user: UserSummary }) {
       aria-label={`Actions for ${displayName(user)}`}
       aria-haspopup="menu"
       aria-expanded={isOpen}
-      onPointerDown={() => {
-        wasOpen.current = isOpen; // the menu closes by itself before the click
-      }}
-      onClick={() => {
-        if (!wasOpen.current) open();
-        wasOpen.current = false;
-      }}
+      onClick={open} // an open one closes by itself, as by every click outside of it
       onKeyDown={(event) => {
         if (event.key !== "ArrowDown") return;
         event.preventDefault();

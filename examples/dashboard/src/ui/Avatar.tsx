@@ -1,6 +1,6 @@
 import { memo, useState } from "react";
 
-const COLOURS = 8; // avatar-0 … avatar-7 in avatar.css
+const COLOURS = 8; // avatar-0 … avatar-7 in people.css
 
 type Props = { seed: string; name: string; src?: string; size?: "small" | "large" };
 

@@ -4,7 +4,7 @@ export function Failure({ title, error, onRetry }: { title: string; error: Error
   return (
     <div className="notice" role="alert">
       <h2>{title}</h2>
-      <p className="notice-reason">{errorReason(error)}</p>
+      <p>{errorReason(error)}</p>
       <button className="button" type="button" onClick={onRetry}>
         Retry
       </button>

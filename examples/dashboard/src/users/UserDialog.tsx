@@ -5,8 +5,8 @@ import { CopyButton } from "../ui/CopyButton.tsx";
 import { Failure } from "../ui/Failure.tsx";
 import { Region } from "../ui/Region.tsx";
 import { Sheet } from "../ui/Sheet.tsx";
-import { displayName } from "./displayName.ts";
 import { AuditLink } from "./AuditLink.tsx";
+import { displayName } from "./displayName.ts";
 import type { Manage } from "./manage.ts";
 import { UserFields } from "./UserFields.tsx";
 
@@ -57,7 +57,7 @@ function Gone({ clerkId, name }: { clerkId: string; name: string | null }) {
       </h2>
       <p>
         {name === null
-          ? "Nobody has this id. He may have been deleted, or may not have arrived from Clerk yet."
+          ? "Nobody has this id. The user may have been deleted, or may not have arrived from Clerk yet."
           : "That happened while you were looking."}
       </p>
       <p className="access-id">

@@ -10,20 +10,25 @@ import type { Manage } from "./manage.ts";
 import { UserStatus } from "./UserStatus.tsx";
 
 // What has a place of its own below. All else is a team's own columns.
-const KNOWN = new Set([
-  ...[
-    "_id",
-    "_creationTime",
-    "clerkId",
-    "externalId",
-    "firstName",
-    "lastName",
-    "username",
-    "email",
-    "emailVerified",
-  ],
-  ...["phone", "imageUrl", "role", "status", "publicMetadata", "createdAt", "lastSignInAt", "updatedAt"],
-]);
+const KNOWN = new Set<string>([
+  "_id",
+  "_creationTime",
+  "clerkId",
+  "externalId",
+  "firstName",
+  "lastName",
+  "username",
+  "email",
+  "emailVerified",
+  "phone",
+  "imageUrl",
+  "role",
+  "status",
+  "publicMetadata",
+  "createdAt",
+  "lastSignInAt",
+  "updatedAt",
+] satisfies (keyof UserDetails)[]);
 
 // All that Convex has of a user.
 export function UserFields({ user, manage }: { user: UserDetails; manage: Manage | undefined }) {
@@ -41,7 +46,7 @@ export function UserFields({ user, manage }: { user: UserDetails; manage: Manage
         </div>
       </header>
       {manage !== undefined && <manage.UserActions user={user} />}
-      <dl className="fields">
+      <dl>
         <Field label="Email" text={user.email} copies>
           {user.emailVerified === false && <span className="unverified">Unverified</span>}
         </Field>

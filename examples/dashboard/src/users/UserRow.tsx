@@ -10,7 +10,7 @@ import { UserStatus } from "./UserStatus.tsx";
 
 type Props = { user: UserSummary; isNew: boolean; manage?: Manage };
 
-// A user who is as he was is the same object (usePages), so only a row that changed is rendered again.
+// A user who has not changed is the same object (usePages), so only a row that changed is rendered again.
 // The roles are the table's own, said again because narrow screens show it as cards.
 export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
   const flash = useFlash(user);

@@ -21,7 +21,7 @@ export function useUsersUrl() {
     [setParams],
   );
 
-  // Back to the list where the user was opened from it, so that the back button does not open him again.
+  // Back to the list where the details were opened from it, so that the back button does not open them again.
   const close = useCallback(() => {
     if ((history.state as typeof OPENED_HERE | null)?.opened === "here") return history.back();
     setParams((now) => withUser(now, null), { replace: true });

@@ -2,8 +2,8 @@
 import type { Stats, UserStatus } from "../functions.ts";
 
 export const STATUSES = ["active", "banned", "locked"] as const satisfies readonly UserStatus[];
-export const SORTS = ["name", "email", "createdAt", "lastSignInAt"] as const;
-export const ORDERS = ["asc", "desc"] as const;
+const SORTS = ["name", "email", "createdAt", "lastSignInAt"] as const;
+const ORDERS = ["asc", "desc"] as const;
 
 export type SortKey = (typeof SORTS)[number];
 export type Sort = { by: SortKey; order: (typeof ORDERS)[number] };

@@ -1,7 +1,7 @@
 """Who calls: Clerk's session tokens, checked with the public keys of the instance.
 
 What is in a token: https://clerk.com/docs/guides/sessions/session-tokens (version 2).
-Whether the caller may do what he wants is asked of Convex, where the one rule is (`convex/clerk/access.ts`).
+Whether the caller may do it is asked of Convex, where the one rule is (`convex/clerk/access.ts`).
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _key_id(token: str) -> str:
         with contextlib.suppress(Exception):
             header = jwt.get_unverified_header(token)
     key_id = header.get("kid")
-    # "at+jwt" (RFC 9068) is what an application got that the user let act for him.
+    # "at+jwt" (RFC 9068) is what an application got that acts for the user.
     if header.get("alg") != _ALGORITHM or header.get("typ", "JWT") != "JWT" or not isinstance(key_id, str):
         raise TokenError("invalid_token", f"This is no session token of Clerk's. {_SIGN_IN}")
     return key_id

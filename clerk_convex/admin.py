@@ -68,7 +68,7 @@ def user_routes(
     Callers send Clerk's session token, `Authorization: Bearer …`. Whether they may is asked of Convex for
     each call (`users:beginAction`): the rule is `isAdmin` in `convex/clerk/access.ts`. Who replaces it there
     gives `removes_admin` here: it takes public metadata that is to be merged into a user's, and returns True
-    if he is no admin afterwards. Nobody can take that away from himself or from the last one.
+    if that one is no admin afterwards. Nobody can take it from their own account or from the last admin.
 
     What Clerk did is written to Convex before the answer, and recorded there. Once Clerk was asked, both are
     done even if the caller goes away.
@@ -262,7 +262,7 @@ async def _authenticate(setup: _Setup, request: Request) -> str:
         raise Problem(503, "keys_unavailable", str(error), retry_after=error.retry_after) from None
     except TokenError as error:
         code, text = error.code, str(error)
-    # Only now: whoever has a token is not kept out because others at his address have none.
+    # Only now: whoever has a token is not kept out because others at the same address have none.
     await _admit(setup, setup.strangers, network(None if request.client is None else request.client.host))
     raise Problem(401, code, text, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 

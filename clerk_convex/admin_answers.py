@@ -17,7 +17,7 @@ _RETRY_AFTER = 5.0  # seconds
 _NOT_DONE = "Nothing was changed."
 _MAY_BE_DONE = "It may have been done all the same: look at the user before you try again."
 
-# Of Clerk's user. Never private_metadata; nor unsafe_metadata, which the user writes himself.
+# Of Clerk's user. Never private_metadata; nor unsafe_metadata, which users write themselves.
 _FIELDS = (
     *("id", "external_id", "username", "first_name", "last_name", "image_url"),
     *("primary_email_address_id", "primary_phone_number_id", "public_metadata"),

@@ -62,7 +62,7 @@ class Write:
 
 
 RemovesAdmin = Callable[[Mapping[str, Any]], bool]
-"""Takes public metadata that is to be merged into a user's; True if he is no admin afterwards."""
+"""Takes public metadata that is to be merged into a user's; True if that one is no admin afterwards."""
 
 
 def removes_admin(public_metadata: Mapping[str, Any]) -> bool:
@@ -134,7 +134,7 @@ class _Body(BaseModel):
 
 
 class _NewUser(_Body):
-    """Without a password: the user sets his own, or signs in without one, as the instance says."""
+    """Without a password: the user sets one, or signs in without, as the instance says."""
 
     email_address: _Email | None = None
     phone_number: _Phone | None = None

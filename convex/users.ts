@@ -15,7 +15,7 @@ import * as sync from "./clerk/sync";
 import * as tables from "./clerk/tables";
 import { backfillProgress, backfillRun, change, exportedUsers, outcome, userData } from "./clerk/tables";
 
-// Who is signed in, and whether he is an admin.
+// Who is signed in, and whether that is an admin.
 export const currentUser = query({
   args: {},
   returns: queries.me,

@@ -1,5 +1,5 @@
-// What an admin is about to do at Clerk: whether he may, and what became of it. Each attempt is one row of the
-// audit log.
+// What an admin is about to do at Clerk: whether it is allowed, and what became of it. Each attempt is one row of
+// the audit log.
 import { v, type Infer } from "convex/values";
 import type { Doc, Id } from "../_generated/dataModel";
 import type { MutationCtx } from "../_generated/server";

@@ -15,7 +15,7 @@ const BATCH = 1000; // rows a transaction deletes, far below Convex's 16,000
 export const auditEntry = clerkTables.clerkAudit.validator.extend({
   _id: v.id("clerkAudit"),
   _creationTime: v.number(),
-  name: v.nullable(v.string()), // the user's, while he is there
+  name: v.nullable(v.string()), // the user's, while there is one
 });
 
 export const auditPage = paginationResultValidator(auditEntry);

@@ -17,7 +17,7 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
   const digits = phone.startsWith("+") ? phone : `+${phone}`;
   const isPhone = /^\+\d+$/.test(digits) && phone.length >= SHORTEST.phone;
 
-  // Whoever has just what was typed comes first in his index.
+  // Whoever has just what was typed comes first in an index.
   const [ids, externalIds, emails, names, phones, words] = await Promise.all([
     beginning(ctx, "clerkId", text, SHORTEST.id, status),
     beginning(ctx, "externalId", text, SHORTEST.externalId, status),

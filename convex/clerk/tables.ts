@@ -35,7 +35,7 @@ const optionalColumns = {
   emailVerified: v.boolean(),
   phone: v.string(),
   imageUrl: v.string(),
-  role: v.string(), // public_metadata.role; what a user can write himself decides nothing
+  role: v.string(), // public_metadata.role; what users can write themselves decides nothing
   publicMetadata: v.string(), // as JSON text, because metadata may hold what Convex refuses
   lastSignInAt: v.number(),
   ...extraColumns,

@@ -737,7 +737,7 @@ def test_audit_log_has_words(stack: LocalStack, admin: Visit, person: People, be
     for viewport in (WIDE, NARROW):
         admin.page.set_viewport_size(viewport)
         cells = [
-            ("Denied", "Ada Adminson", "Change role or metadata · nobody may do this to himself"),
+            ("Denied", "Ada Adminson", "Change role or metadata · nobody may do this to their own account"),
             ("Failed", "Bea Person", "Unban · Clerk has no such user (404)"),
             ("Done", "Bea Person", "Ban"),
         ]

@@ -8,7 +8,7 @@ const ACTIONS: Record<string, string> = {
 
 // Why Convex denied it, or what Clerk had against it.
 const REASONS: Record<string, string> = {
-  self: "nobody may do this to himself",
+  self: "nobody may do this to their own account",
   last_admin: "the last active administrator",
   not_synced: "the caller’s account had not arrived",
   deleted: "the caller’s account was deleted",

@@ -201,7 +201,11 @@ def test_cancelled(action: str, stack: LocalStack, admin: Visit, bea: str) -> No
     before = stack.clerk.get_user(bea)
     dialog = admin.page.get_by_role("alertdialog").or_(admin.page.get_by_role("dialog"))
     cancel = dialog.get_by_role("button", name="Cancel")
-    for close in (lambda: cancel.click(), lambda: admin.page.keyboard.press("Escape")):
+    ways: tuple[Callable[[], None], ...] = (
+        lambda: cancel.click(),
+        lambda: admin.page.keyboard.press("Escape"),
+    )
+    for close in ways:
         choose(admin, bea, action)
         if action in ("Edit", "Change role"):
             dialog.get_by_label("First name" if action == "Edit" else "Role").first.fill("Other")

@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -27,6 +28,7 @@ from clerk_convex.users import canonical_json
 __all__ = ["Read", "RemovesAdmin", "Write", "find_action", "is_read", "read_call", "removes_admin"]
 
 _LARGEST_BODY = 32 * 1024  # bytes
+_SLOWEST_BODY = 10.0  # seconds until it is there, however it drips in
 _LARGEST_METADATA = 8 * 1024  # bytes; Clerk's own limit
 _DEEPEST_METADATA = 32
 _MOST_ERRORS, _LONGEST_FIELD = 20, 100
@@ -121,16 +123,18 @@ def _order(value: str) -> str:
     return order
 
 
-_Text = Annotated[str, AfterValidator(_as_text)]
+# Not for whole models: that would strip the keys of metadata too.
+_stripped = StringConstraints(strip_whitespace=True)
+_Text = Annotated[str, _stripped, AfterValidator(_as_text)]
 _Name = Annotated[_Text, Field(min_length=1, max_length=255)]
 _Username = Annotated[_Text, Field(min_length=1, max_length=64)]
 _Email = Annotated[_Text, Field(max_length=254), AfterValidator(_email)]
-_Phone = Annotated[str, AfterValidator(_phone)]
+_Phone = Annotated[str, _stripped, AfterValidator(_phone)]
 _Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class _NewUser(_Body):
@@ -303,11 +307,16 @@ def _query(request: Request) -> dict[str, str]:
 
 async def _body(request: Request, model: type[_Model]) -> _Model:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_BODY:
-            text = f"The body is over {_LARGEST_BODY} bytes."
-            raise Problem(413, "too_large", text, headers={"Connection": "close"})
+    try:
+        async with asyncio.timeout(_SLOWEST_BODY):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _LARGEST_BODY:
+                    text = f"The body is over {_LARGEST_BODY} bytes."
+                    raise Problem(413, "too_large", text, headers={"Connection": "close"})
+    except TimeoutError:
+        text = f"The body was not there after {_SLOWEST_BODY:.0f} s. Send it again."
+        raise Problem(408, "too_slow", text, headers={"Connection": "close"}) from None
     if not body and model is _Nothing:
         return model()
     try:

@@ -40,6 +40,7 @@ OnChange = Callable[[Change, Outcome], Awaitable[object] | object]
 """What a team does after a change: takes the change and what became of it."""
 
 _LARGEST_BODY = 512 * 1024  # bytes
+_SLOWEST_BODY = 10.0  # seconds until it is there, however it drips in; Svix gives up after 15
 _APPLIED = {"created", "updated", "deleted"}
 _LISTEN_AFTER = 1.0  # seconds
 _ON_CHANGE_LIMIT = 5.0  # seconds
@@ -137,7 +138,12 @@ class Receiver:
     async def _answer(self, request: Request) -> tuple[Response, tuple[Change, Outcome] | None]:
         if request.method != "POST":
             return _error(405, "Clerk's webhooks are POST requests.", {"Allow": "POST"}), None
-        body = await _read_body(request)
+        try:
+            async with asyncio.timeout(_SLOWEST_BODY):
+                body = await _read_body(request)
+        except TimeoutError:
+            too_slow = f"The body was not there after {_SLOWEST_BODY:.0f} s."
+            return _error(408, too_slow, {"Connection": "close"}), None
         if body is None:
             too_large = f"The body is over {_LARGEST_BODY} bytes."
             return _error(413, too_large, {"Connection": "close"}), None

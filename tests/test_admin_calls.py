@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
@@ -17,6 +17,7 @@ from starlette.types import Message
 
 from clerk_convex.admin_answers import Problem, answer, user_of
 from clerk_convex.admin_calls import Write, find_action, read_call, removes_admin
+from clerk_convex.clerk import Clerk
 from clerk_convex.local.clerk import LocalClerk
 from tests import virtual_time
 from tests.functions import Functions
@@ -155,6 +156,42 @@ def test_size_and_depth() -> None:
     assert "deeper than 32" in errors["public_metadata"]
     wide = {"public_metadata": {f"x{number}": [number] for number in range(500)}}
     assert ask("PATCH", "/user_1/metadata", wide).action == "update_metadata"
+
+
+def test_slow_body() -> None:
+    """A body that drips in is waited for ten seconds, and not for ever."""
+
+    async def receive() -> Message:
+        await asyncio.sleep(1)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def main() -> float:
+        scope = {"type": "http", "method": "PATCH", "headers": []}
+        with pytest.raises(Problem) as caught:
+            await read_call(Request(scope, receive), "update", "user_1", removes_admin)
+        assert (caught.value.status, caught.value.code) == (408, "too_slow")
+        return virtual_time.now()
+
+    assert virtual_time.run(main()) == pytest.approx(10, abs=0.1)
+
+
+def test_white_space() -> None:
+    """None is left around what a person types. Metadata stays as it is, keys too."""
+    sent: list[Any] = []
+
+    class Recorder:
+        async def update_metadata(self, user_id: str, metadata: Any) -> None:
+            sent.append(metadata)
+
+        async def create_user(self, fields: Any) -> None:
+            sent.append(fields)
+
+    metadata = {" role": "admin", "role": " x "}
+    body = {"phone_number": " +15551234567 ", "first_name": " Ada ", "public_metadata": metadata}
+    for call in (ask("PATCH", "/user_1/metadata", {"public_metadata": metadata}), ask("POST", "", body)):
+        asyncio.run(call.run(cast("Clerk", Recorder())))  # type: ignore[arg-type]
+    assert sent[0] == sent[1]["public_metadata"] == metadata
+    assert (sent[1]["phone_number"], sent[1]["first_name"]) == (["+15551234567"], "Ada")
 
 
 @pytest.mark.parametrize(

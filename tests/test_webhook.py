@@ -31,7 +31,7 @@ from svix.webhooks import Webhook
 from clerk_convex import OnChange, Settings, shared, webhook, webhook_route
 from clerk_convex.changes import OUTCOMES, Change, Outcome
 from clerk_convex.writer import Writer
-from tests import stand_in
+from tests import stand_in, virtual_time
 from tests.clerk_events import EVENTS, USER, body
 from tests.stand_in import DEPLOY_KEY, Behaviour, Call, StandIn
 
@@ -409,6 +409,23 @@ async def test_body_over_the_limit(length: str | None) -> None:
     assert (b"connection", b"close") in sent[0]["headers"]
     assert "bytes" in json.loads(sent[1]["body"])["error"]
     assert taken == 9
+
+
+def test_slow_body() -> None:
+    """A body that drips in is waited for ten seconds, and not for ever."""
+    app = Starlette(routes=[webhook_route(settings=settings_for())])
+
+    async def drip() -> Message:
+        await asyncio.sleep(1)
+        return chunk(b" ", more=True)
+
+    async def main() -> float:
+        sent, _ = await drive(app, [], at_the_end=drip)
+        assert sent[0]["status"] == 408
+        assert (b"connection", b"close") in sent[0]["headers"]
+        return virtual_time.now()
+
+    assert virtual_time.run(main()) == pytest.approx(10, abs=0.1)
 
 
 @pytest.mark.parametrize(("size", "status"), [(LIMIT, 200), (LIMIT + 1, 413)])

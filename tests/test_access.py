@@ -68,6 +68,15 @@ def test_token_makes_nobody_admin(functions: Functions, path: str) -> None:
     assert reason(functions.signed_in("user_eve", **claims), path) == "not_admin"
 
 
+@pytest.mark.parametrize("path", [*FOR_ADMINS, "users:currentUser"])
+def test_claim_makes_nobody_someone_else(functions: Functions, path: str) -> None:
+    """A custom claim that Convex names as it names the token's subject or issuer stands for nobody."""
+    for claims in ({"subject": "user_ada"}, {"issuer": "https://clerk.example.com"}):
+        assert reason(functions.signed_in("user_eve", **claims), path, FOR_ADMINS.get(path, {})) == (
+            "not_signed_in"
+        )
+
+
 @pytest.mark.parametrize("path", FOR_ADMINS)
 def test_deploy_key_is_no_admin(functions: Functions, path: str) -> None:
     """With it there is no identity. It has exportUsers."""

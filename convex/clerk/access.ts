@@ -35,6 +35,9 @@ export type AccessDenied = { code: "access_denied"; reason: AccessReason; messag
 export async function requireSignedIn(ctx: QueryCtx): Promise<string> {
   const identity = await ctx.auth.getUserIdentity();
   if (identity === null || identity.sts === "pending") throw accessDenied("not_signed_in");
+  // A custom claim named "subject" hides the token's own, and users may have a say in it.
+  const isOwn = identity.tokenIdentifier === `${identity.issuer}|${identity.subject}`;
+  if (!isOwn) throw accessDenied("not_signed_in");
   return identity.subject;
 }
 

@@ -41,7 +41,7 @@ def bea(person: People) -> str:
 
 @pytest.fixture
 def admin(visit: Visits, person: People, bea: str) -> Visit:
-    """Looks at himself, Bea and Cay."""
+    """Looks at a list of Bea, Cay and Ada, who is looking."""
     person("Cay Person", created_at=2 * DAY)
     admin = visit(person("Ada Adminson", role="admin", created_at=DAY))
     admin.open()
@@ -54,7 +54,7 @@ def menu_button(admin: Visit, user_id: str) -> Locator:
 
 
 def choose(admin: Visit, user_id: str, action: str) -> None:
-    """From the menu of his row."""
+    """From the menu of the row."""
     menu_button(admin, user_id).click()
     admin.page.get_by_role("menu").get_by_role("menuitem", name=re.compile(f"^{action}")).click()
 
@@ -387,7 +387,7 @@ REFUSED_TO_ONESELF = ("Change role", "Ban", "Lock", "Delete")
 
 
 def test_oneself(stack: LocalStack, admin: Visit) -> None:
-    """Nobody takes his own administration away, so the last administrator stays: he reads why."""
+    """Nobody takes away their own administration, so the last administrator stays; the page says why."""
     calls = calls_of(admin)
     me = str(admin.user_id)
     reason = re.compile("This is you. Another administrator can")
@@ -431,7 +431,7 @@ def test_last_admin(stack: LocalStack, admin: Visit, visit: Visits, person: Peop
 
 
 def test_ordinary_user_has_no_actions(visit: Visits, person: People) -> None:
-    """He sees no users, and no buttons either."""
+    """Who may see no users gets no buttons either."""
     visitor = visit(person("Otto Ordinary", role="member"))
     visitor.open()
     expect(visitor.page.get_by_role("heading", name="This page is for administrators")).to_be_visible()

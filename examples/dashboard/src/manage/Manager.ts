@@ -1,4 +1,4 @@
-// What is under way, open and to be told. Outside React's state, so that what happens to one user renders his row
+// What is under way, open and to be told. Outside React's state, so that what happens to one user renders that row
 // and no other.
 import type { UserSummary } from "../functions.ts";
 import { displayName } from "../users/displayName.ts";

@@ -5,7 +5,7 @@ import { Notices } from "./Notices.tsx";
 import { useRefusals } from "./useRefusals.ts";
 import { actionsFor, WORDS } from "./words.tsx";
 
-// What can be done with a user, among his details.
+// What can be done with a user, among the details.
 export function UserActions({ user }: { user: UserSummary }) {
   const { manager } = useManaging();
   const { reason, isRefused } = useRefusals(user);

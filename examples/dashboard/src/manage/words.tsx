@@ -31,7 +31,7 @@ export function actionsFor(status: "active" | "banned" | "locked"): UserAction[]
 
 const OWN = new Set<UserAction>(["role", "ban", "lock", "delete"]);
 
-// Nobody takes his own administration away. So the last administrator, who could only be oneself, stays.
+// Nobody takes away their own administration. So the last administrator, who could only be oneself, stays.
 export function isRefusedToOneself(action: UserAction): boolean {
   return OWN.has(action);
 }

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.functions import Functions, running
+from tests.managed import Managed, cleared
 from tests.stand_in import StandIn
 
 
@@ -18,6 +19,12 @@ def functions(deployment: Functions) -> Functions:
     """The functions on empty tables."""
     deployment.clear()
     return deployment
+
+
+@pytest.fixture
+def managed(deployment: Functions) -> Managed:
+    """User management, and three users."""
+    return cleared(deployment)
 
 
 @pytest.fixture

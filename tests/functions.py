@@ -134,7 +134,7 @@ class Functions:
 @contextmanager
 def running(project: Path = ROOT) -> Iterator[Functions]:
     """The functions of a project, in a Convex that takes the session tokens of a Clerk."""
-    with LocalClerk(token_lifetime=3600) as clerk:
+    with LocalClerk(token_lifetime=3600, rate_limit=0) as clerk:
         environment = {"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}
         with LocalConvex(project=project, env=environment) as convex:
             functions = Functions(convex, clerk)

@@ -5,8 +5,6 @@ No webhook is set up: what is in Convex was written through.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -17,9 +15,8 @@ from clerk_convex import Settings, user_routes
 from clerk_convex.changes import Upsert
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_http import Faults
-from clerk_convex.local.deployment import LocalConvex
 from clerk_convex.users import read_user
-from tests.functions import ROOT, Functions
+from tests.functions import Caller, Functions
 
 PREFIX = "/api/users"
 ORIGIN = "https://app.example.com"
@@ -27,7 +24,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 class Managed:
-    def __init__(self, clerk: LocalClerk, functions: Functions) -> None:
+    def __init__(self, functions: Functions, clerk: LocalClerk) -> None:
         self.clerk = clerk
         self.convex = functions.convex
         self.functions = functions
@@ -81,17 +78,9 @@ class Managed:
 
     def audit(self, **filters: Any) -> list[dict[str, Any]]:
         """The audit log as an admin reads it, the newest first, without changes that no admin made."""
-        body = {
-            "path": "users:auditLog",
-            "args": {"paginationOpts": {"numItems": 100, "cursor": None}, **filters},
-            "format": "json",
-        }
-        headers = {"Authorization": f"Bearer {self.token(self.grace)}"}
-        answer = httpx.post(
-            f"{self.convex.url}/api/query", json=body, headers=headers, trust_env=False
-        ).json()
-        assert answer["status"] == "success", answer
-        return [row for row in answer["value"]["page"] if row["source"] == "admin"]
+        grace = Caller(self.convex, self.token(self.grace))
+        pages = grace.pages("users:auditLog", 100, **filters)
+        return [row for page in pages for row in page if row["source"] == "admin"]
 
     def attempts(self) -> list[dict[str, Any]]:
         """What admins attempted, the oldest first."""
@@ -115,21 +104,13 @@ class Managed:
             assert not {"firstName", "lastName", "username", "externalId"} & (rows[user_id].keys() - columns)
 
 
-@contextmanager
-def running() -> Iterator[tuple[LocalClerk, Functions]]:
-    with (
-        LocalClerk(rate_limit=0) as clerk,
-        LocalConvex(project=ROOT, env={"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}) as convex,
-    ):
-        clerk.jwks()  # the first one takes a while to make
-        functions = Functions(convex)
-        with functions.http:
-            yield clerk, functions
-
-
-def cleared(clerk: LocalClerk, functions: Functions) -> Managed:
+def cleared(functions: Functions) -> Managed:
+    """Whoever was there is gone, and so is all trouble."""
+    clerk = functions.clerk
+    assert clerk is not None
     clerk.faults = Faults()
+    clerk.jwks()  # the first one takes a while to make
     for user in clerk.users():
         clerk.delete_user(user["id"])
-    functions.convex.clear()
-    return Managed(clerk, functions)
+    functions.clear()
+    return Managed(functions, clerk)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,8 +15,7 @@ from starlette.routing import Mount
 from clerk_convex import user_routes
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.users import canonical_json
-from tests.functions import Functions
-from tests.managed import NOWHERE, ORIGIN, Managed, cleared, running
+from tests.managed import NOWHERE, ORIGIN, Managed
 from tests.test_local_clerk_sdk import sdk
 
 pytestmark = pytest.mark.anyio
@@ -50,17 +48,6 @@ CALLERS = {
     "deleted_admin": (403, "deleted"),
     "not_synced": (403, "not_synced"),
 }
-
-
-@pytest.fixture(scope="module")
-def parts() -> Iterator[tuple[LocalClerk, Functions]]:
-    with running() as parts:
-        yield parts
-
-
-@pytest.fixture
-def managed(parts: tuple[LocalClerk, Functions]) -> Managed:
-    return cleared(*parts)
 
 
 async def call(client: httpx.AsyncClient, route: str, user: str, **options: Any) -> httpx.Response:

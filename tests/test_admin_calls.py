@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -18,10 +17,8 @@ from starlette.types import Message
 from clerk_convex.admin_answers import Problem, answer, user_of
 from clerk_convex.admin_calls import Write, find_action, read_call, removes_admin
 from clerk_convex.clerk import Clerk
-from clerk_convex.local.clerk import LocalClerk
 from tests import virtual_time
-from tests.functions import Functions
-from tests.managed import Managed, cleared, running
+from tests.managed import Managed
 
 
 def ask(
@@ -226,17 +223,6 @@ def test_answers_hold_anything() -> None:
 
 
 # Anything at all
-
-
-@pytest.fixture(scope="module")
-def parts() -> Iterator[tuple[LocalClerk, Functions]]:
-    with running() as parts:
-        yield parts
-
-
-@pytest.fixture(scope="module")
-def managed(parts: tuple[LocalClerk, Functions]) -> Managed:
-    return cleared(*parts)
 
 
 json_values = st.recursive(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,11 @@ from starlette.applications import Starlette
 from clerk_convex import shared, user_routes
 from clerk_convex.app import create_app
 from clerk_convex.clerk import Clerk
-from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_http import Faults
 from clerk_convex.writer import Writer
 from tests import stand_in
 from tests.clerk_events import EVENTS
-from tests.functions import Functions
-from tests.managed import NOWHERE, PREFIX, Managed, cleared, running
+from tests.managed import NOWHERE, PREFIX, Managed
 from tests.stand_in import DEPLOY_KEY, Behaviour, Call, StandIn
 from tests.test_admin import call, error
 from tests.test_limits import redis_server
@@ -30,17 +28,6 @@ from tests.test_webhook import request, signed
 pytestmark = pytest.mark.anyio
 
 READS, WRITES = "CLERK_CONVEX_READ_LIMIT", "CLERK_CONVEX_WRITE_LIMIT"
-
-
-@pytest.fixture(scope="module")
-def parts() -> Iterator[tuple[LocalClerk, Functions]]:
-    with running() as parts:
-        yield parts
-
-
-@pytest.fixture
-def managed(parts: tuple[LocalClerk, Functions]) -> Managed:
-    return cleared(*parts)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,8 @@ them with."""
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,16 @@ def as_json(change: Change) -> Any:
 
 def delete(clerk_id: str = "user_1", *, observed_at: float = 200.0, source: Source = "webhook") -> Delete:
     return Delete(clerk_id, observed_at, source)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Whether it becomes true in time, however busy the machine is."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 class Denied(Exception):

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from clerk_convex.changes import Change, Upsert, encode
 from clerk_convex.deployment import Deployment
 from clerk_convex.errors import ChangeRefused
 from clerk_convex.writer import Writer
-from tests.functions import CREATED_AT, ROOT, Functions, Project, delete, upsert
+from tests.functions import CREATED_AT, ROOT, Functions, Project, delete, eventually, upsert
 
 TEST_FUNCTIONS = """
 import { internalQuery } from "./_generated/server";
@@ -37,15 +36,6 @@ def project(tmp_path: Path) -> Project:
     project = Project(tmp_path)
     project.write("test.ts", TEST_FUNCTIONS)
     return project
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 # ---------------------------------------------------------------- the audit log

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from clerk_convex.changes import Change, encode
-from tests.functions import Denied, Functions, Project, delete, upsert
+from tests.functions import Denied, Functions, Project, delete, eventually, upsert
 
 TODAY = "2026-03-01"  # three months lie in the 30 days before it
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp() * 1000
@@ -110,15 +110,6 @@ def recounted(functions: Functions) -> Counter[str]:
 def stats(functions: Functions, today: str | None = TODAY) -> dict[str, Any]:
     answer = functions.signed_in("admin").query("users:stats", {} if today is None else {"today": today})
     return {**answer, "days": {day["day"]: day["signUps"] for day in answer["days"] if day["signUps"]}}
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 # ---------------------------------------------------------------- what is shown

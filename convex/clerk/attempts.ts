@@ -6,7 +6,7 @@ import type { MutationCtx } from "../_generated/server";
 import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from "./access";
 import { readUser } from "./state";
 
-const OPEN_MS = 60 * 1000; // an attempt without an end for so long has come to nothing
+const OPEN_MS = 60 * 1000; // what an attempt did has reached the users by then, or it has come to nothing
 
 const MESSAGES = {
   ...ACCESS_MESSAGES,
@@ -86,10 +86,17 @@ async function whyNot(ctx: MutationCtx, { actor, target, removesAdmin }: Attempt
   return "last_admin";
 }
 
+// Also what Clerk has done and could not be written here, and what it may have done although it did not say so.
 async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
-  const open = await ctx.db
-    .query("clerkAudit")
-    .withIndex("by_outcome", (q) => q.eq("outcome", "started").gt("_creationTime", Date.now() - OPEN_MS))
-    .collect();
-  return open.flatMap(({ removesAdmin, clerkId }) => (removesAdmin && clerkId !== undefined ? [clerkId] : []));
+  const since = Date.now() - OPEN_MS;
+  const recent = (outcome: "started" | "done" | "failed") =>
+    ctx.db
+      .query("clerkAudit")
+      .withIndex("by_outcome", (q) => q.eq("outcome", outcome).gt("_creationTime", since))
+      .collect();
+  const [started, done, failed] = await Promise.all([recent("started"), recent("done"), recent("failed")]);
+  const unclear = failed.filter(({ status = 0 }) => status >= 500);
+  return [...started, ...done, ...unclear].flatMap(({ removesAdmin, clerkId }) =>
+    removesAdmin && clerkId !== undefined ? [clerkId] : [],
+  );
 }

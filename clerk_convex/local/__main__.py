@@ -115,7 +115,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--demo", action="store_true", help="keep changing users, and show the table live")
+    add(
+        "--demo",
+        action="store_true",
+        help="keep changing users; show the table live, and where a browser sees it",
+    )
     add(
         "--once",
         action="store_true",
@@ -126,7 +130,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=200,
         metavar="N",
-        help="users Clerk starts with, for the backfill to bring in (default: 200)",
+        help="users Clerk starts with, for the backfill to bring in (default: 200); with --once half of them"
+        " sign up",
     )
     add(
         "--env-file",

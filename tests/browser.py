@@ -1,8 +1,8 @@
 """Chromium, and visitors who look at the dashboard of a local set with it.
 
-A plugin of the tests that name it in `pytest_plugins`; those of a module share a set and a browser. What a
-page says on its console and whom it asks for anything is recorded, and fails the test at its end where the
-test did not expect it.
+A plugin of the tests that name it in `pytest_plugins`; they share a set, and those of a module a browser.
+What a page says on its console and whom it asks for anything is recorded, and fails the test at its end where
+the test did not expect it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from playwright.sync_api import (
     Browser,
@@ -34,7 +33,7 @@ from playwright.sync_api import TimeoutError as TooLate
 from clerk_convex.local import dashboard
 from clerk_convex.local.clerk_pages import ACCOUNTS
 from clerk_convex.local.stack import LocalStack
-from tests.functions import ROOT
+from tests.functions import ROOT, Caller
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -103,20 +102,11 @@ class Visit:
 
     def ask(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
         """All that a paginated query of the users module answers to who is signed in here."""
-        clerk, convex = self.stack.clerk, self.stack.convex
+        clerk = self.stack.clerk
         (session, *_) = clerk.sessions(user_id=self.user_id, status="active")
-        headers = {"Authorization": f"Bearer {clerk.session_token(session['id'])}"}
-        found: list[dict[str, Any]] = []
-        cursor, is_done = None, False
-        while not is_done:
-            arguments["paginationOpts"] = {"numItems": 100, "cursor": cursor}
-            body = {"path": f"users:{query}", "args": arguments, "format": "json"}
-            answer = httpx.post(f"{convex.url}/api/query", json=body, headers=headers, trust_env=False).json()
-            assert answer["status"] == "success", answer
-            page = answer["value"]
-            found += page["page"]
-            cursor, is_done = page["continueCursor"], page["isDone"]
-        return found
+        caller = Caller(self.stack.convex, clerk.session_token(session["id"]))
+        pages = caller.pages(f"users:{query}", 100, **arguments)
+        return [row for page in pages for row in page]
 
     def intercept(self, change: Callable[[dict[str, Any], Callable[[], None]], None]) -> None:
         """From the next page on `change` gets each message of Convex, and what sends it on."""
@@ -235,7 +225,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_stack() -> Iterator[LocalStack]:
     with LocalStack(project=ROOT) as stack:
         yield stack

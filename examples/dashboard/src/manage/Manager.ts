@@ -16,7 +16,7 @@ export type Notice = { id: number; call: Call; name: string; answer: Answer };
 export type Pending = { call: UserCall; isAnswered: boolean };
 
 export type State = {
-  menu: { user: UserSummary; anchor: HTMLElement } | null;
+  menu: { opening: number; user: UserSummary; anchor: HTMLElement } | null;
   dialog: Dialog | null;
   notices: readonly Notice[];
   pending: ReadonlyMap<string, Pending>; // by Clerk id
@@ -35,7 +35,7 @@ export class Manager {
   };
   #service: Service;
   #listeners = new Set<() => void>();
-  #lastNotice = 0;
+  #lastNumber = 0;
 
   constructor(service: Service) {
     this.#service = service;
@@ -53,6 +53,11 @@ export class Manager {
   set(change: Partial<State>): void {
     this.state = { ...this.state, ...change };
     for (const listener of this.#listeners) listener();
+  }
+
+  // Each time it is another menu: one that was closed a moment ago may not have heard of that yet.
+  openMenu(user: UserSummary, anchor: HTMLElement): void {
+    this.set({ menu: { opening: ++this.#lastNumber, user, anchor } });
   }
 
   // From a menu: what is dangerous or has to be filled in is asked for first.
@@ -86,7 +91,7 @@ export class Manager {
   }
 
   tell(told: Omit<Notice, "id">): void {
-    const notice = { id: ++this.#lastNotice, ...told };
+    const notice = { id: ++this.#lastNumber, ...told };
     this.set({ notices: [...this.state.notices, notice] });
     if (told.answer.isDone && told.answer.synced) setTimeout(() => this.dismiss(notice), NOTICE_MS);
   }

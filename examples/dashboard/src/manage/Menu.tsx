@@ -9,7 +9,7 @@ const GAP = 4; // pixels to its button, and to the edge of the window
 
 export function Menu() {
   const menu = useManaged((state) => state.menu);
-  return menu && <OpenMenu key={menu.user.clerkId} {...menu} />;
+  return menu && <OpenMenu key={menu.opening} user={menu.user} anchor={menu.anchor} />;
 }
 
 type Props = { user: UserSummary; anchor: HTMLElement };

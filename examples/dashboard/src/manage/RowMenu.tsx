@@ -21,7 +21,7 @@ export function RowMenu({ user }: { user: UserSummary }) {
     };
   }, []);
 
-  const open = () => manager.set({ menu: { user, anchor: button.current! } });
+  const open = () => manager.openMenu(user, button.current!);
 
   return (
     <button
@@ -31,7 +31,10 @@ export function RowMenu({ user }: { user: UserSummary }) {
       aria-label={`Actions for ${displayName(user)}`}
       aria-haspopup="menu"
       aria-expanded={isOpen}
-      onClick={open} // an open one closes by itself, as by every click outside of it
+      onClick={(event) => {
+        const isByMouse = event.detail > 0;
+        if (!(isByMouse && isOpen)) open(); // which has closed it, as every click outside of it does
+      }}
       onKeyDown={(event) => {
         if (event.key !== "ArrowDown") return;
         event.preventDefault();

@@ -126,7 +126,7 @@ def test_limits_as_text() -> None:
         ("192.0.2.1", "192.0.2.1", True),
         ("192.0.2.1", "192.0.2.2", False),
         ("2001:db8::1", "2001:db8::ffff:1", True),
-        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("2001:db8:0:2::1", "2001:db8:0:3::1", False),
         ("::ffff:192.0.2.1", "192.0.2.1", True),
         ("testclient", None, True),
         ("testclient", "192.0.2.1", False),
@@ -206,6 +206,16 @@ async def test_redis_down(
     assert limiter._redis is not None
     limiter._redis._down_until = 0.0
     assert await allowed(limiter) == 10
+
+
+async def test_redis_closes_connections(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    """One that Redis has closed while nobody called is replaced, and nobody notices."""
+    limiter = Limiter(redis.url)
+    assert await allowed(limiter, calls=6) == 6
+    with Redis(port=redis.port) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    assert await allowed(limiter) == 4
+    assert not caplog.records
 
 
 async def test_redis_hangs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

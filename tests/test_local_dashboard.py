@@ -49,7 +49,8 @@ async def get(path: str) -> httpx.Response:
 
 @pytest.mark.usefixtures("built")
 @pytest.mark.parametrize(
-    "path", ["/dashboard/", "/dashboard/users", "/dashboard/users/", "/dashboard/any/thing"]
+    "path",
+    ["/dashboard/", "/dashboard/users", "/dashboard/users/", "/dashboard/any/thing", "/dashboard/assets/x"],
 )
 async def test_every_page_is_the_same_document(path: str) -> None:
     """A deep link and a reload work: the document is at every path that names no file, and never stale."""

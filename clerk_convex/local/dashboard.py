@@ -59,7 +59,9 @@ class _Pages(StaticFiles):
         self._policy = "; ".join(f"{name} {sources}" for name, sources in policy.items())
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path if Path(path).suffix else "index.html", scope)
+        if not Path(path).suffix:
+            path = "index.html"
+        response = await super().get_response(path, scope)
         # A name in assets/ carries the hash of what is in it.
         kept = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
         response.headers["Cache-Control"] = kept

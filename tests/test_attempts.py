@@ -66,7 +66,7 @@ def attempts(functions: Functions, reader: str = "user_a") -> list[dict[str, Any
     """Those in the log, the oldest first."""
     [page] = functions.signed_in(reader).pages("users:auditLog", 100)
     return [
-        {name: value for name, value in entry.items() if name[0] != "_" and name != "name"}
+        {name: value for name, value in entry.items() if name[0] != "_" and name not in {"name", "actorName"}}
         for entry in reversed(page)
         if "requestId" in entry
     ]

@@ -12,7 +12,7 @@ from tests.functions import Caller, Functions, Project, delete, upsert
 def functions(functions: Functions) -> Functions:
     functions.sync(
         [
-            upsert("user_admin", role="admin", source="backfill"),
+            upsert("user_admin", role="admin", username="root", source="backfill"),
             upsert("user_1", firstName="Ada", lastName="Lovelace", email="ada@example.com", event_id="msg_1"),
             upsert("user_2", username="grace", email="grace@example.com"),
             upsert("user_1", updated_at=11.0, phone="+15551234567", source="admin", actor="user_admin"),
@@ -54,6 +54,7 @@ def test_newest_first_with_names(admin: Caller, size: int) -> None:
         "source": "admin",
         "actor": "user_admin",
         "name": "Ada Lovelace",
+        "actorName": "root",
     }
     assert entry["_creationTime"] > 0
 

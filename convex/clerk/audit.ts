@@ -16,6 +16,7 @@ export const auditEntry = clerkTables.clerkAudit.validator.extend({
   _id: v.id("clerkAudit"),
   _creationTime: v.number(),
   name: v.nullable(v.string()), // the user's, while there is one
+  actorName: v.nullable(v.string()), // the same of the admin
 });
 
 export const auditPage = paginationResultValidator(auditEntry);
@@ -32,9 +33,11 @@ export async function readAudit(
   { paginationOpts, clerkId, outcome }: { paginationOpts: PaginationOptions; clerkId?: string; outcome?: AuditOutcome },
 ) {
   const rows = await filtered(ctx, clerkId, outcome).order("desc").paginate(bounded(paginationOpts));
-  const ids = [...new Set(rows.page.flatMap((row) => row.clerkId ?? []))];
+  const ids = [...new Set(rows.page.flatMap(({ clerkId, actor }) => [clerkId ?? [], actor ?? []].flat()))];
   const names = new Map(await Promise.all(ids.map(async (id) => [id, await nameOf(ctx, id)] as const)));
-  return { ...rows, page: rows.page.map((row) => ({ ...row, name: names.get(row.clerkId ?? "") ?? null })) };
+  const named = (id = "") => names.get(id) ?? null;
+  const page = rows.page.map((row) => ({ ...row, name: named(row.clerkId), actorName: named(row.actor) }));
+  return { ...rows, page };
 }
 
 // Deletes rows older than the retention, a batch at a time, until there are none.

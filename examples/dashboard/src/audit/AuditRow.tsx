@@ -23,7 +23,7 @@ type Props = { entry: AuditEntry; isNew: boolean };
 
 export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
   const flash = useFlash(entry);
-  const { outcome, source, actor } = entry;
+  const { outcome, source, actor, actorName } = entry;
   return (
     <tr role="row" data-clerk-id={entry.clerkId} data-new={isNew || undefined} data-flash={flash}>
       <td role="cell" className="col-when">
@@ -45,9 +45,9 @@ export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
         {actor === undefined ? (
           <Nothing />
         ) : (
-          <code className="truncate" title={actor}>
-            {actor}
-          </code>
+          <span className="truncate" title={actor} dir="auto">
+            {actorName ?? <code>{actor}</code>}
+          </span>
         )}
       </td>
     </tr>

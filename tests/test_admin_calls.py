@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
 
-from clerk_convex.admin_answers import Problem, answer, user_of
+from clerk_convex.admin_answers import Problem, answer, clerk_problem, user_of
 from clerk_convex.admin_calls import Write, find_action, read_call, removes_admin
 from clerk_convex.clerk import Clerk
+from clerk_convex.errors import ClerkUnavailable
 from tests import virtual_time
 from tests.managed import Managed
 
@@ -147,8 +148,8 @@ def test_size_and_depth() -> None:
     """A body of over 32 KiB is not read to its end; metadata is not nested endlessly."""
     assert refused("PATCH", "/user_1", raw=b" " * 32_769, status=413) == {}
     deep: Any = {}
-    for _ in range(31):
-        deep = {"x": [deep]} if _ % 2 else {"x": deep}
+    for number in range(31):
+        deep = {"x": [deep]} if number % 2 else {"x": deep}
     errors = refused("PATCH", "/user_1/metadata", {"public_metadata": deep})
     assert "deeper than 32" in errors["public_metadata"]
     wide = {"public_metadata": {f"x{number}": [number] for number in range(500)}}
@@ -220,6 +221,23 @@ def test_answers_hold_anything() -> None:
         "phone_numbers": [{"id": None, "phone_number": None, "verified": False}],
     }
     assert bytes(answer({"half": "\ud800"}).body) == b'{"half":"\\ud800"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (429, (503, "clerk_too_busy")),
+        (None, (503, "clerk_too_busy")),  # it was not asked: too many calls wait for it already
+        (503, (502, "clerk_unavailable")),
+    ],
+)
+def test_trouble_that_names_a_time(status: int | None, expected: tuple[int, str]) -> None:
+    """It is passed on; that Clerk is only busy is believed if it says so."""
+    trouble = ClerkUnavailable("Clerk has trouble.", status=status)
+    trouble.retry_after = 6.5
+    problem = clerk_problem(trouble, is_write=False)
+    assert (problem.status, problem.code) == expected
+    assert problem.headers["Retry-After"] == "7"
 
 
 # Anything at all

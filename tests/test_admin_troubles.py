@@ -236,6 +236,16 @@ async def test_convex_down_after(
     assert "new@example" not in caplog.text
 
 
+async def test_nobody_waits_for_the_record(
+    managed: Managed, convex: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told that it is not in Convex yet is not kept waiting until that cannot be recorded either."""
+    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_WITHIN", 600.0)
+    convex.behave(then=scripted(("beginAction", ALLOWED), ("", stand_in.status(503))))
+    async with asyncio.timeout(30), managed.as_admin(on_stand_in(managed, convex)) as client:
+        assert (await call(client, "ban", managed.eve)).json()["synced"] is False
+
+
 async def test_convex_comes_back(managed: Managed, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment's trouble of Convex's is waited out: it is written and recorded."""
     monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=9.0))

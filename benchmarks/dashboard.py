@@ -3,7 +3,7 @@
     python -m benchmarks.dashboard [--users N] [--changes N] [--json]
 
 An admin has the page open in a local set of N users (200). One of the users on it is renamed at the local
-Clerk, 200 times over, one change after the other. It tells the milliseconds from the call that changes him to
+Clerk, 200 times over, one change after the other. It tells the milliseconds from the call that renames to
 the changed row in the document: through the webhook, its signature, the service's writer, Convex and its
 websocket. Needs chromium, and the dashboard's build.
 """

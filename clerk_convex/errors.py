@@ -66,7 +66,7 @@ class ClerkError(ClerkConvexError):
     """Clerk did not do what it was asked.
 
     status, code, message, trace_id: Clerk's own, None if it gave none. `message` is meant for whoever asked:
-    it may quote what he sent, so it is no part of the text and does not belong into a log.
+    it may quote what was sent, so it is no part of the text and does not belong into a log.
     """
 
     def __init__(

@@ -98,7 +98,7 @@ class _Setup:
     fields: Fields | None
     reads: Limit
     writes: Limit
-    strangers: Limit
+    addresses: Limit
     tokens: PerLoop[SessionTokens]
     limiters: PerLoop[Limiter]
     clerks: PerLoop[Clerk]
@@ -232,7 +232,7 @@ class Manager:
                 fields=settings.clerk_convex_fields if self._fields is None else self._fields,
                 reads=Limit(settings.clerk_convex_read_limit, "reads"),
                 writes=Limit(settings.clerk_convex_write_limit, "writes"),
-                strangers=Limit(settings.clerk_convex_address_limit, "strangers"),
+                addresses=Limit(settings.clerk_convex_address_limit, "addresses"),
                 tokens=PerLoop(
                     lambda: SessionTokens(
                         str(settings.clerk_jwt_issuer_domain),
@@ -263,7 +263,7 @@ async def _authenticate(setup: _Setup, request: Request) -> str:
     except TokenError as error:
         code, text = error.code, str(error)
     # Only now: whoever has a token is not kept out because others at the same address have none.
-    await _admit(setup, setup.strangers, network(None if request.client is None else request.client.host))
+    await _admit(setup, setup.addresses, network(None if request.client is None else request.client.host))
     raise Problem(401, code, text, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 

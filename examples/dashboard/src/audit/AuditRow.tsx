@@ -27,7 +27,7 @@ export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
   return (
     <tr role="row" data-clerk-id={entry.clerkId} data-new={isNew || undefined} data-flash={flash}>
       <td role="cell" className="col-when">
-        <Time value={entry._creationTime} />
+        <Time value={entry._creationTime} hasSeconds />
       </td>
       <td role="cell" className="col-outcome">
         <span className={`outcome is-${outcome}`}>{OUTCOME_LABELS[outcome]}</span>
@@ -45,8 +45,9 @@ export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
         {actor === undefined ? (
           <Nothing />
         ) : (
-          <span className="truncate" title={actor} dir="auto">
-            {actorName ?? <code>{actor}</code>}
+          <span className="actor truncate" title={actor}>
+            <span className="card-label">by </span>
+            <bdi>{actorName ?? <code>{actor}</code>}</bdi>
           </span>
         )}
       </td>

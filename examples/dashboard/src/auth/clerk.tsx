@@ -40,7 +40,8 @@ function isDefinite(error: unknown): boolean {
   return typeof status === "number" && status >= 400 && status < 500 && status !== 429;
 }
 
-function ClerkSession({ children }: { children: ReactNode }) {
+// In an app that has the two providers already, this is all that the page needs.
+export function ClerkSession({ children }: { children: ReactNode }) {
   const { isSignedIn = false, getToken } = usePatientAuth();
   const { signOut } = useClerk();
   const session = useMemo<Session>(() => {

@@ -15,9 +15,11 @@ import { Nav } from "./Nav.tsx";
 const nothing = () => {};
 const connecting = <LiveSign connection={{ state: "connecting" }} />;
 const newUser = (
-  <button className="button is-primary" type="button">
-    New user
-  </button>
+  <span className="new-user">
+    <button className="button is-primary" type="button">
+      New user
+    </button>
+  </span>
 );
 
 type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode };

@@ -1,7 +1,8 @@
 import { useSyncExternalStore } from "react";
 import { clockTime, subscribeToClock } from "./clock.ts";
 
-const MINUTE = 60_000;
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
 const UNITS = [
   ["year", 365 * 24 * 60 * MINUTE],
   ["month", 30 * 24 * 60 * MINUTE],
@@ -14,9 +15,11 @@ const relative = new Intl.RelativeTimeFormat(undefined, { style: "narrow" });
 const now = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(0, "second");
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
+type Props = { value: number; hasSeconds?: boolean };
+
 // How long ago, kept up to date; exactly when, on hover. Only this is rendered again as time goes by.
-export function Time({ value }: { value: number }) {
-  const text = useSyncExternalStore(subscribeToClock, () => ago(value, clockTime()));
+export function Time({ value, hasSeconds = false }: Props) {
+  const text = useSyncExternalStore(subscribeToClock, () => ago(value, clockTime(), hasSeconds));
   const date = new Date(value);
   if (Number.isNaN(date.getTime())) return <>unknown</>; // beyond the year 275760
   return (
@@ -32,10 +35,11 @@ export function ExactTime({ value }: { value: number }) {
   return <time dateTime={date.toISOString()}>{exact.format(date)}</time>;
 }
 
-function ago(value: number, time: number): string {
+function ago(value: number, time: number, hasSeconds: boolean): string {
   const past = time - value;
   for (const [unit, length] of UNITS) {
     if (Math.abs(past) >= length) return relative.format(-Math.trunc(past / length), unit);
   }
-  return now; // seconds would only make the page restless
+  if (hasSeconds && past >= SECOND) return relative.format(-Math.trunc(past / SECOND), "second");
+  return now; // in most places seconds would only make the page restless
 }

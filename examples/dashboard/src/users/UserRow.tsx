@@ -77,9 +77,13 @@ function UserAddress({ user, name }: { user: UserSummary; name: string }) {
   }
   return (
     <span className="user-email muted">
-      <span className="truncate" title={user.email}>
-        {user.email}
-      </span>
+      {user.email === name ? (
+        "No name"
+      ) : (
+        <span className="truncate" title={user.email}>
+          {user.email}
+        </span>
+      )}
       {user.emailVerified === false && <span className="unverified">Unverified</span>}
     </span>
   );

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from playwright.sync_api import Locator, expect
 
@@ -42,6 +43,19 @@ def test_change_appears_by_itself(stack: LocalStack, admin: Visit, bea: str) -> 
     expect(first).to_contain_text("Deleted")
     expect(first).to_contain_text(bea)
     expect(admin.page.get_by_text("Seldomheard")).to_have_count(0)
+
+
+def test_admin_who_acted_is_named(stack: LocalStack, admin: Visit, bea: str) -> None:
+    """An attempt says by whom, and to the second how long ago: there the order is the point."""
+    session = stack.clerk.sign_in(str(admin.user_id))
+    headers = {"Authorization": f"Bearer {stack.clerk.session_token(session['id'])}"}
+    url = f"{stack.url}/api/users/{bea}/lock"
+    assert httpx.post(url, headers=headers, trust_env=False).status_code == 200
+    admin.page.add_init_script("{ const { now } = Date; Date.now = () => now() + 20_000; }")
+    admin.open("/dashboard/audit", outcome="done")
+    entry = entries(admin).first
+    expect(entry).to_contain_text("Adele Adminson")
+    expect(entry.get_by_role("time")).to_have_text(re.compile(r"^[2-5]\ds ago$"))
 
 
 def test_filters(stack: LocalStack, admin: Visit, bea: str) -> None:

@@ -203,3 +203,16 @@ def test_benchmark_measures_what_it_says(chromium: str) -> None:
     assert (run.users, run.changes) == (30, 3)
     assert 0 < run.median <= run.p95 <= run.worst
     assert f"median {run.median:.1f} ms" in report(run)
+
+
+def test_nameless_user_is_shown_once(stack: LocalStack, admin: Visit) -> None:
+    """An address that stands for the name is not said again beneath it; a name that comes takes its place."""
+    solo = stack.clerk.create_user(email_address=["solo@example.com"])["id"]
+    admin.open()
+    row = admin.row(solo)
+    expect(row).to_contain_text("No name")
+    expect(row.get_by_text("solo@example.com")).to_have_count(1)
+    stack.clerk.update_user(solo, first_name="Solo")
+    expect(row.get_by_role("link")).to_have_text("Solo")
+    expect(row.get_by_text("solo@example.com")).to_have_count(1)
+    expect(row).not_to_contain_text("No name")

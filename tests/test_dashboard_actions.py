@@ -724,7 +724,7 @@ def test_takes_less_than_a_second(stack: LocalStack, admin: Visit, bea: str) -> 
 
 
 def test_audit_log_has_words(stack: LocalStack, admin: Visit, person: People, bea: str) -> None:
-    """What was attempted, how it ended and why, for people; for narrow screens too."""
+    """What was attempted by whom, how it ended and why, for people; for narrow screens too."""
     admin.expect_complaints("404")
     ban(admin, bea)
     expect(admin.row(bea)).to_contain_text("Banned")
@@ -747,8 +747,10 @@ def test_audit_log_has_words(stack: LocalStack, admin: Visit, person: People, be
         ]
         for outcome, name, what in cells:
             row = rows.filter(has_text=outcome)
-            for text in (outcome, name, what):
+            for text in (outcome, what):
                 expect(row.get_by_text(text, exact=True)).to_be_visible()
+            expect(row.get_by_role("link", name=name, exact=True)).to_be_visible()
+            expect(row.locator(".col-actor").get_by_text("Ada Adminson")).to_be_visible()
 
 
 def show_menu(admin: Visit, bea: str) -> None:

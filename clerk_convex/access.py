@@ -16,6 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from clerk_convex.errors import ClerkUnavailable, TokenError
+from clerk_convex.logs import OnceAMinute
 from clerk_convex.pool import Pool, Response
 from clerk_convex.users import parse_json
 
@@ -32,7 +33,6 @@ _FETCH_INTERVAL = 5.0  # seconds at least between two fetches, whatever tokens c
 _FETCH_TIMEOUT = 3.0  # seconds
 _LARGEST_KEYS = 256 * 1024  # bytes
 _SMALLEST_KEY = 2048  # bits
-_LOG_INTERVAL = 60.0  # seconds
 
 _SIGN_IN = "Sign in again."
 
@@ -151,7 +151,8 @@ class _Keys:
         self._url = f"{issuer}/.well-known/jwks.json"
         self._pool = Pool(connect_timeout=2.0)
         self._keys: Mapping[str, RSAPublicKey] = {}
-        self._fetched_at = self._asked_at = self._logged_at = float("-inf")
+        self._fetched_at = self._asked_at = float("-inf")
+        self._sayings = OnceAMinute()
         self._fetching: asyncio.Task[None] | None = None
 
     async def get(self, key_id: str) -> RSAPublicKey | None:
@@ -187,8 +188,7 @@ class _Keys:
             keys = _read_keys(response) if isinstance(response, Response) else {}
             if keys:
                 self._keys, self._fetched_at = keys, loop.time()
-            elif loop.time() - self._logged_at >= _LOG_INTERVAL:
-                self._logged_at = loop.time()
+            elif self._sayings.is_due():
                 why = (
                     f"answered {response.status}, and no key in it"
                     if isinstance(response, Response)

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import re
 import secrets
-import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -33,8 +32,9 @@ from clerk_convex.errors import (
     TokenError,
 )
 from clerk_convex.limiter import Limit, Limiter, network
+from clerk_convex.logs import OnceAMinute, describe
 from clerk_convex.settings import Settings
-from clerk_convex.shared import PerLoop, describe, writers
+from clerk_convex.shared import PerLoop, writers
 from clerk_convex.users import Fields, read_user
 from clerk_convex.writer import Writer
 
@@ -46,7 +46,6 @@ T = TypeVar("T")
 
 # Someone waits: sooner than for a backfill it is better to say that it did not work.
 _CLERK_TIMEOUT, _CLERK_PATIENCE = 8.0, 4.0  # seconds
-_LOG_INTERVAL = 60.0  # seconds
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
@@ -114,7 +113,7 @@ class Manager:
         self._removes_admin = removes_admin
         self._setup: _Setup | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._logged: dict[str, float] = {}
+        self._sayings = OnceAMinute()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -211,9 +210,7 @@ class Manager:
         return Problem(500, "internal", "This should not have happened. The log of the service says more.")
 
     def _log_once_a_minute(self, problem: Problem) -> None:
-        now = time.monotonic()
-        if now - self._logged.get(problem.code, -_LOG_INTERVAL) >= _LOG_INTERVAL:
-            self._logged[problem.code] = now
+        if self._sayings.is_due(problem.code):
             logger.warning(
                 "User management answers %d (%s): %s", problem.status, problem.code, problem.error["message"]
             )

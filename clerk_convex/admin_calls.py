@@ -23,6 +23,7 @@ from starlette.requests import Request
 
 from clerk_convex.admin_answers import Problem, user_of
 from clerk_convex.clerk import Clerk, Filters, Snapshot
+from clerk_convex.shared import BodyRefused, read_body
 from clerk_convex.users import canonical_json
 
 __all__ = ["Read", "RemovesAdmin", "Write", "find_action", "is_read", "read_call", "removes_admin"]
@@ -306,17 +307,13 @@ def _query(request: Request) -> dict[str, str]:
 
 
 async def _body(request: Request, model: type[_Model]) -> _Model:
-    body = bytearray()
     try:
-        async with asyncio.timeout(_SLOWEST_BODY):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > _LARGEST_BODY:
-                    text = f"The body is over {_LARGEST_BODY} bytes."
-                    raise Problem(413, "too_large", text, headers={"Connection": "close"})
-    except TimeoutError:
-        text = f"The body was not there after {_SLOWEST_BODY:.0f} s. Send it again."
-        raise Problem(408, "too_slow", text, headers={"Connection": "close"}) from None
+        body = await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
+    except BodyRefused as error:
+        code, text = "too_large", str(error)
+        if error.status == 408:
+            code, text = "too_slow", f"{error} Send it again."
+        raise Problem(error.status, code, text, headers={"Connection": "close"}) from None
     if not body and model is _Nothing:
         return model()
     try:

@@ -15,6 +15,7 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from clerk_convex.errors import SettingsError
+from clerk_convex.logs import OnceAMinute
 from clerk_convex.shared import close_with_loop
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ logger = logging.getLogger("clerk_convex")
 _REDIS_CONNECTIONS = 16
 _REDIS_TIMEOUT = 2.0  # seconds
 _REDIS_PAUSE = 5.0  # seconds without Redis after it failed
-_LOG_INTERVAL = 60.0  # seconds
 _NETWORKS = 4096
 
 
@@ -92,7 +92,8 @@ class _Redis:
         self.limiter = FixedWindowRateLimiter(storage)
         self.slots = asyncio.Semaphore(_REDIS_CONNECTIONS)
         self._is_used = False
-        self._down_until = self._logged_at = float("-inf")
+        self._down_until = float("-inf")
+        self._sayings = OnceAMinute()
 
     async def is_up(self) -> bool:
         """False for a while after it failed, so that not every call waits for it in vain."""
@@ -102,10 +103,8 @@ class _Redis:
         return asyncio.get_running_loop().time() >= self._down_until
 
     def fail(self, error: Exception) -> None:
-        now = asyncio.get_running_loop().time()
-        self._down_until = now + _REDIS_PAUSE
-        if now - self._logged_at >= _LOG_INTERVAL:
-            self._logged_at = now
+        self._down_until = asyncio.get_running_loop().time() + _REDIS_PAUSE
+        if self._sayings.is_due():
             logger.warning(
                 "Redis cannot be asked (%s): until it can, each process counts calls for itself. Is"
                 " CLERK_CONVEX_REDIS_URL its address?",

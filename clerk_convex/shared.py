@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from pathlib import PurePath
 from typing import Generic, TypeVar, cast
 
 from pydantic import SecretStr
+from starlette.requests import Request
 
 from clerk_convex.deployment import Deployment
 from clerk_convex.settings import Settings
 from clerk_convex.writer import Writer
 
-__all__ = ["PerLoop", "close_with_loop", "describe", "writers"]
+__all__ = ["BodyRefused", "PerLoop", "close_with_loop", "read_body", "writers"]
 
 T = TypeVar("T")
 
@@ -86,7 +85,26 @@ async def close_with_loop(close: Callable[[], Awaitable[object]]) -> None:
     await anext(lifetime)
 
 
-def describe(error: Exception) -> str:
-    """An error without its text, which may quote anything."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {where.name}, {PurePath(where.filename).name}:{where.lineno}"
+class BodyRefused(Exception):
+    """Why a body is not taken, in words; `status` is what its sender is answered with."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+async def read_body(request: Request, *, largest: int, within: float) -> bytes:
+    """The body, whatever its Content-Length says.
+
+    Raises BodyRefused over `largest` bytes (413) or if it is not there `within` so many seconds (408).
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(within):
+            async for chunk in request.stream():
+                if len(body) + len(chunk) > largest:
+                    raise BodyRefused(413, f"The body is over {largest} bytes.")
+                body += chunk
+    except TimeoutError:
+        raise BodyRefused(408, f"The body was not there after {within:.0f} s.") from None
+    return bytes(body)

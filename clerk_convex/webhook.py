@@ -27,8 +27,9 @@ from clerk_convex.errors import (
     UserError,
 )
 from clerk_convex.events import Ignored, read_event
+from clerk_convex.logs import OnceAMinute, describe
 from clerk_convex.settings import Settings
-from clerk_convex.shared import PerLoop, describe, writers
+from clerk_convex.shared import BodyRefused, PerLoop, read_body, writers
 from clerk_convex.users import Fields
 from clerk_convex.writer import Status, Writer
 
@@ -45,7 +46,6 @@ _APPLIED = {"created", "updated", "deleted"}
 _LISTEN_AFTER = 1.0  # seconds
 _ON_CHANGE_LIMIT = 5.0  # seconds
 _ON_CHANGE_THREADS = 8  # not the loop's own: those look up the address of Convex
-_LOG_INTERVAL = 60.0  # seconds
 _RETRY_AFTER = {"Retry-After": "5"}  # seconds
 
 # HMAC-SHA256 in base64 has 44 characters. svix raises for an entry that is written otherwise, even if the
@@ -115,7 +115,7 @@ class Receiver:
         self._on_change = on_change
         self._setup: _Setup | None = None
         self._threads = PerLoop(lambda: ThreadPoolExecutor(_ON_CHANGE_THREADS, "clerk_convex.on_change"))
-        self._logged: dict[type[Exception], float] = {}
+        self._sayings = OnceAMinute()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with contextlib.suppress(ClientDisconnect):
@@ -139,14 +139,9 @@ class Receiver:
         if request.method != "POST":
             return _error(405, "Clerk's webhooks are POST requests.", {"Allow": "POST"}), None
         try:
-            async with asyncio.timeout(_SLOWEST_BODY):
-                body = await _read_body(request)
-        except TimeoutError:
-            too_slow = f"The body was not there after {_SLOWEST_BODY:.0f} s."
-            return _error(408, too_slow, {"Connection": "close"}), None
-        if body is None:
-            too_large = f"The body is over {_LARGEST_BODY} bytes."
-            return _error(413, too_large, {"Connection": "close"}), None
+            body = await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
+        except BodyRefused as error:
+            return _error(error.status, str(error), {"Connection": "close"}), None
         try:
             change = self._read(request, body)
             if isinstance(change, Ignored):
@@ -246,20 +241,8 @@ class Receiver:
             logger.error("on_change did not succeed: %s", describe(error))  # noqa: TRY400
 
     def _log_once_a_minute(self, kind: type[Exception], text: str) -> None:
-        now = time.monotonic()
-        if now - self._logged.get(kind, -_LOG_INTERVAL) >= _LOG_INTERVAL:
-            self._logged[kind] = now
+        if self._sayings.is_due(kind):
             logger.warning("%s", text)
-
-
-async def _read_body(request: Request) -> bytes | None:
-    """The body, or None once it is over the limit, whatever its Content-Length says."""
-    body = bytearray()
-    async for chunk in request.stream():
-        if len(body) + len(chunk) > _LARGEST_BODY:
-            return None
-        body += chunk
-    return bytes(body)
 
 
 async def _end_when_gone(waiting: asyncio.Timeout, request: Request) -> None:

@@ -25,6 +25,7 @@ from clerk_convex.errors import (
     DeploymentUnavailable,
     QueueFull,
 )
+from clerk_convex.logs import OnceAMinute
 from clerk_convex.users import COLUMNS
 
 __all__ = ["Status", "Writer"]
@@ -38,7 +39,6 @@ _MOST_CALLS = 32  # for one batch; it takes 21 to find one bad change among 500
 # a call costs this process as much as five events. Larger batches come back all at once, and leave it idle.
 _SMALLEST_SHARE = 64
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between attempts, before jitter
-_LOG_INTERVAL = 60.0  # seconds
 
 _SHUTTING_DOWN = "Not written to Convex: this process is shutting down."
 _VERSIONS_DIFFER = (
@@ -129,7 +129,7 @@ class Writer:
         self._last_success: float | None = None
         self._last_error: DeploymentError | None = None
         self._last_error_at: float | None = None
-        self._logged_at = float("-inf")
+        self._sayings = OnceAMinute()
 
     @property
     def status(self) -> Status:
@@ -331,9 +331,7 @@ class Writer:
 
     def _log(self, error: DeploymentMisconfigured) -> None:
         self._last_error, self._last_error_at = error, time.time()
-        now = time.monotonic()
-        if now - self._logged_at >= _LOG_INTERVAL:
-            self._logged_at = now
+        if self._sayings.is_due():
             logger.error("%s", error)
 
 

@@ -28,7 +28,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message
 from svix.webhooks import Webhook
 
-from clerk_convex import OnChange, Settings, shared, webhook, webhook_route
+from clerk_convex import OnChange, Settings, logs, shared, webhook, webhook_route
 from clerk_convex.changes import OUTCOMES, Change, Outcome
 from clerk_convex.writer import Writer
 from tests import stand_in, virtual_time
@@ -549,7 +549,7 @@ async def test_missing_settings(
         monkeypatch.delenv(name, raising=False)
     app = Starlette(routes=[webhook_route()])
     for interval in (60.0, 60.0, 0.0):
-        monkeypatch.setattr(webhook, "_LOG_INTERVAL", interval)
+        monkeypatch.setattr(logs, "_INTERVAL", interval)
         response = await post(app)
         assert (response.status_code, "retry-after" in response.headers) == (503, True)
         for name in names:

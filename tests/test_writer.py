@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from convex.values import ConvexValue
 
+from clerk_convex import logs
 from clerk_convex import writer as module
 from clerk_convex.changes import Change, Delete, Outcome, Upsert, encode
 from clerk_convex.deployment import CallRefused, Deployment, Kind, Throttled
@@ -538,7 +539,7 @@ async def test_a_wrong_setting_is_logged_once_a_minute(
     assert record.message.startswith(
         "Convex answered 401 (BadAdminKey): CONVEX_DEPLOY_KEY was rejected. Make a key"
     )
-    monkeypatch.setattr(module, "_LOG_INTERVAL", 0)
+    monkeypatch.setattr(logs, "_INTERVAL", 0)
     await submit_all(writer, [user(9)])
     assert len(caplog.records) == 2
     await writer.aclose()

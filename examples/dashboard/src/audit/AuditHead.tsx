@@ -1,25 +1,14 @@
+import { AUDIT_COLUMNS } from "./cells.ts";
+
 export function AuditHead() {
   return (
     <thead role="rowgroup">
       <tr role="row">
-        <th role="columnheader" scope="col" className="col-when">
-          When
-        </th>
-        <th role="columnheader" scope="col" className="col-outcome">
-          Outcome
-        </th>
-        <th role="columnheader" scope="col" className="col-who">
-          User
-        </th>
-        <th role="columnheader" scope="col" className="col-what">
-          What
-        </th>
-        <th role="columnheader" scope="col" className="col-source">
-          Source
-        </th>
-        <th role="columnheader" scope="col" className="col-actor">
-          By
-        </th>
+        {AUDIT_COLUMNS.map(({ className, heading }) => (
+          <th key={className} role="columnheader" scope="col" className={className}>
+            {heading}
+          </th>
+        ))}
       </tr>
     </thead>
   );

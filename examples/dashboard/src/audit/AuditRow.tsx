@@ -3,11 +3,10 @@ import { Link } from "wouter";
 import { useFlash } from "../data/useFlash.ts";
 import type { AuditEntry } from "../functions.ts";
 import { Nothing } from "../ui/Nothing.tsx";
+import { number } from "../ui/number.ts";
 import { Time } from "../ui/Time.tsx";
 import { attemptText } from "./attemptText.ts";
 import { OUTCOME_LABELS } from "./auditView.ts";
-
-const number = new Intl.NumberFormat();
 
 const SOURCES: Record<AuditEntry["source"], string> = {
   webhook: "Webhook",

@@ -2,13 +2,12 @@ import { useMemo } from "react";
 import { usePages } from "../data/usePages.ts";
 import { useFunctions } from "../functions.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
+import { number } from "../ui/number.ts";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { AuditHead } from "./AuditHead.tsx";
 import { AuditRow } from "./AuditRow.tsx";
 import type { AuditView } from "./auditView.ts";
 import { AUDIT_CELLS } from "./cells.ts";
-
-const number = new Intl.NumberFormat();
 
 type Props = { view: AuditView; onChange: (change: Partial<AuditView>) => void };
 

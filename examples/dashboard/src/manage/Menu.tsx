@@ -1,6 +1,7 @@
 import { useEffectEvent, useId, useLayoutEffect, useRef, type KeyboardEvent } from "react";
 import type { UserSummary } from "../functions.ts";
 import { displayName } from "../users/displayName.ts";
+import { ActionButton } from "./ActionButton.tsx";
 import { useManaged, useManaging } from "./context.ts";
 import { useRefusals } from "./useRefusals.ts";
 import { actionsFor, WORDS } from "./words.tsx";
@@ -16,7 +17,7 @@ type Props = { user: UserSummary; anchor: HTMLElement };
 
 function OpenMenu({ user, anchor }: Props) {
   const { manager } = useManaging();
-  const { reason, isRefused } = useRefusals(user);
+  const refusals = useRefusals(user);
   const panel = useRef<HTMLDivElement>(null);
   const id = useId();
   const name = displayName(user);
@@ -64,29 +65,26 @@ function OpenMenu({ user, anchor }: Props) {
         {actionsFor(user.status).map((group, index) => (
           <div key={index} className="row-menu-group" role="group">
             {group.map((action) => (
-              <button
+              <ActionButton
                 key={action}
+                action={action}
+                user={user}
+                refusals={refusals}
+                reasonId={id}
                 className={action === "delete" ? "menu-item is-danger" : "menu-item"}
-                type="button"
                 role="menuitem"
                 tabIndex={-1}
-                aria-disabled={isRefused(action)}
-                aria-describedby={isRefused(action) ? id : undefined}
-                title={isRefused(action) ? (reason ?? undefined) : undefined}
-                onClick={() => {
-                  if (!isRefused(action)) manager.choose(action, user);
-                }}
               >
                 {WORDS[action].label}
                 {WORDS[action].asks && "…"}
-              </button>
+              </ActionButton>
             ))}
           </div>
         ))}
       </div>
-      {reason !== null && (
+      {refusals.reason !== null && (
         <p className="reason row-menu-reason" id={id}>
-          {reason}
+          {refusals.reason}
         </p>
       )}
     </div>

@@ -1,5 +1,6 @@
 import { useId, useLayoutEffect, useRef } from "react";
 import type { UserSummary } from "../functions.ts";
+import { ActionButton } from "./ActionButton.tsx";
 import { useManaging } from "./context.ts";
 import { Notices } from "./Notices.tsx";
 import { useRefusals } from "./useRefusals.ts";
@@ -7,8 +8,7 @@ import { actionsFor, WORDS } from "./words.tsx";
 
 // What can be done with a user, among the details.
 export function UserActions({ user }: { user: UserSummary }) {
-  const { manager } = useManaging();
-  const { reason, isRefused } = useRefusals(user);
+  const refusals = useRefusals(user);
   const id = useId();
   const group = useRef<HTMLDivElement>(null);
 
@@ -25,24 +25,21 @@ export function UserActions({ user }: { user: UserSummary }) {
         {actionsFor(user.status)
           .flat()
           .map((action) => (
-            <button
+            <ActionButton
               key={action.replace("un", "")} // one button, by which it is undone too; and the focus stays on it
+              action={action}
+              user={user}
+              refusals={refusals}
+              reasonId={id}
               className={action === "delete" ? "button is-danger-quiet" : "button"}
-              type="button"
-              aria-disabled={isRefused(action)}
-              aria-describedby={isRefused(action) ? id : undefined}
-              title={isRefused(action) ? (reason ?? undefined) : undefined}
-              onClick={() => {
-                if (!isRefused(action)) manager.choose(action, user);
-              }}
             >
               {WORDS[action].label}
-            </button>
+            </ActionButton>
           ))}
       </div>
-      {reason !== null && (
+      {refusals.reason !== null && (
         <p className="reason" id={id}>
-          {reason}
+          {refusals.reason}
         </p>
       )}
     </div>

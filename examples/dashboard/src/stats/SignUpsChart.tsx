@@ -1,11 +1,11 @@
 import { useState, type KeyboardEvent, type PointerEvent } from "react";
+import { number } from "../ui/number.ts";
 
 const DAYS = 30;
 const HEIGHT = 48;
 const SLOT = 10; // a bar with the gap beside it, in the units of the viewBox
 const BAR = 7;
 
-const number = new Intl.NumberFormat();
 const dayName = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
 const longDayName = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeZone: "UTC" });
 

@@ -2,9 +2,8 @@ import type { ReactNode } from "react";
 import type { Stats } from "../functions.ts";
 import { Failure } from "../ui/Failure.tsx";
 import { StatusShape } from "../ui/Status.tsx";
+import { number } from "../ui/number.ts";
 import { SignUpsChart } from "./SignUpsChart.tsx";
-
-const number = new Intl.NumberFormat();
 
 type Props = { stats: Stats | undefined; error: Error | undefined; onRetry: () => void };
 

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 
 type Kind = "active" | "banned" | "locked";
 
-const LABELS: Record<Kind, string> = { active: "Active", banned: "Banned", locked: "Locked" };
+export const STATUS_LABELS: Record<Kind, string> = { active: "Active", banned: "Banned", locked: "Locked" };
 const SHAPES: Record<Kind, ReactNode> = {
   active: <circle cx="6" cy="6" r="3.5" fill="currentColor" />,
   banned: (
@@ -39,7 +39,7 @@ export function Status({ status }: { status: Kind }) {
   return (
     <span className={`status is-${status}`}>
       <StatusShape status={status} />
-      {LABELS[status]}
+      {STATUS_LABELS[status]}
     </span>
   );
 }

@@ -1,10 +1,9 @@
 import type { ReactNode } from "react";
-import { StatusShape } from "../ui/Status.tsx";
+import { number } from "../ui/number.ts";
+import { STATUS_LABELS, StatusShape } from "../ui/Status.tsx";
 import { SearchBox } from "./SearchBox.tsx";
 import { SortSelect } from "./SortSelect.tsx";
 import { STATUSES, type Counts, type UsersView } from "./usersView.ts";
-
-const number = new Intl.NumberFormat();
 
 type Props = {
   view: UsersView;
@@ -27,7 +26,7 @@ export function Filters({ view, onChange, counts, end }: Props) {
         {STATUSES.map((status) => (
           <Segment
             key={status}
-            label={LABELS[status]}
+            label={STATUS_LABELS[status]}
             shape={<StatusShape status={status} />}
             count={counts?.[status]}
             isOn={view.status === status}
@@ -44,8 +43,6 @@ export function Filters({ view, onChange, counts, end }: Props) {
     </div>
   );
 }
-
-const LABELS = { active: "Active", banned: "Banned", locked: "Locked" };
 
 type SegmentProps = {
   label: string;

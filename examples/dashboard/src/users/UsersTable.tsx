@@ -4,14 +4,13 @@ import { useFunctions } from "../functions.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { onRowClick, onRowKeyDown } from "../ui/rows.ts";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
+import { number } from "../ui/number.ts";
 import { MANAGED_USER_CELLS, USER_CELLS } from "./cells.ts";
 import { NoMatch, NoUsers } from "./Empty.tsx";
 import type { Manage } from "./manage.ts";
 import { UserRow } from "./UserRow.tsx";
 import { UsersHead } from "./UsersHead.tsx";
 import { SEARCH_LIMIT, type Counts, type UsersView } from "./usersView.ts";
-
-const number = new Intl.NumberFormat();
 
 type Props = {
   view: UsersView;

@@ -44,4 +44,5 @@ def test_service_writes_an_event_and_says_welcome(
 
     asyncio.run(visit())
     assert functions.rows()["user_1"]["firstName"] == "Ada"
-    assert caplog.messages[0] == "Welcome, user_1"
+    logged = [record.getMessage() for record in caplog.records if record.name == "service"]
+    assert logged == ["Welcome, user_1"]

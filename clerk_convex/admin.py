@@ -203,7 +203,11 @@ class Manager:
             case Problem():
                 return error
             case SettingsError():
-                return Problem(503, "not_set_up", str(error), retry_after=60.0)
+                # Anyone may ask, so the answer does not say what is missing.
+                if self._sayings.is_due("not_set_up"):
+                    logger.warning("User management answers 503 (not_set_up): %s", error)
+                text = "User management is not set up. The log of the service says what is missing."
+                return Problem(503, "not_set_up", text, retry_after=60.0)
             case ClerkError():
                 return clerk_problem(error, is_write=is_write)
         logger.error("Request %s is answered with 500: unexpected %s.", request_id, describe(error))

@@ -24,6 +24,7 @@ from clerk_convex.errors import (
     ClerkConvexError,
     DeploymentMisconfigured,
     EventError,
+    SettingsError,
     UserError,
 )
 from clerk_convex.events import Ignored, read_event
@@ -212,6 +213,8 @@ class Receiver:
             logger.error("Webhook %s is answered with %d: %s", _header(request, "id"), status, text)
         elif not isinstance(error, DeploymentMisconfigured):  # of which the writer says so
             self._log_once_a_minute(type(error), f"A webhook is answered with {status}: {text}")
+        if isinstance(error, SettingsError):  # which strangers are told too: nothing is verified yet
+            text = "The service is not set up. Its log says what is missing or malformed."
         return _error(status, text, _RETRY_AFTER if status == 503 else {})
 
     def _set_up(self) -> _Setup:

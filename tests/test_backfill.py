@@ -395,9 +395,13 @@ def test_wrong_settings_are_told_at_once(local: BackfillSet) -> None:
     local.sign_up(1)
     wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"clerk_secret_key": None}, SettingsError, "CLERK_SECRET_KEY"),
-        ({"clerk_secret_key": "sk_test_wrong"}, ClerkMisconfigured, "CLERK_SECRET_KEY was rejected"),
+        (
+            {"clerk_secret_key": "sk_test_wrongwrongwrongwrong"},
+            ClerkMisconfigured,
+            "CLERK_SECRET_KEY was rejected",
+        ),
         ({"clerk_api_url": local.functions.convex.url}, ClerkMisconfigured, "CLERK_API_URL"),
-        ({"convex_deploy_key": "wrong"}, DeploymentMisconfigured, "CONVEX_DEPLOY_KEY"),
+        ({"convex_deploy_key": "prod:wrong|wrong"}, DeploymentMisconfigured, "CONVEX_DEPLOY_KEY"),
         ({"convex_url": local.clerk.url}, DeploymentMisconfigured, "Convex answered 401"),
         ({"convex_users_module": "elsewhere"}, DeploymentMisconfigured, "Deploy the functions"),
     ]

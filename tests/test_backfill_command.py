@@ -77,9 +77,9 @@ def test_a_refused_prune_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[
     ("changes", "status", "said"),
     [
         ({"CLERK_SECRET_KEY": "", "CONVEX_URL": ""}, 2, "CLERK_SECRET_KEY, CONVEX_URL"),
-        ({"CLERK_SECRET_KEY": "sk_live_wrong"}, 2, "CLERK_SECRET_KEY was rejected"),
+        ({"CLERK_SECRET_KEY": "sk_live_wrongwrongwrongwrong"}, 2, "CLERK_SECRET_KEY was rejected"),
         ({"CONVEX_URL": "https://happy-animal-1.convex.site"}, 2, ".convex.cloud"),
-        ({"CONVEX_DEPLOY_KEY": "wrong"}, 2, "CONVEX_DEPLOY_KEY was rejected"),
+        ({"CONVEX_DEPLOY_KEY": "prod:wrong|wrong"}, 2, "CONVEX_DEPLOY_KEY was rejected"),
         ({"CONVEX_USERS_MODULE": "elsewhere"}, 2, "npx convex deploy"),
         ({"CLERK_CONVEX_FIELDS": "nowhere:nothing"}, 2, "CLERK_CONVEX_FIELDS"),
         ({"CLERK_API_URL": "http://127.0.0.1:9"}, 1, "Clerk cannot be reached"),
@@ -112,7 +112,7 @@ def test_debug_shows_where_an_error_came_from(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same exit status, with the traceback and the log."""
-    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_wrong")
+    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_wrongwrongwrongwrong")
     configured: list[Any] = []
     monkeypatch.setattr(logging, "basicConfig", lambda **options: configured.append(options["level"]))
     assert command.main(["--debug"]) == 2

@@ -151,7 +151,7 @@ def test_options_tell_instances_keys_and_columns_apart(local: BackfillSet) -> No
     texts = {
         options_text(local.settings(), prune=False),
         options_text(local.settings(), prune=True),
-        options_text(local.settings(clerk_secret_key="sk_test_other"), prune=False),
+        options_text(local.settings(clerk_secret_key="sk_test_otherotherotherother"), prune=False),
         options_text(local.settings(clerk_api_url="http://127.0.0.1:9"), prune=False),
         options_text(local.settings(clerk_convex_fields=dict), prune=False),
     }

@@ -38,7 +38,7 @@ from tests.stand_in import DEPLOY_KEY, Behaviour, Call, StandIn
 pytestmark = pytest.mark.anyio
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-OTHER_SECRET = "whsec_plJ3nmyCDGBKInavdOK15jsl"
+OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 PATH = "/webhooks/clerk"
 LIMIT = 512 * 1024
 EVENT = EVENTS["user.updated"]
@@ -118,32 +118,16 @@ def stop_the_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(standardwebhooks, "datetime", Stopped)
 
 
-@pytest.mark.parametrize(
-    ("secret", "svix_id", "timestamp", "content", "signature"),
-    [
-        (
-            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            "1614265330",
-            b'{"test": 2432232314}',
-            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
-        ),
-        (
-            "whsec_plJ3nmyCDGBKInavdOK15jsl",
-            "msg_loFOjxBNrRLzqYUf",
-            "1731705121",
-            b'{"event_type":"ping","data":{"success":true}}',
-            "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=",
-        ),
-    ],
-)
-async def test_published_vectors(
-    monkeypatch: pytest.MonkeyPatch, secret: str, svix_id: str, timestamp: str, content: bytes, signature: str
-) -> None:
-    """The vectors of Svix's documentation verify. (They are no events of Clerk's: it says so.)"""
-    stop_the_clock(monkeypatch, int(timestamp))
-    headers = {"svix-id": svix_id, "svix-timestamp": timestamp, "svix-signature": signature}
-    secrets = {"CLERK_WEBHOOK_SIGNING_SECRET": secret}
+async def test_published_vector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vector of Svix's documentation verifies. (It is no event of Clerk's: it says so.)"""
+    stop_the_clock(monkeypatch, 1614265330)
+    content = b'{"test": 2432232314}'
+    headers = {
+        "svix-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "svix-timestamp": "1614265330",
+        "svix-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+    secrets = {"CLERK_WEBHOOK_SIGNING_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
     assert "no type" in await refusal_of(content, headers, **secrets)
     assert "signature" in await refusal_of(content + b" ", headers, **secrets)
 
@@ -543,7 +527,8 @@ async def test_other_routes_answer_while_convex_hangs(convex: StandIn) -> None:
 async def test_missing_settings(
     convex: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Settings are read with the first event: until they are there it is a 503, said once a minute."""
+    """Settings are read with the first event: until they are there it is a 503, and the log says once a
+    minute what is missing. The answer does not, for anyone may send something."""
     names = "CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY"
     for name in names:
         monkeypatch.delenv(name, raising=False)
@@ -552,8 +537,9 @@ async def test_missing_settings(
         monkeypatch.setattr(logs, "_INTERVAL", interval)
         response = await post(app)
         assert (response.status_code, "retry-after" in response.headers) == (503, True)
-        for name in names:
-            assert name in response.json()["error"]
+        assert response.json() == {
+            "error": "The service is not set up. Its log says what is missing or malformed."
+        }
     assert len(caplog.records) == 2
     assert all(name in caplog.records[0].message for name in names)
 

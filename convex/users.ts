@@ -100,7 +100,7 @@ export const exportUsers = internalQuery({
   },
 });
 
-// By hand: npx convex run users:syncUser '{"clerkId": "user_…", "userData": {…}}'
+// By hand: npx convex run --prod users:syncUser '{"clerkId": "user_…", "userData": {…}}'
 export const syncUser = internalMutation({
   args: { clerkId: v.string(), userData },
   returns: outcome,
@@ -148,7 +148,7 @@ export const finishAction = internalMutation({
   },
 });
 
-// Counts the users afresh, while changes go on: npx convex run users:rebuildStats
+// Counts the users afresh, while changes go on: npx convex run --prod users:rebuildStats
 export const rebuildStats = internalMutation({
   args: {},
   returns: v.string(),

@@ -84,8 +84,8 @@ async def test_readyz_without_settings(
 
 @pytest.mark.anyio
 async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """/readyz is 200 with valid settings, also while Convex is down. Its body tells how things go, but strangers
-    learn from it neither when an event came nor what is wrong."""
+    """/readyz is 200 with valid settings, also while Convex is down. Its body tells how things go, but
+    strangers learn from it neither when an event came nor what is wrong."""
     for name, value in environ(convex.url).items():
         monkeypatch.setenv(name, value)
 

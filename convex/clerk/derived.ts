@@ -1,7 +1,7 @@
 // What sorting and search need, derived from a user's other columns.
 import type { Row } from "./rules";
 
-type Underived = Omit<Row, "sortName" | "sortEmail" | "searchText">;
+type Underived = Partial<Row> & { clerkId: string };
 
 export function derived(row: Underived) {
   return {

@@ -78,7 +78,7 @@ export async function rebuildStep(ctx: MutationCtx, next: number): Promise<strin
     .take(BATCH);
   await add(ctx, next, tally(users.map((user) => ({ clerkId: user.clerkId, before: null, after: user }))));
   if (users.length === BATCH) {
-    await ctx.db.patch("clerkStatsState", id, { position: users.at(-1)!.clerkId });
+    await ctx.db.patch("clerkStatsState", id, { position: users[users.length - 1]!.clerkId });
     await ctx.scheduler.runAfter(0, internal.users.rebuildStatsStep, { next });
     return "Counting in the background. The users page says so until it is done, and then the log does.";
   }

@@ -58,7 +58,7 @@ async def read_body(request: Request, *, largest: int, within: float) -> bytes:
 
 
 def closing(request: Request) -> dict[str, str]:
-    """Headers of an answer to a request whose body was not read, so that the server need not read it either."""
+    """Headers of an answer to a request whose body was not read, so that the server need not read it."""
     # HTTP/2 and HTTP/3 have no such header, and servers refuse to send it.
     return {"Connection": "close"} if request.scope.get("http_version", "1.1") in {"1.0", "1.1"} else {}
 

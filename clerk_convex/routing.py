@@ -1,8 +1,8 @@
 """Routes that stay right however a framework takes them.
 
-Frameworks copy the public attributes of a route (path, endpoint, name) and compile the path anew, as FastAPI's
-`include_router` does. So what is special about these paths is written into the path itself, as a convertor,
-and the endpoint reads from the scope what the convertor matched.
+Frameworks copy the public attributes of a route (path, endpoint, name) and compile the path anew: FastAPI's
+`include_router`, for one. So what is special about these paths is written into the path itself, as a
+convertor, and the endpoint reads from the scope what the convertor matched.
 """
 
 from __future__ import annotations

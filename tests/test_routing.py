@@ -213,7 +213,7 @@ async def test_at_the_root(convex: StandIn, managed: Managed, take: Take) -> Non
 
 
 async def test_alone(convex: StandIn, managed: Managed) -> None:
-    """A route is an ASGI application too, to serve or to mount, and so is its endpoint, under any root path."""
+    """A route is an ASGI application to serve or to mount, and so is its endpoint, under any root path."""
     route = user_routes(settings=managed.settings())
     headers = {"Authorization": f"Bearer {managed.token(managed.ada)}"}
     served: list[tuple[ASGIApp, str, str]] = [
@@ -302,9 +302,10 @@ def test_parameters_in_the_path() -> None:
 def test_schemas() -> None:
     """The routes are in no OpenAPI schema, and make none fail."""
     routes = [webhook_route(), user_routes()]
-    for app in (FastAPI(routes=routes), included(FastAPI(), routes, "/v1")):
+    for app in (FastAPI(routes=[*routes]), included(FastAPI(), routes, "/v1")):
         assert app.openapi()["paths"] == {}
-    assert SchemaGenerator({"openapi": "3.0.0"}).get_schema(routes)["paths"] == {}
+    schema: Any = SchemaGenerator({"openapi": "3.0.0"}).get_schema([*routes])
+    assert schema["paths"] == {}
 
 
 async def test_websockets_at_a_mounted_endpoint() -> None:

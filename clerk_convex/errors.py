@@ -47,7 +47,14 @@ class SettingsError(ClerkConvexError):
 
 
 class EventError(ClerkConvexError):
-    """A webhook that is not signed, not JSON, not an event, or another Clerk instance's."""
+    """A webhook that is not signed, not JSON, not an event, or another Clerk instance's.
+
+    cause: one word for why its signature is no good, where that is what is wrong.
+    """
+
+    def __init__(self, text: str, *, cause: str = "") -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class TokenError(ClerkConvexError):

@@ -145,6 +145,10 @@ class Receiver:
         try:
             change = self._read(request, body)
             if isinstance(change, Ignored):
+                if change.reason is not None:
+                    logger.warning(
+                        "Webhook %s (%s) is ignored: %s", _header(request, "id"), change.type, change.reason
+                    )
                 return JSONResponse({"outcome": "ignored"}), None
             outcome = await self._write(change, request)
         except ClientDisconnect:
@@ -209,7 +213,9 @@ class Receiver:
             case _:
                 status, text = 503, f"Unexpected {describe(error)}."
         if status in {422, 502}:  # Clerk's dashboard finds the event by this id
-            logger.error("Webhook %s is answered with %d: %s", _header(request, "id"), status, text)
+            clerk_id = error.clerk_id if isinstance(error, UserError | ChangeRefused) else None
+            whose = "" if clerk_id is None else f" of {clerk_id}"
+            logger.error("Webhook %s%s is answered with %d: %s", _header(request, "id"), whose, status, text)
         elif not isinstance(error, DeploymentMisconfigured):  # of which the writer says so
             self._log_once_a_minute(type(error), f"A webhook is answered with {status}: {text}")
         return _error(status, text, _RETRY_AFTER if status == 503 else {})

@@ -214,7 +214,7 @@ class Receiver:
                 status, text = 503, f"Unexpected {describe(error)}."
         if status in {422, 502}:  # Clerk's dashboard finds the event by this id
             clerk_id = error.clerk_id if isinstance(error, UserError | ChangeRefused) else None
-            whose = "" if clerk_id is None else f" of {clerk_id}"
+            whose = "" if clerk_id is None else f" of {clerk_id!r}"
             logger.error("Webhook %s%s is answered with %d: %s", _header(request, "id"), whose, status, text)
         elif not isinstance(error, DeploymentMisconfigured):  # of which the writer says so
             self._log_once_a_minute(type(error), f"A webhook is answered with {status}: {text}")

@@ -16,7 +16,7 @@ __all__ = ["Attempt"]
 
 logger = logging.getLogger("clerk_convex")
 
-_RECORD_FOR = 600.0  # seconds; whoever made the call does not wait so long
+_RECORD_FOR = 540.0  # seconds; after ten minutes Convex calls it "unknown" by itself
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 15.0  # seconds
 _RETRY_AFTER = 5.0  # seconds
 
@@ -66,7 +66,7 @@ class Attempt:
         )
 
     async def finish(self, problem: Problem | None = None) -> None:
-        """Record what became of the call. What cannot be recorded in ten minutes is in the log.
+        """Record what became of the call. What cannot be recorded in nine minutes is in the log.
 
         Convex has a reason to refuse this only for a while: the functions are being deployed, say, or a proxy
         is in trouble. So it is tried again after every error.

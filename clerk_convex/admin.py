@@ -47,6 +47,7 @@ T = TypeVar("T")
 
 # Someone waits: sooner than for a backfill it is better to say that it did not work.
 _CLERK_TIMEOUT, _CLERK_PATIENCE = 8.0, 4.0  # seconds
+_RECORD_WITHIN = 2.0  # seconds that an answer waits for the audit log
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
@@ -154,7 +155,12 @@ class Manager(Endpoint):
 
     async def _perform(self, setup: _Setup, call: Read | Write, caller: str, request_id: str) -> Response:
         attempt = Attempt(setup.writers.get(), setup.module, request_id)
-        await attempt.begin(call, caller)
+        try:
+            await attempt.begin(call, caller)
+        except Problem as refusal:
+            if attempt.is_unclear:
+                self._start(attempt.finish(refusal))
+            raise
         clerk = setup.clerks.get()
         try:
             result = await call.run(clerk)
@@ -162,10 +168,10 @@ class Manager(Endpoint):
             problem = self._problem(error, request_id, is_write=isinstance(call, Write))
         else:
             if isinstance(call, Read):
-                await attempt.finish()
+                await self._record(attempt)
                 return answer(cast("dict[str, Any]", result))
             return await self._write_through(setup, attempt, call, cast("Snapshot", result), caller)
-        await attempt.finish(problem)
+        await self._record(attempt, problem)
         raise problem
 
     async def _write_through(
@@ -184,10 +190,15 @@ class Manager(Endpoint):
                 f" backfill. {error}"
             )
         # Not before: until then who may be the last admin is judged by the attempt.
-        recording = self._start(attempt.finish())
         if body["synced"]:
-            await recording
+            await self._record(attempt)
+        else:  # nor can that be recorded now
+            self._start(attempt.finish())
         return answer(body, call.status)
+
+    async def _record(self, attempt: Attempt, problem: Problem | None = None) -> None:
+        """Record what became of the call. Waits for it a moment only; it goes on after that."""
+        await asyncio.wait({self._start(attempt.finish(problem))}, timeout=_RECORD_WITHIN)
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
@@ -300,7 +311,7 @@ def _change(setup: _Setup, call: Write, snapshot: Snapshot, caller: str) -> Chan
     """What Clerk has done. Raises UserError."""
     if call.target is not None and call.action == "delete":
         return Delete(call.target, snapshot.observed_at, "admin", actor=caller)
-    user = read_user(snapshot.user, setup.fields)
+    user = read_user(snapshot.user, setup.fields, observed_at=snapshot.observed_at)
     return Upsert(user.clerk_id, user.updated_at, snapshot.observed_at, user.columns, "admin", actor=caller)
 
 

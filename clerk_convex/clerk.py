@@ -37,7 +37,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts, before jit
 _LONGEST_RETRY_AFTER = 60.0  # seconds; Clerk's windows are of 10
 _CLOCK_MARGIN = 1000.0  # milliseconds; `Date` has whole seconds, and Clerk has more than one clock
 
-_CODE = re.compile(r"[a-z_]{1,60}")
+_CODE = re.compile(r"[A-Za-z0-9_]{1,100}")
+_SIGNED = {"external_id", "user_id"}  # filters of which "-x" means all but x, and "+x" x
 _TRY_AGAIN = {408, 421, 425, 429}  # of the 4xx; no other gets better by itself
 _UNREADABLE = "Clerk gave an answer that cannot be read. Is CLERK_API_URL its address?"
 _SET_KEY = "Copy the key (sk_…) from Clerk, API keys, and set it again."
@@ -46,6 +47,10 @@ _SET_URL = "Set it to https://api.clerk.com, or unset it."
 _REMEDIES: dict[str | int, str] = {
     "form_identifier_exists": "another user has this address, name or id already. Choose another.",
     "resource_locked": "another call is changing the same thing. Try again in a moment.",
+    "deprovisioned": "the company's directory has removed this user, and only it can undo that.",
+    "user_managed_by_scim": "the company's directory manages this user. Remove the user there.",
+    "attribute_managed_by_scim": "the company's directory manages this field. Change it there.",
+    "organization_membership_managed_by_scim": "the company's directory manages this. Change it there.",
     "user_quota_exceeded": "the instance has as many users as it may. Its plan in the dashboard says more.",
     402: "the instance's plan does not include this. Change the plan in Clerk's dashboard.",
     403: "the instance may not do this. Its plan or its settings in Clerk's dashboard say why.",
@@ -186,7 +191,7 @@ class Clerk:
         # The default limit is 10, here too.
         page = await self.list_users(limit=_MOST_IDS, user_id=ids)
         found = [user.get("id") for user in page.users if isinstance(user, dict)]
-        return {user_id for user_id in ids if user_id in found}  # Clerk takes "-user_…" for "all but"
+        return {user_id for user_id in ids if user_id in found}
 
     async def get_user(self, user_id: str) -> Snapshot:
         return await self._call_user("GET", user_id)
@@ -338,7 +343,7 @@ def _not_done(text: str, *, retry_after: float | None = None, **more: Any) -> Cl
 def _read(response: Response, expected: type, *, about_user: bool) -> Any:
     """The JSON in a response. Raises what the response means."""
     try:
-        answer = parse_json(response.content)
+        answer = parse_json(response.content, users=_MOST_USERS if expected is list else 1)
     except ValueError:
         answer = None
     if not 200 <= response.status < 300:
@@ -353,7 +358,8 @@ def _refusal(response: Response, answer: Any, *, about_user: bool) -> ClerkError
     own = _own_words(answer)
     code = own["code"]
     said = f"Clerk answered {status} ({code})" if code else f"Clerk answered {status}"
-    if status == 401:
+    is_clerks = isinstance(answer, dict) and isinstance(answer.get("errors"), list)
+    if status == 401 and code != "deprovisioned":
         return ClerkMisconfigured(
             f"Clerk answered 401: CLERK_SECRET_KEY was rejected. {_SET_KEY}", status=status, **own
         )
@@ -379,7 +385,9 @@ def _refusal(response: Response, answer: Any, *, about_user: bool) -> ClerkError
     if status == 404 and code == "resource_not_found" and about_user:
         return ClerkNotFound(f"{said}: it has no such user (any more).", status=status, **own)
     remedy = _REMEDIES.get(code or status) or _REMEDIES.get(status)
-    if remedy is None and (status == 404 or code is None):
+    if status == 409 and code == "resource_locked":
+        return _not_done(f"{said}: {remedy}", retry_after=_retry_after(response), status=status, **own)
+    if remedy is None and not is_clerks:
         return ClerkMisconfigured(
             f"{said}: what is at CLERK_API_URL is not Clerk's Backend API. {_SET_URL}", status=status, **own
         )
@@ -443,5 +451,7 @@ def _query(parameters: Mapping[str, object]) -> str:
                 value = "true" if value else "false"
             case float():
                 value = math.ceil(value) if name.endswith("_before") else math.floor(value)
+            case [*ids] if name in _SIGNED:
+                value = [f"+{each}" if str(each).startswith(("+", "-")) else each for each in ids]
         pairs.append((name, value))
     return urlencode(pairs, doseq=True, errors="replace")

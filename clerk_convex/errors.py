@@ -66,7 +66,9 @@ class TokenError(ClerkConvexError):
 
 
 class UserError(ClerkConvexError):
-    """A user or a deletion, sent by Clerk, that cannot be read."""
+    """A user or a deletion, sent by Clerk, that cannot be read. `clerk_id` is the user's, None if unknown."""
+
+    clerk_id: str | None = None
 
 
 class ClerkError(ClerkConvexError):
@@ -120,7 +122,9 @@ class DeploymentError(ClerkConvexError):
 
 
 class ChangeRefused(DeploymentError):
-    """Convex's functions refused this one change; its neighbours were written."""
+    """Convex's functions refused this one change; its neighbours were written. `clerk_id` is the user's."""
+
+    clerk_id: str | None = None
 
 
 class DeploymentMisconfigured(DeploymentError):

@@ -149,6 +149,10 @@ class Receiver(Endpoint):
             change = self._read(signed, body, request)
             del body  # an event waits without it
             if isinstance(change, Ignored):
+                if change.reason is not None:
+                    logger.warning(
+                        "Webhook %s (%s) is ignored: %s", event_id(request.headers), change.type, change.reason
+                    )
                 return JSONResponse({"outcome": "ignored"}), None
             outcome = await self._write(change, request)
         except ClientDisconnect:
@@ -211,7 +215,9 @@ class Receiver(Endpoint):
             case _:
                 status, text = 503, f"Unexpected {describe(error)}."
         if status in {422, 502}:  # Clerk's dashboard finds the event by this id
-            logger.error("Webhook %s is answered with %d: %s", event_id(request.headers), status, text)
+            clerk_id = error.clerk_id if isinstance(error, UserError | ChangeRefused) else None
+            whose = "" if clerk_id is None else f" of {clerk_id!r}"
+            logger.error("Webhook %s%s is answered with %d: %s", event_id(request.headers), whose, status, text)
         elif not isinstance(error, DeploymentMisconfigured):  # of which the writer says so
             self._log_once_a_minute(kind, f"A webhook is answered with {status}: {text}")
         if isinstance(error, SettingsError):  # Nothing is verified yet, so the sender may be anyone.

@@ -30,10 +30,10 @@ from starlette.types import ASGIApp, Message
 from svix.webhooks import Webhook
 
 from clerk_convex import OnChange, Settings, logs, shared, signatures, webhook, webhook_route
-from clerk_convex.changes import OUTCOMES, Change, Outcome
+from clerk_convex.changes import OUTCOMES, Change, Outcome, SignIn
 from clerk_convex.writer import Writer
 from tests import stand_in, virtual_time
-from tests.clerk_events import EVENTS, USER, body
+from tests.clerk_events import CREATED, EVENTS, USER, body
 from tests.stand_in import DEPLOY_KEY, Behaviour, Call, StandIn
 
 pytestmark = pytest.mark.anyio
@@ -298,7 +298,6 @@ def columns_from_the_environment(user: object) -> dict[str, str]:
         (body("user.updated", instance_id="ins_other"), 400, "CLERK_INSTANCE_ID"),
         (body("user.updated", USER | {"id": None}), 422, "no id"),
         (body("user.updated", USER | {"updated_at": "s3cret"}), 422, "updated_at"),
-        (body("user.deleted", {"object": "user", "deleted": True}), 422, "no id"),
     ],
 )
 async def test_events_that_cannot_be_read(convex: StandIn, content: bytes, status: int, said: str) -> None:
@@ -307,6 +306,55 @@ async def test_events_that_cannot_be_read(convex: StandIn, content: bytes, statu
     assert response.status_code == status
     assert said in response.json()["error"]
     assert not convex.calls
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("user.deleted", {"object": "user", "deleted": True}, "which user was deleted"),
+        ("session.created", {"user": USER | {"id": None}}, "who signed in"),
+    ],
+)
+async def test_events_that_can_never_be_applied(
+    convex: StandIn, caplog: pytest.LogCaptureFixture, kind: str, data: Any, said: str
+) -> None:
+    """They are answered with 200, or Svix would retry them for a day; the log names the event."""
+    response = await post(app_for(convex), body(kind, data))
+    assert (response.status_code, response.json()) == (200, {"outcome": "ignored"})
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.message.startswith(f"Webhook msg_1 ({kind}) is ignored: ")
+    assert said in record.message
+    assert not convex.calls
+
+
+async def test_sign_in_of_a_partial_user(convex: StandIn) -> None:
+    """It is written as a sign-in, and told to `on_change` as one."""
+    convex.behave(then=stand_in.value(["updated"]))
+    told: list[Change] = []
+    partial = USER | {"email_addresses": []}
+    await post(
+        app_for(convex, lambda change, outcome: told.append(change)),
+        body("session.created", {"user": partial}),
+    )
+    assert told == [SignIn("user_quince", CREATED + 1, "webhook", "msg_1")]
+    (change,) = convex.calls[0].changes
+    assert (change["type"], change["lastSignInAt"]) == ("signIn", CREATED + 1)
+
+
+async def test_users_that_cannot_be_read_are_named(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """The log names the user by the Clerk id, if the event has one, and quotes nothing else."""
+    for data in (
+        USER | {"created_at": "s3cret"},
+        USER | {"id": None},
+        USER | {"id": "a\nb", "created_at": 0},
+    ):
+        await post(app_for(convex), body("user.updated", data | {"updated_at": None}))
+    named, unnamed, odd = (record.message for record in caplog.records)
+    assert named.startswith("Webhook msg_1 of 'user_quince' is answered with 422: The user's created_at")
+    assert unnamed.startswith("Webhook msg_1 is answered with 422: The user has no id")
+    assert odd.startswith("Webhook msg_1 of 'a\\nb' is answered with 422")
+    assert "s3cret" not in caplog.text
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
@@ -478,17 +526,23 @@ async def test_refused_change(convex: StandIn, caplog: pytest.LogCaptureFixture)
     assert [response.status_code for response in responses] == [200] * 5 + [502] + [200] * 4
     (record,) = caplog.records
     assert "msg_1" in record.message
-    assert "user_bad" not in record.message
+    assert record.message.startswith("Webhook msg_1 of 'user_bad' is answered with 502: ")
 
 
 def columns_that_convex_refuses(user: object) -> Any:
     return {"tags": {"é": 1.0}}
 
 
-async def test_column_that_convex_cannot_hold(convex: StandIn) -> None:
-    """A team's column that cannot be encoded is a 502 of that event, and nothing is sent."""
+async def test_column_that_convex_cannot_hold(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """A team's column that cannot be encoded is a 502 of that event, which names it, and nothing is sent."""
     route = webhook_route(settings=settings_for(convex.url), fields=columns_that_convex_refuses)
-    assert (await post(Starlette(routes=[route]))).status_code == 502
+    response = await post(Starlette(routes=[route]))
+    assert response.status_code == 502
+    assert "CLERK_CONVEX_FIELDS returns 'tags'" in response.json()["error"]
+    (record,) = caplog.records
+    assert record.message.startswith(
+        "Webhook msg_1 of 'user_quince' is answered with 502: CLERK_CONVEX_FIELDS"
+    )
     assert not convex.calls
 
 

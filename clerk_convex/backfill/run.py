@@ -97,7 +97,7 @@ def read_page(page: Page, fields: Fields | None) -> tuple[list[Upsert], list[Fai
     failures: list[Failure] = []
     for data in page.users:
         try:
-            user = read_user(data, fields)
+            user = read_user(data, fields, observed_at=page.observed_at)
         except UserError as error:
             failures.append(Failure(_name(data), str(error)))
         else:

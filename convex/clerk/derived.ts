@@ -1,15 +1,20 @@
 // What sorting and search need, derived from a user's other columns.
-import { domainTerms, fold, words } from "./text";
+import { domainTerms, fold, PADDING, words } from "./text";
 import type { Row } from "./rules";
+
+// Convex ranks a short text before a long one. With all of them of one length it ranks those first that have most of
+// the words, so that the few users who have all of them are found among the many who have one.
+const LENGTH = 8; // words; hardly a name has more
 
 type Underived = Omit<Row, "sortName" | "sortEmail" | "searchText">;
 
 export function derived(row: Underived): Pick<Row, "sortName" | "sortEmail" | "searchText"> {
-  const terms = [...words(fullName(row)), ...words(row.username ?? ""), ...domainTerms(row.email)];
+  const terms = new Set([...words(fullName(row)), ...words(row.username ?? ""), ...domainTerms(row.email)]);
+  const padding: string[] = Array(Math.max(LENGTH - terms.size, 0)).fill(PADDING);
   return {
     sortName: namesOf(row).map(fold).find(Boolean) ?? row.clerkId,
     sortEmail: row.email?.toLowerCase(),
-    searchText: [...new Set(terms)].join(" "),
+    searchText: [...terms, ...padding].join(" "),
   };
 }
 

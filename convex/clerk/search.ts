@@ -86,7 +86,7 @@ async function withAllParts(ctx: QueryCtx, text: string, status: Status | undefi
 
   const before = parts.flatMap((part) => [...part.words, ...termsOf(part)]);
   // One search has one last word, which is found by its beginning.
-  const searches = [last.words, termsOf(last)].filter((terms) => terms.length > 0);
+  const searches = [termsOf(last), last.words].filter((terms) => terms.length > 0);
   const share = CANDIDATES / searches.length;
   const found = await Promise.all(searches.map((terms) => withAny(ctx, [...before, ...terms], share, status)));
   return found.flat().filter((user) => parts.every((part) => has(user, part)) && has(user, last, true));

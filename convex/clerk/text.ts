@@ -24,8 +24,11 @@ const PLAIN: Record<string, string> = {
 };
 const SPECIAL = new RegExp(`[${Object.keys(PLAIN).join("")}]`, "g");
 
-// A character of the index that no folded text has: it marks domains, so that no name is taken for one.
-const DOMAIN_MARK = "\u00aa";
+// A letter that no folded text has, because Unicode takes it apart. It marks what is no word of a name.
+const MARK = "\u00aa";
+
+// A word that nobody looks for.
+export const PADDING = MARK;
 
 export function fold(text: string): string {
   const lower = text.normalize("NFKD").toLowerCase();
@@ -46,7 +49,7 @@ export function domainOf(email: string | undefined): string {
 
 // One word for a whole domain, since its parts are words that everyone's address has.
 export function domainTerm(domain: string): string {
-  return cut(DOMAIN_MARK + words(domain).join(""));
+  return cut(MARK + words(domain).join(""));
 }
 
 // The terms by which an address is found: its domain, and each above it but for the top, as "com" is.

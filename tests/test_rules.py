@@ -38,7 +38,7 @@ def test_first_change_creates_the_row_whole(functions: Functions) -> None:
         "createdAt": CREATED_AT,
         "sortName": "ada lovelace",
         "sortEmail": "ada@example.com",
-        "searchText": "Ada Lovelace ada",
+        "searchText": "ada lovelace ªexamplecom ª ª ª ª ª",
         "updatedAt": 10.0,
         "observedAt": 100.0,
     }
@@ -48,7 +48,9 @@ def test_first_change_creates_the_row_whole(functions: Functions) -> None:
     ("columns", "expected"),
     [
         ({"firstName": "Ada", "username": "x"}, "ada"),
-        ({"lastName": "Ärmel", "email": "x@example.com"}, "ärmel"),
+        ({"lastName": "Ärmel", "email": "x@example.com"}, "armel"),
+        ({"firstName": " ", "lastName": "\t Zoë  Ann ", "email": "x@example.com"}, "zoe ann"),
+        ({"firstName": " ", "username": "\u0301", "email": "x@example.com"}, "x@example.com"),
         ({"username": "Nick", "email": "x@example.com"}, "nick"),
         ({"email": "X@example.com", "phone": "+1"}, "x@example.com"),
         ({"phone": "+1555"}, "+1555"),
@@ -56,7 +58,7 @@ def test_first_change_creates_the_row_whole(functions: Functions) -> None:
     ],
 )
 def test_sort_name_is_never_missing(functions: Functions, columns: dict[str, Any], expected: str) -> None:
-    """Names, else the username, the address, the phone number, the id; always lower case."""
+    """Names, else the username, the address, the phone number, the id; without case, diacritics, leading blanks."""
     functions.sync([upsert(**columns)])
     assert functions.rows()["user_1"]["sortName"] == expected
 
@@ -68,7 +70,7 @@ def test_null_unsets_and_unnamed_stays(functions: Functions) -> None:
     row = functions.rows()["user_1"]
     assert "email" not in row
     assert "sortEmail" not in row
-    assert (row["firstName"], row["username"], row["searchText"]) == ("Ada", "ada", "Ada ada")
+    assert (row["firstName"], row["username"], row["searchText"]) == ("Ada", "ada", "ada" + " ª" * 7)
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,7 @@ class Manager:
                         settings.clerk_api_url,
                         timeout=_CLERK_TIMEOUT,
                         patience=_CLERK_PATIENCE,
+                        instance_id=settings.clerk_instance_id,
                     )
                 ),
                 writers=writers(settings),

@@ -13,6 +13,9 @@ from clerk_convex.errors import ClerkNotFound
 __all__ = ["confirm", "find_absent"]
 
 _IDS = 100  # that Clerk takes in one call
+# Seconds after the first look at those who seem to be gone: the second look is late enough if Clerk answers
+# it within a second, the others are for a Clerk that takes up to half a minute.
+_LOOKS = (5.0, 15.0, 40.0)
 
 
 async def find_absent(
@@ -47,17 +50,39 @@ async def find_absent(
 
 
 async def confirm(session: Session, clerk_ids: Sequence[str]) -> list[Delete]:
-    """The deletions of those whom Clerk says it does not have, asked for each one, and when it said so."""
+    """Return the deletions of those users that Clerk has not, asked for each one at two times.
+
+    One 404 alone proves too little. It may be a stray one. And its stamp is up to some seconds too early, so
+    that an event of the user's last second would seem to be later than it, and would bring the row back. The
+    stamp of the second one, taken after the latest moment at which the first can have been true, is later
+    than all that ever happened to the user. A user without such a stamp is left alone.
+    """
+    gone = await _ask_for_each(session, clerk_ids)
+    asked_at = asyncio.get_running_loop().time()
+    gone_by = {clerk_id: error.gone_by for clerk_id, error in gone.items()}
     deletions: list[Delete] = []
-    waiting = list(clerk_ids)
+    for seconds in _LOOKS:
+        if not gone:
+            break
+        await asyncio.sleep(asked_at + seconds - asyncio.get_running_loop().time())
+        gone = await _ask_for_each(session, list(gone))
+        sure = {clerk_id: error for clerk_id, error in gone.items() if error.observed_at > gone_by[clerk_id]}
+        deletions += [Delete(clerk_id, error.observed_at, "backfill") for clerk_id, error in sure.items()]
+        gone = {clerk_id: error for clerk_id, error in gone.items() if clerk_id not in sure}
+    return deletions
+
+
+async def _ask_for_each(session: Session, clerk_ids: Sequence[str]) -> dict[str, ClerkNotFound]:
+    """Return what Clerk says of each user that it does not have."""
+    gone: dict[str, ClerkNotFound] = {}
+    waiting = iter(clerk_ids)
 
     async def ask() -> None:
-        while waiting:
-            clerk_id = waiting.pop()
+        for clerk_id in waiting:
             try:
                 await session.clerk.get_user(clerk_id)
             except ClerkNotFound as error:
-                deletions.append(Delete(clerk_id, error.observed_at, "backfill"))
+                gone[clerk_id] = error
 
     await together(*(ask() for _ in range(session.concurrency)))
-    return deletions
+    return gone

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 
 from clerk_convex.backfill.duplicates import find_duplicates
 from clerk_convex.backfill.ranges import Range
-from clerk_convex.backfill.reading import plan, read, together
+from clerk_convex.backfill.reading import find_user, plan, read, together
 from clerk_convex.backfill.report import NAMED, OnProgress, Progress, Verification
 from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.run import CONCURRENCY, most_pruned, read_page
 from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.changes import Upsert
 from clerk_convex.clerk import Page
-from clerk_convex.errors import ClerkError, ClerkNotFound
+from clerk_convex.errors import ClerkError
 from clerk_convex.settings import Settings
 
 __all__ = ["verify"]
@@ -212,15 +212,9 @@ class _Comparison:
         page = await self._session.clerk.list_users(limit=_AT_ONCE, user_id=clerk_ids)
         listed = {user.get("id") for user in page.users if isinstance(user, dict)}
         # That somebody is not listed proves nothing.
-        unlisted = [await self._get(clerk_id) for clerk_id in clerk_ids if clerk_id not in listed]
+        clerk = self._session.clerk
+        unlisted = [await find_user(clerk, clerk_id) for clerk_id in clerk_ids if clerk_id not in listed]
         return [page, *unlisted]
-
-    async def _get(self, clerk_id: str) -> Page:
-        try:
-            snapshot = await self._session.clerk.get_user(clerk_id)
-        except ClerkNotFound as error:
-            return Page([], error.observed_at)
-        return Page([snapshot.user], snapshot.observed_at)
 
     async def _suspect_row(self, clerk_id: str) -> None:
         if clerk_id in self._duplicates:

@@ -44,7 +44,7 @@ _REQUIRED = ("CLERK_SECRET_KEY", "CONVEX_URL", "CONVEX_DEPLOY_KEY")
 # Seconds between a refusal and its repetitions, until it is believed: a wrong key is told soon, and a run
 # that has worked already does not end over a moment of trouble.
 _DOUBTS_AT_FIRST, _DOUBTS = (0.5, 1.5), (1.0, 4.0, 15.0)
-_SILENCE = 2.0  # seconds that are waited without a word
+_SILENCE = 1.0  # seconds that are waited without a word
 _CLERK_TIMEOUT, _CONVEX_TIMEOUT = 30.0, 15.0  # seconds, of one call
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds between attempts, before jitter
 _UNTOLD = 1 << 40  # bytes: what waits is bounded by the number of pages, not by the writer

@@ -49,6 +49,7 @@ class Wire:
         self.requests: list[Request] = []
         self.answer: Callable[[Request], Answer] = lambda request: None
         self.latency: Callable[[Request], float] = lambda request: 0.0
+        self.skew: Callable[[], float | None] = lambda: 0.0  # seconds; None: answers have no date
         self.open = self.most_open = 0
         self.connected = 0
         self._api = httpx.ASGITransport(create_api(self.clerk))
@@ -97,7 +98,9 @@ class Wire:
                 answer = await self._api.handle_async_request(request) if note.side == "Clerk" else None
             if answer is None:
                 answer = value(getattr(self, f"_{note.what}")(note.args))
-            answer.headers["date"] = formatdate(NOON + now(), usegmt=True)
+            answer.headers.pop("date", None)
+            if (skew := self.skew()) is not None:
+                answer.headers["date"] = formatdate(int(NOON + now() + skew), usegmt=True)
             return answer
         finally:
             self.open -= note.side == "Convex"

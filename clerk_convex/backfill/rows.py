@@ -13,9 +13,9 @@ from clerk_convex.errors import ClerkNotFound
 __all__ = ["confirm", "find_absent"]
 
 _IDS = 100  # that Clerk takes in one call
-# Seconds after the first look at those who seem to be gone: the second look is late enough if Clerk answers
-# it within a second, the others are for a Clerk that takes up to half a minute.
-_LOOKS = (5.0, 15.0, 40.0)
+# Seconds after the first 404: dates have whole seconds (1), and clocks may differ (1), at both looks, and
+# the second stamp must be the later one (1).
+_SECOND_LOOK = 5.0
 
 
 async def find_absent(
@@ -52,24 +52,21 @@ async def find_absent(
 async def confirm(session: Session, clerk_ids: Sequence[str]) -> list[Delete]:
     """Return the deletions of those users that Clerk has not, asked for each one at two times.
 
-    One 404 alone proves too little. It may be a stray one. And its stamp is up to some seconds too early, so
-    that an event of the user's last second would seem to be later than it, and would bring the row back. The
-    stamp of the second one, taken after the latest moment at which the first can have been true, is later
-    than all that ever happened to the user. A user without such a stamp is left alone.
+    One 404 proves too little. It may be a stray one. And its stamp is up to some seconds too early, so that
+    an event of the user's last second would seem to be later than it, and would bring the row back. The
+    second one is asked for after the latest moment at which the first can have been true: its stamp is later
+    than all that ever happened to the user. Where it is not, by Clerk's own dates, the row stays.
     """
-    gone = await _ask_for_each(session, clerk_ids)
-    asked_at = asyncio.get_running_loop().time()
-    gone_by = {clerk_id: error.gone_by for clerk_id, error in gone.items()}
-    deletions: list[Delete] = []
-    for seconds in _LOOKS:
-        if not gone:
-            break
-        await asyncio.sleep(asked_at + seconds - asyncio.get_running_loop().time())
-        gone = await _ask_for_each(session, list(gone))
-        sure = {clerk_id: error for clerk_id, error in gone.items() if error.observed_at > gone_by[clerk_id]}
-        deletions += [Delete(clerk_id, error.observed_at, "backfill") for clerk_id, error in sure.items()]
-        gone = {clerk_id: error for clerk_id, error in gone.items() if clerk_id not in sure}
-    return deletions
+    first = await _ask_for_each(session, clerk_ids)
+    if not first:
+        return []
+    await asyncio.sleep(_SECOND_LOOK)
+    second = await _ask_for_each(session, list(first))
+    return [
+        Delete(clerk_id, error.observed_at, "backfill")
+        for clerk_id, error in second.items()
+        if error.observed_at > first[clerk_id].gone_by
+    ]
 
 
 async def _ask_for_each(session: Session, clerk_ids: Sequence[str]) -> dict[str, ClerkNotFound]:

@@ -262,6 +262,7 @@ class Manager(Endpoint):
                         settings.clerk_api_url,
                         timeout=_CLERK_TIMEOUT,
                         patience=_CLERK_PATIENCE,
+                        instance_id=settings.clerk_instance_id,
                     )
                 ),
                 writers=writers(settings),

@@ -619,3 +619,17 @@ async def test_nothing_personal_is_logged(managed: Managed, caplog: pytest.LogCa
     )
     for private in ("example.com", "New", "Eva", token, managed.clerk.secret_key, managed.convex.deploy_key):
         assert private not in text
+
+
+async def test_another_instances_key_touches_nobody(managed: Managed) -> None:
+    """With CLERK_INSTANCE_ID, neither reads nor writes reach an instance that is another one."""
+    for instance_id, status in (("ins_other", 502), (managed.clerk.instance_id, 200)):
+        async with managed.as_admin(CLERK_INSTANCE_ID=instance_id) as client:
+            before = managed.state()
+            for response in (await client.get(""), await client.post(f"/{managed.eve}/ban")):
+                assert response.status_code == status
+                if status == 502:
+                    assert response.json()["error"]["code"] == "clerk_misconfigured"
+                    assert "CLERK_INSTANCE_ID" in response.json()["error"]["message"]
+                    assert managed.state() == before
+    assert managed.clerk.get_user(managed.eve)["banned"]

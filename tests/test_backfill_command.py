@@ -19,7 +19,7 @@ from clerk_convex.backfill import OnProgress, Progress
 from clerk_convex.backfill import __main__ as command
 from clerk_convex.backfill.display import Bar, Lines
 from clerk_convex.local.clerk import LocalClerk
-from tests.backfill_set import BackfillSet, functions_of
+from tests.backfill_set import BackfillSet, functions_of, hasty
 from tests.functions import Functions, upsert
 
 
@@ -36,6 +36,7 @@ def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
         for name, value in local.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
+        hasty(monkeypatch)
         yield local
 
 
@@ -97,10 +98,9 @@ def test_what_is_wrong_is_one_line(
     verify: list[str],
 ) -> None:
     """What happened and what to do, within seconds, on stderr, without a traceback; no key in it."""
-    monkeypatch.setattr("clerk_convex.backfill.session._SOON", 0.5)
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
-    assert command.main(verify) == status
+    assert command.main([*verify, "--patience", "1"]) == status
     out, err = capsys.readouterr()
     assert out == ""
     assert said in err

@@ -16,7 +16,7 @@ from clerk_convex.backfill.ranges import Range
 from clerk_convex.backfill.session import Session
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk import LocalClerk
-from tests.backfill_set import DUMP, BackfillSet, Then, functions_of, small_pages
+from tests.backfill_set import DUMP, BackfillSet, Then, functions_of, hasty, small_pages
 from tests.functions import Functions, Project
 
 PROGRESS: dict[str, Any] = {
@@ -40,7 +40,8 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+    hasty(monkeypatch)
     with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
         yield BackfillSet(clerk, functions)
 

@@ -13,8 +13,9 @@ from svix.webhooks import Webhook
 
 from clerk_convex.errors import LocalError
 from clerk_convex.events import Ignored, read_event
-from clerk_convex.local.clerk import SUBSCRIBED, LocalClerk
-from clerk_convex.local.clerk_api import Faults
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_http import Faults
+from clerk_convex.local.clerk_instance import SUBSCRIBED, ClerkInstance
 from clerk_convex.local.clerk_objects import MAX_DEPTH, ClerkRefusal
 from tests.functions import ROOT
 from tests.webhook_receiver import Receiver
@@ -84,13 +85,13 @@ Events = list[dict[str, Any]]
 
 
 @pytest.fixture
-def clerk() -> LocalClerk:
+def clerk() -> ClerkInstance:
     """One that is not started: it needs no threads to keep users."""
-    return LocalClerk()
+    return ClerkInstance()
 
 
 @pytest.fixture
-def events(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> Events:
+def events(clerk: ClerkInstance, monkeypatch: pytest.MonkeyPatch) -> Events:
     """What the local Clerk sends, in order."""
     sent: Events = []
     clerk.webhooks.add_endpoint("http://127.0.0.1:9/")
@@ -107,7 +108,7 @@ def hasty_threads() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
-def test_a_user_has_all_that_clerk_requires(clerk: LocalClerk) -> None:
+def test_a_user_has_all_that_clerk_requires(clerk: ClerkInstance) -> None:
     """Every required field of the specification, an id like Clerk's, times in milliseconds."""
     user = clerk.create_user(
         email_address=["ada@example.com"], phone_number=["+15550001"], web3_wallet=["0x1"]
@@ -124,7 +125,7 @@ def test_a_user_has_all_that_clerk_requires(clerk: LocalClerk) -> None:
     assert "linked_to" not in user["web3_wallets"][0]
 
 
-def test_fields_are_taken_as_they_are(clerk: LocalClerk) -> None:
+def test_fields_are_taken_as_they_are(clerk: ClerkInstance) -> None:
     """Unknown ones, oddly verified addresses and a primary id that is nowhere: whatever a test needs."""
     user = clerk.create_user(
         email_address=[
@@ -146,11 +147,11 @@ def test_fields_are_taken_as_they_are(clerk: LocalClerk) -> None:
 
 def test_a_seed_repeats_ids() -> None:
     """The same calls make the same ids, and another seed makes others."""
-    first, same, other = (LocalClerk(seed=seed).create_user()["id"] for seed in (1, 1, 2))
+    first, same, other = (ClerkInstance(seed=seed).create_user()["id"] for seed in (1, 1, 2))
     assert first == same != other
 
 
-def test_what_is_returned_is_a_copy(clerk: LocalClerk) -> None:
+def test_what_is_returned_is_a_copy(clerk: ClerkInstance) -> None:
     """Neither what was given nor what was returned is tied to what is kept."""
     given = {"list": [1]}
     user = clerk.create_user(public_metadata=given)
@@ -161,7 +162,7 @@ def test_what_is_returned_is_a_copy(clerk: LocalClerk) -> None:
     assert clerk.update_user(user["id"], first_name="Ada")["public_metadata"] == {"list": [1]}
 
 
-def test_every_change_has_a_later_updated_at(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_change_has_a_later_updated_at(clerk: ClerkInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when the clock stands still or goes back."""
     user = clerk.create_user()
     seen = [user["updated_at"]]
@@ -173,7 +174,7 @@ def test_every_change_has_a_later_updated_at(clerk: LocalClerk, monkeypatch: pyt
     assert clerk.create_user()["created_at"] >= user["created_at"]
 
 
-def test_changes_are_announced(clerk: LocalClerk, events: Events) -> None:
+def test_changes_are_announced(clerk: ClerkInstance, events: Events) -> None:
     """Each by one event with Clerk's envelope, and with the user as the Backend API shows it."""
     user = clerk.create_user(first_name="Ada", external_id="7")
     user_id = user["id"]
@@ -201,7 +202,7 @@ def test_changes_are_announced(clerk: LocalClerk, events: Events) -> None:
         assert event["event_attributes"]["http_request"].keys() == {"client_ip", "user_agent"}
 
 
-def test_a_deletion_is_announced_and_final(clerk: LocalClerk, events: Events) -> None:
+def test_a_deletion_is_announced_and_final(clerk: ClerkInstance, events: Events) -> None:
     """The event says who, with the external id only if there was one; his identifiers are free again."""
     plain, legacy = clerk.create_user(), clerk.create_user(external_id="7", username="ada")
     deleted = [clerk.delete_user(user["id"]) for user in (plain, legacy)]
@@ -218,7 +219,7 @@ def test_a_deletion_is_announced_and_final(clerk: LocalClerk, events: Events) ->
     clerk.create_user(external_id="7", username="Ada")
 
 
-def test_a_sign_in_is_announced_with_the_user(clerk: LocalClerk, events: Events) -> None:
+def test_a_sign_in_is_announced_with_the_user(clerk: ClerkInstance, events: Events) -> None:
     """A session, and the user in the event with a later last_sign_in_at but the same updated_at."""
     user = clerk.create_user()
     first, second = clerk.sign_in(user["id"]), clerk.sign_in(user["id"])
@@ -233,7 +234,7 @@ def test_a_sign_in_is_announced_with_the_user(clerk: LocalClerk, events: Events)
     assert embedded[1]["last_active_at"] % 86_400_000 == 0
 
 
-def test_sessions_are_kept(clerk: LocalClerk) -> None:
+def test_sessions_are_kept(clerk: ClerkInstance) -> None:
     """By user, browser and status, the newest first; what is handed out is a copy."""
     ada, bob = clerk.create_user()["id"], clerk.create_user()["id"]
     first = clerk.sign_in(ada)
@@ -255,7 +256,7 @@ def test_sessions_are_kept(clerk: LocalClerk) -> None:
         assert caught.value.status == 404
 
 
-def test_sessions_end_and_that_is_announced(clerk: LocalClerk, events: Events) -> None:
+def test_sessions_end_and_that_is_announced(clerk: ClerkInstance, events: Events) -> None:
     """Revoked or removed, once, with the user in the event as in Clerk's; his other sessions go on."""
     clerk.events = None
     user = clerk.create_user()
@@ -279,7 +280,7 @@ def test_sessions_end_and_that_is_announced(clerk: LocalClerk, events: Events) -
     assert clerk.sessions(status="active") == [other]
 
 
-def test_a_ban_revokes_sessions(clerk: LocalClerk, events: Events) -> None:
+def test_a_ban_revokes_sessions(clerk: ClerkInstance, events: Events) -> None:
     """Only his, after the user.updated that tells of it; a lock does not."""
     clerk.events = None
     ada, bob = clerk.create_user()["id"], clerk.create_user()["id"]
@@ -297,7 +298,7 @@ def test_a_ban_revokes_sessions(clerk: LocalClerk, events: Events) -> None:
     assert clerk.get_session(sessions[1]["id"])["status"] == "revoked"
 
 
-def test_a_deletion_ends_sessions(clerk: LocalClerk, events: Events) -> None:
+def test_a_deletion_ends_sessions(clerk: ClerkInstance, events: Events) -> None:
     """Before the user goes, whom the events still carry."""
     clerk.events = None
     user = clerk.create_user()
@@ -308,7 +309,7 @@ def test_a_deletion_ends_sessions(clerk: LocalClerk, events: Events) -> None:
     assert clerk.get_session(session["id"])["status"] == "ended"
 
 
-def test_only_events_that_were_ticked_are_sent(clerk: LocalClerk, events: Events) -> None:
+def test_only_events_that_were_ticked_are_sent(clerk: ClerkInstance, events: Events) -> None:
     """Those that the README asks for, unless others are chosen."""
     user = clerk.create_user()
     for _ in range(2):
@@ -320,7 +321,7 @@ def test_only_events_that_were_ticked_are_sent(clerk: LocalClerk, events: Events
     assert all(f"`{kind}`" in readme for kind in SUBSCRIBED)
 
 
-def test_ends_of_sessions_change_no_user(clerk: LocalClerk, events: Events) -> None:
+def test_ends_of_sessions_change_no_user(clerk: ClerkInstance, events: Events) -> None:
     """This project ignores each of those events."""
     clerk.events = None
     user_id = clerk.create_user()["id"]
@@ -336,13 +337,13 @@ def test_ends_of_sessions_change_no_user(clerk: LocalClerk, events: Events) -> N
             assert read_event(json.dumps(event).encode()) == Ignored(event["type"])
 
 
-def test_nobody_listens(clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_listens(clerk: ClerkInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an endpoint nothing is sent, and who comes later is not told of what was before."""
     monkeypatch.setattr(clerk.webhooks, "send", lambda body: pytest.fail("sent"))
     clerk.create_user()
 
 
-def test_metadata_is_merged_deeply(clerk: LocalClerk) -> None:
+def test_metadata_is_merged_deeply(clerk: ClerkInstance) -> None:
     """Objects within objects are merged, null removes at any level, everything else replaces."""
     user = clerk.create_user(
         public_metadata={"a": {"b": 1, "c": {"d": 2}}, "list": [1], "gone": 1}, private_metadata=None
@@ -376,7 +377,9 @@ METADATA: list[Any] = [
 
 
 @pytest.mark.parametrize("metadata", METADATA)
-def test_any_metadata_is_kept_and_sent(clerk: LocalClerk, events: Events, metadata: dict[str, Any]) -> None:
+def test_any_metadata_is_kept_and_sent(
+    clerk: ClerkInstance, events: Events, metadata: dict[str, Any]
+) -> None:
     """What Convex would refuse is a user's good right in Clerk."""
     user = clerk.create_user(public_metadata=metadata)
     clerk.sign_in(user["id"])
@@ -385,7 +388,7 @@ def test_any_metadata_is_kept_and_sent(clerk: LocalClerk, events: Events, metada
     assert events[1]["data"]["user"]["public_metadata"] == metadata
 
 
-def test_what_is_no_json_is_refused(clerk: LocalClerk) -> None:
+def test_what_is_no_json_is_refused(clerk: ClerkInstance) -> None:
     """NaN, and more depth than can be written again; nothing is changed by the attempt."""
     user = clerk.create_user()
     deep: Any = {}
@@ -414,7 +417,7 @@ def test_what_is_no_json_is_refused(clerk: LocalClerk) -> None:
     ],
 )
 def test_no_two_users_share_an_identifier(
-    clerk: LocalClerk, first: dict[str, Any], second: dict[str, Any]
+    clerk: ClerkInstance, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     """Neither by creation nor by change, until the one who has it gives it up."""
     owner, other = clerk.create_user(**first), clerk.create_user(first_name="Other")
@@ -435,7 +438,7 @@ def test_no_two_users_share_an_identifier(
     clerk.update_user(other["id"], **second)
 
 
-def test_unknown_users_are_refused(clerk: LocalClerk) -> None:
+def test_unknown_users_are_refused(clerk: ClerkInstance) -> None:
     """In every method, as Clerk's 404."""
     for method in (
         *(clerk.get_user, clerk.update_user, clerk.update_metadata, clerk.delete_user, clerk.sign_in),
@@ -446,7 +449,9 @@ def test_unknown_users_are_refused(clerk: LocalClerk) -> None:
         assert caught.value.status == 404
 
 
-def test_it_can_be_changed_from_many_threads(clerk: LocalClerk, events: Events, hasty_threads: None) -> None:
+def test_it_can_be_changed_from_many_threads(
+    clerk: ClerkInstance, events: Events, hasty_threads: None
+) -> None:
     """No change is lost, and events leave in the order of the changes they tell of."""
     user = clerk.create_user()
 
@@ -468,7 +473,7 @@ def test_it_can_be_changed_from_many_threads(clerk: LocalClerk, events: Events, 
     assert stamps == sorted(set(stamps))
 
 
-def test_ten_thousand_users_take_a_moment(clerk: LocalClerk) -> None:
+def test_ten_thousand_users_take_a_moment(clerk: ClerkInstance) -> None:
     """Creating them in any order is seconds of processor time at worst, not minutes."""
     started = time.process_time()
     for number in range(10_000):
@@ -477,7 +482,7 @@ def test_ten_thousand_users_take_a_moment(clerk: LocalClerk) -> None:
     assert clerk.count == 10_000
 
 
-def test_users_come_oldest_first(clerk: LocalClerk) -> None:
+def test_users_come_oldest_first(clerk: ClerkInstance) -> None:
     """Also after created_at was changed."""
     ids = [clerk.create_user(created_at=at)["id"] for at in (2, 1, 3)]
     clerk.update_user(ids[2], created_at=0)
@@ -534,17 +539,16 @@ def test_answers_are_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
-def test_it_closes_promptly_whatever_is_under_way(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_closes_promptly_whatever_is_under_way(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     """With delayed answers, a half-sent head, an idle connection, a hung receiver: in silence."""
     released = threading.Event()
-    before = set(threading.enumerate())
     with Receiver() as receiver:
         receiver.answer = lambda received: 200 if released.wait(30) else 500
         clerk = LocalClerk(webhook_url=receiver.url)
         clerk.start()
         assert clerk.issuer == clerk.url
-        own = [it for it in set(threading.enumerate()) - before if it.name in ("local-clerk", "local-svix")]
-        assert len(own) == 2
         clerk.create_user()
         address = ("127.0.0.1", int(clerk.url.rpartition(":")[2]))
         request = (
@@ -563,15 +567,16 @@ def test_it_closes_promptly_whatever_is_under_way(caplog: pytest.LogCaptureFixtu
                 clerk.close()
                 assert time.monotonic() - started < 2.0
         released.set()
-    assert not any(thread.is_alive() for thread in own)
+    assert clerk.process.returncode is not None
     assert caplog.records == []
+    assert capfd.readouterr().err == ""
 
 
 def test_it_closes_promptly_with_a_half_sent_body() -> None:
     """Nothing can be done about it but to give up on it: under 2 seconds."""
     clerk = LocalClerk()
     clerk.start()
-    clerk.faults.times = 1
+    clerk.faults = Faults(times=1)
     with socket.create_connection(("127.0.0.1", int(clerk.url.rpartition(":")[2]))) as half:
         head = f"POST /v1/users HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {clerk.secret_key}\r\n"
         half.sendall(head.encode() + b"content-length: 99\r\n\r\n{")
@@ -580,4 +585,4 @@ def test_it_closes_promptly_with_a_half_sent_body() -> None:
         started = time.monotonic()
         clerk.close()
         assert time.monotonic() - started < 2.0
-        assert not clerk._thread.is_alive()
+        assert clerk.process.returncode is not None

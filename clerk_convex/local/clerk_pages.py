@@ -28,7 +28,7 @@ from clerk_convex.local.clerk_sign_in import Choice, error_page, sign_in_page
 from clerk_convex.users import read_user
 
 if TYPE_CHECKING:
-    from clerk_convex.local.clerk import LocalClerk
+    from clerk_convex.local.clerk_instance import ClerkInstance
 
 __all__ = ["ACCOUNTS", "create_app"]
 
@@ -63,7 +63,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 class _Frontend:
     """The handlers, and which browser has which cookie."""
 
-    def __init__(self, clerk: "LocalClerk") -> None:
+    def __init__(self, clerk: "ClerkInstance") -> None:
         self._clerk = clerk
         self._clients: dict[str, str] = {}
 
@@ -268,7 +268,7 @@ def _not_there() -> Response:
     )
 
 
-def create_app(clerk: "LocalClerk") -> ASGIApp:
+def create_app(clerk: "ClerkInstance") -> ASGIApp:
     """The ASGI application that serves all of `clerk`: what is not public is the Backend API's."""
     frontend = _Frontend(clerk)
     calls: Mapping[str, tuple[str, Handler]] = {
@@ -288,7 +288,8 @@ def create_app(clerk: "LocalClerk") -> ASGIApp:
         ],
         exception_handlers={ClerkRefusal: on_refusal, HTTPException: on_http_error},
     )
-    browsers, backends = Troubled(public, lambda: clerk.frontend_faults), create_api(clerk)
+    browsers = Troubled(public, lambda: clerk.take_fault(frontend=True), lambda: clerk.frontend_faults.delay)
+    backends = create_api(clerk)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         mine = PUBLIC.fullmatch(scope["path"])

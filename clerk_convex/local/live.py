@@ -14,10 +14,9 @@ from typing import Any, TextIO
 from convex import ConvexClient
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_objects import ClerkRefusal
 from clerk_convex.local.people import ordinary
-from clerk_convex.local.scenario import CHANGES, PAGE, export_users, page_of
+from clerk_convex.local.scenario import CHANGES, PAGE, Clerk, export_users, page_of
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.local.table import AFTER, Table
 
@@ -50,7 +49,7 @@ def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
 
 
 @contextmanager
-def _traffic(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[None]:
+def _traffic(clerk: Clerk, user_ids: Sequence[str]) -> Iterator[None]:
     stopped = threading.Event()
 
     def run() -> None:
@@ -73,7 +72,7 @@ def _traffic(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[None]:
         thread.join()
 
 
-def _change_someone(clerk: LocalClerk, known: list[str], number: int, dice: random.Random, most: int) -> None:
+def _change_someone(clerk: Clerk, known: list[str], number: int, dice: random.Random, most: int) -> None:
     chance = dice.random()
     if not known or (chance < 0.15 and len(known) < most):
         now = int(time.time() * 1000)
@@ -95,7 +94,7 @@ async def _watch(stack: LocalStack, out: TextIO) -> None:
     client = ConvexClient(stack.convex.url)
     client.set_admin_auth(stack.convex.deploy_key)
     subscription = client.subscribe(export_users(stack), page_of(None, "desc"))
-    table = Table(stack.clerk, stack.dashboard_url)
+    table = Table(lambda: (stack.clerk.count, stack.clerk.webhooks.stats), stack.dashboard_url)
     said = ""
     news = asyncio.ensure_future(anext(subscription))
     while True:

@@ -17,6 +17,7 @@ from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_http import Faults
 from clerk_convex.local.clerk_instance import SUBSCRIBED, ClerkInstance
 from clerk_convex.local.clerk_objects import MAX_DEPTH, ClerkRefusal
+from clerk_convex.local.listener import listen
 from tests.functions import ROOT
 from tests.webhook_receiver import Receiver
 
@@ -524,18 +525,9 @@ def test_a_busy_port_is_said_plainly() -> None:
         clerk.close()
 
 
-def test_answers_are_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_are_sent_at_once() -> None:
     """None waits for the client's delayed ACK: the listener has TCP_NODELAY, and connections inherit it."""
-    listeners: list[socket.socket] = []
-    create_server = socket.create_server
-
-    def listen(address: tuple[str, int]) -> socket.socket:
-        listeners.append(create_server(address))
-        return listeners[0]
-
-    monkeypatch.setattr(socket, "create_server", listen)
-    with LocalClerk():
-        (listener,) = listeners
+    with listen(0, "The local Clerk") as listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 

@@ -80,12 +80,10 @@ class LocalClerk:
         {"metadata": "{{user.public_metadata}}"}. Raises LocalError for a claim that is Clerk's own.
     events: the types of events that are sent, as ticked for an endpoint at Clerk; None is all.
 
-    Users go in and out as Clerk's JSON objects. What Clerk would refuse is a ClerkRefusal, with Clerk's status
-    and code, as over HTTP.
+    Users go in and out as Clerk's JSON objects. What Clerk would refuse is a ClerkRefusal, with Clerk's
+    status and code, as over HTTP.
     """
 
-    url: str
-    """Where the API is, without `/v1`, once started."""
     process: subprocess.Popen[bytes]
     """The process that it runs in, once started."""
 
@@ -113,6 +111,8 @@ class LocalClerk:
         session_claims: Mapping[str, Any] | None = None,
         events: Collection[str] | None = SUBSCRIBED,
     ) -> None:
+        self.url = ""
+        """Where the API is, without `/v1`; empty before `start`."""
         self._port = port
         self._webhook_url = webhook_url
         self._options = {
@@ -160,7 +160,7 @@ class LocalClerk:
                 "control_key": self._control_key,
                 "parent": os.getpid(),
             }
-            # The modules come from where this process has them, not from the directory that it was started in.
+            # The modules come from where this process has them, not from the directory it was started in.
             path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "clerk_convex.local.clerk_server"],
@@ -171,27 +171,29 @@ class LocalClerk:
                 pass_fds=[listener.fileno()],
                 env={**os.environ, "PYTHONPATH": path},
             )
-        headers = {"authorization": f"Bearer {self._control_key}"}
-        self._client = httpx.Client(
-            base_url=self.url + PREFIX, headers=headers, timeout=ANSWER_SECONDS, trust_env=False
-        )
         try:
             with suppress(BrokenPipeError):  # it has ended, as the first call finds out
                 cast(IO[bytes], self.process.stdin).write(to_json(configuration).encode() + b"\n")
+            headers = {"authorization": f"Bearer {self._control_key}"}
+            self._client = httpx.Client(base_url=self.url + PREFIX, headers=headers, trust_env=False)
             self._call("get.count")
             if self._webhook_url is not None:
                 self.webhooks.add_endpoint(self._webhook_url, self.webhook_secret)
         except BaseException:
-            self.close()
+            self._end()
             raise
 
     def close(self) -> None:
         """End it at once, whatever is under way. Safe to call twice."""
         if self._client is not None:
+            self._end()
+
+    def _end(self) -> None:
+        if self._client is not None:
             self._client.close()
             self._client = None
-            with self.process as process:
-                process.kill()  # nothing of it is kept
+        with self.process as process:
+            process.kill()  # nothing of it is kept
 
     def __enter__(self) -> Self:
         self.start()
@@ -418,10 +420,6 @@ class Webhooks:
     def replay_failed(self) -> int:
         """Send every given-up message again; return how many deliveries that are."""
         return int(self._call("replay_failed"))
-
-    def close(self) -> None:
-        """Stop delivering at once, whatever is on its way; what is pending is not delivered."""
-        self._call("close")
 
     def _call(self, name: str, **arguments: Any) -> Any:
         return self._clerk._call(f"webhooks.{name}", **arguments)

@@ -1,8 +1,8 @@
 """How LocalClerk steers the instance in another process: one path for each call, `POST /local/<call>`.
 
-The body is a JSON object, the arguments; the answer is `{"value": …}`. An error has a status of 400 or more: with
-`errors` it is one that Clerk answers too, with `message` one of the local Clerk's own. It takes a key, because the
-pages in this machine's browsers can reach the port too.
+The body is a JSON object, the arguments; the answer is `{"value": …}`. An error has a status of 400 or more:
+with `errors` it is one that Clerk answers too, with `message` one of the local Clerk's own. Each call takes a
+key, because the pages in this machine's browsers can reach the port too.
 """
 
 import json
@@ -33,7 +33,7 @@ METHODS = (
     *("sign_in", "get_session", "sessions", "revoke_session", "remove_session"),
     *("session_token", "jwks", "rotate_keys"),
 )
-WEBHOOK_METHODS = ("add_endpoint", "send", "drain", "replay", "replay_failed", "close")
+WEBHOOK_METHODS = ("add_endpoint", "send", "drain", "replay", "replay_failed")
 
 READABLE = ("count",)
 WEBHOOKS_READABLE = ("has_endpoints", "stats", "failed", "attempts")

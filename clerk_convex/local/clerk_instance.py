@@ -88,8 +88,8 @@ UNLOCKED: dict[str, Any] = {
 class ClerkInstance:
     """The state of a local Clerk and what can be done with it, from any thread.
 
-    It takes the arguments of LocalClerk but the port and those of the webhook, and has its methods: LocalClerk
-    tells what they do. `url` is set by the server in front.
+    It takes the arguments of LocalClerk but the port and those of the webhook, and has its methods:
+    LocalClerk tells what they do. `url` is set by the server in front.
     """
 
     def __init__(

@@ -39,7 +39,10 @@ def running(clerk: ClerkInstance, listener: socket.socket, control_key: str) -> 
 
 def main(stdin: IO[bytes]) -> None:
     """Serve until the process that holds the other end of `stdin` is gone."""
-    configuration = json.loads(stdin.readline())
+    line = stdin.readline()
+    if not line:
+        return  # it has gone already
+    configuration = json.loads(line)
     listener = socket.socket(fileno=configuration["descriptor"])
     with running(ClerkInstance(**configuration["options"]), listener, configuration["control_key"]):
         # A fork of the parent may hold the other end open; then only its id tells that it has gone.

@@ -34,13 +34,11 @@ def listen(port: int, who: str) -> socket.socket:
 def serving(app: ASGIApp, listener: socket.socket, who: str, **options: Any) -> Iterator[threading.Thread]:
     """Serve `app` in a thread, with uvicorn's `options`; at the end for a second at most.
 
-    `who` names it in the LocalError that is raised if it cannot be served, and lower case names the thread.
+    `who` names it in the LocalError that is raised if it cannot be served.
     """
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, **options)
     server = uvicorn.Server(config)
-    thread = threading.Thread(
-        target=server.run, args=([listener],), name=who.lower().replace(" ", "-"), daemon=True
-    )
+    thread = threading.Thread(target=server.run, args=([listener],), name="local-server", daemon=True)
     thread.start()
     try:
         while not server.started:

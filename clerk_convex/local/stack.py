@@ -88,7 +88,7 @@ class LocalStack:
             service = with_dashboard(create_app(self.settings), places)
             parts.enter_context(serving(service, listener, "The service"))
             # The first to stop: then no request is left for the service to wait for.
-            parts.callback(self.clerk.webhooks.close)
+            parts.callback(self.clerk.close)
             self._parts = parts.pop_all()
 
     def connect(self) -> None:
@@ -107,6 +107,16 @@ class LocalStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def ended(self) -> str | None:
+        """Return which of the other processes has ended by itself, if one has."""
+        for process, part in (
+            (self.convex.process, "The local Convex"),
+            (self.clerk.process, "The local Clerk"),
+        ):
+            if process.poll() is not None:
+                return part
+        return None
 
     def environment(self) -> Mapping[str, str]:
         """The settings, by their names in the environment, with which any program reaches this set."""

@@ -299,6 +299,114 @@ def test_a_ban_revokes_sessions(clerk: ClerkInstance, events: Events) -> None:
     assert clerk.get_session(sessions[1]["id"])["status"] == "revoked"
 
 
+def test_a_directory_removes_a_user_and_takes_him_back(clerk: ClerkInstance, events: Events) -> None:
+    """By user.updated, which tells of the directory; his sessions are revoked, and he gets no new one."""
+    clerk.events = None
+    user = clerk.create_user(first_name="Dee")
+    session = clerk.sign_in(user["id"])
+    gone = clerk.deprovision(user["id"])
+    assert gone == clerk.get_user(user["id"])
+    assert gone["deprovisioned"] is True
+    assert gone["updated_at"] > user["updated_at"]
+    assert clerk.get_session(session["id"])["status"] == "revoked"
+    with pytest.raises(ClerkRefusal, match="deprovisioned according to their external identity") as caught:
+        clerk.sign_in(user["id"])
+    assert (caught.value.status, caught.value.error["code"]) == (400, "deprovisioned")
+    assert [event["type"] for event in events[2:]] == ["user.updated", "session.revoked"]
+    scim = events[2]["data"].pop("scim")
+    assert events[2]["data"] == gone
+    assert scim.keys() == {"directory_id", "directory_enabled", "external_id"}
+    assert "scim" not in events[3]["data"]["user"]
+    back = clerk.reprovision(user["id"])
+    assert back["deprovisioned"] is False
+    assert events[4]["data"] == {**back, "scim": scim}
+    clerk.deprovision(user["id"])
+    assert events[5]["data"]["scim"] == scim
+    given = {"directory_id": "dir_1", "external_id": "7"}
+    managed = clerk.create_user(scim=given)
+    assert "scim" not in managed
+    assert events[-1]["data"] == {**managed, "scim": given}
+    clerk.update_user(managed["id"], first_name="Mia")
+    assert events[-1]["data"]["scim"] == given
+    clerk.sign_in(managed["id"])
+    assert "scim" not in events[-1]["data"]["user"]
+
+
+def test_a_partial_user_in_a_sign_in(clerk: ClerkInstance, events: Events) -> None:
+    """On request the event's user has no addresses, but ids of primary ones, as in Clerk's example."""
+    user = clerk.create_user(email_address=["ada@example.com"], phone_number=["+1"])
+    clerk.sign_in(user["id"], partial=True)
+    now = clerk.get_user(user["id"])
+    assert events[1]["data"]["user"] == {
+        **now,
+        "email_addresses": [],
+        "phone_numbers": [],
+        "web3_wallets": [],
+    }
+    assert now["email_addresses"] == user["email_addresses"]
+    assert events[1]["data"]["user"]["primary_email_address_id"] == user["primary_email_address_id"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the machine's clock on, by seconds in all."""
+    start = time.time_ns()
+
+    def move(seconds: float) -> None:
+        monkeypatch.setattr(time, "time_ns", lambda: start + int(seconds * 1e9))
+
+    move(0)
+    return move
+
+
+def test_a_lock_ends_by_itself(clerk: ClerkInstance, events: Events, clock: Callable[[float], None]) -> None:
+    """It counts down whatever else changes, and its end is neither an event nor a change."""
+    user_id = clerk.create_user()["id"]
+    assert clerk.lock(user_id, seconds=90.5)["lockout_expires_in_seconds"] == 91
+    clock(30)
+    renamed = clerk.update_user(user_id, first_name="Ada")
+    assert (renamed["locked"], renamed["lockout_expires_in_seconds"]) == (True, 61)
+    assert events[-1]["data"] == renamed
+    clock(50)
+    clerk.sign_in(user_id)  # the Backend API lets him
+    assert events[-1]["data"]["user"]["lockout_expires_in_seconds"] == 41
+    (listed,) = clerk.users()
+    assert listed == clerk.get_user(user_id)
+    assert listed["verification_attempts_remaining"] == 0
+    clock(91)
+    (free,) = clerk.users()
+    assert free == clerk.get_user(user_id)
+    assert free == listed | {
+        "locked": False,
+        "lockout_expires_in_seconds": None,
+        "verification_attempts_remaining": 100,
+    }
+    assert len(events) == 4
+    renamed = clerk.update_user(user_id, first_name="Grace")
+    assert (renamed["locked"], renamed["lockout_expires_in_seconds"]) == (False, None)
+    clerk.lock(user_id, seconds=10)
+    assert clerk.unlock(user_id)["locked"] is False
+    clock(9_000)
+    assert clerk.get_user(user_id)["updated_at"] == events[-1]["data"]["updated_at"]
+
+
+def test_how_long_a_lock_lasts(clerk: ClerkInstance, clock: Callable[[float], None]) -> None:
+    """As long as the instance says, by default an hour; None is for ever; a later lock counts anew."""
+    user_id = clerk.create_user()["id"]
+    assert clerk.lock(user_id)["lockout_expires_in_seconds"] == 3600
+    clock(60)
+    assert clerk.lock(user_id)["lockout_expires_in_seconds"] == 3600
+    clerk.lockout_seconds = None
+    assert clerk.lock(user_id)["lockout_expires_in_seconds"] is None
+    clock(10**9)
+    assert clerk.get_user(user_id)["locked"] is True
+    given = clerk.create_user(locked=True, lockout_expires_in_seconds=5)
+    assert given["lockout_expires_in_seconds"] == 5
+    clock(10**9 + 6)
+    assert clerk.get_user(given["id"])["locked"] is False
+    assert clerk.create_user(locked=True)["lockout_expires_in_seconds"] is None
+
+
 def test_a_deletion_ends_sessions(clerk: ClerkInstance, events: Events) -> None:
     """Before the user goes, whom the events still carry."""
     clerk.events = None

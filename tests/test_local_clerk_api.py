@@ -206,6 +206,13 @@ def test_filters(clerk: ClerkInstance, api: Api) -> None:
         "username=ADA": [ada],
         "external_id=X1": [ada],
         "external_id=x1": [],
+        "external_id=%2BX1": [ada],
+        "external_id=-X1": [sue, bob],
+        "external_id=X1&external_id=-X1": [],
+        "external_id=--X1": [sue, bob, ada],
+        f"user_id=%2B{ada}&user_id={sue}": [sue, ada],
+        f"user_id=-{ada}&user_id=-user_unknown": [sue, bob],
+        f"user_id=-{sue}&external_id=-X1": [bob],
         "email_address_query=ADA@EX": [ada],
         "email_address_query=example.com": [bob, ada],
         "phone_number_query=5000": [ada],
@@ -442,6 +449,54 @@ def test_metadata_has_its_own_path(clerk: ClerkInstance, api: Api) -> None:
     assert_refused(api.put(f"{path}/metadata", json={"role": 1}), 422, "form_param_unknown", "role")
 
 
+def test_what_a_directory_manages_is_not_clerks_to_change(clerk: ClerkInstance, api: Api) -> None:
+    """Names and deletion are refused with Clerk's codes, also after the directory has taken the user back."""
+    user = clerk.create_user(first_name="Dee")
+    path = f"/users/{user['id']}"
+    assert api.patch(path, json={"last_name": "Prov"}).status_code == 200
+    assert clerk.deprovision(user["id"])["deprovisioned"] is True
+    for change in (lambda: None, lambda: clerk.reprovision(user["id"])):
+        change()
+        for key in ("first_name", "last_name", "username"):
+            assert_refused(api.patch(path, json={key: "x"}), 409, "attribute_managed_by_scim", key)
+        assert_refused(api.delete(path), 409, "user_managed_by_scim")
+    assert api.patch(path, json={"external_id": "7"}).status_code == 200
+    assert api.patch(f"{path}/metadata", json={"public_metadata": {"a": 1}}).status_code == 200
+    assert clerk.get_user(user["id"])["last_name"] == "Prov"
+    assert clerk.delete_user(user["id"])["deleted"] is True  # as the directory would
+    assert_refused(api.delete(path), 404, "resource_not_found")
+
+
+def test_the_flag_is_in_the_api_and_the_directory_is_not(clerk: ClerkInstance, api: Api) -> None:
+    """`deprovisioned` in the user and in lists, `scim` in neither, and no session can be made."""
+    user_id = clerk.create_user(scim={"directory_id": "dir_1", "external_id": "7"})["id"]
+    assert "deprovisioned" not in api.get(f"/users/{user_id}").json()
+    clerk.deprovision(user_id)
+    (listed,) = api.get("/users").json()
+    assert listed == api.get(f"/users/{user_id}").json() == clerk.get_user(user_id)
+    assert listed["deprovisioned"] is True
+    assert "scim" not in listed
+    assert_refused(api.post("/sessions", json={"user_id": user_id}), 400, "deprovisioned")
+    assert clerk.sessions() == []
+    clerk.reprovision(user_id)
+    assert api.post("/sessions", json={"user_id": user_id}).status_code == 200
+
+
+def test_a_lock_counts_down(clerk: ClerkInstance, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the user and in lists, until he is no longer locked; an hour is Clerk's usual time."""
+    path = f"/users/{clerk.create_user()['id']}"
+    locked = api.post(f"{path}/lock").json()
+    assert (locked["locked"], locked["lockout_expires_in_seconds"]) == (True, 3600)
+    now = time.time_ns()
+    for seconds, state in ((600, (True, 3000)), (3599, (True, 1)), (3601, (False, None))):
+        monkeypatch.setattr(time, "time_ns", lambda seconds=seconds: now + seconds * 1_000_000_000)
+        (listed,) = api.get("/users").json()
+        got = api.get(path).json()
+        assert listed == got
+        assert (got["locked"], got["lockout_expires_in_seconds"]) == state
+        assert got["updated_at"] == locked["updated_at"]
+
+
 def test_ban_and_lock(clerk: ClerkInstance, api: Api) -> None:
     """Each answers the user in his new state, without a body in the request."""
     path = f"/users/{clerk.create_user()['id']}"
@@ -549,6 +604,7 @@ def test_the_rate_is_limited() -> None:
     statuses = [api.get("/users/count").status_code for _ in range(100)]
     answer = api.get("/users/count")
     assert api.get("/users/count", headers=wrong).status_code == 401
+    assert api.get("/jwks").status_code == 200  # what verifies tokens is not limited
     assert set(statuses) == {200}
     assert_refused(answer, 429, "too_many_requests")
     assert 1 <= int(answer.headers["retry-after"]) <= 10
@@ -619,6 +675,8 @@ def test_each_of_clerks_errors_on_request(clerk: ClerkInstance, api: Api, status
     assert_refused(answer, status, code)
     assert answer.json()["errors"][0]["message"] == "No, sorry"
     assert answer.headers.get("retry-after") == ("1" if status == 429 else None)
+    clerk.faults = Faults(status=status, code=code, retry_after=None, times=1)
+    assert "retry-after" not in api.post(f"/users/{user['id']}/ban").headers
     assert clerk.get_user(user["id"]) == user
     assert api.post(f"/users/{user['id']}/ban").json()["banned"] is True
 

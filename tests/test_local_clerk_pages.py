@@ -1,6 +1,7 @@
 import html
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -250,14 +251,20 @@ def test_there_are_no_others_to_pick(clerk: ClerkInstance, browser: Browser) -> 
     assert clerk.sessions() == []
 
 
-def test_who_may_not_sign_in(clerk: ClerkInstance, browser: Browser) -> None:
-    """One who is banned or locked cannot be picked, the page says why, and a form all the same is refused."""
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(ClerkInstance.ban, "banned"), (ClerkInstance.deprovision, "deprovisioned")],
+)
+def test_who_may_not_sign_in(
+    clerk: ClerkInstance, browser: Browser, change: Callable[[ClerkInstance, str], object], reason: str
+) -> None:
+    """A banned, deprovisioned or locked user cannot be picked, and the page says why; a form is refused."""
     browser.http.get("/sign-in")
-    clerk.ban(account(clerk, "admin")["id"])
+    change(clerk, account(clerk, "admin")["id"])
     clerk.lock(account(clerk, "ordinary")["id"])
     answer = browser.http.get("/sign-in")
     text = text_of(answer)
-    for name, choice, why in (("admin", "Ada Admin", "banned"), ("ordinary", "Otto Ordinary", "locked")):
+    for name, choice, why in (("admin", "Ada Admin", reason), ("ordinary", "Otto Ordinary", "locked")):
         assert f"{choice} is {why} and cannot sign in." in text
         assert f'value="{name}" disabled>' in answer.text
         refused = browser.sign_in(name)
@@ -265,6 +272,37 @@ def test_who_may_not_sign_in(clerk: ClerkInstance, browser: Browser) -> None:
         assert f'role="alert">{choice} is {why} and cannot sign in.<' in refused.text
     assert "May sign in" not in text
     assert clerk.sessions() == []
+
+
+def test_a_lock_ends_by_itself(
+    clerk: ClerkInstance, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the page refuses, and afterwards it lets in, without anything in between."""
+    browser.http.get("/sign-in")
+    clerk.lock(account(clerk, "ordinary")["id"], seconds=60)
+    assert browser.sign_in("ordinary").status_code == 403
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 59_000_000_000)
+    assert browser.sign_in("ordinary").status_code == 403
+    monkeypatch.setattr(time, "time_ns", lambda: now + 61_000_000_000)
+    assert "cannot sign in" not in text_of(browser.http.get("/sign-in"))
+    assert browser.sign_in("ordinary").status_code == 303
+
+
+def test_a_deprovisioned_user_gets_no_token(clerk: ClerkInstance, browser: Browser) -> None:
+    """His sessions are over: 401 with Clerk's code and words, and 404 once he is gone altogether."""
+    browser.sign_in("ordinary")
+    (session,) = clerk.sessions(status="active")
+    path = f"/v1/client/sessions/{session['id']}/tokens"
+    headers = {"origin": APP}
+    assert browser.http.post(path, headers=headers).status_code == 200
+    clerk.deprovision(session["user_id"])
+    answer = browser.http.post(path, headers=headers)
+    assert_refused(answer, 401, "deprovisioned")
+    assert answer.json()["errors"][0]["long_message"] == "Your account is deprovisioned"
+    assert browser.client()["sessions"] == []
+    clerk.delete_user(session["user_id"])
+    assert_refused(browser.http.post(path, headers=headers), 404, "resource_not_found")
 
 
 def test_the_page_shows_what_became_of_them(clerk: ClerkInstance, browser: Browser) -> None:

@@ -188,10 +188,10 @@ class _Gate:
         self._rate = RateLimit(clerk.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(Headers(scope=scope))
+        refusal = self._refusal(scope["path"], Headers(scope=scope))
         await (refusal or self._app)(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> Response | None:
+    def _refusal(self, path: str, headers: Headers) -> Response | None:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             return answer_error(
@@ -208,6 +208,8 @@ class _Gate:
                     "This is not the instance's secret key.",
                 )
             )
+        if path == "/v1/jwks":  # not limited at Clerk
+            return None
         wait = self._rate.wait()
         return _too_many_requests(wait) if wait else None
 

@@ -26,8 +26,8 @@ class Faults:
     """Trouble on request, for every answer while it is set, as with `clerk.faults = Faults(status=503)`.
 
     delay: seconds before each answer; setting a smaller one frees those that wait already.
-    status: an error status that is answered instead, with Clerk's `code` and `message`. 429 comes with
-        Retry-After, of one second.
+    status: an error status that is answered instead, with Clerk's `code` and `message`.
+    retry_after: seconds in the Retry-After of a 429; None leaves it out, as Clerk may.
     drop: the connection breaks off in the middle of the answer.
     times: how many requests meet it, None is all. What is left of them can be read at any time.
     """
@@ -38,6 +38,7 @@ class Faults:
     times: int | None = None
     code: str = "internal_clerk_error"
     message: str = "Something went wrong"
+    retry_after: int | None = 1
 
     def take(self) -> tuple["Faults", "Faults"]:
         """Return what happens to one request, and what is left for the others."""
@@ -79,7 +80,9 @@ class Troubled:
             return
         app = self._app
         if taken.status is not None:
-            headers = {"retry-after": "1"} if taken.status == 429 else None
+            headers = None
+            if taken.status == 429 and taken.retry_after is not None:
+                headers = {"retry-after": str(taken.retry_after)}
             refusal = ClerkRefusal(taken.status, taken.code, taken.message, f"{taken.message} (on request)")
             app = answer_error(refusal, headers)
         await app(scope, receive, send_dated)

@@ -197,9 +197,14 @@ class _Frontend:
             raise ClerkRefusal(
                 401, "authentication_invalid", "Invalid authentication", "This browser is not signed in."
             )
-        for session in self._sessions(client_id):
+        for session in self._clerk.sessions(client_id=client_id):
             if session["id"] == request.path_params["session_id"]:
-                return session
+                if session["status"] in LIVE:
+                    return session
+                if _is_deprovisioned(self._clerk, session["user_id"]):
+                    raise ClerkRefusal(
+                        *(401, "deprovisioned", "account deprovisioned", "Your account is deprovisioned")
+                    )
         raise not_found("active session of this browser")
 
 
@@ -256,8 +261,16 @@ def _name(user: Mapping[str, Any]) -> str:
 
 
 def _refused(user: Mapping[str, Any]) -> str:
-    status = str(read_user(user).columns["status"])
-    return "" if status == "active" else f"{_name(user)} is {status} and cannot sign in."
+    reasons = (reason for reason in ("banned", "deprovisioned", "locked") if user.get(reason))
+    reason = next(reasons, None)
+    return "" if reason is None else f"{_name(user)} is {reason} and cannot sign in."
+
+
+def _is_deprovisioned(clerk: "ClerkInstance", user_id: str) -> bool:
+    try:
+        return bool(clerk.get_user(user_id).get("deprovisioned"))
+    except ClerkRefusal:  # deleted since
+        return False
 
 
 def _not_there() -> Response:

@@ -29,7 +29,7 @@ from clerk_convex.errors import (
     SettingsError,
 )
 from clerk_convex.events import Ignored, read_event
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk_objects import new_event, to_json
 from clerk_convex.local.people import people
 from clerk_convex.local.stack import LocalStack
@@ -444,7 +444,7 @@ def test_trouble_is_waited_for(local: BackfillSet, monkeypatch: pytest.MonkeyPat
     local.sign_up(60)
 
     def fail() -> None:
-        local.clerk.faults.status, local.clerk.faults.times = 503, 2
+        local.clerk.faults = Faults(status=503, times=2)
 
     report = local.run(on_progress=Then(20, fail))
     assert report.ok

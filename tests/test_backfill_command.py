@@ -18,7 +18,7 @@ import pytest
 from clerk_convex.backfill import OnProgress, Progress
 from clerk_convex.backfill import __main__ as command
 from clerk_convex.backfill.display import Bar, Lines
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.backfill_set import BackfillSet, functions_of, hasty
 from tests.functions import Functions, upsert
 
@@ -151,7 +151,7 @@ def test_help_is_short_and_leads_with_an_example(capsys: pytest.CaptureFixture[s
 def test_interrupted_is_130_and_the_same_command_goes_on(local: BackfillSet, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM: no traceback, and no minute to wait for."""
     local.sign_up(3000)
-    local.clerk.faults.delay = 0.2
+    local.clerk.faults = Faults(delay=0.2)
     with local.command("--concurrency", "1") as process:
         deadline = time.monotonic() + 30
         while not local.functions.rows() and time.monotonic() < deadline:
@@ -162,7 +162,7 @@ def test_interrupted_is_130_and_the_same_command_goes_on(local: BackfillSet, num
     assert out == ""
     assert "The same command goes on from here." in err
     assert "Traceback" not in err
-    local.clerk.faults.delay = 0.0
+    local.clerk.faults = Faults()
     with local.command("--json") as process:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0

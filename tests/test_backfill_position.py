@@ -15,7 +15,7 @@ from clerk_convex.backfill.position import options_text
 from clerk_convex.backfill.ranges import Range
 from clerk_convex.backfill.session import Session
 from clerk_convex.errors import DeploymentUnavailable
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.backfill_set import DUMP, BackfillSet, Then, functions_of, hasty, small_pages
 from tests.functions import Functions, Project
 
@@ -291,7 +291,7 @@ def test_a_run_killed_five_times_ends_equal(local: BackfillSet) -> None:
     local.sign_up(5000)
     before = 0
     for _ in range(5):
-        local.clerk.faults.delay = 0.1
+        local.clerk.faults = Faults(delay=0.1)
         with local.command("--concurrency", "1", "--quiet") as process:
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline and process.poll() is None:
@@ -302,7 +302,7 @@ def test_a_run_killed_five_times_ends_equal(local: BackfillSet) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
         before = len(local.functions.rows())
-    local.clerk.faults.delay = 0.0
+    local.clerk.faults = Faults()
     with local.command("--json") as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

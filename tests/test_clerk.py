@@ -7,6 +7,7 @@ import json
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime, formatdate
@@ -19,7 +20,7 @@ import pytest
 from clerk_convex import clerk as module
 from clerk_convex.clerk import Clerk, Page, Snapshot
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk_api import RateLimit
 from tests import stand_in
 from tests.stand_in import Behaviour, StandIn
@@ -824,13 +825,11 @@ async def test_the_local_clerks_troubles_are_waited_out(
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.001)
     local.create_user()
     clerk = connected(local)
-    for fault in ({"status": 500}, {"drop": True}, {"status": 503}):
-        local.faults.times = 3
-        for name, value in fault.items():
-            setattr(local.faults, name, value)
+    for faults in (Faults(status=500), Faults(drop=True), Faults(status=503)):
+        local.faults = replace(faults, times=3)
         assert len((await clerk.list_users()).users) == 1
-        local.faults.status, local.faults.drop = None, False
-    local.faults.times, local.faults.delay = 1, 60
+        assert local.faults.times == 0
+    local.faults = Faults(delay=60, times=1)
     assert len((await connected(local, timeout=1).list_users()).users) == 1
 
 

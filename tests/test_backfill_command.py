@@ -315,8 +315,14 @@ def test_a_log_gets_a_plain_line_now_and_then() -> None:
     ]
 
 
-def test_who_listens_to_nothing_hears_nothing() -> None:
-    listener = OnProgress()
+def test_a_listener_may_leave_everything_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a listener does not take up is told to nobody: it is printed nowhere."""
+
+    class Listener(OnProgress):
+        pass
+
+    listener = Listener()
     listener.step(Progress("reading", 1, None))
     listener.note("Going on.")
     listener.end()
+    assert capsys.readouterr() == ("", "")

@@ -12,7 +12,7 @@ from clerk_convex.changes import Change, Upsert, encode
 from clerk_convex.deployment import Deployment
 from clerk_convex.errors import ChangeRefused
 from clerk_convex.writer import Writer
-from tests.functions import CREATED_AT, ROOT, Functions, Project, delete, eventually, upsert
+from tests.functions import CREATED_AT, LATER, ROOT, Functions, Project, delete, eventually, upsert
 
 TEST_FUNCTIONS = """
 import { internalQuery } from "./_generated/server";
@@ -102,11 +102,13 @@ def test_audit_is_pruned_in_batches_until_nothing_is_old(project: Project) -> No
         assert len(functions.rows()) == 7
 
 
-def test_audit_keeps_what_is_younger_than_the_retention(project: Project) -> None:
+def test_audit_is_kept_for_a_year(project: Project) -> None:
+    project.write("later.ts", LATER)
     with project.running() as functions:
         functions.sync([upsert()])
-        functions.mutation("users:pruneClerkAudit", {})
-        assert len(functions.query("test:auditRows", {})) == 1
+        for days, left in ((0, 1), (364.9, 1), (365.1, 0)):
+            functions.later(days * 86_400, "pruneClerkAudit", {})
+            assert len(functions.query("test:auditRows", {})) == left
 
 
 # ---------------------------------------------------------------- subscribers

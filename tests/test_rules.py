@@ -305,6 +305,10 @@ def change_by_hand(functions: Functions, change: Change) -> None:
     functions.mutation("users:syncUser", {"clerkId": change.clerk_id, "userData": data})
 
 
+class Diverged(Exception):
+    """Two arrangements of one history have ended differently."""
+
+
 def converges(
     functions: Functions, examples: int, phases: tuple[Phase, ...] = tuple(Phase)
 ) -> Callable[[], None]:
@@ -313,6 +317,7 @@ def converges(
         phases=phases,
         deadline=None,
         database=None,
+        report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
     number = 0
@@ -328,7 +333,8 @@ def converges(
             final_state(functions, arrangement, f"{number}-{index}-")
             for index, arrangement in enumerate(arrangements)
         )
-        assert one == other
+        if one != other:
+            raise Diverged(f"{one} is not {other}")
 
     return any_order_ends_alike
 
@@ -342,7 +348,7 @@ def test_any_order_ends_alike(functions: Functions) -> None:
 WITHOUT = {
     "the tombstone": (
         'return { outcome: "tombstoned" };',
-        "state;",
+        ";",
     ),
     "the stamp": (
         "if (order > 0 || (order === 0",
@@ -369,8 +375,13 @@ WITHOUT = {
 
 @pytest.mark.parametrize("rule", WITHOUT)
 def test_any_order_needs_every_rule(rule: str, tmp_path: Path) -> None:
-    """The property finds a counterexample as soon as one of the rules is taken out."""
+    """The property finds a counterexample as soon as one of the rules is taken out.
+
+    The functions still run without it: an error of theirs is an AssertionError, which does not count."""
     project = Project(tmp_path)
     project.replace("clerk/rules.ts", *WITHOUT[rule])
-    with project.running() as functions, pytest.raises(AssertionError):
-        converges(functions, 2000, phases=(Phase.generate,))()
+    with project.running() as functions:
+        in_order = [upsert(), upsert(updated_at=11.0, firstName="a"), delete(observed_at=300.0)]
+        assert functions.sync(in_order) == ["created", "updated", "deleted"]
+        with pytest.raises(Diverged):
+            converges(functions, 2000, phases=(Phase.generate,))()

@@ -92,8 +92,9 @@ def clerk_id(name: str) -> bytes:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for happens in other threads
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in other threads
+            await asyncio.sleep(0.01)
 
 
 # Signatures. The cases are those of the public test suites of Svix and Standard Webhooks, and then some.

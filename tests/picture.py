@@ -16,6 +16,7 @@ import io
 import math
 import random
 import shutil
+import subprocess
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from tests.functions import ROOT
 IMAGES = ROOT / "docs" / "images"
 LARGEST_LOOP = 1_000_000  # bytes: it is the first thing that a visitor loads
 SEED = 52
+ROWS = 7  # of the audit log
 MINUTE, DAY = 60_000, 86_400_000
 DAYS = 400
 FIRST_NAMES = (
@@ -54,11 +56,11 @@ SUFFIXES: dict[Scheme, str] = {"light": "", "dark": "-dark"}
 
 # What is drawn over the page: what has just happened at Clerk, and where the mouse is.
 CAPTION = """
-<div id="caption" style="position: fixed; z-index: 2147483647; left: 50%; bottom: 20px; translate: -50% 0;
+<div id="caption" style="position: fixed; inset: auto auto 22px 50%; margin: 0; translate: -50% 0;
   padding: 10px 18px; border-radius: 999px; background: #1c1d22; color: #fff; white-space: nowrap;
-  font: 500 17px/1.4 system-ui, sans-serif; box-shadow: 0 6px 24px rgb(0 0 0 / 0.35);
+  font: 500 17px/1.4 Inter, sans-serif; box-shadow: 0 6px 24px rgb(0 0 0 / 0.35);
   border: 1px solid rgb(255 255 255 / 0.16)" popover="manual"></div>
-<div id="mouse" style="position: fixed; z-index: 2147483647; inset: 0 auto auto 0; width: 22px; height: 28px;
+<div id="mouse" style="position: fixed; inset: 0 auto auto 0; width: 22px; height: 28px;
   margin: 0; padding: 0; border: 0; background: none; overflow: visible; pointer-events: none" popover="manual">
   <svg viewBox="0 0 22 28" width="22" height="28"><path d="M1 1v21l5.6-5 3.6 8.4 4-1.7-3.6-8.3H18z" fill="#111"
   stroke="#fff" stroke-width="1.6" stroke-linejoin="round"/></svg></div>
@@ -106,6 +108,7 @@ def filled_set() -> Iterator[LocalStack]:
         now = int(time.time() * 1000)
         oldest = {"created_at": now - DAYS * DAY, "updated_at": now - DAYS * DAY}
         stack.clerk.create_user(**{**ACCOUNTS["admin"], "last_name": "Lovelace", **oldest})
+        stack.clerk.create_user(**{**ACCOUNTS["ordinary"], **oldest})
         for fields in people(now):
             stack.clerk.create_user(**fields)
         asyncio.run(backfill(stack.settings))
@@ -276,8 +279,9 @@ def act(stack: LocalStack) -> None:
     users = clerk.users()
     ada = next(user["id"] for user in users if user["last_name"] == "Lovelace")
     newest = sorted(users, key=lambda user: -user["created_at"])
-    support = next(user for user in newest if user["public_metadata"].get("role") == "support")
-    some = [user["id"] for user in newest if not user["banned"] and not user["locked"]][1:5]
+    active = [user for user in newest if not user["banned"] and not user["locked"]]
+    support = next(user for user in active if user["public_metadata"].get("role") == "support")
+    some = [user["id"] for user in active[40:44]]  # none of the users that the loop shows
 
     def call(caller: str, method: str, path: str, body: object = None) -> None:
         token = clerk.session_token(clerk.sign_in(caller)["id"])
@@ -288,7 +292,8 @@ def act(stack: LocalStack) -> None:
         assert clerk.webhooks.drain(30)
         time.sleep(0.05)
 
-    clerk.update_user(some[2], first_name="Nadia")
+    clerk.sign_in(some[0])
+    clerk.update_user(some[2], first_name="Marta")
     call(ada, "PATCH", f"{some[0]}/metadata", {"public_metadata": {"role": "editor"}})
     call(ada, "POST", f"{some[1]}/ban")
     call(support["id"], "DELETE", some[3])
@@ -299,23 +304,36 @@ def take_audit(browser: Browser, stack: LocalStack, scheme: Scheme) -> None:
     page = open_page(browser, stack, scheme, (1080, 675), 2)
     page.emulate_media(reduced_motion="reduce")
     page.get_by_role("link", name="Audit log").click()
-    page.get_by_text("Denied").last.wait_for()
-    page.screenshot(path=IMAGES / f"audit{SUFFIXES[scheme]}.png", animations="disabled")
+    rows = page.locator("tbody tr")
+    rows.nth(ROWS).wait_for()
+    last = rows.nth(ROWS - 1).bounding_box()
+    assert last is not None
+    whole_rows = {"x": 0.0, "y": 0.0, "width": 1080.0, "height": last["y"] + last["height"]}
+    path = IMAGES / f"audit{SUFFIXES[scheme]}.png"
+    page.screenshot(path=path, clip=whole_rows, animations="disabled")  # type: ignore[arg-type]
     page.close()
 
 
+def check_tools() -> None:
+    """Raise SystemExit if the pictures would not look as they should."""
+    fonts = subprocess.run(["fc-match", "Inter"], capture_output=True, text=True, check=False).stdout
+    if shutil.which("chromium") is None or "Inter" not in fonts:
+        raise SystemExit("The pictures need chromium and the page's font: apt-get install chromium fonts-inter")
+
+
 def main() -> None:
+    check_tools()
     IMAGES.mkdir(exist_ok=True)
     with filled_set() as stack, sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--font-render-hinting=none"]
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         for scheme in SUFFIXES:
             take_users(browser, stack, scheme)
-        for scheme in SUFFIXES:
-            record_loop(browser, stack, scheme)
         act(stack)
         for scheme in SUFFIXES:
             take_audit(browser, stack, scheme)
+        for scheme in SUFFIXES:
+            record_loop(browser, stack, scheme)
         browser.close()
 
 

@@ -52,7 +52,7 @@ def test_every_block_has_a_handler() -> None:
 def test_page_runs(page: Path, stack: LocalStack, tmp_path: Path) -> None:
     """The commands and programs of a page, in order, do as it says."""
     found = [block for block in blocks(page) if block.language in RUN or block.file is not None]
-    is_own = any("clerk_convex.local --" in block.text and "--once" not in block.text for block in found)
+    is_own = any(". ./.env.local" in block.text for block in found)
     Session(tmp_path, {} if is_own else environment(stack)).run(found)
 
 
@@ -111,7 +111,8 @@ def test_react_is_type_checked(tmp_path: Path) -> None:
     ignore = shutil.ignore_patterns("node_modules")
     shutil.copytree(ROOT / "examples/dashboard", tmp_path / "examples/dashboard", ignore=ignore)
     shutil.copytree(ROOT / "convex", tmp_path / "convex")
-    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    for folder in ("node_modules", "examples/dashboard/node_modules"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     for number, block in enumerate(of("tsx")):
         (tmp_path / f"examples/dashboard/src/block{number}.tsx").write_text(block.text)
     ran = subprocess.run(
@@ -129,6 +130,13 @@ def test_data_is_well_formed() -> None:
         json.loads(block.text)
     for block in of("toml"):
         tomllib.loads(block.text)
+
+
+def test_diffs_take_away_what_is_there() -> None:
+    code = [path.read_text() for path in (ROOT / "convex/clerk").rglob("*.ts")]
+    for block in of("diff"):
+        for line in block.text.splitlines():
+            assert sum(text.count(line.removeprefix("-")) for text in code) == 1, block
 
 
 def test_probes_are_routes_of_the_application() -> None:

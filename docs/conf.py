@@ -32,9 +32,7 @@ html_theme_options = {
 }
 
 
-def show_examples(
-    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
-) -> None:
+def show_examples(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Mark what a docstring indents, after an empty line, as code."""
     for number in range(len(lines) - 1, 0, -1):
         before, line = lines[number - 1], lines[number]

@@ -1,21 +1,22 @@
 """The code in the README and the documentation: found, and run as a reader would.
 
-Every fenced block has a language with a handler, see HANDLED. The `console` and `python` blocks of a page run in
-order, in one shell and one empty folder, against a local set:
+Every fenced block has a language with a handler, see HANDLED. The `console` and `python` blocks of a page run
+in order, in one shell and one empty folder, against a local set:
 
-- In a `console` block a line that begins with "$ " is a command; what follows is what it prints, in which "…" stands
-  for anything. A command must exit with 0.
+- In a `console` block a line that begins with "$ " is a command; what follows is what it prints, in which "…"
+  stands for anything. A command must exit with 0.
 - A block whose first line is a comment with a file name is that file, in the folder.
 - A server is left running for the rest of the page.
-- Addresses and names that a reader replaces are replaced, see `Session`. A command that needs an account, or takes
-  minutes, is not run: NOT_RUN says why. What it names is checked all the same.
+- Addresses and names that a reader replaces are replaced, see `Session`. A command that needs an account, or
+  takes minutes, is not run: NOT_RUN says why. What it names is checked all the same.
 
-As a program this module stands in for pip, npm and npx, and runs a Python block.
+As a program this module stands in for pip, npm and npx, and runs blocks of Python.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import os
@@ -50,7 +51,8 @@ HANDLED = {
 }
 NOT_RUN = {
     r"scripts/test\b.*": "it is what runs these tests",
-    r"scripts/(install|lint|docs|release|picture|bench|mutants)\b.*": "it takes long; CI runs it or a test of its own",
+    r"scripts/(install|lint|docs)\b.*": "CI runs it",
+    r"scripts/(release|picture)\b.*": "it takes minutes",
     r"scripts/demo$": "it runs until it is stopped; with --once it is run",
     r"npx convex deploy\b.*": "it needs an account at Convex",
 }
@@ -221,10 +223,8 @@ class Session:
         try:
             printed, _ = process.communicate(timeout=100)
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         parts = re.split(r"\n@@ (\d+)\n", printed)
         outputs: dict[int, tuple[int, str]] = {}
         for number, part in zip(parts[1::2], parts[2::2], strict=True):
@@ -244,7 +244,10 @@ def matches(wanted: Sequence[str], output: str) -> bool:
     if not wanted:
         return True
     lines = [r"(?:[^\n]*\n)*?" if it == "…" else re.escape(it).replace("…", "[^\n]*") + "\n" for it in wanted]
-    return re.fullmatch("".join(lines), "\n".join(line.rstrip() for line in output.split("\n")) + "\n") is not None
+    return (
+        re.fullmatch("".join(lines), "\n".join(line.rstrip() for line in output.split("\n")) + "\n")
+        is not None
+    )
 
 
 def _free_port() -> int:
@@ -260,7 +263,10 @@ pip() {{ stand_in pip "$@"; }}
 npm() {{ stand_in npm "$@"; }}
 npx() {{ stand_in npx "$@"; }}
 python3() {{ if [ "$1 $2" = "-m venv" ]; then ln -s {shlex.quote(sys.prefix)} "$3"; else python "$@"; fi; }}
-wait_for() {{ for _ in $(seq 300); do grep -qE {shlex.quote(READY)} "$1" && return; sleep 0.1; done; return 1; }}
+wait_for() {{
+  for _ in $(seq 300); do grep -qE {shlex.quote(READY)} "$1" && return; sleep 0.1; done
+  return 1
+}}
 stop() {{ kill $(jobs -p) 2> /dev/null; wait; }}
 trap stop EXIT
 touch .errors
@@ -305,7 +311,10 @@ def stand_in_for_npx(arguments: Sequence[str]) -> None:
     tool, verb, *rest = (it for it in arguments if it != "--prod")
     assert (tool, verb) == ("convex", "run")
     path, given = rest[0], json.loads(rest[1]) if len(rest) > 1 else {}
-    headers = {"Authorization": f"Convex {os.environ['CONVEX_DEPLOY_KEY']}", "Content-Type": "application/json"}
+    headers = {
+        "Authorization": f"Convex {os.environ['CONVEX_DEPLOY_KEY']}",
+        "Content-Type": "application/json",
+    }
     body = json.dumps({"path": path, "args": given, "format": "json"}).encode()
     for kind in ("mutation", "query"):
         request = Request(f"{os.environ['CONVEX_URL']}/api/{kind}", body, headers)  # noqa: S310
@@ -319,14 +328,15 @@ def stand_in_for_npx(arguments: Sequence[str]) -> None:
 
 def run_python(path: Path) -> None:
     """Run a block of Python, `await` at its top level too; what it mounts in an application must answer."""
-    code = compile(path.read_text(), path.name, "exec", flags=PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    text = path.read_text()
+    code = compile(text, path.name, "exec", flags=PyCF_ALLOW_TOP_LEVEL_AWAIT)
     names: dict[str, Any] = {"__name__": "block"}
 
     async def run() -> None:
         if inspect.iscoroutine(result := eval(code, names)):  # noqa: S307
             await result
         if "app" in names:
-            await _check_app(names["app"], path.read_text())
+            await _check_app(names["app"], text)
 
     asyncio.run(run())
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,18 @@ import yaml  # type: ignore[import-untyped]
 
 from clerk_convex.app import create_app
 from clerk_convex.local.stack import LocalStack
-from tests.documents import HANDLED, NOT_RUN, RUN, Block, Session, blocks, commands, indented_code, matches, pages
+from tests.documents import (
+    HANDLED,
+    NOT_RUN,
+    RUN,
+    Block,
+    Session,
+    blocks,
+    commands,
+    indented_code,
+    matches,
+    pages,
+)
 from tests.functions import ROOT
 
 PAGES = pages()
@@ -58,8 +70,8 @@ def test_page_runs(page: Path, stack: LocalStack, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", of("cron"), ids=str)
 def test_cron_line_is_silent_while_all_is_well(block: Block, stack: LocalStack, tmp_path: Path) -> None:
-    """With a deploy key that has a "|", in an empty environment and without a terminal: cron mails what is printed."""
-    (tmp_path / ".venv").symlink_to(Path(os.sys.prefix))
+    """With a "|" in the deploy key, in an empty environment, without a terminal."""
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
     lines = [f"{name}={value}\n" for name, value in environment(stack).items()]
     (tmp_path / ".env").write_text("".join(lines))
     for line in block.text.splitlines():

@@ -8,7 +8,9 @@ from tests.documents import pages
 from tests.functions import ROOT
 
 FILE = re.compile(r"`((?:clerk_convex|convex|examples|tests|scripts|benchmarks|docs)/[\w./-]*)`")
-NAMED = sorted({(path, str(page.relative_to(ROOT))) for page in pages() for path in FILE.findall(page.read_text())})
+NAMED = sorted(
+    {(path, str(page.relative_to(ROOT))) for page in pages() for path in FILE.findall(page.read_text())}
+)
 BUILT = {"docs/_build"}
 
 

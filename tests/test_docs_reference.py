@@ -58,7 +58,9 @@ def test_settings() -> None:
 @pytest.mark.parametrize("command", ["clerk_convex.backfill", "clerk_convex.local"])
 def test_command_line(command: str) -> None:
     """Each option, with its argument and default, and each exit status."""
-    ran = subprocess.run([sys.executable, "-m", command, "--help"], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", command, "--help"], capture_output=True, text=True, check=True
+    )
     options, _, epilog = ran.stdout.partition("options:\n")[2].partition("exit status:")
     helped = dict(re.findall(r"^  (--[\w-]+(?: [A-Z]+)?)((?:.|\n(?!  -))*)", options, re.MULTILINE))
     text = section("command-line.md", f"## `python -m {command}`")
@@ -82,13 +84,17 @@ def test_outcomes_and_statuses_of_the_webhook_route() -> None:
 
 def test_routes_of_user_management() -> None:
     """Each documented route is there; nothing else is, of all that the client of Clerk can do."""
-    table = [code(cells[0])[0] for cells in rows(section("routes.md", "## User management")) if code(cells[0])]
+    table = [
+        code(cells[0])[0] for cells in rows(section("routes.md", "## User management")) if code(cells[0])
+    ]
     documented = {tuple(route.split(" ")) for route in table}
-    settings = Settings(
-        clerk_secret_key="sk_test_1",
-        clerk_jwt_issuer_domain="https://clerk.example.com",
-        convex_url="https://happy-animal-123.convex.cloud",
-        convex_deploy_key="prod:happy-animal-123|key",
+    settings = Settings.from_env(
+        {
+            "CLERK_SECRET_KEY": "sk_test_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "CLERK_JWT_ISSUER_DOMAIN": "https://clerk.example.com",
+            "CONVEX_URL": "https://happy-animal-123.convex.cloud",
+            "CONVEX_DEPLOY_KEY": "prod:happy-animal-123|eyJ2MiI6IjEyMyJ9",
+        }
     )
     words = {name for name in dir(Clerk) if not name.startswith("_")}
     words |= {word.partition("_")[2] for word in words} - {""}
@@ -139,7 +145,9 @@ def test_functions() -> None:
 
 def test_tables() -> None:
     """Each table, and each column of users."""
-    (file,) = (it for it in (ROOT / "convex/clerk").rglob("*.ts") if "export const clerkTables" in it.read_text())
+    (file,) = (
+        it for it in (ROOT / "convex/clerk").rglob("*.ts") if "export const clerkTables" in it.read_text()
+    )
     source = file.read_text()
     tables = set(re.findall(r"^  (\w+): defineTable\(", source, re.MULTILINE))
     others = {code(cells[0])[0] for cells in rows(section("tables.md", "## The others"))}
@@ -156,7 +164,9 @@ def test_tables() -> None:
 
 def test_errors() -> None:
     """Each error, and what it is a kind of."""
-    documented = {code(name)[0]: code(base)[0] for name, base, _ in rows((REFERENCE / "errors.md").read_text())}
+    documented = {
+        code(name)[0]: code(base)[0] for name, base, _ in rows((REFERENCE / "errors.md").read_text())
+    }
     assert documented == {name: getattr(errors, name).__base__.__name__ for name in errors.__all__}
 
 

@@ -53,7 +53,9 @@ def test_a_version_that_was_released_is_refused(project: Path) -> None:
     assert "a tag v1.2.3 already" in refusal(project)
 
 
-@pytest.mark.parametrize("heading", ["## 1.2.3, not released yet", "## 1.2.4, 2026-11-25", "## 1x2.3, 2026-11-25"])
+@pytest.mark.parametrize(
+    "heading", ["## 1.2.3, not released yet", "## 1.2.4, 2026-11-25", "## 1x2.3, 2026-11-25"]
+)
 def test_a_version_without_a_date_in_the_changelog_is_refused(project: Path, heading: str) -> None:
     (project / "CHANGELOG.md").write_text(f"# Changelog\n\n{heading}\n")
     commit(project)

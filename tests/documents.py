@@ -40,7 +40,7 @@ RUN = {"console", "python"}
 HANDLED = {
     "console": "run",
     "python": "run",
-    "cron": "run without a terminal",
+    "sh": "lines of a crontab, run without a terminal",
     "diff": "what it takes away is in the code, once",
     "ts": "type-checked in convex/",
     "tsx": "type-checked in examples/dashboard",

@@ -68,7 +68,7 @@ def test_page_runs(page: Path, stack: LocalStack, tmp_path: Path) -> None:
     Session(tmp_path, {} if is_own else environment(stack)).run(found)
 
 
-@pytest.mark.parametrize("block", of("cron"), ids=str)
+@pytest.mark.parametrize("block", of("sh"), ids=str)
 def test_cron_line_is_silent_while_all_is_well(block: Block, stack: LocalStack, tmp_path: Path) -> None:
     """With a "|" in the deploy key, in an empty environment, without a terminal."""
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))

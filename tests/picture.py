@@ -319,12 +319,12 @@ def take_audit(browser: Browser, stack: LocalStack, scheme: Scheme) -> None:
     page.get_by_role("link", name="Audit log").click()
     rows = page.locator("tbody tr")
     rows.nth(ROWS - 1).wait_for()
-    last = rows.nth(ROWS - 1).bounding_box()
-    assert last is not None
     assert rows.count() == ROWS
-    whole_rows = {"x": 0.0, "y": 0.0, "width": 1080.0, "height": last["y"] + last["height"] + 24}
+    foot = page.get_by_text("entries, newest first").bounding_box()
+    assert foot is not None
+    whole = {"x": 0.0, "y": 0.0, "width": 1080.0, "height": foot["y"] + foot["height"] + 36}
     path = IMAGES / f"audit{SUFFIXES[scheme]}.png"
-    page.screenshot(path=path, clip=whole_rows, animations="disabled")  # type: ignore[arg-type]
+    page.screenshot(path=path, clip=whole, animations="disabled")  # type: ignore[arg-type]
     page.close()
 
 

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +51,7 @@ def upsert(
     return Upsert(clerk_id, updated_at, observed_at, columns, source, event_id, actor)
 
 
-@dataclass(frozen=True)
-class SignIn:
-    """A sign-in whose session has too little of its user."""
-
-    clerk_id: str
-    last_sign_in_at: float
-    source: Source = "webhook"
-    event_id: str | None = None
-
-
-def as_json(change: Change | SignIn) -> Any:
-    if isinstance(change, SignIn):
-        event = {} if change.event_id is None else {"eventId": change.event_id}
-        names = {"type": "signIn", "clerkId": change.clerk_id, "source": change.source}
-        return {**names, **event, "lastSignInAt": change.last_sign_in_at}
+def as_json(change: Change) -> Any:
     return json.loads(encode(change))
 
 
@@ -134,11 +119,11 @@ class Functions:
         """Call a mutation of users.ts as if `seconds` had passed. For a project with LATER in later.ts."""
         return self.mutation("later:run", {"ms": seconds * 1000, "name": name, "args": arguments})
 
-    def sync(self, changes: Sequence[Change | SignIn]) -> list[str]:
+    def sync(self, changes: Sequence[Change]) -> list[str]:
         changes_json = [as_json(change) for change in changes]
         return self.mutation("users:syncUsers", {"changes": changes_json})  # type: ignore[no-any-return]
 
-    def compare(self, changes: Sequence[Change | SignIn]) -> list[str]:
+    def compare(self, changes: Sequence[Change]) -> list[str]:
         changes_json = [as_json(change) for change in changes]
         return self.query("users:compareUsers", {"changes": changes_json})  # type: ignore[no-any-return]
 

@@ -28,6 +28,7 @@ from clerk_convex.errors import ClerkConvexError, LocalError
 from clerk_convex.local import deployment
 from clerk_convex.local.deployment import LocalConvex
 
+ROOT = Path(__file__).parent.parent
 PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
 
 
@@ -499,10 +500,61 @@ def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "convex").mkdir()
     monkeypatch.chdir(tmp_path)
     message = failure(LocalConvex(project=tmp_path))
-    assert "convex, convex-test, jose, ws" in message
-    assert "npm install -D convex convex-test jose ws" in message
+    assert message == (
+        f"The local Convex needs the npm packages convex, convex-test, jose, ws in {tmp_path}. Run there:"
+        " npm ci, if its package.json names them, else"
+        " npm install -D convex@^1.43.0 convex-test@0.0.60 jose@^6.2.0 ws@^8.18.0"
+    )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "pip install 'clerk-convex[local]'" in failure(LocalConvex(project=PROJECT))
+
+
+def test_missing_packages_of_the_functions_that_come_with_this_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They belong into the team's folder, not where Python keeps this package, and only those missing."""
+    here = tmp_path / "site-packages" / "clerk_convex" / "local"
+    (here / "convex").mkdir(parents=True)
+    (here / "convex" / "schema.ts").touch()
+    monkeypatch.setattr(deployment, "HERE", here)
+    team = tmp_path / "team"
+    for name in ("convex", "ws"):
+        (team / "node_modules" / name).mkdir(parents=True)
+        (team / "node_modules" / name / "package.json").write_text('{"version": "1.43.0"}')
+    monkeypatch.chdir(team)
+    message = failure(LocalConvex())
+    assert f"needs the npm packages convex-test, jose in {team}. Run there:" in message
+    assert message.endswith(" npm install -D convex-test@0.0.60 jose@^6.2.0")
+    assert "site-packages" not in message
+
+
+@pytest.mark.parametrize(("version", "is_taken"), [("1.42.3", False), ("1.43.0", True), ("2.0.0", True)])
+def test_convex_that_is_too_old(
+    version: str, is_taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The functions run with convex 1.31, but convex-test does not: the error says which one is needed."""
+    (tmp_path / "convex").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in deployment.NODE_PACKAGES:
+        (tmp_path / "node_modules" / name).mkdir(parents=True)
+        (tmp_path / "node_modules" / name / "package.json").write_text(json.dumps({"version": version}))
+    message = failure(LocalConvex(project=tmp_path))
+    assert is_taken != (
+        f"needs convex 1.43 or newer (the functions alone 1.31); {tmp_path} has {version}" in message
+        and "npm install convex@^1.43.0" in message
+    )
+
+
+def test_versions_asked_for_are_those_tested() -> None:
+    """What the error tells to install is what this package is tested with, and what convex-test needs."""
+    tested = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    for name, wanted in deployment.NODE_PACKAGES.items():
+        assert tested[name].split(".")[0] == wanted.lstrip("^").split(".")[0]
+    assert tested["convex-test"] == deployment.NODE_PACKAGES["convex-test"]
+    peers = json.loads((ROOT / "node_modules" / "convex-test" / "package.json").read_text())[
+        "peerDependencies"
+    ]
+    assert peers["convex"] == deployment.NODE_PACKAGES["convex"]
 
 
 def test_node_of_another_shape_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -534,7 +586,7 @@ def test_default_project_of_an_installed_package(tmp_path: Path, monkeypatch: py
     (tmp_path / "convex").mkdir()
     monkeypatch.setattr(deployment, "HERE", package)
     monkeypatch.chdir(tmp_path)
-    assert f"in {package / 'node_modules'}" in failure(LocalConvex())
+    assert deployment._default_project() == package
 
 
 def test_never_ready_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

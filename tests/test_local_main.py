@@ -15,7 +15,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from clerk_convex.local import live, scenario
 from clerk_convex.local.__main__ import main
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.deployment import LocalConvex
+from clerk_convex.local.env_file import EnvFile
 from clerk_convex.local.stack import LocalStack
 from tests.functions import ROOT
 
@@ -166,6 +167,24 @@ def test_end_of_a_part_is_said(
             r"Service   http://127.0.0.1:\d+\nConvex    http://127.0.0.1:\d+\n",
             out,
         )
+
+
+@pytest.mark.parametrize("mode", [[], ["--demo"]])
+def test_no_dashboard_is_offered_where_there_is_none(
+    mode: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In a checkout where it was not built: neither on the screen nor in the file."""
+    monkeypatch.setattr("clerk_convex.local.dashboard.STATIC", tmp_path / "static")
+    written: list[Mapping[str, str]] = []
+    monkeypatch.setattr(EnvFile, "write", lambda self, values: written.append(values))
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end_convex(stack))
+    assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
+    out, _ = capsys.readouterr()
+    assert "dashboard" not in out.lower()
+    assert "Open" not in out
+    (settings,) = written
+    assert "WEBHOOK_URL" in settings
+    assert "DASHBOARD_URL" not in settings
 
 
 @pytest.mark.parametrize(("mode", "status"), [([], 0), (["--once"], 130)])

@@ -84,7 +84,7 @@ def _wait(stack: LocalStack, out: TextIO) -> None:
         "Service": stack.url,
         "Convex": stack.convex.url,
     }
-    out.write("".join(f"{name:<9} {url}\n" for name, url in places.items()))
+    out.write("".join(f"{name:<9} {url}\n" for name, url in places.items() if url is not None))
     out.write("Ctrl-C stops all of it; --env-file PATH writes the settings that reach it.\n")
     out.flush()
     while stack.ended() is None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from pydantic import SecretStr
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clerk_convex.access import SessionTokens
@@ -33,6 +33,7 @@ from clerk_convex.errors import (
 )
 from clerk_convex.limiter import Limit, Limiter, network
 from clerk_convex.logs import OnceAMinute, describe
+from clerk_convex.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.settings import Settings
 from clerk_convex.shared import PerLoop, writers
 from clerk_convex.users import Fields, read_user
@@ -78,15 +79,12 @@ def user_routes(
     return UserRoutes(prefix, Manager(settings, fields, removes_admin))
 
 
-class UserRoutes(Route):
-    """A route to all that is below the prefix."""
+class UserRoutes(DoorRoute):
+    """One route to all that is below the prefix, so that it fits where a route does."""
 
     def __init__(self, prefix: str, manager: Manager) -> None:
-        super().__init__(prefix.rstrip("/") + "/{rest:path}", manager, name="clerk_users")
+        super().__init__(prefix, manager, takes_below=True)
         self.manager = manager
-        # /api/users, /api/users/… and not /api/usersand
-        pattern = self.path_regex.pattern.removesuffix("/(?P<rest>.*)$")
-        self.path_regex = re.compile(pattern + r"(?P<rest>(?:/.*)?)\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +103,11 @@ class _Setup:
     writers: PerLoop[Writer]
 
 
-class Manager:
+class Manager(Endpoint):
     """The ASGI application behind the routes. Makes nothing before the first request needs it."""
 
     def __init__(self, settings: Settings | None, fields: Fields | None, removes_admin: RemovesAdmin) -> None:
+        super().__init__("clerk_users")
         self._settings = settings
         self._fields = fields
         self._removes_admin = removes_admin
@@ -116,7 +115,7 @@ class Manager:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sayings = OnceAMinute()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             app = self._set_up().app
         except SettingsError:
@@ -134,6 +133,8 @@ class Manager:
             response = await self._answer(request, request_id)
         except ClientDisconnect:
             return
+        except HTTPException:  # the host has a limit for bodies of its own
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer says as much as may be said
             response = self._refusal(error, request_id)
         response.headers["X-Request-Id"] = given_id or request_id
@@ -142,7 +143,9 @@ class Manager:
             await response(scope, receive, send)
 
     async def _answer(self, request: Request, request_id: str) -> Response:
-        action, target = find_action(request.method, request.path_params["rest"])
+        action, target = _find_action(request)
+        if not is_on_asyncio():
+            raise Problem(503, "needs_asyncio", NEEDS_ASYNCIO)
         setup = self._set_up()
         caller = await _authenticate(setup, request)
         await _admit(setup, setup.reads if is_read(action) else setup.writes, caller)
@@ -214,7 +217,11 @@ class Manager:
             case Problem():
                 return error
             case SettingsError():
-                return Problem(503, "not_set_up", str(error), retry_after=60.0)
+                # Anyone may ask, so the answer does not say what is missing.
+                if self._sayings.is_due("not_set_up"):
+                    logger.warning("User management answers 503 (not_set_up): %s", error)
+                text = "User management is not set up. The log of the service says what is missing."
+                return Problem(503, "not_set_up", text, retry_after=60.0)
             case ClerkError():
                 return clerk_problem(error, is_write=is_write)
         logger.error("Request %s is answered with 500: unexpected %s.", request_id, describe(error))
@@ -255,11 +262,21 @@ class Manager:
                         settings.clerk_api_url,
                         timeout=_CLERK_TIMEOUT,
                         patience=_CLERK_PATIENCE,
+                        instance_id=settings.clerk_instance_id,
                     )
                 ),
                 writers=writers(settings),
             )
         return self._setup
+
+
+def _find_action(request: Request) -> tuple[str, str | None]:
+    """The action that a request is for, and whom it is about. Raises Problem, 404 or 405."""
+    path = rest_of_path(request.scope)
+    # No path of ours has a slash that is encoded, and servers decode it: user_1%2Fban is no ban of user_1.
+    if b"%2f" in (request.scope.get("raw_path") or b"").lower():
+        path = "//"
+    return find_action(request.method, path)
 
 
 async def _authenticate(setup: _Setup, request: Request) -> str:

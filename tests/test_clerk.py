@@ -7,6 +7,7 @@ import json
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime, formatdate
@@ -19,7 +20,7 @@ import pytest
 from clerk_convex import clerk as module
 from clerk_convex.clerk import Clerk, Page, Snapshot
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk_api import RateLimit
 from tests import stand_in
 from tests.stand_in import Behaviour, StandIn
@@ -277,6 +278,8 @@ def test_the_time_of_observation_is_clerks_and_early(wire: Wire) -> None:
     with pytest.raises(ClerkNotFound) as caught:
         run(Clerk(KEY).get_user("user_a"))
     assert caught.value.observed_at == pytest.approx(expected, abs=0.1)
+    # Clerk's Date leaves out up to a second, and its clocks may differ by one.
+    assert caught.value.gone_by == pytest.approx((NOON.timestamp() + 2) * 1000)
 
 
 @pytest.mark.parametrize(
@@ -301,6 +304,10 @@ def test_a_date_that_is_none_loses_against_all(wire: Wire, date: str, expected: 
 def test_a_missing_date_loses_against_all(wire: Wire) -> None:
     wire.then = lambda: httpx.Response(200, content=b"[]")
     assert run(Clerk(KEY).list_users()).observed_at == 0
+    wire.then = lambda: httpx.Response(404, json={"errors": [{"code": "resource_not_found"}]})
+    with pytest.raises(ClerkNotFound) as caught:
+        run(Clerk(KEY).get_user("user_a"))
+    assert (caught.value.observed_at, caught.value.gone_by) == (0, float("inf"))
 
 
 # What it does about trouble.
@@ -641,6 +648,172 @@ def test_the_instances_rate_is_kept(wire: Wire, key: str, limit: int) -> None:
     assert 25 < wire.times[-1] < 45
 
 
+# Refusals that are doubted, and the instance.
+
+
+def test_a_refusal_is_believed_when_it_is_repeated(wire: Wire) -> None:
+    """After each of the pauses it is asked again; one other answer, and the refusal was a stray one."""
+
+    async def main(*answers: httpx.Response) -> Any:
+        wire.requests, wire.times, wire.answers = [], [], list(answers)
+        return await Clerk(KEY, doubts=(1.0, 4.0)).list_users()
+
+    for status in (301, 400, 401, 402, 403, 404, 405, 409, 422):
+        started = refusal(status)
+        assert run(main(started, refusal(status))).users == []
+        assert wire.times == pytest.approx([0, 1, 5], abs=1e-3)
+        with pytest.raises(ClerkError) as caught:
+            run(main(*[refusal(status)] * 3))
+        assert caught.value.status == status
+        assert caught.value.__context__ is None
+        assert len(wire.requests) == 3
+
+
+def test_what_is_doubted_has_the_whole_patience_again(wire: Wire) -> None:
+    """Trouble between two refusals is waited out, and the time spent before does not count."""
+    wire.answers = [refusal(503), refusal(401), *[refusal(503, retry_after="25")]]
+    assert run(Clerk(KEY, patience=30, doubts=(10.0,)).list_users()).users == []
+    assert wire.times[-1] > 35
+
+
+def test_without_doubts_a_refusal_is_believed_at_once(wire: Wire) -> None:
+    wire.answers = [refusal(401)]
+    with pytest.raises(ClerkMisconfigured):
+        run(Clerk(KEY).list_users())
+    assert len(wire.requests) == 1
+
+
+def test_not_everything_is_doubted(wire: Wire) -> None:
+    """Neither a 404 of one user, nor a refusal to make one, nor trouble when the patience is over."""
+    wire.then = lambda: refusal(404, "resource_not_found")
+    clerk = Clerk(KEY, patience=0, doubts=(1.0,))
+    with pytest.raises(ClerkNotFound):
+        run(clerk.get_user("user_a"))
+    wire.then = lambda: refusal(422)
+    with pytest.raises(ClerkError):
+        run(clerk.create_user({}))
+    wire.then = lambda: refusal(503)
+    with pytest.raises(ClerkUnavailable):
+        run(clerk.list_users())
+    wire.then = lambda: httpx.LocalProtocolError("no")
+    with pytest.raises(ClerkMisconfigured, match="characters"):
+        run(clerk.list_users())
+    assert len(wire.requests) == 4
+
+
+def test_each_pause_is_told(wire: Wire) -> None:
+    """With the error and the time since the call began. Where nothing is waited for, nothing is told."""
+    told: list[tuple[int | None, float]] = []
+    wire.answers = [refusal(503, retry_after="2"), refusal(429, retry_after="3"), refusal(401)]
+    clerk = Clerk(KEY, doubts=(1.0,), on_retry=lambda error, seconds: told.append((error.status, seconds)))
+    run(clerk.list_users())
+    assert [status for status, _ in told] == [503, 429, 401]
+    assert [seconds for _, seconds in told] == pytest.approx([0, 2, 0], abs=1e-3)
+    wire.answers = [refusal(422)]
+    with pytest.raises(ClerkError):
+        run(Clerk(KEY, on_retry=lambda *arguments: told.append((0, 0.0))).list_users())
+    assert len(told) == 3
+
+
+INSTANCE = {"object": "instance", "id": "ins_1", "environment_type": "development", "allowed_origins": None}
+
+
+@pytest.mark.anyio
+async def test_the_instance_of_a_key(local: LocalClerk) -> None:
+    instance = await connected(local).instance()
+    assert (instance.id, instance.environment_type) == (local.instance_id, "development")
+    with LocalClerk(secret_key="sk_live_" + "0" * 20) as live:
+        assert (await connected(live).instance()).environment_type == "production"
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_instance_is_confirmed_before_anything_else(wire: Wire, call: str) -> None:
+    """Once for all calls; and none is made, whatever it is about, with another instance's key."""
+    wire.answers = [answer(INSTANCE), answer({"id": "user_a"}), answer({"id": "user_a"})]
+
+    async def main(instance_id: str) -> None:
+        clerk = Clerk(KEY, instance_id=instance_id)
+        await CALLS[call](clerk)
+        await CALLS[call](clerk)
+
+    run(main("ins_1"))
+    assert [request.url.path for request in wire.requests].count("/v1/instance") == 1
+    assert wire.requests[0].url.path == "/v1/instance"
+    assert wire.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+    wire.requests = []
+    wire.answers = [answer(INSTANCE)]
+    with pytest.raises(ClerkMisconfigured) as caught:
+        run(main("ins_other"))
+    assert len(wire.requests) == 1
+    for part in ("CLERK_SECRET_KEY", "CLERK_INSTANCE_ID", "another Clerk instance (ins_1, development)"):
+        assert part in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_the_other_instance_is_asked_for_each_time(wire: Wire) -> None:
+    """Who ignores the first error gets it again, and nothing else."""
+    wire.then = lambda: answer(INSTANCE)
+
+    async def main() -> None:
+        clerk = Clerk(KEY, instance_id="ins_other")
+        for _ in range(2):
+            with pytest.raises(ClerkMisconfigured):
+                await clerk.create_user({"first_name": "Ada"})
+
+    run(main())
+    assert {request.url.path for request in wire.requests} == {"/v1/instance"}
+
+
+@pytest.mark.parametrize("trouble", ["500", "unreachable", "broken", "429"])
+def test_what_waits_for_the_instance_was_surely_not_done(wire: Wire, trouble: str) -> None:
+    """Nothing but the question which instance it is was sent."""
+    wire.then = lambda: TROUBLE[trouble]
+    with pytest.raises(ClerkUnavailable) as caught:
+        run(Clerk(KEY, patience=1, instance_id="ins_1").ban("user_a"))
+    assert caught.value.surely_not_done
+    assert {request.url.path for request in wire.requests} == {"/v1/instance"}
+
+
+def test_confirming_the_instance_takes_no_extra_patience(wire: Wire) -> None:
+    """The call as a whole takes no longer than its patience and timeout."""
+    wire.latency = 3.0
+    wire.answers = [answer(INSTANCE)]
+    wire.then = lambda: refusal(503)
+    ended = 0.0
+
+    async def main() -> None:
+        nonlocal ended
+        with pytest.raises(ClerkUnavailable):
+            await Clerk(KEY, timeout=4, patience=10, instance_id="ins_1").list_users()
+        ended = now()
+
+    run(main())
+    assert 9 < ended <= 14
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"id": 5, "environment_type": "production"},
+        {"id": "ins 1\n", "environment_type": "production"},
+        {"id": "i" * 101},
+    ],
+)
+def test_an_answer_that_names_no_instance_is_an_error(wire: Wire, body: object) -> None:
+    wire.then = lambda: answer(body)
+    with pytest.raises(ClerkUnavailable, match="cannot be read"):
+        run(Clerk(KEY).instance())
+    with pytest.raises(ClerkUnavailable, match="cannot be read"):
+        run(Clerk(KEY, instance_id="ins_1").list_users())
+
+
+def test_an_instance_of_a_kind_that_is_not_told_is_one(wire: Wire) -> None:
+    wire.then = lambda: answer({"id": "ins_1", "environment_type": SECRET})
+    assert str(run(Clerk(KEY).instance())) == "ins_1, of an unknown kind"
+
+
 # On real connections.
 
 
@@ -652,13 +825,11 @@ async def test_the_local_clerks_troubles_are_waited_out(
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.001)
     local.create_user()
     clerk = connected(local)
-    for fault in ({"status": 500}, {"drop": True}, {"status": 503}):
-        local.faults.times = 3
-        for name, value in fault.items():
-            setattr(local.faults, name, value)
+    for faults in (Faults(status=500), Faults(drop=True), Faults(status=503)):
+        local.faults = replace(faults, times=3)
         assert len((await clerk.list_users()).users) == 1
-        local.faults.status, local.faults.drop = None, False
-    local.faults.times, local.faults.delay = 1, 60
+        assert local.faults.times == 0
+    local.faults = Faults(delay=60, times=1)
     assert len((await connected(local, timeout=1).list_users()).users) == 1
 
 

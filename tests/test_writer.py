@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import random
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from clerk_convex.errors import (
 from clerk_convex.writer import Writer
 from tests import stand_in
 from tests.stand_in import DEPLOY_KEY, HOSTED, Behaviour, StandIn
+from tests.virtual_time import run
 
 pytestmark = pytest.mark.anyio
 
@@ -357,34 +359,42 @@ async def test_trouble_while_a_refused_batch_is_split_loses_nothing(convex: Stan
     await writer.aclose()
 
 
-async def test_too_many_calls_make_fewer_calls() -> None:
-    """Each wave of 429 halves the slots, each success brings some back."""
-    deployment = Scripted()
-    writer = Writer(deployment, deadline=60)
-    tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(1600)]
-    await turns()
-    assert len(deployment.sent) == 8
-    for sent in deployment.sent:
-        sent.answer.set_exception(Throttled("429"))
-    slots = []
-    answered = 8
-    while not all(task.done() for task in tasks):
-        await asyncio.sleep(0.001)
-        if under_way := deployment.sent[answered:]:
-            slots.append(len(under_way))
+def test_too_many_calls_make_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wave of 429 halves the slots, each success brings some back, and never more than there were."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+
+    async def main() -> None:
+        deployment = Scripted()
+        writer = Writer(deployment, deadline=60)
+        tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(1600)]
+        await turns()
+        under_way = deployment.sent
+        for slots in (8, 4, 2, 1, 1):
+            assert len(under_way) == slots
+            before = len(deployment.sent)
+            for sent in under_way:
+                sent.answer.set_exception(Throttled("429"))
+            await asyncio.sleep(1.5)  # longer than any pause
+            under_way = deployment.sent[before:]
+        assert writer._slots == 1
+        answered = len(deployment.sent) - 1
+        while not all(task.done() for task in tasks):
+            under_way = deployment.sent[answered:]
+            assert 1 <= len(under_way) <= int(writer._slots)
             answered += len(under_way)
             for sent in under_way:
                 sent.succeed()
-    assert max(slots) <= 8
-    assert int(writer._slots) > 4
-    slots_after = writer._slots
-    assert slots[0] <= 4
-    for n in range(100):
-        task = asyncio.create_task(writer.submit(user(n)))
-        await turns()
-        deployment.sent[-1].succeed()
-        await task
-    assert slots_after < writer._slots == 8
+            await turns(8)
+        slots_after = writer._slots
+        assert 2 < slots_after < 8
+        for n in range(100):
+            task = asyncio.create_task(writer.submit(user(n)))
+            await turns()
+            deployment.sent[-1].succeed()
+            await task
+        assert writer._slots == 8
+
+    run(main())
 
 
 async def test_what_takes_too_long_gets_through_in_parts(convex: StandIn) -> None:

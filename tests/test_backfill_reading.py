@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from itertools import pairwise
 from typing import Any
 
@@ -59,10 +60,10 @@ class Reading:
             assert self.in_handle < concurrency
             self.moves.append((number, part))
 
-        self._read = lambda: read(clerk_of(wire), ranges, handle, moved, concurrency)
+        self._reading: Coroutine[Any, Any, None] = read(clerk_of(wire), ranges, handle, moved, concurrency)
 
     def run(self) -> None:
-        run(self._read())
+        run(self._reading)
 
 
 # ---------------------------------------------------------------- plan

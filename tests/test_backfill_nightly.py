@@ -15,6 +15,7 @@ import pytest
 
 from clerk_convex.backfill import __main__ as command
 from clerk_convex.backfill.env_file import load_env_file
+from clerk_convex.backfill.reading import plan
 from clerk_convex.errors import SettingsError
 from clerk_convex.local.clerk import LocalClerk
 from tests.backfill_set import BackfillSet, hasty
@@ -205,9 +206,8 @@ def test_a_run_that_stops_is_told_and_not_verified(
             local.clerk.secret_key = "sk_live_" + "1" * 20
         else:
             local.clerk.faults.status = 503
-        return [await genuine(*arguments)][0]
+        return await plan(*arguments)
 
-    genuine = command.backfill.__globals__["plan"]
     monkeypatch.setattr("clerk_convex.backfill.run.plan", stop)
     verified: list[object] = []
     monkeypatch.setattr(command, "_verify", lambda *arguments: verified.append(arguments))

@@ -116,7 +116,10 @@ def test_once_notices_a_wrong_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Mistaken(LocalStack):
         def environment(self) -> Mapping[str, str]:
-            return {**super().environment(), "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_bWlzdGFrZW4="}
+            return {
+                **super().environment(),
+                "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_bWlzdGFrZW4gZm9yIGFub3RoZXIgb25l",
+            }
 
     monkeypatch.setattr(scenario, "PATIENCE", 0.2)
     with Mistaken(project=ROOT) as stack:

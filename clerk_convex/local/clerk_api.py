@@ -175,6 +175,11 @@ class _Api:
         )
         return answer({"object": "token", "jwt": token})
 
+    async def get_instance(self, request: Request) -> Response:
+        kind = "production" if self._clerk.secret_key.startswith("sk_live_") else "development"
+        instance = {"object": "instance", "id": self._clerk.instance_id, "environment_type": kind}
+        return answer({**instance, "allowed_origins": None})
+
     def jwks(self, request: Request) -> Response:
         return answer(self._clerk.jwks())
 
@@ -236,6 +241,7 @@ def create_api(clerk: "ClerkInstance") -> ASGIApp:
             Route("/v1/sessions/{session_id}/revoke", api.revoke_session, methods=["POST"]),
             Route("/v1/sessions/{session_id}/tokens", api.create_token, methods=["POST"]),
             Route("/v1/sessions/{session_id}/tokens/{template}", api.create_token, methods=["POST"]),
+            Route("/v1/instance", api.get_instance),
             Route("/v1/jwks", api.jwks),
         ],
         exception_handlers={ClerkRefusal: on_refusal, HTTPException: on_http_error},

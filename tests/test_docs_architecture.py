@@ -1,0 +1,24 @@
+"""The files that the documentation leads to are there."""
+
+import re
+
+import pytest
+
+from tests.documents import pages
+from tests.functions import ROOT
+
+FILE = re.compile(r"`((?:clerk_convex|convex|examples|tests|scripts|benchmarks|docs)/[\w./-]*)`")
+NAMED = sorted(
+    {(path, str(page.relative_to(ROOT))) for page in pages() for path in FILE.findall(page.read_text())}
+)
+BUILT = {"docs/_build"}
+
+
+@pytest.mark.parametrize(("path", "page"), NAMED)
+def test_path_exists(path: str, page: str) -> None:
+    assert path in BUILT or (ROOT / path).exists(), f"{page} leads to {path}"
+
+
+def test_paths_are_found() -> None:
+    """The pattern above finds some on the page that has the most."""
+    assert ("convex/users.ts", "docs/architecture.md") in NAMED

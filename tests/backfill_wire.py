@@ -17,8 +17,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_api import create_api
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.settings import Settings
 from tests.virtual_time import now
 
@@ -42,7 +42,7 @@ class Wire:
     """`answer` is asked first what to do about a request: None lets it through."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clerk = LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20)
+        self.clerk = ClerkInstance(rate_limit=0, secret_key="sk_live_" + "0" * 20)
         self.rows: list[dict[str, Any]] = []
         self.deletions: list[dict[str, Any]] = []
         self.runs = 0

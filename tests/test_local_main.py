@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import logging
 import os
 import pty
 import re
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from clerk_convex.local import __main__ as command
@@ -132,6 +134,40 @@ def test_once_exits_with_1(after_start: AfterStart, capsys: pytest.CaptureFixtur
     after_start(tamper)
     assert main(["--once", "--users", "0"]) == 1
     assert re.search(r"1 rows: 0 equal, .* 1 too many\ntoo many: user_\w+\n", capsys.readouterr().out)
+
+
+def fail_a_function(stack: LocalStack) -> None:
+    headers = {"Authorization": f"Convex {stack.convex.deploy_key}"}
+    body = {"path": "users:deleteUser", "args": {"clerkId": 5}, "format": "json"}
+    answer = httpx.post(f"{stack.convex.url}/api/mutation", json=body, headers=headers, trust_env=False)
+    assert answer.json()["status"] == "error"
+
+
+def test_what_functions_fail_with_is_on_stderr(
+    after_start: AfterStart, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the time, the function's name and the whole text, as `npx convex dev` shows it."""
+    after_start(fail_a_function)
+    assert main(["--once", "--users", "0"]) == 0
+    assert re.match(
+        r"\d\d:\d\d:\d\d \[CONVEX M\(users:deleteUser\)\] ArgumentValidationError: .*clerkId",
+        capsys.readouterr().err,
+        re.DOTALL,
+    )
+
+
+def test_the_live_table_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal; sent elsewhere, what functions say is kept. Nothing of it outlives the command."""
+    logger = logging.getLogger("clerk_convex.local")
+    before = (logger.level, list(logger.handlers))
+    for is_live, tty, said in ((True, True, ""), (True, False, "hm\n"), (False, True, "hm\n")):
+        stderr = io.StringIO()
+        monkeypatch.setattr(stderr, "isatty", lambda tty=tty: tty)
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with command._logging(live=is_live):
+            logger.info("hm")
+        assert stderr.getvalue()[9:] == said
+    assert (logger.level, logger.handlers) == before
 
 
 @pytest.mark.parametrize("option", ["--port", "--convex-port", "--clerk-port"])

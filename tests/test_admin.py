@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from clerk_convex import user_routes
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.users import canonical_json
 from tests.managed import NOWHERE, ORIGIN, Managed
 from tests.test_local_clerk_sdk import sdk
@@ -85,7 +85,7 @@ def token_of(managed: Managed, caller: str) -> str | None:
         case "other_issuer":
             return managed.token(managed.ada, claims={"iss": "https://other.clerk.accounts.dev"})
         case "other_instance":
-            other = LocalClerk()
+            other = ClerkInstance()
             user = other.create_user(id=managed.ada, public_metadata={"role": "admin"})
             session = other.sign_in(user["id"])
             return other.session_token(session["id"], azp=ORIGIN, claims={"iss": clerk.issuer})

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from clerk_convex.backfill.position import options_text
 from clerk_convex.backfill.ranges import Range
 from clerk_convex.backfill.session import Session
 from clerk_convex.errors import DeploymentUnavailable
-from clerk_convex.local.clerk import LocalClerk
-from tests.backfill_set import DUMP, BackfillSet, Then, functions_of, small_pages
-from tests.functions import Functions, Project
+from clerk_convex.local.clerk import Faults, LocalClerk
+from tests.backfill_set import DUMP, BackfillSet, Then, functions_of, hasty, small_pages
+from tests.functions import LATER, Functions, Project
 
 PROGRESS: dict[str, Any] = {
     "ranges": [{"after": None, "before": None, "position": {"createdAt": 5, "id": "user_1"}, "done": False}],
@@ -40,7 +41,8 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+    hasty(monkeypatch)
     with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
         yield BackfillSet(clerk, functions)
 
@@ -123,16 +125,26 @@ def test_runs_that_are_given_up_are_told_of_in_the_audit_log(functions: Function
     assert [bool(it.get("finishedAt")) for it in table(functions, "clerkBackfills")] == [True, False]
 
 
-def test_a_run_of_yesterday_is_not_gone_on_with(tmp_path_factory: pytest.TempPathFactory) -> None:
-    project = Project(tmp_path_factory.mktemp("project"))
+def test_a_run_of_yesterday_is_not_gone_on_with(tmp_path: Path) -> None:
+    """It is resumed from its first silent minute until it is a day old."""
+    project = Project(tmp_path)
     project.write("test.ts", DUMP)
-    project.replace("clerk/backfill.ts", "const SILENT_MS = 60 * 1000", "const SILENT_MS = 0")
-    project.replace("clerk/backfill.ts", "24 * 60 * 60 * 1000", "0")
+    project.write("later.ts", LATER)
+    options = {"options": "a", "restart": False}
     with project.running() as functions:
         run = start(functions)
         save(functions, run)
-        assert start(functions)["progress"] is None
-        assert len(table(functions, "clerkAudit")) == 1
+        beside = functions.later(45, "startBackfill", options)
+        assert (beside["id"] != run["id"], beside["progress"], beside["isBeside"]) == (True, None, True)
+        finish(functions, beside)
+        for hours, attempt in ((61 / 3600, 2), (23.9, 3)):
+            resumed = functions.later(hours * 3600, "startBackfill", options)
+            assert (resumed["id"], resumed["attempt"]) == (run["id"], attempt)
+            assert resumed["progress"] == PROGRESS
+            save(functions, resumed, progress=None, release=True)
+        new = functions.later(24.1 * 3600, "startBackfill", options)
+        assert (new["attempt"], new["progress"]) == (1, None)
+        assert [row["count"] for row in table(functions, "clerkAudit")] == [7, 7]
 
 
 def test_few_finished_runs_are_kept(functions: Functions) -> None:
@@ -151,7 +163,7 @@ def test_options_tell_instances_keys_and_columns_apart(local: BackfillSet) -> No
     texts = {
         options_text(local.settings(), prune=False),
         options_text(local.settings(), prune=True),
-        options_text(local.settings(clerk_secret_key="sk_test_other"), prune=False),
+        options_text(local.settings(clerk_secret_key="sk_test_otherotherotherother"), prune=False),
         options_text(local.settings(clerk_api_url="http://127.0.0.1:9"), prune=False),
         options_text(local.settings(clerk_convex_fields=dict), prune=False),
     }
@@ -290,7 +302,7 @@ def test_a_run_killed_five_times_ends_equal(local: BackfillSet) -> None:
     local.sign_up(5000)
     before = 0
     for _ in range(5):
-        local.clerk.faults.delay = 0.1
+        local.clerk.faults = Faults(delay=0.1)
         with local.command("--concurrency", "1", "--quiet") as process:
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline and process.poll() is None:
@@ -301,7 +313,7 @@ def test_a_run_killed_five_times_ends_equal(local: BackfillSet) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
         before = len(local.functions.rows())
-    local.clerk.faults.delay = 0.0
+    local.clerk.faults = Faults()
     with local.command("--json") as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -20,7 +20,7 @@ def report(**changes: object) -> Report:
 
 def verification(**changes: object) -> Verification:
     values: dict[str, object] = {
-        **dict.fromkeys(("users", "rows", "missing", "differing", "extra", "unreadable"), 0),
+        **dict.fromkeys(("users", "rows", "missing", "differing", "extra", "duplicate", "unreadable"), 0),
         "examples": (),
         "last_webhook_at": None,
         "now": 1e12,

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -236,11 +237,10 @@ def test_failed(status: str, stack: LocalStack, admin: Visit, bea: str) -> None:
     """While it is tried the row says so; then it is as before, and the reason is told, and by which id."""
     faults, words, can_retry = FAILURES[status]
     admin.expect_complaints(status)
-    faults.delay = 60
-    stack.clerk.faults = faults
+    stack.clerk.faults = replace(faults, delay=60)
     ban(admin, bea)
     expect(admin.row(bea)).to_contain_text("Banning…")
-    faults.delay = 0
+    stack.clerk.faults = faults
     alert = admin.page.get_by_role("alert")
     expect(alert).to_contain_text("Bea Person was not banned.")
     assert "Active" in admin.row(bea).inner_text()
@@ -280,7 +280,7 @@ def test_failed_form_stays(stack: LocalStack, admin: Visit, bea: str) -> None:
 def test_form_that_was_closed_too_early(stack: LocalStack, admin: Visit, bea: str) -> None:
     """What was asked for goes on, and how it ended is told all the same."""
     admin.expect_complaints("409")
-    faults = stack.clerk.faults = Faults(delay=60, status=409, code="resource_locked")
+    stack.clerk.faults = Faults(delay=60, status=409, code="resource_locked")
     choose(admin, bea, "Edit")
     form = admin.page.get_by_role("dialog", name="Edit user")
     form.get_by_label("First name").fill("Beatrix")
@@ -289,7 +289,7 @@ def test_form_that_was_closed_too_early(stack: LocalStack, admin: Visit, bea: st
     form.get_by_role("button", name="Cancel").click()
     expect(admin.row(bea)).to_contain_text("Saving…")
     admin.page.get_by_role("link", name="Audit log").click()
-    faults.delay = 0
+    stack.clerk.faults = Faults(status=409, code="resource_locked")
     expect(admin.page.get_by_role("alert")).to_contain_text("Bea Person was not changed.")
 
 
@@ -313,14 +313,14 @@ def test_answer_that_got_lost(stack: LocalStack, admin: Visit, bea: str) -> None
 def test_convex_is_gone_after_clerk_did_it(stack: LocalStack, admin: Visit, bea: str) -> None:
     """Exactly that is told: done, and not to be seen here yet."""
     admin.expect_complaints(UNREACHABLE)
-    faults = stack.clerk.faults = Faults(delay=60)
+    stack.clerk.faults = Faults(delay=60)
     try:
         ban(admin, bea)
         expect(admin.row(bea)).to_contain_text("Banning…")
         while not attempts(admin):
             time.sleep(0.02)
         stack.convex.stop()
-        faults.delay = 0
+        stack.clerk.faults = Faults()
         alert = admin.page.get_by_role("alert")
         expect(alert).to_contain_text("Bea Person was banned, but this page does not", timeout=40_000)
         expect(alert).to_contain_text("Clerk has done it, but it is not in Convex yet")
@@ -335,7 +335,7 @@ def test_double_click(stack: LocalStack, admin: Visit, person: People, bea: str)
     crowd = [person(f"Person Number{number}", created_at=4 * DAY) for number in range(12)]
     expect(admin.row(crowd[-1])).to_be_visible()
     calls = calls_of(admin)
-    faults = stack.clerk.faults = Faults(delay=60)
+    stack.clerk.faults = Faults(delay=60)
     choose(admin, bea, "Ban")
     admin.page.get_by_role("alertdialog").get_by_role("button", name="Ban Bea Person").dblclick()
     expect(admin.row(bea)).to_contain_text("Banning…")
@@ -347,7 +347,7 @@ def test_double_click(stack: LocalStack, admin: Visit, person: People, bea: str)
         expect(item).to_have_accessible_description("Banning…")
     items.first.dispatch_event("click")
     expect(admin.page.get_by_role("dialog")).to_have_count(0)
-    faults.delay = 0
+    stack.clerk.faults = Faults()
     expect(admin.row(bea)).to_contain_text("Banned")
     assert len(calls) == 1
     assert len(attempts(admin)) == 1
@@ -355,14 +355,14 @@ def test_double_click(stack: LocalStack, admin: Visit, person: People, bea: str)
 
 def test_double_click_on_save(stack: LocalStack, admin: Visit) -> None:
     """One user, however often the button is pressed."""
-    faults = stack.clerk.faults = Faults(delay=60)
+    stack.clerk.faults = Faults(delay=60)
     calls = calls_of(admin)
     admin.page.get_by_role("button", name="New user").click()
     form = admin.page.get_by_role("dialog", name="New user")
     form.get_by_label("Email").fill("nova@example.com")
     form.get_by_role("button", name="Create user").dblclick()
     form.get_by_label("Email").press("Enter")
-    faults.delay = 0
+    stack.clerk.faults = Faults()
     expect(form).to_have_count(0)
     expect(told(admin, "nova@example.com was created.")).to_be_visible()
     assert len(calls) == 1

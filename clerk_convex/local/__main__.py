@@ -19,6 +19,7 @@ from clerk_convex.errors import ClerkConvexError, LocalError
 if TYPE_CHECKING:
     from clerk_convex.local.stack import LocalStack
 
+LOOK_EVERY = 0.5  # seconds
 MOST_USERS = 10_000  # what the local Convex is meant for
 
 DESCRIPTION = """
@@ -72,11 +73,11 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
             live.live(stack, user_ids, out)
         else:
             _wait(stack, out)
-        raise LocalError("The local Convex has ended, and its data with it: start all of it again.")
+        raise LocalError(f"{stack.ended()} has ended, and its data with it: start all of it again.")
 
 
 def _wait(stack: LocalStack, out: TextIO) -> None:
-    """Says where everything is; returns when the local Convex has ended."""
+    """Say where everything is; return when a part has ended."""
     places = {
         "Dashboard": stack.dashboard_url,
         "Clerk": stack.clerk.url,
@@ -86,7 +87,8 @@ def _wait(stack: LocalStack, out: TextIO) -> None:
     out.write("".join(f"{name:<9} {url}\n" for name, url in places.items()))
     out.write("Ctrl-C stops all of it; --env-file PATH writes the settings that reach it.\n")
     out.flush()
-    stack.convex.process.wait()
+    while stack.ended() is None:
+        time.sleep(LOOK_EVERY)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ export async function startRun(ctx: MutationCtx, options: string, restart: boole
   const open = (await ctx.db.query("clerkBackfills").collect()).filter((run) => run.finishedAt === undefined);
   const silent = open.filter((run) => run.heartbeatAt <= now - SILENT_MS);
   const resumable = silent.filter((run) => run.options === options && run.startedAt > now - EXPIRES_MS);
-  const resumed = restart ? undefined : resumable.at(-1);
+  const resumed = restart ? undefined : resumable[resumable.length - 1];
   for (const run of silent) {
     const isGivenUp = run.startedAt <= now - EXPIRES_MS || resumable.includes(run);
     if (run !== resumed && isGivenUp) await close(ctx, run);

@@ -176,15 +176,3 @@ def test_public_names_of_python() -> None:
     names = set(clerk_convex.__all__) - set(errors.__all__) - {"__version__", "Fields", "OnChange"}
     missing = [name for name in sorted(names) if not re.search(rf"\b{name}\b", text)]
     assert not missing
-
-
-def test_where_the_events_are_ticked() -> None:
-    from clerk_convex.local.clerk import SUBSCRIBED
-
-    guide = (ROOT / "docs/guides/go-live.md").read_text()
-    ticked = section_of(guide, "## 4. Clerk: add the webhook")
-    assert all(f"`{kind}`" in ticked for kind in SUBSCRIBED)
-
-
-def section_of(text: str, heading: str) -> str:
-    return text.partition(heading)[2].partition("\n## ")[0]

@@ -419,15 +419,15 @@ def test_a_deletion_ends_sessions(clerk: ClerkInstance, events: Events) -> None:
 
 
 def test_only_events_that_were_ticked_are_sent(clerk: ClerkInstance, events: Events) -> None:
-    """Those that the README asks for, unless others are chosen."""
+    """Those that the guide to go live asks for, unless others are chosen."""
     user = clerk.create_user()
     for _ in range(2):
         clerk.revoke_session(clerk.sign_in(user["id"])["id"])
         clerk.events = {"session.revoked"}
     clerk.delete_user(user["id"])
     assert [event["type"] for event in events] == ["user.created", "session.created", "session.revoked"]
-    readme = (ROOT / "README.md").read_text()
-    assert all(f"`{kind}`" in readme for kind in SUBSCRIBED)
+    guide = (ROOT / "docs/guides/go-live.md").read_text()
+    assert all(f"`{kind}`" in guide for kind in SUBSCRIBED)
 
 
 def test_ends_of_sessions_change_no_user(clerk: ClerkInstance, events: Events) -> None:

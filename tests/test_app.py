@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -111,8 +112,10 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
     convex.behave(then=stand_in.sync())
     assert (await post(app, body("user.updated", USER))).status_code == 200
     assert await told() == ready | {"convex": "ok"}
-    convex.behave(then=stand_in.sync(refuse=lambda change: True))
-    assert (await post(app, body("user.updated", USER))).status_code == 502
+    convex.behave(then=stand_in.sync(refuse=lambda change: change["clerkId"].startswith("user_bad")))
+    both = [body("user.updated", USER | {"id": f"user_bad{number}"}) for number in range(2)]
+    responses = await asyncio.gather(*(post(app, event) for event in both))
+    assert [response.status_code for response in responses] == [502, 502]
     assert await told() == ready | {"convex": "ok"}, "one user that Convex refuses is no trouble of Convex's"
 
 

@@ -62,7 +62,15 @@ def test_user_who_is_not_there_is_null(admin: Caller) -> None:
 
 # Names, and where they stand: without case, diacritics and leading blanks.
 FOLDED = {
-    **{"ada": "ada", "Ada": "ada", "Émile": "emile", "emil": "emil", " Zoe": "zoe", "zoé": "zoe", "Łuk": "luk"},
+    **{
+        "ada": "ada",
+        "Ada": "ada",
+        "Émile": "emile",
+        "emil": "emil",
+        " Zoe": "zoe",
+        "zoé": "zoe",
+        "Łuk": "luk",
+    },
     **{"\U0001f600": "\U0001f600", "\ufffd": "\ufffd", "  ": ""},
 }
 
@@ -283,7 +291,9 @@ NAMES: dict[str, list[str]] = {
 @pytest.mark.parametrize("name", NAMES)
 def test_name_is_found_as_people_type_it(functions: Functions, admin: Caller, name: str) -> None:
     """Without case and diacritics, in any script, by each of its words; and nobody else is."""
-    others = [upsert(f"user_{number}", firstName=other) for number, other in enumerate(NAMES) if other != name]
+    others = [
+        upsert(f"user_{number}", firstName=other) for number, other in enumerate(NAMES) if other != name
+    ]
     first, *rest = name.split(" ")
     functions.sync([*others, upsert("user_it", firstName=first, lastName=" ".join(rest))])
     for search in NAMES[name]:
@@ -294,9 +304,7 @@ def test_name_is_found_as_people_type_it(functions: Functions, admin: Caller, na
 @pytest.mark.parametrize(
     ("one", "other"), [("तदलकर", "तेंदुलकर"), ("かく", "がく"), ("Ana", "Anna"), ("सचन", "सचिन")]
 )
-def test_name_is_not_folded_into_another(
-    functions: Functions, admin: Caller, one: str, other: str
-) -> None:
+def test_name_is_not_folded_into_another(functions: Functions, admin: Caller, one: str, other: str) -> None:
     """Vowel signs and sound marks make another name of it."""
     functions.sync([upsert("user_other", firstName=other)])
     assert found(admin, one) == []
@@ -306,7 +314,12 @@ def test_domain_is_found_whole_and_below(functions: Functions, admin: Caller) ->
     """With the domains below it, however long; no other with the same letters, and no top alone."""
     long = "a-department-of-research.of-a-very-long-company-name.example"
     addresses = {
-        **{"one": "a@mail.acme.co.uk", "two": "b@acme.co.uk", "three": "c@notacme.co.uk", "four": "d@ac.me.co.uk"},
+        **{
+            "one": "a@mail.acme.co.uk",
+            "two": "b@acme.co.uk",
+            "three": "c@notacme.co.uk",
+            "four": "d@ac.me.co.uk",
+        },
         **{"five": f"e@{long}", "six": f"f@x{long}", "seven": "g@münchen.example", "eight": "h@localhost"},
     }
     functions.sync([upsert(clerk_id, email=email) for clerk_id, email in addresses.items()])
@@ -322,7 +335,9 @@ def test_domain_is_found_whole_and_below(functions: Functions, admin: Caller) ->
 def test_all_words_are_found_among_many_who_have_one(functions: Functions, admin: Caller) -> None:
     """Those who have all of them, however many have only one."""
     functions.sync([upsert(f"user_m{number}", firstName="Maria", lastName="Maria") for number in range(300)])
-    functions.sync([upsert(f"user_g{number}", firstName="Garcia", username="garcia") for number in range(300)])
+    functions.sync(
+        [upsert(f"user_g{number}", firstName="Garcia", username="garcia") for number in range(300)]
+    )
     functions.sync([upsert("user_both", firstName="Maria", lastName="del Carmen Garcia", username="mdcg1")])
     functions.sync([upsert(f"user_n{number}", firstName="Maria", lastName="Maria") for number in range(300)])
     assert found(admin, "garcia maria") == ["user_both"]

@@ -45,7 +45,7 @@ class LocalConvex:
     ends. POSIX only.
 
     The logger `clerk_convex.local` gets what functions write on their console, at the level of the method
-    (console.log is INFO), and the text and stack of what they fail with: ERROR, or WARNING for a ConvexError.
+    (console.log is INFO), and the text and stack of what they fail with: ERROR, or INFO for a ConvexError.
     Each record names the function, as in `npx convex dev`: `[CONVEX M(users:syncUsers)] …`.
 
     Args:

@@ -1,6 +1,7 @@
 """The files that the documentation leads to are there."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -11,7 +12,8 @@ FILE = re.compile(r"`((?:clerk_convex|convex|examples|tests|scripts|benchmarks|d
 NAMED = sorted(
     {(path, str(page.relative_to(ROOT))) for page in pages() for path in FILE.findall(page.read_text())}
 )
-BUILT = {"docs/_build"}
+WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+BUILT = {"docs/_build", *WHEEL["force-include"].values()}
 
 
 @pytest.mark.parametrize(("path", "page"), NAMED)

@@ -87,24 +87,23 @@ def encode(change: Change) -> bytes:
     Raises ValueError or TypeError for a value that Convex cannot hold, say a column of a team's own with
     a key beyond ASCII. The error may quote the value.
     """
-    arguments: dict[str, JsonValue] = {"clerkId": change.clerk_id}
-    match change:
-        case Upsert():
+    arguments: dict[str, JsonValue] = {"clerkId": change.clerk_id, "source": change.source}
+    if isinstance(change, SignIn):
+        arguments |= {"type": "signIn", "lastSignInAt": convex_to_json(change.last_sign_in_at)}
+    else:
+        arguments["observedAt"] = convex_to_json(change.observed_at)
+        if change.actor is not None:
+            arguments["actor"] = change.actor
+        if isinstance(change, Upsert):
             arguments |= {
-                "observedAt": convex_to_json(change.observed_at),
                 "type": "upsert",
                 "updatedAt": convex_to_json(change.updated_at),
                 "columns": _columns_to_json(change.columns),
             }
-        case Delete():
-            arguments |= {"observedAt": convex_to_json(change.observed_at), "type": "delete"}
-        case SignIn():
-            arguments |= {"lastSignInAt": convex_to_json(change.last_sign_in_at), "type": "signIn"}
-    arguments["source"] = change.source
+        else:
+            arguments["type"] = "delete"
     if change.event_id is not None:
         arguments["eventId"] = change.event_id
-    if not isinstance(change, SignIn) and change.actor is not None:
-        arguments["actor"] = change.actor
     return _encoder.encode(arguments).encode()
 
 

@@ -19,8 +19,8 @@ from clerk_convex.errors import UserError
 __all__ = [
     "COLUMNS",
     "Fields",
-    "Status",
     "User",
+    "UserStatus",
     "canonical_json",
     "is_partial",
     "milliseconds",
@@ -29,7 +29,7 @@ __all__ = [
     "read_user",
 ]
 
-Status = Literal["active", "locked", "deprovisioned", "banned"]
+UserStatus = Literal["active", "locked", "deprovisioned", "banned"]
 """What a user may do. If several hold, the last one counts. `deprovisioned`: the company's directory removed
 the user, and Clerk lets nobody sign in as them."""
 
@@ -225,7 +225,7 @@ def _is_verified(address: Mapping[str, Any]) -> bool:
     return isinstance(verification, dict) and verification.get("status") == "verified"
 
 
-def _status(user: Mapping[str, Any]) -> Status:
+def _status(user: Mapping[str, Any]) -> UserStatus:
     if user.get("banned") is True:
         return "banned"
     if user.get("deprovisioned") is True:

@@ -150,12 +150,8 @@ class Receiver(Endpoint):
             del body  # an event waits without it
             if isinstance(change, Ignored):
                 if change.reason is not None:
-                    logger.warning(
-                        "Webhook %s (%s) is ignored: %s",
-                        event_id(request.headers),
-                        change.type,
-                        change.reason,
-                    )
+                    which = event_id(request.headers), change.type
+                    logger.warning("Webhook %s (%s) is ignored: %s", *which, change.reason)
                 return JSONResponse({"outcome": "ignored"}), None
             outcome = await self._write(change, request)
         except ClientDisconnect:
@@ -218,11 +214,10 @@ class Receiver(Endpoint):
             case _:
                 status, text = 503, f"Unexpected {describe(error)}."
         if status in {422, 502}:  # Clerk's dashboard finds the event by this id
-            clerk_id = error.clerk_id if isinstance(error, UserError | ChangeRefused) else None
-            whose = "" if clerk_id is None else f" of {clerk_id!r}"
-            logger.error(
-                "Webhook %s%s is answered with %d: %s", event_id(request.headers), whose, status, text
-            )
+            which = event_id(request.headers)
+            if isinstance(error, UserError | ChangeRefused) and error.clerk_id is not None:
+                which += f" of {error.clerk_id!r}"
+            logger.error("Webhook %s is answered with %d: %s", which, status, text)
         elif not isinstance(error, DeploymentMisconfigured):  # of which the writer says so
             self._log_once_a_minute(kind, f"A webhook is answered with {status}: {text}")
         if isinstance(error, SettingsError):  # Nothing is verified yet, so the sender may be anyone.

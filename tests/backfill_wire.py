@@ -15,9 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_api import create_api
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.settings import Settings
 from tests.virtual_time import now
 
@@ -41,7 +42,7 @@ class Wire:
     """`answer` is asked first what to do about a request: None lets it through."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clerk = LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20)
+        self.clerk = ClerkInstance(rate_limit=0, secret_key="sk_live_" + "0" * 20)
         self.rows: list[dict[str, Any]] = []
         self.deletions: list[dict[str, Any]] = []
         self.runs = 0
@@ -50,6 +51,7 @@ class Wire:
         self.answer: Callable[[Request], Answer] = lambda request: None
         self.latency: Callable[[Request], float] = lambda request: 0.0
         self.skew: Callable[[], float | None] = lambda: 0.0  # seconds; None: answers have no date
+        self.most_removed = 1000
         self.open = self.most_open = 0
         self.connected = 0
         self._api = httpx.ASGITransport(create_api(self.clerk))
@@ -70,10 +72,10 @@ class Wire:
     @property
     def settings(self) -> Settings:
         return Settings(
-            clerk_secret_key=self.clerk.secret_key,
+            clerk_secret_key=SecretStr(self.clerk.secret_key),
             clerk_api_url="http://clerk.test",
             convex_url="http://convex.test",
-            convex_deploy_key="dev:test|x",
+            convex_deploy_key=SecretStr("dev:test|x"),
         )
 
     def asked(self, what: str) -> list[Request]:
@@ -165,8 +167,9 @@ class Wire:
         repaired = []
         for clerk_id in args["clerkIds"]:
             rows = [row for row in self.rows if row["clerkId"] == clerk_id]
-            self.rows = [row for row in self.rows if row["clerkId"] != clerk_id] + rows[:1]
-            repaired.append({"clerkId": clerk_id, "removed": len(rows) - 1.0})
+            kept = max(1, len(rows) - self.most_removed)
+            self.rows = [row for row in self.rows if row["clerkId"] != clerk_id] + rows[:kept]
+            repaired.append({"clerkId": clerk_id, "removed": float(len(rows) - kept)})
         return repaired
 
 

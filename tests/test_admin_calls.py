@@ -47,6 +47,8 @@ def refused(*args: Any, status: int = 422, **more: Any) -> dict[str, str]:
     with pytest.raises(Problem) as caught:
         ask(*args, **more)
     assert caught.value.status == status
+    # The rest of a body that is not taken is not read: no other request can follow it.
+    assert (caught.value.headers.get("Connection") == "close") is (status in {408, 413})
     return {it["field"]: it["message"] for it in caught.value.error.get("errors", [])}
 
 

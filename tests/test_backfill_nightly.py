@@ -15,8 +15,9 @@ import pytest
 
 from clerk_convex.backfill import __main__ as command
 from clerk_convex.backfill.env_file import load_env_file
+from clerk_convex.backfill.reading import plan
 from clerk_convex.errors import SettingsError
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.backfill_set import BackfillSet, hasty
 from tests.functions import ROOT, Functions, Project, upsert
 
@@ -98,14 +99,7 @@ def test_while_all_is_well_nothing_is_printed(
 def test_a_refused_user_is_named_and_the_rest_is_verified(local: BackfillSet, tmp_path: Path) -> None:
     """Status 1, and all of it on stderr: who was refused, and what verifying found beside it."""
     local.sign_up(2)
-    refused = local.clerk.create_user(first_name="Refused")
-    user = local.clerk._users.pop(refused["id"])  # the local Clerk gives out no ids on demand
-    renamed = {**user.user, "id": "user_refused"}
-    local.clerk._users["user_refused"] = type(user)(renamed, user.text.replace(refused["id"], "user_refused"))
-    local.clerk._order[:] = [
-        (time, "user_refused" if clerk_id == refused["id"] else clerk_id)
-        for time, clerk_id in local.clerk._order
-    ]
+    local.clerk.create_user(id="user_refused", first_name="Refused")
     write(tmp_path, local.environment())
     status, out, err = cron(tmp_path)
     assert (status, out) == (1, "")
@@ -204,10 +198,9 @@ def test_a_run_that_stops_is_told_and_not_verified(
         if revoked == "clerk":
             local.clerk.secret_key = "sk_live_" + "1" * 20
         else:
-            local.clerk.faults.status = 503
-        return [await genuine(*arguments)][0]
+            local.clerk.faults = Faults(status=503)
+        return await plan(*arguments)
 
-    genuine = command.backfill.__globals__["plan"]
     monkeypatch.setattr("clerk_convex.backfill.run.plan", stop)
     verified: list[object] = []
     monkeypatch.setattr(command, "_verify", lambda *arguments: verified.append(arguments))

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from clerk_convex.backfill import Report, backfill, repair_duplicates, verify
 from clerk_convex.backfill.session import Session
@@ -237,9 +238,7 @@ def test_refusals_of_some_seconds_are_survived_later(wire: Wire, side: str) -> N
 
 def test_only_answers_are_asked_for_again(wire: Wire) -> None:
     """A key that no request can carry is wrong for good: nothing is sent, and nothing is waited for."""
-    settings = wire.settings.model_copy(
-        update={"clerk_secret_key": type(wire.settings.clerk_secret_key)("sk_live_\n")}  # type: ignore[misc]
-    )
+    settings = wire.settings.model_copy(update={"clerk_secret_key": SecretStr("sk_live_\n")})
     wire.answer = lambda request: httpx.LocalProtocolError("no")
 
     async def main() -> float:
@@ -265,7 +264,7 @@ def test_settings_that_are_missing_are_named_together(wire: Wire) -> None:
 def submitted(wire: Wire, count: int, *, dry_run: bool = False) -> list[Any]:
     async def main() -> list[Any]:
         async with Session.open(wire.settings, concurrency=8, dry_run=dry_run) as session:
-            columns = {"status": "active", "createdAt": 1.0}
+            columns: dict[str, Any] = {"status": "active", "createdAt": 1.0}
             changes = [Upsert(f"user_{number}", 1.0, 1.0, columns, "backfill") for number in range(count)]
             return list(await session.submit(changes))
 

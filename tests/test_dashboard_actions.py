@@ -116,6 +116,48 @@ def test_standing(action: str, stack: LocalStack, admin: Visit, bea: str) -> Non
     ]
 
 
+def test_deprovisioned(stack: LocalStack, admin: Visit, bea: str) -> None:
+    """It is found by its status and is not to be locked; Clerk's words tell what the directory manages."""
+    admin.expect_complaints("409")
+    stack.clerk.deprovision(bea)
+    expect(admin.row(bea)).to_contain_text("Deprovisioned")
+    statuses = admin.page.get_by_role("group", name="Status")
+    statuses.get_by_role("button", name="Deprovisioned").click()
+    admin.expect_rows([bea])
+    counts = r"All\s*3\s*Active\s*2\s*Banned\s*0\s*Deprovisioned\s*1\s*Locked\s*0"
+    expect(statuses).to_have_text(re.compile(counts))
+    menu_button(admin, bea).click()
+    items = admin.page.get_by_role("menu").get_by_role("menuitem")
+    assert [text.rstrip("…") for text in items.all_inner_texts()] == ["Edit", "Change role", "Ban", "Delete"]
+    items.filter(has_text="Delete").click()
+    confirm(admin, "Delete Bea Person")
+    alert = admin.page.get_by_role("alert")
+    expect(alert).to_contain_text("Bea Person was not deleted.")
+    expect(alert).to_contain_text("user managed by SCIM")
+    admin.page.get_by_role("button", name="Dismiss").click()
+    ban(admin, bea)
+    expect(admin.page.get_by_role("heading", name="No deprovisioned users")).to_be_visible()
+    admin.page.get_by_role("link", name="Audit log").click()
+    refused = admin.page.get_by_role("row").filter(has_text="directory manages this user")
+    expect(refused).to_contain_text("(409)")
+
+
+def test_a_lock_ends_by_itself(stack: LocalStack, admin: Visit, bea: str) -> None:
+    """Until when it lasts is in the details; then the row is active again, though nothing has told of it."""
+    admin.row(bea).get_by_role("link").click()
+    details = admin.page.get_by_role("dialog", name="User")
+    expect(details).to_contain_text("Active")
+    expect(details).not_to_contain_text("Locked until")
+    stack.clerk.lock(bea)
+    until = details.locator(".field").filter(has_text="Locked until")
+    expect(until).to_contain_text(re.compile(r"in (59|60) ?min|in 1 ?h"))
+    stack.clerk.lock(bea, seconds=3)
+    expect(details).to_contain_text("Active")
+    expect(until).to_have_count(0)
+    expect(details.get_by_role("button", name="Lock", exact=True)).to_be_visible()
+    assert not stack.clerk.get_user(bea)["locked"]
+
+
 def test_delete(stack: LocalStack, admin: Visit, bea: str) -> None:
     """Final, and said so; the row goes, and so does the user."""
     choose(admin, bea, "Delete")

@@ -12,6 +12,7 @@ from clerk_convex.errors import EventError, UserError
 from clerk_convex.events import Ignored, read_event
 from clerk_convex.users import read_user
 from tests.clerk_events import CREATED, DATA, EVENTS, INSTANCE_ID, UPDATED, USER, body, documents, gone, users
+from tests.functions import Functions
 
 OBSERVED = UPDATED + 250
 USERS = {"user.created", "user.updated", "user.deleted", "session.created"}
@@ -261,3 +262,34 @@ def test_nothing_else_is_raised_for_any_body(content: Any) -> None:
     except (EventError, UserError):
         return
     assert isinstance(change, Ignored)
+
+
+def test_convex_takes_what_is_read(functions: Functions) -> None:
+    """Each kind of change fits the functions: a sign-in adds its time, and a lock has its end."""
+    whole = PARTIAL | {
+        "email_addresses": [{"id": "idn_1", "email_address": "sue@example.com"}],
+        "public_metadata": {"role": "admin"},
+        "updated_at": 1_700_000_000_000,
+        "last_sign_in_at": None,
+    }
+
+    def apply(kind: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        change = read_event(body(kind, data, timestamp=data.get("updated_at", 1_700_000_000_005)))
+        assert not isinstance(change, Ignored)
+        (outcome,) = functions.sync([change])
+        return outcome, functions.rows().get("user_ses1", {})
+
+    assert apply("session.created", {"user": PARTIAL}) == ("ignored", {})
+    assert apply("user.created", whole)[0] == "created"
+    outcome, row = apply("session.created", {"user": PARTIAL})
+    assert (outcome, row["email"], row["lastSignInAt"]) == ("updated", "sue@example.com", 1_700_000_000_004.0)
+    locked = {"locked": True, "lockout_expires_in_seconds": 4_000_000_000, "updated_at": 1_700_000_000_010}
+    outcome, row = apply("user.updated", whole | locked)
+    assert (outcome, row["status"]) == ("updated", "locked")
+    assert row["lockedUntil"] == 1_700_000_000_010 + 4_000_000_000_000
+    removed = whole | locked | {"deprovisioned": True, "updated_at": 1_700_000_000_020}
+    outcome, row = apply("user.updated", removed)
+    assert (outcome, row["status"], row.get("lockedUntil")) == ("updated", "deprovisioned", None)
+    outcome, _ = apply("user.deleted", {"id": "user_ses1", "deleted": True})
+    assert outcome == "deleted"
+    assert apply("session.created", {"user": PARTIAL})[0] == "tombstoned"

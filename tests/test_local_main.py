@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import logging
 import os
 import pty
 import re
@@ -15,10 +16,11 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from clerk_convex.local import __main__ as command
@@ -26,6 +28,7 @@ from clerk_convex.local import live, scenario
 from clerk_convex.local.__main__ import main
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.deployment import LocalConvex
+from clerk_convex.local.env_file import EnvFile
 from clerk_convex.local.stack import LocalStack
 from tests.functions import ROOT
 
@@ -133,6 +136,40 @@ def test_once_exits_with_1(after_start: AfterStart, capsys: pytest.CaptureFixtur
     assert re.search(r"1 rows: 0 equal, .* 1 too many\ntoo many: user_\w+\n", capsys.readouterr().out)
 
 
+def fail_a_function(stack: LocalStack) -> None:
+    headers = {"Authorization": f"Convex {stack.convex.deploy_key}"}
+    body = {"path": "users:deleteUser", "args": {"clerkId": 5}, "format": "json"}
+    answer = httpx.post(f"{stack.convex.url}/api/mutation", json=body, headers=headers, trust_env=False)
+    assert answer.json()["status"] == "error"
+
+
+def test_what_functions_fail_with_is_on_stderr(
+    after_start: AfterStart, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the time, the function's name and the whole text, as `npx convex dev` shows it."""
+    after_start(fail_a_function)
+    assert main(["--once", "--users", "0"]) == 0
+    assert re.match(
+        r"\d\d:\d\d:\d\d \[CONVEX M\(users:deleteUser\)\] ArgumentValidationError: .*clerkId",
+        capsys.readouterr().err,
+        re.DOTALL,
+    )
+
+
+def test_the_live_table_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal; sent elsewhere, what functions say is kept. Nothing of it outlives the command."""
+    logger = logging.getLogger("clerk_convex.local")
+    before = (logger.level, list(logger.handlers))
+    for is_live, tty, said in ((True, True, ""), (True, False, "hm\n"), (False, True, "hm\n")):
+        stderr = io.StringIO()
+        monkeypatch.setattr(stderr, "isatty", lambda tty=tty: tty)
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with command._logging(live=is_live):
+            logger.info("hm")
+        assert stderr.getvalue()[9:] == said
+    assert (logger.level, logger.handlers) == before
+
+
 @pytest.mark.parametrize("option", ["--port", "--convex-port", "--clerk-port"])
 def test_busy_port_is_one_line_and_status_2(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A port in use is one line on stderr that names it."""
@@ -166,6 +203,24 @@ def test_end_of_a_part_is_said(
             r"Service   http://127.0.0.1:\d+\nConvex    http://127.0.0.1:\d+\n",
             out,
         )
+
+
+@pytest.mark.parametrize("mode", [[], ["--demo"]])
+def test_no_dashboard_is_offered_where_there_is_none(
+    mode: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In a checkout where it was not built: neither on the screen nor in the file."""
+    monkeypatch.setattr("clerk_convex.local.dashboard.STATIC", tmp_path / "static")
+    written: list[Mapping[str, str]] = []
+    monkeypatch.setattr(EnvFile, "write", lambda self, values: written.append(values))
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end_convex(stack))
+    assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
+    out, _ = capsys.readouterr()
+    assert "dashboard" not in out.lower()
+    assert "Open" not in out
+    (settings,) = written
+    assert "WEBHOOK_URL" in settings
+    assert "DASHBOARD_URL" not in settings
 
 
 @pytest.mark.parametrize(("mode", "status"), [([], 0), (["--once"], 130)])

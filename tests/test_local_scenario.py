@@ -32,7 +32,9 @@ def test_once_ends_equal(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> 
     assert once(stack, 20, out) == 0
     backfill, clerk, webhooks, convex = out.getvalue().splitlines()
     assert backfill == "Backfill  10 users who were there before the webhook"
-    kinds = "new names, 8 new addresses, 8 new roles, 8 bans, 8 locks, 8 sign-ins, 2 deletions"
+    kinds = (
+        "new names, 8 new addresses, 8 new roles, 8 bans, 8 locks, 8 deprovisions, 8 sign-ins, 2 deletions"
+    )
     assert clerk == f"Clerk     18 users: 10 sign-ups, 8 {kinds}"
     assert re.fullmatch(
         r"Webhooks  (\d+) messages, [1-9]\d* of them doubled, in \d+ attempts; 0 undelivered", webhooks
@@ -44,7 +46,7 @@ def test_once_ends_equal(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> 
     with functions.http:
         rows = functions.rows()
     assert rows.keys() == {user["id"] for user in stack.clerk.users()}
-    assert {row["status"] for row in rows.values()} == {"active", "banned", "locked"}
+    assert {row["status"] for row in rows.values()} == {"active", "banned", "deprovisioned", "locked"}
 
 
 def test_users_have_come_until_now() -> None:

@@ -85,7 +85,9 @@ def test_the_table_is_no_higher_than_the_terminal(lines: int) -> None:
 
 def test_the_empty_table_has_its_headings() -> None:
     """Nobody yet: no answer so far, or no rows, is said."""
-    assert "Convex has not answered yet" in Table(lambda: (0, Stats()), "").screen(80, 24)
+    screen = Table(lambda: (0, Stats()), "").screen(80, 24)
+    assert "Convex has not answered yet" in screen
+    assert "Open" not in screen, "where there is no page to open"
     screen = table().screen(80, 24)
     assert "Convex 0 rows" in screen
     assert "Name" in screen

@@ -300,6 +300,7 @@ def change_by_hand(functions: Functions, change: Change) -> None:
     if isinstance(change, Delete):
         functions.mutation("users:deleteUser", {"clerkId": change.clerk_id})
         return
+    assert isinstance(change, Upsert)
     stamps = {"updatedAt": change.updated_at, "observedAt": change.observed_at}
     data = {**stamps, **change.columns}
     functions.mutation("users:syncUser", {"clerkId": change.clerk_id, "userData": data})

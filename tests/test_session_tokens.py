@@ -384,6 +384,19 @@ async def test_rotation(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> N
     assert await refusal(verifier, old) == "invalid_token"
 
 
+@pytest.mark.parametrize(("bits", "code"), [(2048, ""), (2040, "invalid_token"), (1024, "invalid_token")])
+@pytest.mark.filterwarnings("ignore:The RSA key")
+async def test_short_keys(server: KeyServer, bits: int, code: str) -> None:
+    """A key of less than 2048 bits proves nothing, even if the instance should name it."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    server.body = {"keys": [jwk(), jwk(key, "ins_2")]}
+    text = token(server, key, kid="ins_2")
+    if code:
+        assert await refusal(tokens(server), text) == code
+    else:
+        assert await tokens(server).verify(text) == "user_1"
+
+
 @pytest.mark.parametrize(
     ("status", "body"), [(500, b""), (200, b"<html>"), (200, []), (200, {"keys": 1}), (200, {"keys": []})]
 )

@@ -17,7 +17,7 @@ from clerk_convex.changes import Upsert, encode
 from clerk_convex.errors import UserError
 from clerk_convex.users import (
     COLUMNS,
-    Status,
+    UserStatus,
     canonical_json,
     is_partial,
     milliseconds,
@@ -195,7 +195,7 @@ def test_status(flags: Mapping[str, object], expected: str) -> None:
     """Banned beats deprovisioned, which beats locked."""
     status = read_user(with_(**flags)).columns["status"]
     assert status == expected
-    assert status in get_args(Status)
+    assert status in get_args(UserStatus)
 
 
 OBSERVED = 1_750_000_000_000.0

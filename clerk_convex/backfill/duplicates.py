@@ -35,12 +35,16 @@ async def repair_duplicates(
         clerk_ids = await find_duplicates(session)
         if dry_run:
             return Repair(dry_run, await _count_surplus_rows(session, clerk_ids))
-        removed: dict[str, int] = {}
-        for start in range(0, len(clerk_ids), _AT_ONCE):
-            part = clerk_ids[start : start + _AT_ONCE]
-            answer = await session.call("mutation", "repairDuplicates", {"clerkIds": part})
-            removed |= {repaired["clerkId"]: int(repaired["removed"]) for repaired in answer}
-            on_progress.step(Progress("repairing", len(removed), len(clerk_ids)))
+        removed: Counter[str] = Counter()
+        total = -1
+        while clerk_ids and removed.total() > total:  # one with very many rows takes several calls
+            total = removed.total()
+            for start in range(0, len(clerk_ids), _AT_ONCE):
+                part = clerk_ids[start : start + _AT_ONCE]
+                answer = await session.call("mutation", "repairDuplicates", {"clerkIds": part})
+                removed.update({repaired["clerkId"]: int(repaired["removed"]) for repaired in answer})
+                on_progress.step(Progress("repairing", len(removed), max(len(removed), len(clerk_ids))))
+            clerk_ids = await find_duplicates(session)
         return Repair(dry_run, removed)
 
 

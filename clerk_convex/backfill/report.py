@@ -255,9 +255,8 @@ class Repair:
         would = "would be " if self.dry_run else ""
         if not self.removed:
             return f"No user has several rows. Next: {COMMAND} --verify"
-        lines = [
-            f"{_users(len(self.removed))} with several rows: {rows:,} rows {would}removed, one of each kept."
-        ]
+        users, counted = _users(len(self.removed)), "1 row" if rows == 1 else f"{rows:,} rows"
+        lines = [f"{users} with several rows: {counted} {would}removed, one of each kept."]
         lines += [f"  {clerk_id}  {count}" for clerk_id, count in islice(self.removed.items(), NAMED)]
         if (unnamed := len(self.removed) - NAMED) > 0:
             lines.append(f"  and {unnamed:,} more")

@@ -34,8 +34,9 @@ def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
     terminal, it is a table, and elsewhere a line whenever a number in it changes. Returns when a part has
     ended.
     """
-    out.write(f"Open {stack.dashboard_url}\n")
-    out.flush()
+    if stack.dashboard_url is not None:
+        out.write(f"Open {stack.dashboard_url}\n")
+        out.flush()
     try:
         with _traffic(stack.clerk, user_ids):
             asyncio.run(_watch(stack, out))
@@ -93,7 +94,7 @@ async def _watch(stack: LocalStack, out: TextIO) -> None:
     client = ConvexClient(stack.convex.url)
     client.set_admin_auth(stack.convex.deploy_key)
     subscription = client.subscribe(export_users(stack), page_of(None, "desc"))
-    table = Table(lambda: (stack.clerk.count, stack.clerk.webhooks.stats), stack.dashboard_url)
+    table = Table(lambda: (stack.clerk.count, stack.clerk.webhooks.stats), stack.dashboard_url or "")
     said = ""
     news = asyncio.ensure_future(anext(subscription))
     while True:

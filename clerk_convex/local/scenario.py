@@ -118,8 +118,13 @@ def _lock(clerk: Clerk, user_id: str, number: int) -> None:
     (clerk.unlock if clerk.get_user(user_id)["locked"] else clerk.lock)(user_id)
 
 
+def _deprovision(clerk: Clerk, user_id: str, number: int) -> None:
+    (clerk.reprovision if clerk.get_user(user_id).get("deprovisioned") else clerk.deprovision)(user_id)
+
+
 def _sign_in(clerk: Clerk, user_id: str, number: int) -> None:
-    clerk.sign_in(user_id)
+    # A deprovisioned user has to be taken back first.
+    (clerk.reprovision if clerk.get_user(user_id).get("deprovisioned") else clerk.sign_in)(user_id)
 
 
 CHANGES: Mapping[str, Callable[[Clerk, str, int], None]] = {
@@ -128,6 +133,7 @@ CHANGES: Mapping[str, Callable[[Clerk, str, int], None]] = {
     "new roles": _promote,
     "bans": _ban,
     "locks": _lock,
+    "deprovisions": _deprovision,
     "sign-ins": _sign_in,
 }
 

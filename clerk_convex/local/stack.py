@@ -11,7 +11,7 @@ from typing import Self
 
 from clerk_convex.app import create_app
 from clerk_convex.local.clerk import LocalClerk
-from clerk_convex.local.dashboard import PAGE_PATH, with_dashboard
+from clerk_convex.local.dashboard import PAGE_PATH, is_built, with_dashboard
 from clerk_convex.local.deployment import LocalConvex
 from clerk_convex.local.listener import listen, serving
 from clerk_convex.settings import Settings
@@ -41,8 +41,8 @@ class LocalStack:
 
     url: str
     """Where the service is, once started."""
-    dashboard_url: str
-    """Where browsers see the users, once started."""
+    dashboard_url: str | None
+    """Where browsers see the users, once started; None in a checkout where the dashboard was not built."""
     clerk: LocalClerk
     convex: LocalConvex
     settings: Settings
@@ -70,7 +70,7 @@ class LocalStack:
         with ExitStack() as parts:
             listener = parts.enter_context(listen(self._port, "The service"))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            self.dashboard_url = self.url + PAGE_PATH
+            self.dashboard_url = self.url + PAGE_PATH if is_built() else None
             self.clerk = LocalClerk(port=self._clerk_port, speed=self._speed)
             parts.enter_context(self.clerk)
             if self._connected:
@@ -128,5 +128,5 @@ class LocalStack:
             "CLERK_WEBHOOK_SIGNING_SECRET": self.clerk.webhook_secret,
             "CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer,
             "WEBHOOK_URL": self.url + WEBHOOK_PATH,
-            "DASHBOARD_URL": self.dashboard_url,
+            **({} if self.dashboard_url is None else {"DASHBOARD_URL": self.dashboard_url}),
         }

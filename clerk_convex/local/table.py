@@ -66,7 +66,8 @@ class Table:
     def screen(self, columns: int, lines: int) -> str:
         """What draws the table over whatever the terminal shows, in no more than its size."""
         now = time.monotonic()
-        head = [_fit(f"Open {self._url}", columns), _fit(self.summary(), columns), ""]
+        where = [_fit(f"Open {self._url}", columns)] if self._url else []
+        head = [*where, _fit(self.summary(), columns), ""]
         written = [*head, BOLD + _cells(list(HEADINGS), columns) + PLAIN]
         rows = self._rows or {}
         latest = sorted(rows, key=lambda clerk_id: self._changed[clerk_id], reverse=True)

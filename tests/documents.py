@@ -31,6 +31,7 @@ from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -154,6 +155,7 @@ class Session:
         self._replaced = {
             "https://users.example.com": f"http://127.0.0.1:{self._port}",
             "8000": self._port,
+            "8001": str(_free_port()),
             "scripts/demo ": "python -m clerk_convex.local --demo ",
         }
         self._environment = {
@@ -161,9 +163,11 @@ class Session:
             "HOME": str(folder),
             "PYTHONPATH": str(ROOT),
             "LC_ALL": "C.UTF-8",
+            "DJANGO_SETTINGS_MODULE": "django_project",
             **environment,
         }
         (folder / "examples").symlink_to(ROOT / "examples")
+        (folder / "django_project.py").write_text(DJANGO_PROJECT)
 
     def run(self, found: Sequence[Block]) -> None:
         script = [PRELUDE]
@@ -256,6 +260,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+DJANGO_PROJECT = """
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = __name__
+SECRET_KEY = "of a test"
+urlpatterns = []
+"""
+
 # Functions, not files on PATH: a virtual environment that is activated puts itself before them.
 PRELUDE = f"""
 stand_in() {{ {shlex.quote(sys.executable)} -m tests.documents "$@"; }}
@@ -330,7 +341,8 @@ def run_python(path: Path) -> None:
     """Run a block of Python, `await` at its top level too; what it mounts in an application must answer."""
     text = path.read_text()
     code = compile(text, path.name, "exec", flags=PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    names: dict[str, Any] = {"__name__": "block"}
+    module = sys.modules[path.stem] = ModuleType(path.stem)  # frameworks look up the module of a handler
+    names = module.__dict__
 
     async def run() -> None:
         if inspect.iscoroutine(result := eval(code, names)):  # noqa: S307
@@ -347,11 +359,12 @@ async def _check_app(app: Any, text: str) -> None:
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
         if "webhook_route(" in text:
-            paths = ("/webhooks/clerk", "/hooks/clerk", "/auth/webhooks/clerk")
+            paths = ("/webhooks/clerk", "/hooks/clerk", "/auth/webhooks/clerk", "/v1/webhooks/clerk")
             answers = [await client.post(path, content=b"{}") for path in paths]
             assert [it.status_code for it in answers if it.status_code != 404] == [400], answers
         if "user_routes(" in text:
-            assert (await client.get("/api/users")).status_code == 401
+            answers = [await client.get(path) for path in ("/api/users", "/v1/api/users")]
+            assert [it.status_code for it in answers if it.status_code != 404] == [401], answers
 
 
 if __name__ == "__main__":

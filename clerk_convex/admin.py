@@ -32,10 +32,10 @@ from clerk_convex.errors import (
     TokenError,
 )
 from clerk_convex.limiter import Limit, Limiter, network
-from clerk_convex.logs import OnceAMinute, describe
-from clerk_convex.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
+from clerk_convex.net.logs import OnceAMinute, describe
+from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.settings import Settings
-from clerk_convex.shared import PerLoop, writers
+from clerk_convex.net.per_loop import PerLoop, writers
 from clerk_convex.users import Fields, read_user
 from clerk_convex.writer import Writer
 

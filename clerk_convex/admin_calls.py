@@ -22,7 +22,7 @@ from pydantic import (
 from starlette.requests import Request
 
 from clerk_convex.admin_answers import Problem, user_of
-from clerk_convex.bodies import BodyRefused, closing, read_body
+from clerk_convex.net.bodies import BodyRefused, closing, read_body
 from clerk_convex.clerk import Clerk, Filters, Snapshot
 from clerk_convex.users import canonical_json
 

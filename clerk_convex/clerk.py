@@ -18,8 +18,8 @@ from typing import Any, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
-from clerk_convex.pool import Pool, Response, Trouble
-from clerk_convex.rate import Rate
+from clerk_convex.net.pool import Pool, Response, Trouble
+from clerk_convex.net.rate import Rate
 from clerk_convex.users import parse_json
 
 __all__ = ["Clerk", "Filters", "Instance", "Page", "Snapshot"]

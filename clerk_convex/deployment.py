@@ -11,7 +11,7 @@ from convex.http_client import ConvexHttpClient, FunctionArgs
 from convex.values import ConvexValue
 
 from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
-from clerk_convex.pool import Pool, Trouble
+from clerk_convex.net.pool import Pool, Trouble
 
 __all__ = ["CallRefused", "Deployment", "Kind", "Throttled"]
 

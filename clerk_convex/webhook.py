@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from svix.webhooks import Webhook
 
-from clerk_convex.bodies import BodyRefused, closing, read_body
+from clerk_convex.net.bodies import BodyRefused, closing, read_body
 from clerk_convex.changes import Change, Outcome
 from clerk_convex.errors import (
     ChangeRefused,
@@ -27,10 +27,10 @@ from clerk_convex.errors import (
     UserError,
 )
 from clerk_convex.events import Ignored, read_event
-from clerk_convex.logs import OnceAMinute, describe
-from clerk_convex.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
+from clerk_convex.net.logs import OnceAMinute, describe
+from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.settings import Settings
-from clerk_convex.shared import PerLoop, writers
+from clerk_convex.net.per_loop import PerLoop, writers
 from clerk_convex.signatures import SignedHeaders, event_id, verify
 from clerk_convex.users import Fields
 from clerk_convex.writer import Status, Writer

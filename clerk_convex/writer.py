@@ -35,7 +35,7 @@ from clerk_convex.errors import (
     DeploymentUnavailable,
     QueueFull,
 )
-from clerk_convex.logs import OnceAMinute
+from clerk_convex.net.logs import OnceAMinute
 from clerk_convex.users import COLUMNS
 
 __all__ = ["Status", "Writer"]

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from clerk_convex import shared, user_routes
+from clerk_convex import user_routes
+from clerk_convex.net import per_loop as shared
 from clerk_convex.admin_answers import Problem
 from clerk_convex.admin_attempts import Attempt
 from clerk_convex.app import create_app

@@ -10,9 +10,10 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from clerk_convex import bodies, webhook_route
-from clerk_convex.bodies import BodyRefused, closing, read_body
-from clerk_convex.shared import PerLoop
+from clerk_convex import webhook_route
+from clerk_convex.net import bodies
+from clerk_convex.net.bodies import BodyRefused, closing, read_body
+from clerk_convex.net.per_loop import PerLoop
 from tests import virtual_time
 from tests.managed import Managed
 from tests.test_admin import error

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clerk_convex.logs import OnceAMinute, describe
+from clerk_convex.net.logs import OnceAMinute, describe
 
 
 def test_each_kind_is_said_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:

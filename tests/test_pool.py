@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from clerk_convex import pool as module
-from clerk_convex.pool import Pool, Response, Trouble
+from clerk_convex.net import pool as module
+from clerk_convex.net.pool import Pool, Response, Trouble
 from tests import stand_in
 from tests.stand_in import StandIn
 
@@ -106,7 +106,7 @@ async def test_certificates_are_checked(pool: Pool, server: StandIn, monkeypatch
 
 FIRST_REQUEST = """
 import asyncio, ssl, sys
-from clerk_convex.pool import Pool, Response
+from clerk_convex.net.pool import Pool, Response
 
 async def send():
     return await Pool(connect_timeout=5).send("GET", sys.argv[1], {}, timeout=5, largest=1000)

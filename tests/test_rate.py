@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from clerk_convex.rate import Rate
+from clerk_convex.net.rate import Rate
 from tests.virtual_time import block, now, run
 
 LIMIT, WINDOW = 100, 10.0

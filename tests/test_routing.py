@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message
 
 from clerk_convex import user_routes, webhook_route
 from clerk_convex.admin import UserRoutes
-from clerk_convex.routing import NEEDS_ASYNCIO, DoorRoute
+from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute
 from clerk_convex.webhook import WebhookRoute
 from tests.clerk_events import EVENTS
 from tests.managed import NOWHERE, Managed

@@ -29,7 +29,9 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message
 from svix.webhooks import Webhook
 
-from clerk_convex import OnChange, Settings, logs, shared, signatures, webhook, webhook_route
+from clerk_convex import OnChange, Settings, signatures, webhook, webhook_route
+from clerk_convex.net import logs
+from clerk_convex.net import per_loop as shared
 from clerk_convex.changes import OUTCOMES, Change, Outcome, SignIn
 from clerk_convex.writer import Writer
 from tests import stand_in, virtual_time

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from convex.values import ConvexValue
 
-from clerk_convex import logs
+from clerk_convex.net import logs
 from clerk_convex import writer as module
 from clerk_convex.changes import Change, Delete, Outcome, Upsert, encode
 from clerk_convex.deployment import CallRefused, Deployment, Kind, Throttled

@@ -28,7 +28,7 @@ from clerk_convex.errors import (
     DeploymentMisconfigured,
     DeploymentUnavailable,
 )
-from clerk_convex.logs import OnceAMinute
+from clerk_convex.net.logs import OnceAMinute
 from clerk_convex.settings import Settings
 from clerk_convex.users import Fields
 from clerk_convex.writer import Writer

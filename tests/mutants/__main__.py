@@ -1,6 +1,6 @@
 """Change the code a little, one place at a time, and tell which changes no test notices.
 
-    scripts/mutants clerk_convex/rate.py convex/clerk/rules.ts --sample 20
+    scripts/mutants clerk_convex/net/rate.py convex/clerk/rules.ts --sample 20
 
 mutmut makes the changes of Python, Stryker those of TypeScript. Each is tried in a copy of the project: the
 tests of its file run, and the type checker if they pass. `survivors.md` lists those that nobody can notice.

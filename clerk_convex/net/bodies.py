@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.requests import Request
 
-from clerk_convex.shared import PerLoop
+from clerk_convex.net.per_loop import PerLoop
 
 __all__ = ["BodyRefused", "closing", "read_body"]
 

@@ -2,7 +2,7 @@
 
 import typing
 
-from clerk_convex.changes import Change, Delete, Outcome, SignIn, Upsert
+from clerk_convex.entities.changes import Change, Delete, Outcome, SignIn, Upsert
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
@@ -21,7 +21,7 @@ from clerk_convex.errors import (
     UserError,
 )
 from clerk_convex.settings import Settings
-from clerk_convex.users import Fields
+from clerk_convex.entities.users import Fields
 from clerk_convex.webhook import OnChange, webhook_route
 
 __all__ = [

@@ -22,7 +22,7 @@ from clerk_convex.access import SessionTokens
 from clerk_convex.admin_answers import Problem, answer, clerk_problem, user_of
 from clerk_convex.admin_attempts import Attempt
 from clerk_convex.admin_calls import Read, RemovesAdmin, Write, find_action, is_read, read_call, removes_admin
-from clerk_convex.changes import Change, Delete, Upsert
+from clerk_convex.entities.changes import Change, Delete, Upsert
 from clerk_convex.clerk import Clerk, Snapshot
 from clerk_convex.errors import (
     ClerkConvexError,
@@ -36,7 +36,7 @@ from clerk_convex.net.logs import OnceAMinute, describe
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.settings import Settings
 from clerk_convex.net.per_loop import PerLoop, writers
-from clerk_convex.users import Fields, read_user
+from clerk_convex.entities.users import Fields, read_user
 from clerk_convex.writer import Writer
 
 __all__ = ["UserRoutes", "user_routes"]

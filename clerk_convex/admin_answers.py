@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkUnavailable
-from clerk_convex.users import canonical_json
+from clerk_convex.entities.users import canonical_json
 
 __all__ = ["Problem", "answer", "clerk_problem", "user_of"]
 
@@ -51,7 +51,7 @@ class Problem(Exception):
 
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`body` as JSON. It holds what `clerk_convex.users.parse_json` read, so no plain encoder will do."""
+    """`body` as JSON. It holds what `clerk_convex.entities.users.parse_json` read, so no plain encoder will do."""
     return Response(canonical_json(body), status, headers, media_type="application/json")
 
 

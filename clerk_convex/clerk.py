@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
 from clerk_convex.net.pool import Pool, Response, Trouble
 from clerk_convex.net.rate import Rate
-from clerk_convex.users import parse_json
+from clerk_convex.entities.users import parse_json
 
 __all__ = ["Clerk", "Filters", "Instance", "Page", "Snapshot"]
 
@@ -88,7 +88,7 @@ class Filters(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Users as JSON objects (see `clerk_convex.users.parse_json`), as Clerk saw them at `observed_at`.
+    """Users as JSON objects (see `clerk_convex.entities.users.parse_json`), as Clerk saw them at `observed_at`.
 
     `observed_at` is in Unix milliseconds by Clerk's clock, and rather too early than too late: 0 if Clerk did
     not say. What is observed earlier can only lose against another observation.

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clerk_convex.changes import Change, Delete, SignIn, Upsert
+from clerk_convex.entities.changes import Change, Delete, SignIn, Upsert
 from clerk_convex.errors import EventError, UserError
-from clerk_convex.users import Fields, is_partial, milliseconds, parse_json, read_id, read_user
+from clerk_convex.entities.users import Fields, is_partial, milliseconds, parse_json, read_id, read_user
 
 __all__ = ["Ignored", "read_event"]
 

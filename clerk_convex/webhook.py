@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from svix.webhooks import Webhook
 
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
-from clerk_convex.changes import Change, Outcome
+from clerk_convex.entities.changes import Change, Outcome
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
@@ -32,7 +32,7 @@ from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_a
 from clerk_convex.settings import Settings
 from clerk_convex.net.per_loop import PerLoop, writers
 from clerk_convex.signatures import SignedHeaders, event_id, verify
-from clerk_convex.users import Fields
+from clerk_convex.entities.users import Fields
 from clerk_convex.writer import Status, Writer
 
 __all__ = ["OnChange", "WebhookRoute", "webhook_route"]

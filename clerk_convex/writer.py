@@ -17,7 +17,7 @@ from typing import TypeGuard
 from convex.values import ConvexValue
 
 from clerk_convex import errors
-from clerk_convex.changes import (
+from clerk_convex.entities.changes import (
     OUTCOMES,
     Change,
     Delete,
@@ -36,7 +36,7 @@ from clerk_convex.errors import (
     QueueFull,
 )
 from clerk_convex.net.logs import OnceAMinute
-from clerk_convex.users import COLUMNS
+from clerk_convex.entities.users import COLUMNS
 
 __all__ = ["Status", "Writer"]
 

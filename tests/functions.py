@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from clerk_convex.changes import Change, Delete, Source, Upsert, encode
+from clerk_convex.entities.changes import Change, Delete, Source, Upsert, encode
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.deployment import LocalConvex
 

@@ -12,10 +12,10 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from clerk_convex import Settings, user_routes
-from clerk_convex.changes import Upsert
+from clerk_convex.entities.changes import Upsert
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_http import Faults
-from clerk_convex.users import read_user
+from clerk_convex.entities.users import read_user
 from tests.functions import Caller, Functions
 
 PREFIX = "/api/users"

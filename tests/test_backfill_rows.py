@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.session import Session
-from clerk_convex.changes import Delete
+from clerk_convex.entities.changes import Delete
 from clerk_convex.errors import ClerkMisconfigured
 from tests.backfill_wire import NOON, Answer, Request, Wire
 from tests.virtual_time import now, run

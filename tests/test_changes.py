@@ -12,8 +12,8 @@ from convex import convex_to_json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clerk_convex.changes import OUTCOMES, Delete, SignIn, Upsert, encode, refused_column
-from clerk_convex.users import COLUMNS
+from clerk_convex.entities.changes import OUTCOMES, Delete, SignIn, Upsert, encode, refused_column
+from clerk_convex.entities.users import COLUMNS
 
 
 def test_upsert_on_the_wire() -> None:

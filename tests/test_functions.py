@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from convex import ConvexClient
 
-from clerk_convex.changes import Change, Upsert, encode
+from clerk_convex.entities.changes import Change, Upsert, encode
 from clerk_convex.deployment import Deployment
 from clerk_convex.errors import ChangeRefused
 from clerk_convex.writer import Writer

@@ -15,7 +15,7 @@ from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.local.scenario import begin, compare, once, sign_up
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.local.svix import Delivery, Stats
-from clerk_convex.users import read_user
+from clerk_convex.entities.users import read_user
 from tests.functions import ROOT, Functions
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from clerk_convex.changes import Change, Delete, SignIn, Upsert
+from clerk_convex.entities.changes import Change, Delete, SignIn, Upsert
 from tests.functions import (
     CREATED_AT,
     Functions,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from clerk_convex.changes import Change, encode
+from clerk_convex.entities.changes import Change, encode
 from tests.functions import Denied, Functions, Project, delete, eventually, upsert
 
 TODAY = "2026-03-01"  # three months lie in the 30 days before it

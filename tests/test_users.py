@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clerk_convex import users as users_module
-from clerk_convex.changes import Upsert, encode
+from clerk_convex.entities import users as users_module
+from clerk_convex.entities.changes import Upsert, encode
 from clerk_convex.errors import UserError
-from clerk_convex.users import (
+from clerk_convex.entities.users import (
     COLUMNS,
     UserStatus,
     canonical_json,

@@ -32,7 +32,7 @@ from svix.webhooks import Webhook
 from clerk_convex import OnChange, Settings, signatures, webhook, webhook_route
 from clerk_convex.net import logs
 from clerk_convex.net import per_loop as shared
-from clerk_convex.changes import OUTCOMES, Change, Outcome, SignIn
+from clerk_convex.entities.changes import OUTCOMES, Change, Outcome, SignIn
 from clerk_convex.writer import Writer
 from tests import stand_in, virtual_time
 from tests.clerk_events import CREATED, EVENTS, USER, body

@@ -16,7 +16,7 @@ from convex.values import ConvexValue
 
 from clerk_convex.net import logs
 from clerk_convex import writer as module
-from clerk_convex.changes import Change, Delete, Outcome, Upsert, encode
+from clerk_convex.entities.changes import Change, Delete, Outcome, Upsert, encode
 from clerk_convex.deployment import CallRefused, Deployment, Kind, Throttled
 from clerk_convex.errors import (
     ChangeRefused,

@@ -25,7 +25,7 @@ from clerk_convex.local.clerk_list import read_list
 from clerk_convex.local.clerk_objects import ClerkRefusal, not_found
 from clerk_convex.local.clerk_sessions import LIVE
 from clerk_convex.local.clerk_sign_in import Choice, error_page, sign_in_page
-from clerk_convex.users import read_user
+from clerk_convex.entities.users import read_user
 
 if TYPE_CHECKING:
     from clerk_convex.local.clerk_instance import ClerkInstance

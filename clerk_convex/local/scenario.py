@@ -21,7 +21,7 @@ from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.local.people import LAST_DAY, ordinary, people
 from clerk_convex.local.stack import LocalStack
-from clerk_convex.users import Fields, read_user
+from clerk_convex.entities.users import Fields, read_user
 
 __all__ = [
     "CHANGES",

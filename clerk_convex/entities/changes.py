@@ -14,7 +14,7 @@ from typing import Literal, cast, get_args
 from convex import convex_to_json
 from convex.values import CoercibleToConvexValue, JsonValue
 
-from clerk_convex.users import COLUMNS
+from clerk_convex.entities.users import COLUMNS
 
 __all__ = [
     "OUTCOMES",

@@ -18,12 +18,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clerk_convex.access import SessionTokens
+from clerk_convex.clerk.tokens import SessionTokens
 from clerk_convex.admin_answers import Problem, answer, clerk_problem, user_of
 from clerk_convex.admin_attempts import Attempt
 from clerk_convex.admin_calls import Read, RemovesAdmin, Write, find_action, is_read, read_call, removes_admin
 from clerk_convex.entities.changes import Change, Delete, Upsert
-from clerk_convex.clerk import Clerk, Snapshot
+from clerk_convex.clerk.api import Clerk, Snapshot
 from clerk_convex.errors import (
     ClerkConvexError,
     ClerkError,

@@ -154,7 +154,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clerk_convex.backfill.reading._SECOND_404", 0.0)
     monkeypatch.setattr("clerk_convex.backfill.rows._SECOND_LOOK", 0.0)
     # So that the two looks may be within one second.
-    monkeypatch.setattr("clerk_convex.clerk._WHOLE_SECOND", -10_000.0)
+    monkeypatch.setattr("clerk_convex.clerk.api._WHOLE_SECOND", -10_000.0)
 
 
 def small_pages(monkeypatch: pytest.MonkeyPatch, size: int) -> None:

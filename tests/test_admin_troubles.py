@@ -18,7 +18,7 @@ from clerk_convex.net import per_loop as shared
 from clerk_convex.admin_answers import Problem
 from clerk_convex.admin_attempts import Attempt
 from clerk_convex.app import create_app
-from clerk_convex.clerk import Clerk
+from clerk_convex.clerk.api import Clerk
 from clerk_convex.deployment import Deployment, Kind
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk_http import Faults
@@ -140,7 +140,7 @@ async def test_clerk_slow(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_many_calls_wait_for_clerk(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that would wait too long for its turn at Clerk is a 503 that says when to try again."""
-    monkeypatch.setattr("clerk_convex.clerk._RATE_TEST", 4)  # one at once
+    monkeypatch.setattr("clerk_convex.clerk.api._RATE_TEST", 4)  # one at once
     async with managed.as_admin() as client:
         assert (await call(client, "get", managed.eve)).is_success
         response = await call(client, "ban", managed.eve)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from clerk_convex.backfill import backfill, verify
 from clerk_convex.backfill.reading import plan, together
 from clerk_convex.backfill.run import read_page
-from clerk_convex.clerk import Clerk, Page
+from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.errors import (
     ClerkError,
     ClerkMisconfigured,

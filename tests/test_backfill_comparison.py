@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from clerk_convex.backfill import OnProgress, Progress, Verification, backfill, verify
-from clerk_convex.clerk import Clerk, Page
+from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.errors import ClerkUnavailable
 from clerk_convex.events import Ignored, read_event
 from clerk_convex.local.clerk import LocalClerk

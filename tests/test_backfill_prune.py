@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clerk_convex.clerk import Clerk, Page
+from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.local.clerk import LocalClerk
 from tests.backfill_set import BackfillSet, functions_of, hasty
 from tests.functions import Functions, Project, upsert

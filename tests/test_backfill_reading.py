@@ -12,7 +12,7 @@ import pytest
 
 from clerk_convex.backfill.ranges import Range
 from clerk_convex.backfill.reading import find_user, plan, read, together
-from clerk_convex.clerk import Clerk, Page
+from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkUnavailable
 from tests.backfill_set import small_pages
 from tests.backfill_wire import Answer, Request, Wire

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, parse_qsl
 import httpx
 import pytest
 
-from clerk_convex import clerk as module
-from clerk_convex.clerk import Clerk, Page, Snapshot
+from clerk_convex.clerk import api as module
+from clerk_convex.clerk.api import Clerk, Page, Snapshot
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
 from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk_api import RateLimit

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from clerk_convex.access import SessionTokens
+from clerk_convex.clerk.tokens import SessionTokens
 from clerk_convex.errors import ClerkUnavailable, TokenError
 from clerk_convex.local.clerk import LocalClerk
 

@@ -19,7 +19,7 @@ from convex import convex_to_json
 
 from clerk_convex.backfill.report import OnProgress
 from clerk_convex.entities.changes import Change, Outcome
-from clerk_convex.clerk import Clerk
+from clerk_convex.clerk.api import Clerk
 from clerk_convex.deployment import Deployment, Kind
 from clerk_convex.errors import (
     ChangeRefused,

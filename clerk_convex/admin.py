@@ -37,7 +37,7 @@ from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_a
 from clerk_convex.settings import Settings
 from clerk_convex.net.per_loop import PerLoop, writers
 from clerk_convex.entities.users import Fields, read_user
-from clerk_convex.writer import Writer
+from clerk_convex.convex.writer import Writer
 
 __all__ = ["UserRoutes", "user_routes"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from clerk_convex.admin_answers import Problem
 from clerk_convex.admin_calls import Read, Write
 from clerk_convex.errors import DeploymentError, DeploymentUnavailable
-from clerk_convex.writer import Writer
+from clerk_convex.convex.writer import Writer
 
 __all__ = ["Attempt"]
 

@@ -19,7 +19,7 @@ from clerk_convex.admin import Manager, user_routes
 from clerk_convex.errors import SettingsError
 from clerk_convex.settings import Settings
 from clerk_convex.webhook import Receiver, webhook_route
-from clerk_convex.writer import Status
+from clerk_convex.convex.writer import Status
 
 __all__ = ["app", "create_app"]
 

@@ -33,7 +33,7 @@ from clerk_convex.settings import Settings
 from clerk_convex.net.per_loop import PerLoop, writers
 from clerk_convex.signatures import SignedHeaders, event_id, verify
 from clerk_convex.entities.users import Fields
-from clerk_convex.writer import Status, Writer
+from clerk_convex.convex.writer import Status, Writer
 
 __all__ = ["OnChange", "WebhookRoute", "webhook_route"]
 

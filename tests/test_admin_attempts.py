@@ -12,9 +12,9 @@ from convex.values import ConvexValue
 from clerk_convex.admin_answers import Problem
 from clerk_convex.admin_attempts import Attempt
 from clerk_convex.admin_calls import Read
-from clerk_convex.deployment import Deployment, Kind
+from clerk_convex.convex.client import Deployment, Kind
 from clerk_convex.errors import DeploymentUnavailable
-from clerk_convex.writer import Writer
+from clerk_convex.convex.writer import Writer
 from tests.stand_in import DEPLOY_KEY
 from tests.virtual_time import now, run
 

@@ -19,10 +19,10 @@ from clerk_convex.admin_answers import Problem
 from clerk_convex.admin_attempts import Attempt
 from clerk_convex.app import create_app
 from clerk_convex.clerk.api import Clerk
-from clerk_convex.deployment import Deployment, Kind
+from clerk_convex.convex.client import Deployment, Kind
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk_http import Faults
-from clerk_convex.writer import Writer
+from clerk_convex.convex.writer import Writer
 from tests import stand_in
 from tests.clerk_events import EVENTS
 from tests.managed import NOWHERE, PREFIX, Managed

@@ -340,7 +340,7 @@ def test_a_bug_is_not_waited_out(wire: Wire, monkeypatch: pytest.MonkeyPatch) ->
     async def broken(self: object, change: object) -> str:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("clerk_convex.writer.Writer.submit", broken)
+    monkeypatch.setattr("clerk_convex.convex.writer.Writer.submit", broken)
     with pytest.raises(ZeroDivisionError):
         submitted(wire, 3)
 

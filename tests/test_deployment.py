@@ -15,8 +15,8 @@ import pytest
 from convex import ConvexInt64
 from convex.http_client import ConvexHttpClient
 
-from clerk_convex import deployment as module
-from clerk_convex.deployment import CallRefused, Deployment, Throttled
+from clerk_convex.convex import client as module
+from clerk_convex.convex.client import CallRefused, Deployment, Throttled
 from clerk_convex.errors import DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
 from tests import stand_in
 from tests.stand_in import DEPLOY_KEY, Behaviour, StandIn

@@ -9,9 +9,9 @@ import pytest
 from convex import ConvexClient
 
 from clerk_convex.entities.changes import Change, Upsert, encode
-from clerk_convex.deployment import Deployment
+from clerk_convex.convex.client import Deployment
 from clerk_convex.errors import ChangeRefused
-from clerk_convex.writer import Writer
+from clerk_convex.convex.writer import Writer
 from tests.functions import CREATED_AT, LATER, ROOT, Functions, Project, delete, eventually, upsert
 
 TEST_FUNCTIONS = """

@@ -33,7 +33,7 @@ from clerk_convex import OnChange, Settings, signatures, webhook, webhook_route
 from clerk_convex.net import logs
 from clerk_convex.net import per_loop as shared
 from clerk_convex.entities.changes import OUTCOMES, Change, Outcome, SignIn
-from clerk_convex.writer import Writer
+from clerk_convex.convex.writer import Writer
 from tests import stand_in, virtual_time
 from tests.clerk_events import CREATED, EVENTS, USER, body
 from tests.stand_in import DEPLOY_KEY, Behaviour, Call, StandIn

@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 from convex.values import CoercibleToConvexValue
 
 from clerk_convex.backfill import backfill
-from clerk_convex.deployment import Deployment
+from clerk_convex.convex.client import Deployment
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_instance import ClerkInstance

@@ -27,7 +27,7 @@ from clerk_convex.entities.changes import (
     encode,
     refused_column,
 )
-from clerk_convex.deployment import CallRefused, Deployment, Kind, Throttled
+from clerk_convex.convex.client import CallRefused, Deployment, Kind, Throttled
 from clerk_convex.errors import (
     ChangeRefused,
     DeploymentError,

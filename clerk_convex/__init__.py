@@ -22,7 +22,7 @@ from clerk_convex.errors import (
 )
 from clerk_convex.settings import Settings
 from clerk_convex.entities.users import Fields
-from clerk_convex.webhook import OnChange, webhook_route
+from clerk_convex.webhook.route import OnChange, webhook_route
 
 __all__ = [
     "Change",

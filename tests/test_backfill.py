@@ -28,7 +28,7 @@ from clerk_convex.errors import (
     DeploymentUnavailable,
     SettingsError,
 )
-from clerk_convex.events import Ignored, read_event
+from clerk_convex.webhook.events import Ignored, read_event
 from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk_objects import new_event, to_json
 from clerk_convex.local.people import people

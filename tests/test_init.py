@@ -40,7 +40,7 @@ def test_what_is_imported() -> None:
     code = "import sys, clerk_convex; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     imported = modules.stdout.split()
-    assert "clerk_convex.webhook" in imported
+    assert "clerk_convex.webhook.route" in imported
     for name in imported:
         assert not name.startswith(
             (

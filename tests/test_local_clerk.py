@@ -12,7 +12,7 @@ import pytest
 from svix.webhooks import Webhook
 
 from clerk_convex.errors import LocalError
-from clerk_convex.events import Ignored, read_event
+from clerk_convex.webhook.events import Ignored, read_event
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_http import Faults
 from clerk_convex.local.clerk_instance import SUBSCRIBED, ClerkInstance

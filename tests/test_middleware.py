@@ -33,7 +33,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette_exporter import PrometheusMiddleware
 
-from clerk_convex import user_routes, webhook, webhook_route
+from clerk_convex import user_routes, webhook_route
+from clerk_convex.webhook import route as webhook
 from tests.clerk_events import EVENTS
 from tests.managed import Managed
 from tests.stand_in import StandIn

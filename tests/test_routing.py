@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message
 from clerk_convex import user_routes, webhook_route
 from clerk_convex.admin import UserRoutes
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute
-from clerk_convex.webhook import WebhookRoute
+from clerk_convex.webhook.route import WebhookRoute
 from tests.clerk_events import EVENTS
 from tests.managed import NOWHERE, Managed
 from tests.stand_in import StandIn

@@ -29,7 +29,9 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message
 from svix.webhooks import Webhook
 
-from clerk_convex import OnChange, Settings, signatures, webhook, webhook_route
+from clerk_convex import OnChange, Settings, webhook_route
+from clerk_convex.webhook import signatures
+from clerk_convex.webhook import route as webhook
 from clerk_convex.net import logs
 from clerk_convex.net import per_loop as shared
 from clerk_convex.entities.changes import OUTCOMES, Change, Outcome, SignIn

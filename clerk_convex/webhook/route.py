@@ -26,12 +26,12 @@ from clerk_convex.errors import (
     SettingsError,
     UserError,
 )
-from clerk_convex.events import Ignored, read_event
+from clerk_convex.webhook.events import Ignored, read_event
 from clerk_convex.net.logs import OnceAMinute, describe
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.settings import Settings
 from clerk_convex.net.per_loop import PerLoop, writers
-from clerk_convex.signatures import SignedHeaders, event_id, verify
+from clerk_convex.webhook.signatures import SignedHeaders, event_id, verify
 from clerk_convex.entities.users import Fields
 from clerk_convex.convex.writer import Status, Writer
 

@@ -54,13 +54,13 @@ __all__ = [
 ]
 
 if typing.TYPE_CHECKING:
-    from clerk_convex.admin import user_routes
+    from clerk_convex.admin.routes import user_routes
 else:
 
     def __getattr__(name: str) -> object:
         # What checks tokens takes a while to import, and who only takes webhooks does not need it.
         if name == "user_routes":
-            from clerk_convex.admin import user_routes
+            from clerk_convex.admin.routes import user_routes
 
             return user_routes
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

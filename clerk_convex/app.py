@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from clerk_convex.admin import Manager, user_routes
+from clerk_convex.admin.routes import Manager, user_routes
 from clerk_convex.errors import SettingsError
 from clerk_convex.settings import Settings
 from clerk_convex.webhook.route import Receiver, webhook_route

@@ -1,4 +1,4 @@
-"""clerk_convex/admin_attempts.py: the end of a call is told to Convex until Convex has it."""
+"""clerk_convex/admin/audit.py: the end of a call is told to Convex until Convex has it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from convex.values import ConvexValue
 
-from clerk_convex.admin_answers import Problem
-from clerk_convex.admin_attempts import Attempt
-from clerk_convex.admin_calls import Read
+from clerk_convex.admin.answers import Problem
+from clerk_convex.admin.audit import Attempt
+from clerk_convex.admin.requests import Read
 from clerk_convex.convex.client import Deployment, Kind
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.convex.writer import Writer

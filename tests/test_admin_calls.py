@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
 
-from clerk_convex.admin_answers import Problem, answer, clerk_problem, user_of
-from clerk_convex.admin_calls import Write, find_action, read_call, removes_admin
+from clerk_convex.admin.answers import Problem, answer, clerk_problem, user_of
+from clerk_convex.admin.requests import Write, find_action, read_call, removes_admin
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.errors import ClerkUnavailable
 from tests import virtual_time

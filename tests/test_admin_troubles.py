@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 
 from clerk_convex import user_routes
 from clerk_convex.net import per_loop as shared
-from clerk_convex.admin_answers import Problem
-from clerk_convex.admin_attempts import Attempt
+from clerk_convex.admin.answers import Problem
+from clerk_convex.admin.audit import Attempt
 from clerk_convex.app import create_app
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment, Kind
@@ -39,10 +39,10 @@ READS, WRITES = "CLERK_CONVEX_READ_LIMIT", "CLERK_CONVEX_WRITE_LIMIT"
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds of waiting takes a moment."""
-    monkeypatch.setattr("clerk_convex.admin._CLERK_PATIENCE", 0.0)
-    monkeypatch.setattr("clerk_convex.admin._CLERK_TIMEOUT", 2.0)
-    monkeypatch.setattr("clerk_convex.admin._RECORD_WITHIN", 0.5)
-    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_FOR", 0.5)
+    monkeypatch.setattr("clerk_convex.admin.routes._CLERK_PATIENCE", 0.0)
+    monkeypatch.setattr("clerk_convex.admin.routes._CLERK_TIMEOUT", 2.0)
+    monkeypatch.setattr("clerk_convex.admin.routes._RECORD_WITHIN", 0.5)
+    monkeypatch.setattr("clerk_convex.admin.audit._RECORD_FOR", 0.5)
     monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=0.5))
 
 
@@ -126,7 +126,7 @@ async def test_clerk_down(managed: Managed) -> None:
 
 async def test_clerk_slow(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Clerk that is too slow is a 504. It did it all the same: a retry finds that out, and does no harm."""
-    monkeypatch.setattr("clerk_convex.admin._CLERK_TIMEOUT", 0.2)
+    monkeypatch.setattr("clerk_convex.admin.routes._CLERK_TIMEOUT", 0.2)
     async with managed.as_admin() as client:
         await call(client, "get", managed.eve)
         managed.clerk.faults = Faults(delay=1.0)
@@ -253,8 +253,8 @@ async def test_nobody_waits_for_the_record(
     managed: Managed, convex: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is told that it is not in Convex yet is not kept waiting until that cannot be recorded either."""
-    monkeypatch.setattr("clerk_convex.admin._RECORD_WITHIN", 600.0)
-    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_FOR", 600.0)
+    monkeypatch.setattr("clerk_convex.admin.routes._RECORD_WITHIN", 600.0)
+    monkeypatch.setattr("clerk_convex.admin.audit._RECORD_FOR", 600.0)
     convex.behave(then=scripted(("beginAction", ALLOWED), ("", stand_in.status(503))))
     async with asyncio.timeout(30), managed.as_admin(on_stand_in(managed, convex)) as client:
         assert (await call(client, "ban", managed.eve)).json()["synced"] is False
@@ -263,8 +263,8 @@ async def test_nobody_waits_for_the_record(
 async def test_convex_comes_back(managed: Managed, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment's trouble of Convex's is waited out: it is written and recorded."""
     monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=9.0))
-    monkeypatch.setattr("clerk_convex.admin._RECORD_WITHIN", 9.0)
-    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_FOR", 9.0)
+    monkeypatch.setattr("clerk_convex.admin.routes._RECORD_WITHIN", 9.0)
+    monkeypatch.setattr("clerk_convex.admin.audit._RECORD_FOR", 9.0)
     troubles = [stand_in.status(503), stand_in.drop, stand_in.drop, stand_in.status(503)]
     convex.behave(ALLOWED, *troubles[:1], then=scripted(("syncUsers", WRITTEN), ("finishAction", RECORDED)))
     async with managed.as_admin(on_stand_in(managed, convex)) as client:
@@ -279,7 +279,7 @@ async def test_convex_comes_back(managed: Managed, convex: StandIn, monkeypatch:
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What became of a call is recorded for as long as in production."""
-    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_FOR", 600.0)
+    monkeypatch.setattr("clerk_convex.admin.audit._RECORD_FOR", 600.0)
 
 
 def losing_answers(monkeypatch: pytest.MonkeyPatch, function: str, times: int = 1) -> list[Any]:
@@ -498,7 +498,7 @@ async def test_unexpected(
         assert (response.status_code, error(response)["code"]) == (500, "internal")
         assert "s3cret" not in response.text
         assert managed.attempts()[-1]["reason"] == "internal"
-        monkeypatch.setattr("clerk_convex.admin.read_call", fail)
+        monkeypatch.setattr("clerk_convex.admin.routes.read_call", fail)
         assert error(await call(client, "get", managed.eve))["code"] == "internal"
     assert "unexpected RuntimeError in fail, test_admin_troubles.py:" in caplog.text
     assert "s3cret" not in caplog.text

@@ -21,7 +21,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from clerk_convex.errors import SettingsError
-from clerk_convex.limiter import Limit, Limiter, network
+from clerk_convex.admin.limits import Limit, Limiter, network
 
 pytestmark = pytest.mark.anyio
 
@@ -163,7 +163,7 @@ async def test_very_many_addresses() -> None:
 
 TWO_PROCESSES = """
 import asyncio, sys
-from clerk_convex.limiter import Limiter
+from clerk_convex.admin.limits import Limiter
 from tests.test_limits import TEN, Limit, allowed
 
 async def main():
@@ -202,7 +202,7 @@ async def test_redis_down(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While Redis is down a process counts for itself, says so once, and goes back to Redis when it is up."""
-    monkeypatch.setattr("clerk_convex.limiter._REDIS_PAUSE", 3600.0)
+    monkeypatch.setattr("clerk_convex.admin.limits._REDIS_PAUSE", 3600.0)
     caplog.set_level(logging.WARNING)
     limiter = Limiter(redis.url)
     assert await allowed(limiter, calls=5) == 5
@@ -233,7 +233,7 @@ async def test_redis_closes_connections(redis: RedisServer, caplog: pytest.LogCa
 
 async def test_redis_hangs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A Redis that takes connections and does not answer keeps everyone waiting once, and briefly."""
-    monkeypatch.setattr("clerk_convex.limiter._REDIS_TIMEOUT", 0.1)
+    monkeypatch.setattr("clerk_convex.admin.limits._REDIS_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         limiter = Limiter(f"redis://127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()

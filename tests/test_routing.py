@@ -17,7 +17,7 @@ from starlette.schemas import SchemaGenerator
 from starlette.types import ASGIApp, Message
 
 from clerk_convex import user_routes, webhook_route
-from clerk_convex.admin import UserRoutes
+from clerk_convex.admin.routes import UserRoutes
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute
 from clerk_convex.webhook.route import WebhookRoute
 from tests.clerk_events import EVENTS

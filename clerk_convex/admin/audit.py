@@ -7,8 +7,8 @@ import json
 import logging
 from typing import Any
 
-from clerk_convex.admin_answers import Problem
-from clerk_convex.admin_calls import Read, Write
+from clerk_convex.admin.answers import Problem
+from clerk_convex.admin.requests import Read, Write
 from clerk_convex.errors import DeploymentError, DeploymentUnavailable
 from clerk_convex.convex.writer import Writer
 

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, cast
 
 from benchmarks.webhook import HERE, NODE, Target, child, first_line, model, numbers
-from clerk_convex.local.clerk_objects import new_user
+from clerk_convex.local.clerk.objects import new_user
 
 KEY = "sk_live_benchmark00000000000"
 

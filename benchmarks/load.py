@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import cast
 
-from clerk_convex.local.clerk_objects import new_event, new_user
+from clerk_convex.local.clerk.objects import new_event, new_user
 
 EVENTS = 16_384  # distinct ones; more than any server holds at once, so that none meets itself
 ANSWER = re.compile(rb"HTTP/1\.1 (\d+) .*?\r\ncontent-length: (\d+).*?\r\n\r\n", re.IGNORECASE | re.DOTALL)

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from clerk_convex.local.clerk_api import create_api
-from clerk_convex.local.clerk_instance import ClerkInstance
+from clerk_convex.local.clerk.api import create_api
+from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.settings import Settings
 from tests.virtual_time import now
 

@@ -31,7 +31,7 @@ from playwright.sync_api import (
 from playwright.sync_api import TimeoutError as TooLate
 
 from clerk_convex.local import dashboard
-from clerk_convex.local.clerk_pages import ACCOUNTS
+from clerk_convex.local.clerk.pages import ACCOUNTS
 from clerk_convex.local.stack import LocalStack
 from tests.functions import ROOT, Caller
 

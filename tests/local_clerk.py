@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from clerk_convex.local.clerk_instance import ClerkInstance
-from clerk_convex.local.clerk_server import running
+from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.clerk.server import running
 from clerk_convex.local.listener import listen
 
 CONTROL_KEY = "control"

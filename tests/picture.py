@@ -30,7 +30,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from clerk_convex.backfill import backfill
-from clerk_convex.local.clerk_pages import ACCOUNTS
+from clerk_convex.local.clerk.pages import ACCOUNTS
 from clerk_convex.local.stack import LocalStack
 from tests.functions import ROOT
 

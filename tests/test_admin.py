@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from clerk_convex import user_routes
-from clerk_convex.local.clerk_instance import ClerkInstance
+from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.entities.users import canonical_json
 from tests.managed import NOWHERE, ORIGIN, Managed
 from tests.test_local_clerk_sdk import sdk

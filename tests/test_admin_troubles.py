@@ -21,7 +21,7 @@ from clerk_convex.app import create_app
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment, Kind
 from clerk_convex.errors import DeploymentUnavailable
-from clerk_convex.local.clerk_http import Faults
+from clerk_convex.local.clerk.http import Faults
 from clerk_convex.convex.writer import Writer
 from tests import stand_in
 from tests.clerk_events import EVENTS

@@ -29,9 +29,9 @@ from clerk_convex.errors import (
     SettingsError,
 )
 from clerk_convex.webhook.events import Ignored, read_event
-from clerk_convex.local.clerk import Faults, LocalClerk
-from clerk_convex.local.clerk_objects import new_event, to_json
-from clerk_convex.local.people import people
+from clerk_convex.local.clerk.process import Faults, LocalClerk
+from clerk_convex.local.clerk.objects import new_event, to_json
+from clerk_convex.local.demo.people import people
 from clerk_convex.local.stack import LocalStack
 from tests.backfill_set import BackfillSet, Then, functions_of, hasty, small_pages
 from tests.functions import Functions, Project, delete, upsert

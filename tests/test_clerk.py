@@ -20,8 +20,8 @@ import pytest
 from clerk_convex.clerk import api as module
 from clerk_convex.clerk.api import Clerk, Page, Snapshot
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
-from clerk_convex.local.clerk import Faults, LocalClerk
-from clerk_convex.local.clerk_api import RateLimit
+from clerk_convex.local.clerk.process import Faults, LocalClerk
+from clerk_convex.local.clerk.api import RateLimit
 from tests import stand_in
 from tests.stand_in import Behaviour, StandIn
 from tests.virtual_time import now, run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
-from clerk_convex.local.people import ODDITIES, ordinary
+from clerk_convex.local.demo.people import ODDITIES, ordinary
 from clerk_convex.local.stack import LocalStack
 from tests.functions import ROOT
 

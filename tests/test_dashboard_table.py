@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.sync_api import Locator, expect
 
-from clerk_convex.local.scenario import begin
+from clerk_convex.local.demo.scenario import begin
 from clerk_convex.local.stack import LocalStack
 from tests.functions import ROOT, Functions
 

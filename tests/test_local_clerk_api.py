@@ -11,9 +11,9 @@ import httpx
 import jwt
 import pytest
 
-from clerk_convex.local.clerk_api import MAX_BODY, RateLimit, create_api
-from clerk_convex.local.clerk_http import Faults
-from clerk_convex.local.clerk_instance import ClerkInstance
+from clerk_convex.local.clerk.api import MAX_BODY, RateLimit, create_api
+from clerk_convex.local.clerk.http import Faults
+from clerk_convex.local.clerk.instance import ClerkInstance
 from tests.local_clerk import served as served_clerk
 
 

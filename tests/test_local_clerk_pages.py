@@ -8,9 +8,9 @@ import httpx
 import jwt
 import pytest
 
-from clerk_convex.local.clerk_http import MAX_BODY, Faults
-from clerk_convex.local.clerk_instance import ClerkInstance
-from clerk_convex.local.clerk_pages import ACCOUNTS
+from clerk_convex.local.clerk.http import MAX_BODY, Faults
+from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.clerk.pages import ACCOUNTS
 from tests.local_clerk import served
 
 APP = "http://127.0.0.1:5173"

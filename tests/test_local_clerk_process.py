@@ -23,12 +23,12 @@ import jwt
 import pytest
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local import clerk_server
-from clerk_convex.local.clerk import Faults, LocalClerk, Webhooks
-from clerk_convex.local.clerk_instance import ClerkInstance
-from clerk_convex.local.clerk_objects import ClerkRefusal
+from clerk_convex.local.clerk import server as clerk_server
+from clerk_convex.local.clerk.process import Faults, LocalClerk, Webhooks
+from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.clerk.objects import ClerkRefusal
 from clerk_convex.local.listener import listen
-from clerk_convex.local.svix import Delivery, Stats, WebhookSender
+from clerk_convex.local.clerk.svix import Delivery, Stats, WebhookSender
 from tests.functions import ROOT, eventually
 from tests.local_clerk import CONTROL_KEY, served
 from tests.webhook_receiver import Receiver
@@ -56,8 +56,8 @@ def listens(url: str) -> bool:
 TOGETHER = """
 from pathlib import Path
 from convex import ConvexClient
-from clerk_convex.local.clerk import LocalClerk
-from clerk_convex.local.deployment import LocalConvex
+from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.convex.deployment import LocalConvex
 
 with LocalClerk() as clerk:
     environment = {"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}
@@ -82,7 +82,7 @@ def test_the_official_client_can_be_in_the_same_process() -> None:
 
 START = """
 import os, sys, time
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk.process import LocalClerk
 clerk = LocalClerk()
 clerk.start()
 print(clerk.url, clerk.process.pid, flush=True)
@@ -117,7 +117,7 @@ def test_modules_of_the_directory_it_is_started_in_are_left_alone(tmp_path: Path
     (tmp_path / "program").mkdir()
     program = tmp_path / "program" / "program.py"
     program.write_text(
-        "from clerk_convex.local.clerk import LocalClerk\nwith LocalClerk() as clerk: print(clerk.count)"
+        "from clerk_convex.local.clerk.process import LocalClerk\nwith LocalClerk() as clerk: print(clerk.count)"
     )
     ended = subprocess.run(
         [sys.executable, program],
@@ -185,7 +185,7 @@ def test_one_that_does_not_answer_is_not_waited_for(
     clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For ever, that is."""
-    monkeypatch.setattr("clerk_convex.local.clerk.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("clerk_convex.local.clerk.process.ANSWER_SECONDS", 0.2)
     clerk.process.send_signal(signal.SIGSTOP)
     try:
         with pytest.raises(LocalError, match=r"did not answer \(ReadTimeout\)"):

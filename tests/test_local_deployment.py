@@ -26,8 +26,8 @@ from convex.http_client import ConvexHttpClient
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from clerk_convex.errors import ClerkConvexError, LocalError
-from clerk_convex.local import deployment
-from clerk_convex.local.deployment import LocalConvex
+from clerk_convex.local.convex import deployment
+from clerk_convex.local.convex.deployment import LocalConvex
 
 ROOT = Path(__file__).parent.parent
 PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
@@ -346,7 +346,7 @@ def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
         import os, sys
         from pathlib import Path
         from convex import ConvexClient
-        from clerk_convex.local.deployment import LocalConvex
+        from clerk_convex.local.convex.deployment import LocalConvex
 
         with LocalConvex(project=Path(sys.argv[1])) as convex:
             ConvexClient(convex.url).mutation("items:chatter", {"lines": 4000})
@@ -451,7 +451,7 @@ def test_it_never_outlives_its_parent(fork: bool) -> None:
     script = f"""
         import os, sys, time
         from pathlib import Path
-        from clerk_convex.local.deployment import LocalConvex
+        from clerk_convex.local.convex.deployment import LocalConvex
 
         convex = LocalConvex(project=Path(sys.argv[1]))
         convex.start()

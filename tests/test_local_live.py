@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local import live as live_module
-from clerk_convex.local import scenario
-from clerk_convex.local.clerk_instance import ClerkInstance
-from clerk_convex.local.live import live
-from clerk_convex.local.scenario import sign_up
+from clerk_convex.local.demo import live as live_module
+from clerk_convex.local.demo import scenario
+from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.demo.live import live
+from clerk_convex.local.demo.scenario import sign_up
 from clerk_convex.local.stack import LocalStack
-from clerk_convex.local.table import Table
+from clerk_convex.local.demo.table import Table
 from clerk_convex.settings import Settings
 from tests.functions import ROOT
 

@@ -1,8 +1,8 @@
 import json
 from typing import Any
 
-from clerk_convex.local.clerk_instance import ClerkInstance
-from clerk_convex.local.people import ODD_EVERY, ODDITIES, people
+from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.demo.people import ODD_EVERY, ODDITIES, people
 
 COUNT = len(ODDITIES) * ODD_EVERY
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from clerk_convex.errors import LocalError, SettingsError
 from clerk_convex.local.dashboard import is_built
-from clerk_convex.local.deployment import LocalConvex
+from clerk_convex.local.convex.deployment import LocalConvex
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.settings import Settings
 from tests.functions import ROOT, Functions
@@ -164,7 +164,7 @@ def test_stop_does_not_wait_for_messages(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With messages on their way, and Convex hung, it stops without waiting for them and without a word."""
-    monkeypatch.setattr("clerk_convex.local.deployment.STOP_SECONDS", 0.1)
+    monkeypatch.setattr("clerk_convex.local.convex.deployment.STOP_SECONDS", 0.1)
     stack = LocalStack(project=ROOT)
     stack.start()
     stack.convex.process.send_signal(signal.SIGSTOP)

@@ -10,7 +10,7 @@ import pytest
 from svix.webhooks import Webhook, WebhookVerificationError
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.svix import SCHEDULE, Attempt, Delivery, WebhookSender
+from clerk_convex.local.clerk.svix import SCHEDULE, Attempt, Delivery, WebhookSender
 from tests.webhook_receiver import Received, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from clerk_convex.local import table as table_module
-from clerk_convex.local.svix import Stats
-from clerk_convex.local.table import Table
+from clerk_convex.local.demo import table as table_module
+from clerk_convex.local.clerk.svix import Stats
+from clerk_convex.local.demo.table import Table
 
 
 def row(clerk_id: str, **columns: Any) -> dict[str, Any]:

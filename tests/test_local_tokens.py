@@ -9,10 +9,10 @@ import jwt
 import pytest
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local import tokens
-from clerk_convex.local.clerk_instance import ClerkInstance
-from clerk_convex.local.clerk_objects import ClerkRefusal
-from clerk_convex.local.tokens import SESSION_TOKEN, TEMPLATE_TOKEN, SigningKeys, expand
+from clerk_convex.local.clerk import tokens
+from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.clerk.objects import ClerkRefusal
+from clerk_convex.local.clerk.tokens import SESSION_TOKEN, TEMPLATE_TOKEN, SigningKeys, expand
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clerk_convex.local.deployment import _node
+from clerk_convex.local.convex.deployment import _node
 from tests.functions import ROOT, Project, upsert
 
 # The lowest version that the documentation names, and the one that everything else is tested with.

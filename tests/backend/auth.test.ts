@@ -8,15 +8,15 @@ import { makeFunctionReference } from "convex/server";
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT, type CryptoKey, type JWTPayload } from "jose";
 import { WebSocket } from "ws";
 
-import type { Engine } from "../../clerk_convex/local/backend/engine.ts";
+import type { Engine } from "../../clerk_convex/local/convex/backend/engine.ts";
 import {
   AuthenticationError,
   readProviders,
   Tokens,
   type TokensOptions,
   type Verified,
-} from "../../clerk_convex/local/backend/auth.ts";
-import { startServer } from "../../clerk_convex/local/backend/server.ts";
+} from "../../clerk_convex/local/convex/backend/auth.ts";
+import { startServer } from "../../clerk_convex/local/convex/backend/server.ts";
 import { makeProject, Peer, startEngine, until, type Message } from "./helpers.ts";
 
 const pairs: { [kid: string]: { publicKey: CryptoKey; privateKey: CryptoKey; alg: string } } = {};

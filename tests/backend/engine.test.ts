@@ -4,7 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { UserIdentity } from "convex/server";
 
-import { notFound, type LogEntry } from "../../clerk_convex/local/backend/engine.ts";
+import { notFound, type LogEntry } from "../../clerk_convex/local/convex/backend/engine.ts";
 import { call, eventually, failure, startEngine, value } from "./helpers.ts";
 
 test("a function is known by its path, with and without .js, with its kind and visibility", async () => {

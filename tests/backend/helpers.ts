@@ -12,7 +12,7 @@ import {
   type Engine,
   type EngineOptions,
   type Outcome,
-} from "../../clerk_convex/local/backend/engine.ts";
+} from "../../clerk_convex/local/convex/backend/engine.ts";
 
 export const FUNCTIONS = join(import.meta.dirname, "fixture", "convex");
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Engine } from "../../clerk_convex/local/backend/engine.ts";
+import type { Engine } from "../../clerk_convex/local/convex/backend/engine.ts";
 
 import { call, startEngine, value } from "./helpers.ts";
 

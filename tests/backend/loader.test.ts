@@ -5,8 +5,8 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 
-import { checkDatabase } from "../../clerk_convex/local/backend/database.ts";
-import { createEngine } from "../../clerk_convex/local/backend/engine.ts";
+import { checkDatabase } from "../../clerk_convex/local/convex/backend/database.ts";
+import { createEngine } from "../../clerk_convex/local/convex/backend/engine.ts";
 import { makeProject, startEngine, value } from "./helpers.ts";
 
 const QUERY = (body: string): string => `
@@ -78,7 +78,7 @@ test("backend and functions may lie where there are no packages: they take them 
   const elsewhere = dirname(functionsDir);
   rmSync(join(elsewhere, "node_modules"));
   const backend = join(elsewhere, "site-packages");
-  cpSync(join(import.meta.dirname, "../../clerk_convex/local/backend"), backend, { recursive: true });
+  cpSync(join(import.meta.dirname, "../../clerk_convex/local/convex/backend"), backend, { recursive: true });
   const main = join(backend, "try.ts");
   writeFileSync(
     main,

@@ -7,7 +7,7 @@ import { ConvexClient } from "convex/browser";
 import { makeFunctionReference } from "convex/server";
 import { WebSocket } from "ws";
 
-import { startServer } from "../../clerk_convex/local/backend/server.ts";
+import { startServer } from "../../clerk_convex/local/convex/backend/server.ts";
 import { call, eventually, makeProject, startEngine, value } from "./helpers.ts";
 
 const PAGES = readFileSync(join(import.meta.dirname, "../../convex/clerk/pages.ts"), "utf8");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { nextRun, runAt, type Schedule } from "../../clerk_convex/local/backend/schedule.ts";
+import { nextRun, runAt, type Schedule } from "../../clerk_convex/local/convex/backend/schedule.ts";
 import { eventually, makeProject, startEngine, value } from "./helpers.ts";
 
 const at = (text: string): number => Date.parse(`${text}Z`);

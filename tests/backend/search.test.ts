@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { words } from "../../clerk_convex/local/backend/search.ts";
+import { words } from "../../clerk_convex/local/convex/backend/search.ts";
 import { failure, makeProject, startEngine, value } from "./helpers.ts";
 
 const PROJECT = {

@@ -13,8 +13,8 @@ import {
   type CommitListener,
   type Engine,
   type Outcome,
-} from "../../clerk_convex/local/backend/engine.ts";
-import { startServer } from "../../clerk_convex/local/backend/server.ts";
+} from "../../clerk_convex/local/convex/backend/engine.ts";
+import { startServer } from "../../clerk_convex/local/convex/backend/server.ts";
 import { Peer, until, type Message } from "./helpers.ts";
 
 const KEY = "local|0123456789abcdef";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { v, type GenericValidator } from "convex/values";
 
-import { mismatch, type ValidatorJSON } from "../../clerk_convex/local/backend/validators.ts";
+import { mismatch, type ValidatorJSON } from "../../clerk_convex/local/convex/backend/validators.ts";
 
 function check(validator: GenericValidator, value: unknown): string | null {
   return mismatch((validator as unknown as { json: ValidatorJSON }).json, value);

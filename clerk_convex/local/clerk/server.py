@@ -1,4 +1,4 @@
-"""A local Clerk in a process of its own: LocalClerk starts `python -m clerk_convex.local.clerk_server`.
+"""A local Clerk in a process of its own: LocalClerk starts `python -m clerk_convex.local.clerk.server`.
 
 The first line of its stdin is JSON: `options` of the ClerkInstance, `descriptor` of the socket to listen on,
 `control_key`, and `parent`, the id of the process to end with.
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from clerk_convex.local.clerk_control import with_control
-from clerk_convex.local.clerk_instance import ClerkInstance
-from clerk_convex.local.clerk_pages import create_app
+from clerk_convex.local.clerk.control import with_control
+from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.clerk.pages import create_app
 from clerk_convex.local.listener import serving
 
 __all__ = ["main", "running"]

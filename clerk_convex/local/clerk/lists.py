@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clerk_convex.local.clerk_objects import ClerkRefusal, identifiers
-from clerk_convex.local.clerk_sessions import STATUSES
+from clerk_convex.local.clerk.objects import ClerkRefusal, identifiers
+from clerk_convex.local.clerk.sessions import STATUSES
 
 DEFAULT_LIMIT, MAX_LIMIT = 10, 500
 MAX_VALUES = 100

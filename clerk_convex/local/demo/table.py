@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from clerk_convex.local.svix import Stats
+from clerk_convex.local.clerk.svix import Stats
 
 __all__ = ["AFTER", "Table"]
 

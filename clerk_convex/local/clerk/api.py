@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clerk_convex.local.clerk_http import (
+from clerk_convex.local.clerk.http import (
     MAX_BODY,
     Troubled,
     answer,
@@ -30,11 +30,11 @@ from clerk_convex.local.clerk_http import (
     on_refusal,
     read,
 )
-from clerk_convex.local.clerk_list import read_list, read_sessions
-from clerk_convex.local.clerk_objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
+from clerk_convex.local.clerk.lists import read_list, read_sessions
+from clerk_convex.local.clerk.objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
 
 if TYPE_CHECKING:
-    from clerk_convex.local.clerk_instance import ClerkInstance
+    from clerk_convex.local.clerk.instance import ClerkInstance
 
 __all__ = ["MAX_BODY", "RateLimit", "create_api"]
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clerk_convex.local.clerk_objects import ClerkRefusal, to_json
+from clerk_convex.local.clerk.objects import ClerkRefusal, to_json
 
 __all__ = ["MAX_BODY", "Faults", "Troubled", "answer", "answer_error", "on_http_error", "on_refusal", "read"]
 

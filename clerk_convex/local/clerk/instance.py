@@ -16,9 +16,9 @@ from itertools import islice
 from typing import Any
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk_http import Faults
-from clerk_convex.local.clerk_list import UserList
-from clerk_convex.local.clerk_objects import (
+from clerk_convex.local.clerk.http import Faults
+from clerk_convex.local.clerk.lists import UserList
+from clerk_convex.local.clerk.objects import (
     IDENTIFIERS,
     ClerkRefusal,
     check_depth,
@@ -31,9 +31,9 @@ from clerk_convex.local.clerk_objects import (
     to_json,
     user_fields,
 )
-from clerk_convex.local.clerk_sessions import LIVE, STATUSES, Sessions
-from clerk_convex.local.svix import BASE62, WebhookSender
-from clerk_convex.local.tokens import (
+from clerk_convex.local.clerk.sessions import LIVE, STATUSES, Sessions
+from clerk_convex.local.clerk.svix import BASE62, WebhookSender
+from clerk_convex.local.clerk.tokens import (
     CONVEX_TEMPLATE,
     RESERVED,
     SESSION_TOKEN,

@@ -18,10 +18,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk_http import Faults, answer, answer_error
-from clerk_convex.local.clerk_instance import ClerkInstance
-from clerk_convex.local.clerk_objects import ClerkRefusal, not_found, to_json
-from clerk_convex.local.svix import Delivery
+from clerk_convex.local.clerk.http import Faults, answer, answer_error
+from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.clerk.objects import ClerkRefusal, not_found, to_json
+from clerk_convex.local.clerk.svix import Delivery
 
 __all__ = ["PREFIX", "plain", "with_control"]
 

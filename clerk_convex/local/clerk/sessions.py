@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from clerk_convex.local.clerk_objects import not_found
+from clerk_convex.local.clerk.objects import not_found
 
 __all__ = ["LIVE", "STATUSES", "Sessions"]
 

@@ -14,10 +14,10 @@ from typing import Any, TextIO
 from convex import ConvexClient
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.people import ordinary
-from clerk_convex.local.scenario import CHANGES, PAGE, Clerk, export_users, page_of
+from clerk_convex.local.demo.people import ordinary
+from clerk_convex.local.demo.scenario import CHANGES, PAGE, Clerk, export_users, page_of
 from clerk_convex.local.stack import LocalStack
-from clerk_convex.local.table import AFTER, Table
+from clerk_convex.local.demo.table import AFTER, Table
 
 __all__ = ["live"]
 

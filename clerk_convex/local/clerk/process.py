@@ -27,12 +27,12 @@ from typing import IO, Any, Generic, Protocol, Self, TypeVar, cast
 import httpx
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk_control import PREFIX, plain
-from clerk_convex.local.clerk_http import Faults
-from clerk_convex.local.clerk_instance import LOCKOUT_SECONDS, SUBSCRIBED, ClerkInstance
-from clerk_convex.local.clerk_objects import ClerkRefusal, check_depth, to_json
+from clerk_convex.local.clerk.control import PREFIX, plain
+from clerk_convex.local.clerk.http import Faults
+from clerk_convex.local.clerk.instance import LOCKOUT_SECONDS, SUBSCRIBED, ClerkInstance
+from clerk_convex.local.clerk.objects import ClerkRefusal, check_depth, to_json
 from clerk_convex.local.listener import listen
-from clerk_convex.local.svix import Attempt, Delivery, Endpoint, Stats, new_secret
+from clerk_convex.local.clerk.svix import Attempt, Delivery, Endpoint, Stats, new_secret
 
 __all__ = ["SUBSCRIBED", "Faults", "LocalClerk", "Webhooks"]
 
@@ -163,7 +163,7 @@ class LocalClerk:
             # The modules come from where this process has them, not from the directory it was started in.
             path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "clerk_convex.local.clerk_server"],
+                [sys.executable, "-P", "-m", "clerk_convex.local.clerk.server"],
                 bufsize=0,
                 stdin=subprocess.PIPE,  # open as long as this process lives: the other one ends with it
                 stdout=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""convex/clerk/attempts.ts: who may do what at Clerk, and that each attempt is written down."""
+"""convex/clerk/admin/actions.ts: who may do what at Clerk, and that each attempt is written down."""
 
 import asyncio
 from pathlib import Path

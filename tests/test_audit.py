@@ -1,4 +1,4 @@
-"""convex/clerk/audit.ts: the log as admins read it. What is written, and pruned, is in test_functions.py."""
+"""convex/clerk/audit/log.ts: the log as admins read it. What is written, and pruned, is in test_functions.py."""
 
 from pathlib import Path
 from typing import Any

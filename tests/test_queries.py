@@ -1,4 +1,4 @@
-"""convex/clerk/queries.ts and search.ts: what the users page lists, finds and shows."""
+"""convex/clerk/users/queries.ts and search.ts: what the users page lists, finds and shows."""
 
 import random
 from pathlib import Path

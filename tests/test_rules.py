@@ -1,4 +1,4 @@
-"""convex/clerk/rules.ts, run in the local Convex: the order of arrival never matters."""
+"""convex/clerk/order/rules.ts, run in the local Convex: the order of arrival never matters."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""convex/clerk/stats.ts: the totals equal a count of the rows, whatever happened in whatever order."""
+"""convex/clerk/users/stats.ts: the totals equal a count of the rows, whatever happened in whatever order."""
 
 import asyncio
 import time

@@ -1,7 +1,7 @@
 """Pure: a change, as `users:syncUsers` takes it.
 
 The webhook route, the backfill and user management all say what they know in these terms; which change
-wins is decided in Convex (`convex/clerk/rules.ts`) and nowhere else.
+wins is decided in Convex (`convex/clerk/order/rules.ts`) and nowhere else.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ COLUMNS: frozenset[str] = frozenset(
         "username",
     }
 )
-"""The columns every user has. What sorting and search need is derived in `convex/clerk/derived.ts`."""
+"""The columns every user has. What sorting and search need is derived in `convex/clerk/users/derived.ts`."""
 
 _PRIMARY = (
     ("email_addresses", "primary_email_address_id"),

@@ -2,7 +2,7 @@
 import { ConvexError } from "convex/values";
 import type { Doc } from "../_generated/dataModel";
 import type { QueryCtx } from "../_generated/server";
-import { readUser, readVersion } from "./state";
+import { readUser, readVersion } from "./order/state";
 
 // The rule, of queries and of user management alike. It looks at the synced row and not at a token's claims, so
 // that a demotion or a ban takes effect at once. A team may replace it, and then the next function with it.

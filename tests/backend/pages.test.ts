@@ -1,4 +1,4 @@
-// convex/clerk/pages.ts: no page is longer than it may be, and the official client still sees every row once.
+// convex/clerk/users/pages.ts: no page is longer than it may be, and the official client still sees every row once.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { WebSocket } from "ws";
 import { startServer } from "../../clerk_convex/local/convex/backend/server.ts";
 import { call, eventually, makeProject, startEngine, value } from "./helpers.ts";
 
-const PAGES = readFileSync(join(import.meta.dirname, "../../convex/clerk/pages.ts"), "utf8");
+const PAGES = readFileSync(join(import.meta.dirname, "../../convex/clerk/users/pages.ts"), "utf8");
 
 const PROJECT = {
   "pages.ts": PAGES,

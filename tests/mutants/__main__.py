@@ -1,6 +1,6 @@
 """Change the code a little, one place at a time, and tell which changes no test notices.
 
-    scripts/mutants clerk_convex/net/rate.py convex/clerk/rules.ts --sample 20
+    scripts/mutants clerk_convex/net/rate.py convex/clerk/order/rules.ts --sample 20
 
 mutmut makes the changes of Python, Stryker those of TypeScript. Each is tried in a copy of the project: the
 tests of its file run, and the type checker if they pass. `survivors.md` lists those that nobody can notice.
@@ -42,14 +42,14 @@ TESTS = {
     "users.py": "test_users test_events",
     "backfill/*.py": "test_backfill test_backfill_command test_backfill_comparison test_backfill_position"
     " test_backfill_prune test_backfill_ranges test_backfill_report",
-    "convex/clerk/audit.ts": "test_audit test_functions",
-    "convex/clerk/backfill.ts": "test_backfill_position",
-    "convex/clerk/derived.ts": "test_rules",
+    "convex/clerk/audit/log.ts": "test_audit test_functions",
+    "convex/clerk/backfill/runs.ts": "test_backfill_position",
+    "convex/clerk/users/derived.ts": "test_rules",
     "convex/clerk/onUserChange.ts": "test_functions",
-    "convex/clerk/pages.ts": "test_queries",
-    "convex/clerk/search.ts": "test_queries",
-    "convex/clerk/state.ts": "test_functions",
-    "convex/clerk/sync.ts": "test_functions test_rules test_stats",
+    "convex/clerk/users/pages.ts": "test_queries",
+    "convex/clerk/users/search.ts": "test_queries",
+    "convex/clerk/order/state.ts": "test_functions",
+    "convex/clerk/order/sync.ts": "test_functions test_rules test_stats",
     "convex/clerk/tables.ts": "test_functions test_rules test_queries",
     "examples/dashboard/src/**/*": "test_dashboard_table test_dashboard_live test_dashboard_pages"
     " test_dashboard_read_only test_dashboard_actions test_dashboard_audit test_dashboard_access",

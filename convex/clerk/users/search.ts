@@ -1,7 +1,7 @@
 // The best matches of what a person types: whole ids and addresses, beginnings of them, then words of names.
-import type { Doc } from "../_generated/dataModel";
-import type { QueryCtx } from "../_generated/server";
-import type { Status } from "./tables";
+import type { Doc } from "../../_generated/dataModel";
+import type { QueryCtx } from "../../_generated/server";
+import type { Status } from "../tables";
 import { domainOf, domainTerm, fold, words } from "./text";
 
 const BEST = 50; // matches, and rows that one read of an index may bring

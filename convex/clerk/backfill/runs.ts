@@ -1,8 +1,8 @@
 // Where a backfill is, so that a killed one goes on from any machine. Nothing here touches users.
-import type { Doc, Id } from "../_generated/dataModel";
-import type { MutationCtx, QueryCtx } from "../_generated/server";
-import { recordChange } from "./audit";
-import type { BackfillProgress } from "./tables";
+import type { Doc, Id } from "../../_generated/dataModel";
+import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { recordChange } from "../audit/log";
+import type { BackfillProgress } from "../tables";
 
 const SILENT_MS = 60 * 1000; // a run that was not heard of for so long has ended
 const EXPIRES_MS = 24 * 60 * 60 * 1000; // after which a run is not gone on with

@@ -1,13 +1,13 @@
 // Changes into tables: reads what Convex has, lets the rules decide, writes what they say.
-import { internal } from "../_generated/api";
-import type { Doc, Id } from "../_generated/dataModel";
-import type { MutationCtx, QueryCtx } from "../_generated/server";
-import { recordChange } from "./audit";
-import { onUserChange } from "./onUserChange";
+import { internal } from "../../_generated/api";
+import type { Doc, Id } from "../../_generated/dataModel";
+import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { recordChange } from "../audit/log";
+import { onUserChange } from "../onUserChange";
 import { decide, decideLockEnd, follow, type Decision, type Row, type State } from "./rules";
 import { readState, usersOf, versionsOf } from "./state";
-import { countMoves, type Move } from "./stats";
-import type { Change, Outcome, Source } from "./tables";
+import { countMoves, type Move } from "../users/stats";
+import type { Change, Outcome, Source } from "../tables";
 
 const LONGEST_DELAY_MS = 365 * 24 * 60 * 60 * 1000; // Convex schedules nothing beyond five years
 

@@ -12,9 +12,9 @@
 // next prune. The other way round a user who has just been created could be removed.
 import type { WithoutSystemFields } from "convex/server";
 import { compareValues, type Value } from "convex/values";
-import type { Doc } from "../_generated/dataModel";
-import { derived } from "./derived";
-import { clerkColumns, type Change, type Delete, type Outcome, type SignIn, type Upsert } from "./tables";
+import type { Doc } from "../../_generated/dataModel";
+import { derived } from "../users/derived";
+import { clerkColumns, type Change, type Delete, type Outcome, type SignIn, type Upsert } from "../tables";
 
 const MINUTE_MS = 60 * 1000;
 

@@ -1,12 +1,12 @@
 // Rows of users beside the first of the same Clerk id: found in order, a bounded number of rows at a time, and merged
 // into the first.
 import { v } from "convex/values";
-import type { MutationCtx, QueryCtx } from "../_generated/server";
-import { recordChange } from "./audit";
-import { onUserChange } from "./onUserChange";
+import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { recordChange } from "../audit/log";
+import { onUserChange } from "../onUserChange";
 import { decideMerge } from "./rules";
 import { usersOf, versionsOf } from "./state";
-import { countMoves, type Move } from "./stats";
+import { countMoves, type Move } from "../users/stats";
 
 const SCANNED = 500; // rows that a query looks at
 const REPAIRED = 100; // Clerk ids that a mutation takes, and rows of each

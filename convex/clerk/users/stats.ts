@@ -5,12 +5,12 @@
 // tell the new generation, too, what becomes of a user it has counted already.
 import type { WithoutSystemFields } from "convex/server";
 import { ConvexError, compareValues, v, type Infer } from "convex/values";
-import { internal } from "../_generated/api";
-import type { Doc } from "../_generated/dataModel";
-import type { MutationCtx, QueryCtx } from "../_generated/server";
-import type { Row } from "./rules";
-import { usersOf } from "./state";
-import { STATUSES } from "./tables";
+import { internal } from "../../_generated/api";
+import type { Doc } from "../../_generated/dataModel";
+import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import type { Row } from "../order/rules";
+import { usersOf } from "../order/state";
+import { STATUSES } from "../tables";
 
 const SHARDS = 16;
 const BATCH = 500; // users, or counts, that a transaction of a rebuild takes

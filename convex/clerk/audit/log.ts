@@ -2,14 +2,14 @@
 // changes lastSignInAt and no more of the user, and has no row: Clerk keeps the sessions.
 import { paginationResultValidator, type PaginationOptions, type WithoutSystemFields } from "convex/server";
 import { v, type Infer } from "convex/values";
-import { internal } from "../_generated/api";
-import type { Doc } from "../_generated/dataModel";
-import type { MutationCtx, QueryCtx } from "../_generated/server";
-import { endAbandoned } from "./attempts";
-import { displayName } from "./derived";
-import { readPage } from "./pages";
-import { readUser } from "./state";
-import { clerkTables, type AuditOutcome } from "./tables";
+import { internal } from "../../_generated/api";
+import type { Doc } from "../../_generated/dataModel";
+import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { endAbandoned } from "../admin/actions";
+import { displayName } from "../users/derived";
+import { readPage } from "../users/pages";
+import { readUser } from "../order/state";
+import { clerkTables, type AuditOutcome } from "../tables";
 
 const RETENTION_MS = 365 * 24 * 60 * 60 * 1000;
 const BATCH = 1000; // rows a transaction deletes, far below Convex's 16,000

@@ -1,10 +1,10 @@
 // What an admin is about to do at Clerk: whether it is allowed, and what became of it. Each attempt is one row of
 // the audit log.
 import { v, type Infer } from "convex/values";
-import type { Doc, Id } from "../_generated/dataModel";
-import type { MutationCtx } from "../_generated/server";
-import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from "./access";
-import { readUser } from "./state";
+import type { Doc, Id } from "../../_generated/dataModel";
+import type { MutationCtx } from "../../_generated/server";
+import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from "../access";
+import { readUser } from "../order/state";
 
 const OPEN_MS = 60 * 1000; // what an attempt did has reached the users by then, or it has come to nothing
 const ABANDONED_MS = 10 * 60 * 1000; // far more than a service takes for an action; nobody will tell its end

@@ -1,6 +1,6 @@
 // What sorting and search need, derived from a user's other columns.
 import { domainTerms, fold, PADDING, words } from "./text";
-import type { Row } from "./rules";
+import type { Row } from "../order/rules";
 
 // Convex ranks a short text before a long one. With all of them of one length it ranks those first that have most of
 // the words, so that the few users who have all of them are found among the many who have one.

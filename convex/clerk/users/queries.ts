@@ -1,13 +1,13 @@
 // The users page reads these: lists without metadata and without what only sorting and search need.
 import { paginationResultValidator, type PaginationOptions } from "convex/server";
 import { v, type Infer } from "convex/values";
-import type { Doc } from "../_generated/dataModel";
-import type { QueryCtx } from "../_generated/server";
-import { isAdmin, requireSignedIn } from "./access";
+import type { Doc } from "../../_generated/dataModel";
+import type { QueryCtx } from "../../_generated/server";
+import { isAdmin, requireSignedIn } from "../access";
 import { readPage } from "./pages";
 import { searchUsers } from "./search";
-import { readState } from "./state";
-import { clerkTables, type Status } from "./tables";
+import { readState } from "../order/state";
+import { clerkTables, type Status } from "../tables";
 
 export const userSummary = clerkTables.users.validator
   .omit("publicMetadata", "sortName", "sortEmail", "searchText")

@@ -2,7 +2,7 @@
 //
 // A table that was filled before us, or by hand, may have two rows of one user. The oldest is the user's row then: the
 // first in the index, for every function alike. See duplicates.ts for the others.
-import type { QueryCtx } from "../_generated/server";
+import type { QueryCtx } from "../../_generated/server";
 
 export async function readState(ctx: QueryCtx, clerkId: string) {
   const [row, version] = await Promise.all([readUser(ctx, clerkId), readVersion(ctx, clerkId)]);

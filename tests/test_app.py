@@ -21,11 +21,11 @@ from starlette.routing import Mount
 import clerk_convex.app
 from clerk_convex.app import create_app
 from clerk_convex.settings import Settings
-from tests import stand_in
-from tests.clerk_events import EVENTS, USER, body
-from tests.functions import ROOT
-from tests.stand_in import DEPLOY_KEY, Behaviour, StandIn
-from tests.test_webhook import PATH, SECRET, TROUBLE, post, request, signed
+from tests.support import stand_in
+from tests.support.clerk_events import EVENTS, USER, body
+from tests.support.functions import ROOT
+from tests.support.stand_in import DEPLOY_KEY, Behaviour, StandIn
+from tests.webhook.test_route import PATH, SECRET, TROUBLE, post, request, signed
 
 EVENT = EVENTS["user.updated"]
 NAMES = "CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY"
@@ -289,7 +289,7 @@ def test_sigterm_while_convex_is_in_trouble() -> None:
             else:
                 convex.behave(then=behaviour)
             with (
-                serve(environ(convex.url), app="tests.watched_app:app") as server,
+                serve(environ(convex.url), app="tests.support.watched_app:app") as server,
                 ThreadPoolExecutor(4) as threads,
             ):
                 answers = []

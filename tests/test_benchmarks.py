@@ -12,7 +12,7 @@ from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
 from benchmarks.webhook import Cell, report, targets
-from tests.functions import ROOT
+from tests.support.functions import ROOT
 
 
 def cell(peer: str, **measured: object) -> Cell:

@@ -19,7 +19,7 @@ from svix.webhooks import Webhook
 from clerk_convex.local.env_file import EnvFile
 from examples import service
 from examples.service import app
-from tests.functions import CREATED_AT, ROOT, Functions, eventually
+from tests.support.functions import CREATED_AT, ROOT, Functions, eventually
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

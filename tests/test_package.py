@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functions import ROOT
+from tests.support.functions import ROOT
 
 SERVED = """
 import httpx

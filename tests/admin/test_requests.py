@@ -1,0 +1,351 @@
+"""What can be asked of user management: what is understood, and what is answered to the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.types import Message
+
+from clerk_convex.admin.answers import Problem, answer, clerk_problem, user_of
+from clerk_convex.admin.requests import Write, find_action, read_call, removes_admin
+from clerk_convex.clerk.api import Clerk
+from clerk_convex.errors import ClerkUnavailable
+from tests.support import virtual_time
+from tests.support.managed import Managed
+
+
+def ask(
+    method: str, path: str = "", body: Any = None, *, raw: bytes | None = None, query: bytes = b""
+) -> Write:
+    """What is to be done; raises Problem."""
+    content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+    messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": []}
+
+    async def main() -> Any:
+        action, target = find_action(method, path)
+        return await read_call(Request(scope, receive), action, target, removes_admin)
+
+    call: Write = virtual_time.run(main())
+    return call
+
+
+def refused(*args: Any, status: int = 422, **more: Any) -> dict[str, str]:
+    """The fields that are wrong, with why."""
+    with pytest.raises(Problem) as caught:
+        ask(*args, **more)
+    assert caught.value.status == status
+    # The rest of a body that is not taken is not read: no other request can follow it.
+    assert (caught.value.headers.get("Connection") == "close") is (status in {408, 413})
+    return {it["field"]: it["message"] for it in caught.value.error.get("errors", [])}
+
+
+NEW = {"username": "ada"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field", "said"),
+    [
+        ("POST", "", {}, "body", "needs an email_address, a phone_number or a username"),
+        ("POST", "", [], "body", "valid dictionary"),
+        ("POST", "", None, "", ""),
+        ("POST", "", NEW | {"password": "s3cret"}, "password", "not permitted"),
+        ("POST", "", NEW | {"private_metadata": {}}, "private_metadata", "not permitted"),
+        ("POST", "", NEW | {"x" * 500: 1}, "x" * 100, "not permitted"),
+        ("POST", "", NEW | {"\ud800": 1}, "body", "valid string"),
+        ("POST", "", {"username": ""}, "username", "at least 1"),
+        ("POST", "", {"username": " "}, "username", "at least 1"),
+        ("POST", "", {"username": "a" * 65}, "username", "at most 64"),
+        ("POST", "", {"username": 7}, "username", "valid string"),
+        ("POST", "", {"email_address": "ada"}, "email_address", "is no email address"),
+        ("POST", "", {"email_address": "a@b c"}, "email_address", "is no email address"),
+        ("POST", "", {"email_address": ["a@b.c"]}, "email_address", "valid string"),
+        ("POST", "", {"email_address": "a@" + "b" * 300}, "email_address", "at most 254"),
+        ("POST", "", {"phone_number": "555"}, "phone_number", "they are written +15551234567"),
+        ("POST", "", NEW | {"first_name": "a" * 256}, "first_name", "at most 255"),
+        ("POST", "", NEW | {"first_name": "a\nb"}, "first_name", "must not have control characters"),
+        ("POST", "", NEW | {"first_name": "\ud800"}, "first_name", "valid string"),
+        ("POST", "", NEW | {"public_metadata": []}, "public_metadata", "valid dictionary"),
+        ("POST", "", NEW | {"public_metadata": {"a": "x" * 9000}}, "public_metadata", "over 8192 bytes"),
+        ("PATCH", "/user_1", {}, "body", "names nothing to change"),
+        ("PATCH", "/user_1", {"public_metadata": {}}, "public_metadata", "not permitted"),
+        ("PATCH", "/user_1", {"email_address": "a@b.c"}, "email_address", "not permitted"),
+        ("PATCH", "/user_1", {"first_name": ""}, "first_name", "at least 1"),
+        ("PATCH", "/user_1/metadata", {}, "public_metadata", "required"),
+        ("PATCH", "/user_1/metadata", {"public_metadata": {}}, "public_metadata", "at least 1"),
+        ("PATCH", "/user_1/metadata", {"public_metadata": None}, "public_metadata", "valid dictionary"),
+        ("PATCH", "/user_1/metadata", {"unsafe_metadata": {}}, "unsafe_metadata", "not permitted"),
+        ("POST", "/user_1/ban", {"reason": "x"}, "reason", "not permitted"),
+        ("POST", "/user_1/ban", 7, "body", "valid dictionary"),
+        ("DELETE", "/user_1", {"force": True}, "force", "not permitted"),
+        ("DELETE", "/..", None, "user_id", "is no user's id; they are written user_…"),
+        ("GET", "/user_", None, "user_id", "is no user's id"),
+        ("GET", "/user_é", None, "user_id", "is no user's id"),
+        ("GET", "/user_1\n", None, "user_id", "is no user's id"),
+        ("GET", "/user_" + "a" * 65, None, "user_id", "is no user's id"),
+    ],
+)
+def test_refused(method: str, path: str, body: Any, field: str, said: str) -> None:
+    """What cannot be taken is refused with the name of each field and why, and without its value."""
+    if body is None and method == "POST":
+        assert refused(method, path, body, status=400) == {}
+        return
+    errors = refused(method, path, body)
+    assert said in errors[field]
+    assert "s3cret" not in str(errors)
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "said"),
+    [
+        (b"limit=0", "limit", "greater than or equal to 1"),
+        (b"limit=101", "limit", "less than or equal to 100"),
+        (b"limit=x", "limit", "valid integer"),
+        (b"limit=1&limit=2", "limit", "more than once"),
+        (b"offset=-1", "offset", "greater than or equal to 0"),
+        (b"offset=1e9", "offset", "valid integer"),
+        (b"order_by=password", "order_by", "is no order"),
+        (b"order_by=--created_at", "order_by", "is no order"),
+        (b"banned=perhaps", "banned", "valid boolean"),
+        (b"query=" + b"a" * 201, "query", "at most 200"),
+        (b"query=%00", "query", "control characters"),
+        (b"starting_after=user_1", "starting_after", "not permitted"),
+    ],
+)
+def test_refused_queries(query: bytes, field: str, said: str) -> None:
+    """So is what stands in the address."""
+    assert said in refused("GET", "", query=query)[field]
+
+
+def test_everything_wrong_is_named() -> None:
+    """All fields that are wrong are named, twenty at most."""
+    errors = refused("POST", "", {"first_name": 1, "last_name": 2, "age": 3})
+    assert errors.keys() == {"first_name", "last_name", "age"}
+    assert len(refused("POST", "", {f"x{number}": 1 for number in range(500)})) == 20
+    assert refused("GET", "/user_1", query=b"expand=1").keys() == {"expand"}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"x", b"{", b"\xff", b'{"a":NaN}', b'{"a":1e999}', b"[" * 20_000, b"1" * 5000, "{}".encode("utf-16")],
+)
+def test_not_json(raw: bytes) -> None:
+    """What is not JSON, or more than a computer can hold of it, is a 400."""
+    assert refused("PATCH", "/user_1", raw=raw, status=400) == {}
+
+
+def test_size_and_depth() -> None:
+    """A body of over 32 KiB is not read to its end; metadata is not nested endlessly."""
+    assert refused("PATCH", "/user_1", raw=b" " * 32_769, status=413) == {}
+    deep: Any = {}
+    for number in range(31):
+        deep = {"x": [deep]} if number % 2 else {"x": deep}
+    errors = refused("PATCH", "/user_1/metadata", {"public_metadata": deep})
+    assert "deeper than 32" in errors["public_metadata"]
+    wide = {"public_metadata": {f"x{number}": [number] for number in range(500)}}
+    assert ask("PATCH", "/user_1/metadata", wide).action == "update_metadata"
+
+
+def test_slow_body() -> None:
+    """A body that drips in is waited for ten seconds, and not for ever."""
+
+    async def receive() -> Message:
+        await asyncio.sleep(1)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def main() -> float:
+        scope = {"type": "http", "method": "PATCH", "headers": []}
+        with pytest.raises(Problem) as caught:
+            await read_call(Request(scope, receive), "update", "user_1", removes_admin)
+        assert (caught.value.status, caught.value.code) == (408, "too_slow")
+        return virtual_time.now()
+
+    assert virtual_time.run(main()) == pytest.approx(10, abs=0.1)
+
+
+def test_white_space() -> None:
+    """None is left around what a person types. Metadata stays as it is, keys too."""
+    sent: list[Any] = []
+
+    class Recorder:
+        async def update_metadata(self, user_id: str, metadata: Any) -> None:
+            sent.append(metadata)
+
+        async def create_user(self, fields: Any) -> None:
+            sent.append(fields)
+
+    metadata = {" role": "admin", "role": " x "}
+    body = {"phone_number": " +15551234567 ", "first_name": " Ada ", "public_metadata": metadata}
+    for call in (ask("PATCH", "/user_1/metadata", {"public_metadata": metadata}), ask("POST", "", body)):
+        asyncio.run(call.run(cast("Clerk", Recorder())))  # type: ignore[arg-type]
+    assert sent[0] == sent[1]["public_metadata"] == metadata
+    assert (sent[1]["phone_number"], sent[1]["first_name"]) == (["+15551234567"], "Ada")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "removes"),
+    [
+        ({"role": "admin"}, False),
+        ({"plan": "x"}, False),
+        ({"nested": {"role": "user"}}, False),
+        ({"role": "user"}, True),
+        ({"role": None}, True),
+        ({"role": ["admin"]}, True),
+        ({"role": "Admin"}, True),
+    ],
+)
+def test_what_removes_an_admin(metadata: dict[str, Any], removes: bool) -> None:
+    """Another role than admin does, however it is written; and so do a ban, a lock and a deletion."""
+    assert ask("PATCH", "/user_1/metadata", {"public_metadata": metadata}).removes_admin is removes
+    for path, expected in (("ban", True), ("lock", True), ("unban", False), ("unlock", False)):
+        assert ask("POST", f"/user_1/{path}").removes_admin is expected
+    assert ask("DELETE", "/user_1").removes_admin
+    assert not ask("PATCH", "/user_1", {"first_name": None}).removes_admin
+
+
+def test_answers_hold_anything() -> None:
+    """An answer is JSON whatever Clerk says, and a user of an unknown shape is shown as far as he goes."""
+    assert user_of([]) == {}
+    assert user_of({"deprovisioned": True, "private_metadata": {"a": 1}})["deprovisioned"] is True
+    assert user_of({"email_addresses": 7, "phone_numbers": [7, {"verification": []}]}) == {
+        "email_addresses": [],
+        "phone_numbers": [{"id": None, "phone_number": None, "verified": False}],
+    }
+    assert bytes(answer({"half": "\ud800"}).body) == b'{"half":"\\ud800"}'
+
+
+def test_trouble_that_names_no_time() -> None:
+    """Clerk's 429 may come without Retry-After. It is busy all the same."""
+    busy = clerk_problem(ClerkUnavailable("Clerk has trouble.", status=429), is_write=False)
+    assert (busy.status, busy.code, busy.headers["Retry-After"]) == (503, "clerk_too_busy", "5")
+    down = clerk_problem(ClerkUnavailable("Clerk has trouble."), is_write=False)
+    assert (down.status, down.code, down.headers["Retry-After"]) == (502, "clerk_unavailable", "5")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (429, (503, "clerk_too_busy")),
+        (None, (503, "clerk_too_busy")),  # it was not asked: too many calls wait for it already
+        (503, (502, "clerk_unavailable")),
+    ],
+)
+def test_trouble_that_names_a_time(status: int | None, expected: tuple[int, str]) -> None:
+    """It is passed on; that Clerk is only busy is believed if it says so."""
+    trouble = ClerkUnavailable("Clerk has trouble.", status=status)
+    trouble.retry_after = 6.5
+    problem = clerk_problem(trouble, is_write=False)
+    assert (problem.status, problem.code) == expected
+    assert problem.headers["Retry-After"] == "7"
+
+
+# Anything at all
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+field_names = st.sampled_from(
+    [
+        *("first_name", "last_name", "username", "external_id", "email_address", "phone_number"),
+        *("public_metadata", "role", "password"),
+    ]
+)
+bodies = (
+    st.dictionaries(field_names | st.text(max_size=8), json_values, max_size=5)
+    .map(json.dumps)
+    .map(str.encode)
+    | json_values.map(json.dumps).map(str.encode)
+    | st.binary(max_size=50)
+)
+segments = st.sampled_from(
+    ["", "USER", "user_x", "..", "metadata", "ban", "unban", "lock", "unlock", "delete"]
+) | st.text(max_size=10)
+queries = st.lists(
+    st.tuples(
+        st.sampled_from(["query", "limit", "offset", "order_by", "banned", "email_address", "username"])
+        | st.text(max_size=5),
+        st.sampled_from(["1", "0", "-1", "true", "created_at", "-last_name", "a@b.c"]) | st.text(max_size=10),
+    ),
+    max_size=4,
+)
+headers = st.dictionaries(
+    st.sampled_from(["x-request-id", "content-type", "content-length", "origin", "accept", "x-y"]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20),
+    max_size=3,
+)
+methods = st.sampled_from(["GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS", "TRACE", "X"])
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@example("PATCH", ["USER", "metadata"], [], {}, b'{"public_metadata":{"a":"\\ud800","b":1e308}}')
+@example("PATCH", ["USER"], [], {}, b'{"first_name":"\\u0000"}')
+@example("POST", [], [], {}, b'{"email_address":"a@b","public_metadata":{"_":null}}')
+@example("GET", [], [("query", "\ud800")], {}, b"")
+@given(method=methods, path=st.lists(segments, max_size=3), query=queries, more=headers, body=bodies)
+def test_anything(
+    managed: Managed,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: list[str],
+    query: list[tuple[str, str]],
+    more: dict[str, str],
+    body: bytes,
+) -> None:
+    """Whatever an admin sends, the answer is no 5xx; every error has the one form and no value; and Convex
+    stays equal to Clerk."""
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    target = managed.eve
+    address = "/".join(["", *(target if part == "USER" else part for part in path)])
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in more.items()]
+    app = managed.app(CLERK_CONVEX_READ_LIMIT="100000/minute", CLERK_CONVEX_WRITE_LIMIT="100000/minute")
+    token = managed.token(managed.ada)
+    sent: list[Message] = []
+
+    async def main() -> None:
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            return messages.pop(0)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": "/api/users" + address,
+            "query_string": urlencode(query, errors="surrogatepass").encode(),
+            "headers": [(b"authorization", f"Bearer {token}".encode()), *raw],
+            "client": ("192.0.2.1", 1),
+        }
+        await app(scope, receive, send)
+
+    asyncio.run(main())
+    assert sent[0]["status"] < 500
+    content = b"".join(message.get("body", b"") for message in sent[1:])
+    if sent[0]["status"] >= 400 and address.startswith("/"):
+        assert list(json.loads(content)) == ["error"]
+    assert "clerk_convex" not in {record.name for record in caplog.records}
+    managed.assert_equal()
+    if target not in managed.functions.rows():
+        managed.eve = managed.sign_up("Eve")

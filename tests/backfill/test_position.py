@@ -1,0 +1,527 @@
+"""clerk_convex/backfill/position.py and convex/clerk/backfill/runs.ts: a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from clerk_convex import __version__
+from clerk_convex.backfill import backfill, position
+from clerk_convex.backfill.position import options_text
+from clerk_convex.backfill.ranges import Position, Range
+from clerk_convex.backfill.session import Session
+from clerk_convex.errors import DeploymentUnavailable
+from clerk_convex.local.clerk.process import Faults, LocalClerk
+from tests.support.backfill_set import DUMP, BackfillSet, Then, functions_of, hasty, small_pages
+from tests.support.backfill_wire import Answer, Request, Wire
+from tests.support.functions import LATER, Functions, Project
+from tests.support.virtual_time import now, run
+
+PROGRESS: dict[str, Any] = {
+    "ranges": [{"after": None, "before": None, "position": {"createdAt": 5, "id": "user_1"}, "done": False}],
+    "counts": {"created": 7},
+    "failures": [],
+}
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    with functions_of(tmp_path_factory.mktemp("project")) as functions:
+        yield functions
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    """The functions as they are: a run counts as ended after a minute."""
+    with functions_of(tmp_path_factory.mktemp("project"), silence_ms="60 * 1000") as functions:
+        yield functions
+
+
+@pytest.fixture
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+    hasty(monkeypatch)
+    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
+        yield BackfillSet(clerk, functions)
+
+
+def start(functions: Functions, options: str = "a", *, restart: bool = False) -> Any:
+    return functions.mutation("users:startBackfill", {"options": options, "restart": restart})
+
+
+def save(functions: Functions, run: Any, *, progress: Any = PROGRESS, release: bool = False) -> Any:
+    mine = {"id": run["id"], "attempt": run["attempt"]}
+    return functions.mutation("users:saveBackfill", {**mine, "progress": progress, "release": release})
+
+
+def finish(functions: Functions, run: Any) -> Any:
+    mine = {"id": run["id"], "attempt": run["attempt"]}
+    return functions.mutation("users:finishBackfill", {**mine, "progress": PROGRESS})
+
+
+def table(functions: Functions, name: str) -> Any:
+    return functions.query("test:dump", {"table": name})
+
+
+# ---------------------------------------------------------------- the functions
+
+
+def test_a_run_that_is_heard_of_is_left_alone(patient: Functions) -> None:
+    """Within a minute of its last word it counts as under way: another one begins anew, and is told so."""
+    patient.convex.clear()
+    run = start(patient)
+    assert save(patient, run) is True
+    other = start(patient)
+    assert other["id"] != run["id"]
+    assert other["isBeside"] is True
+    assert start(patient, "b")["isBeside"] is False
+
+
+def test_a_released_run_is_gone_on_with_at_once(patient: Functions) -> None:
+    """Who was interrupted says so; with other options, or from the beginning, it is another run."""
+    patient.convex.clear()
+    run = start(patient)
+    save(patient, run, release=True)
+    assert start(patient, "b")["progress"] is None
+    resumed = start(patient)
+    assert (resumed["id"], resumed["attempt"], resumed["progress"]) == (run["id"], 2, PROGRESS)
+    save(patient, resumed, release=True)
+    assert start(patient, restart=True)["id"] != run["id"]
+
+
+def test_a_silent_run_is_taken_over_and_its_old_process_is_told(functions: Functions) -> None:
+    """Two never keep their positions in one run."""
+    functions.convex.clear()
+    run = start(functions)
+    save(functions, run)
+    resumed = start(functions)
+    assert resumed["id"] == run["id"]
+    assert save(functions, run) is False
+    assert finish(functions, run) is False
+    assert save(functions, resumed) is True
+    assert finish(functions, resumed) is True
+    assert save(functions, resumed) is False  # it is over
+
+
+def test_a_heartbeat_keeps_the_position(functions: Functions) -> None:
+    functions.convex.clear()
+    run = start(functions)
+    save(functions, run)
+    assert save(functions, run, progress=None) is True
+    assert start(functions)["progress"] == PROGRESS
+
+
+def test_runs_that_are_given_up_are_told_of_in_the_audit_log(functions: Functions) -> None:
+    """What a killed run created is one row too, once nobody can go on with it."""
+    functions.convex.clear()
+    run = start(functions)
+    save(functions, run)
+    start(functions, restart=True)
+    (row,) = table(functions, "clerkAudit")
+    assert (row["outcome"], row["count"], row["source"]) == ("created", 7, "backfill")
+    assert "clerkId" not in row
+    assert [bool(it.get("finishedAt")) for it in table(functions, "clerkBackfills")] == [True, False]
+
+
+def test_a_run_of_yesterday_is_not_gone_on_with(tmp_path: Path) -> None:
+    """It is resumed from its first silent minute until it is a day old."""
+    project = Project(tmp_path)
+    project.write("test.ts", DUMP)
+    project.write("later.ts", LATER)
+    options = {"options": "a", "restart": False}
+    with project.running() as functions:
+        run = start(functions)
+        save(functions, run)
+        beside = functions.later(45, "startBackfill", options)
+        assert (beside["id"] != run["id"], beside["progress"], beside["isBeside"]) == (True, None, True)
+        finish(functions, beside)
+        for hours, attempt in ((61 / 3600, 2), (23.9, 3)):
+            resumed = functions.later(hours * 3600, "startBackfill", options)
+            assert (resumed["id"], resumed["attempt"]) == (run["id"], attempt)
+            assert resumed["progress"] == PROGRESS
+            save(functions, resumed, progress=None, release=True)
+        new = functions.later(24.1 * 3600, "startBackfill", options)
+        assert (new["attempt"], new["progress"]) == (1, None)
+        assert [row["count"] for row in table(functions, "clerkAudit")] == [7, 7]
+
+
+def test_few_finished_runs_are_kept(functions: Functions) -> None:
+    functions.convex.clear()
+    for _ in range(15):
+        finish(functions, start(functions))
+    start(functions)
+    assert len(table(functions, "clerkBackfills")) == 11
+
+
+# ---------------------------------------------------------------- what must be the same
+
+
+def test_options_tell_instances_keys_and_columns_apart(local: BackfillSet) -> None:
+    """Another instance, other columns, another version or pruning is another run; and no key is told."""
+    texts = {
+        options_text(local.settings(), prune=False),
+        options_text(local.settings(), prune=True),
+        options_text(local.settings(clerk_secret_key="sk_test_otherotherotherother"), prune=False),
+        options_text(local.settings(clerk_api_url="http://127.0.0.1:9"), prune=False),
+        options_text(local.settings(clerk_convex_fields=dict), prune=False),
+    }
+    assert len(texts) == 5
+    assert options_text(local.settings(), prune=False) in texts
+    assert not any(local.clerk.secret_key in text for text in texts)
+
+
+# ---------------------------------------------------------------- the engine
+
+
+def test_a_position_is_kept_after_each_page(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is never further on than one page of each range from what is kept."""
+    small_pages(monkeypatch, 10)
+    local.sign_up(50)
+    kept: list[int] = []
+    genuine = position.KeptRun.save
+
+    async def save_and_look(self: position.KeptRun) -> None:
+        await genuine(self)
+        (run,) = local.table("clerkBackfills")
+        kept.append(sum(run["progress"]["counts"].values()))
+
+    monkeypatch.setattr(position.KeptRun, "save", save_and_look)
+    local.run(concurrency=1)
+    assert kept == sorted(kept)
+    assert kept[-1] == 50
+    assert len(set(kept)) >= 5
+
+
+def test_saves_that_wait_are_done_by_the_next(local: BackfillSet) -> None:
+    """However many pages are written while one save is on its way, one more keeps them all."""
+
+    class Counting(position.KeptRun):
+        calls = 0
+
+        async def _call(self, function: str, **arguments: Any) -> None:
+            self.calls += 1
+            await asyncio.sleep(0.01)
+
+    async def save() -> int:
+        async with Session.open(local.settings(), concurrency=1, dry_run=False) as session:
+            run = Counting(session, {"id": "1", "attempt": 1.0, "progress": None})
+            await asyncio.gather(*(run.save() for _ in range(10)))
+            return run.calls
+
+    assert asyncio.run(save()) <= 2
+
+
+def test_a_run_beside_another_says_so(patient: Functions) -> None:
+    """It does not wait, and it does not take over what is under way."""
+    with LocalClerk(rate_limit=0) as clerk:
+        local = BackfillSet(clerk, patient)
+        local.sign_up(1)
+        start(patient, options_text(local.settings(), prune=False))
+        notes = Then(0, None)
+        assert local.run(on_progress=notes).counts == {"created": 1}
+    assert notes.notes == [
+        "Another run was under way less than a minute ago: this one begins anew, beside it."
+    ]
+
+
+def test_restart_begins_anew(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the failures of the run that was left are not told again."""
+    small_pages(monkeypatch, 10)
+    local.sign_up(40)
+    key = local.clerk.secret_key
+
+    def revoke() -> None:
+        local.clerk.secret_key = "sk_live_another"
+
+    settings = local.settings()
+    assert local.run(settings, concurrency=1, on_progress=Then(20, revoke)).error is not None
+    local.clerk.secret_key = key
+    report = local.run(settings, restart=True)
+    assert not report.resumed
+    assert report.users == 40
+
+
+def test_failures_are_told_by_the_run_that_goes_on(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who could not be written before the run was stopped is in the final report, and in its status."""
+    small_pages(monkeypatch, 10)
+    ids = local.sign_up(40)
+    first = min(local.clerk.users(), key=lambda user: (user["created_at"], user["id"]))["id"]
+    assert first in ids
+
+    def fields(user: Any) -> Any:
+        return {"é": 1} if user["id"] == first else {}
+
+    key = local.clerk.secret_key
+
+    def revoke() -> None:
+        local.clerk.secret_key = "sk_live_another"
+
+    settings = local.settings(clerk_convex_fields=fields)
+    local.run(settings, concurrency=1, on_progress=Then(20, revoke))
+    local.clerk.secret_key = key
+    report = local.run(settings)
+    assert report.resumed
+    assert [failure.clerk_id for failure in report.failures] == [first]
+    assert not report.ok
+
+
+def test_a_run_is_heard_of_while_nothing_comes(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Clerk is waited for, Convex hears that the run is there. Trouble with that stops nothing."""
+    monkeypatch.setattr(position, "_HEARTBEAT", 0.02)
+    calls: list[Any] = []
+    genuine = position.KeptRun._call
+
+    async def note(self: position.KeptRun, function: str, **arguments: Any) -> None:
+        calls.append(arguments.get("progress"))
+        if arguments.get("progress") is None:
+            await genuine(self, function, **arguments)
+            raise DeploymentUnavailable("lost")
+        await genuine(self, function, **arguments)
+
+    monkeypatch.setattr(position.KeptRun, "_call", note)
+    local.sign_up(1)
+
+    async def slow(*arguments: Any) -> Any:
+        await asyncio.sleep(0.3)
+        return [Range()]
+
+    monkeypatch.setattr("clerk_convex.backfill.run.plan", slow)
+    assert local.run().ok
+    assert calls.count(None) >= 2
+
+
+# ---------------------------------------------------------------- in virtual time
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    small_pages(monkeypatch, 2)
+    wire = Wire(monkeypatch)
+    for number in range(6):
+        wire.clerk.create_user(username=f"user{number}", created_at=number)
+    return wire
+
+
+@asynccontextmanager
+async def started(wire: Wire, *, restart: bool = False) -> AsyncIterator[position.KeptRun]:
+    session = Session.open(wire.settings, concurrency=1, dry_run=False)
+    async with session as opened, position.KeptRun.start(opened, "a", restart=restart) as kept:
+        yield kept
+
+
+def heartbeats(wire: Wire) -> list[float]:
+    return [request.at for request in wire.asked("saveBackfill") if request.args["progress"] is None]
+
+
+def test_a_run_is_heard_of_every_twenty_seconds(wire: Wire) -> None:
+    """Also while Clerk is in trouble: after a minute of silence another one would take the run over. A beat
+    is no release, and names the run and whose it is."""
+    wire.answer = lambda request: (
+        httpx.Response(503) if request.what == "/users" and 1 < now() < 120 else None
+    )
+    wire.latency = lambda request: 0.5
+    assert run(backfill(wire.settings, concurrency=1)).ok
+    beats = heartbeats(wire)
+    assert len(beats) >= 5
+    assert all(15 < later - earlier < 25 for earlier, later in pairwise(beats))
+    (args,) = {str(request.args) for request in wire.asked("saveBackfill") if request.at in beats}
+    assert args == str({"id": "run", "attempt": 1.0, "progress": None, "release": False})
+
+
+@pytest.mark.parametrize("status", [401, 404, 503])
+def test_no_heartbeat_ends_a_run(wire: Wire, status: int) -> None:
+    """Whatever Convex says about them, for good."""
+    wire.answer = lambda request: (
+        httpx.Response(status)
+        if request.what == "saveBackfill" and request.args["progress"] is None
+        else None
+    )
+    wire.latency = lambda request: 14.0
+    assert run(backfill(wire.settings, concurrency=1)).ok
+    assert len(heartbeats(wire)) >= 3
+
+
+def test_the_last_word_of_a_failed_run_comes_last(wire: Wire) -> None:
+    """A heartbeat on its way when the run ends is withdrawn: after the release it would make the run look
+    alive. The release has the position, and the counts."""
+
+    def answer(request: Request) -> Answer:
+        return httpx.Response(401) if request.what == "/users" and len(wire.rows) >= 4 else None
+
+    wire.answer = answer
+    wire.latency = lambda request: (
+        30.0 if request.what == "saveBackfill" and request.args["progress"] is None else 0.3
+    )
+
+    async def main() -> None:
+        report = await backfill(wire.settings, concurrency=1)
+        assert report.error is not None
+        await asyncio.sleep(100)
+
+    run(main())
+    saves = wire.asked("saveBackfill")
+    assert [request.args["release"] for request in saves] == [False] * (len(saves) - 1) + [True]
+    last = saves[-1].args["progress"]
+    assert last["counts"]["created"] == len(wire.rows)
+    assert heartbeats(wire)
+    assert last["ranges"][0]["position"] is not None
+    assert wire.progress == last
+
+
+def test_a_release_that_does_not_get_through_takes_three_seconds(wire: Wire) -> None:
+    """Convex does not answer: whoever stopped the run does not wait for it."""
+    wire.answer = lambda request: httpx.Response(401) if request.what == "/users" else None
+    wire.latency = lambda request: 1000.0 if request.what == "saveBackfill" else 0.0
+
+    async def main() -> float:
+        async with Session.open(wire.settings, concurrency=1, dry_run=False) as session:
+            started = now()
+            with pytest.raises(ZeroDivisionError):
+                async with position.KeptRun.start(session, "a", restart=False):
+                    raise ZeroDivisionError
+            return now() - started
+
+    assert run(main()) == pytest.approx(3, abs=0.1)
+
+
+def test_a_finished_run_is_not_released(wire: Wire) -> None:
+    """It is finished with all that was done, and then nothing more is said of it."""
+    assert run(backfill(wire.settings, concurrency=1)).ok
+    (finish,) = wire.asked("finishBackfill")
+    assert finish.args["id"] == "run"
+    assert finish.args["progress"]["counts"]["created"] == 6.0
+    assert all(part["done"] for part in finish.args["progress"]["ranges"])
+    assert not any(request.args["release"] for request in wire.asked("saveBackfill"))
+    assert wire.requests[-1] == finish
+
+
+def test_a_resumed_run_has_ranges_counts_and_failures_again(wire: Wire) -> None:
+    """All of it comes back as it was saved, and the ranges that are done are not read."""
+    saved = {
+        "ranges": [
+            {"after": None, "before": 2.0, "position": None, "done": True},
+            {"after": 2.0, "before": 4.0, "position": {"createdAt": 2.0, "id": "user_x"}, "done": False},
+            {"after": 4.0, "before": None, "position": {"createdAt": None, "id": ""}, "done": False},
+        ],
+        "counts": {"created": 2.0, "failed": 1.0},
+        "failures": [{"clerkId": "user_x", "reason": "why"}],
+    }
+    wire.progress = saved
+
+    async def main() -> None:
+        async with started(wire, restart=True) as kept:
+            assert kept.is_resumed
+            assert kept.ranges == [
+                Range(None, 2.0, None, True),
+                Range(2.0, 4.0, Position(2.0, "user_x")),
+                Range(4.0, None, Position(None, "")),
+            ]
+            assert kept.tally.counts == {"created": 2, "failed": 1}
+            assert [(it.clerk_id, it.reason) for it in kept.tally.failures] == [("user_x", "why")]
+            await kept.save()
+
+    run(main())
+    assert wire.asked("startBackfill")[0].args == {"options": "a", "restart": True}
+    first, *_ = wire.asked("saveBackfill")
+    assert first.args["progress"] == saved
+    wire.progress = {**saved, "ranges": saved["ranges"][:1]}  # type: ignore[index]
+    report = run(backfill(wire.settings))
+    assert report.resumed
+    assert report.users == 0
+    assert not report.ok
+
+
+def test_a_new_run_has_nothing_yet(wire: Wire) -> None:
+    async def main() -> None:
+        async with started(wire) as kept:
+            assert not kept.is_resumed
+            assert not kept.is_beside_another
+            assert kept.ranges == []
+
+    run(main())
+    assert wire.asked("startBackfill")[0].args["restart"] is False
+
+
+def test_a_save_that_fails_ends_the_run_when_patience_is_over(wire: Wire) -> None:
+    """What cannot be kept is not gone on with; what was saved while it waited is not forgotten."""
+    wire.answer = lambda request: (
+        httpx.Response(503)
+        if request.what == "saveBackfill" and request.args["progress"] is not None and now() < 100
+        else None
+    )
+    assert run(backfill(wire.settings, concurrency=2)).ok
+    wire.requests.clear()
+    report = run(backfill(wire.settings, concurrency=2, patience=20))
+    assert isinstance(report.error, DeploymentUnavailable)
+
+
+def test_a_save_keeps_what_changed_while_it_waited(wire: Wire) -> None:
+    """One is on its way at a time, and each caller returns only when its own change is kept."""
+    wire.latency = lambda request: 1.0 if request.what == "saveBackfill" else 0.0
+
+    async def main() -> None:
+        async with Session.open(wire.settings, concurrency=1, dry_run=False) as session:
+            kept = position.KeptRun(session, {"id": "run", "attempt": 1.0, "progress": None})
+
+            async def change(number: int) -> None:
+                await asyncio.sleep(number * 0.1)
+                kept.tally.counts["created"] = number
+                await kept.save()
+                assert wire.progress["counts"]["created"] >= number
+
+            await asyncio.gather(*(change(number) for number in range(5)))
+
+    run(main())
+    saves = wire.asked("saveBackfill")
+    assert [save.args["progress"]["counts"]["created"] for save in saves] == [0.0, 4.0]
+    assert [save.at for save in saves] == pytest.approx([0, 1], abs=0.01)
+
+
+def test_options_are_of_this_version(local: BackfillSet) -> None:
+    """Another version may have other columns; a function is told by its module and name."""
+    text = json.loads(options_text(local.settings(clerk_convex_fields=start), prune=True))
+    assert text["version"] == __version__
+    assert text["fields"] == f"{start.__module__}:start"
+    assert text["prune"] is True
+    assert re.fullmatch("[0-9a-f]{16}", text["clerk"])
+    assert json.loads(options_text(local.settings(), prune=False))["fields"] is None
+
+
+# ---------------------------------------------------------------- SIGKILL
+
+
+def test_a_run_killed_five_times_ends_equal(local: BackfillSet) -> None:
+    """SIGKILL at any moment, then the same command: it goes on, and in the end nothing is missing."""
+    local.sign_up(5000)
+    before = 0
+    for _ in range(5):
+        local.clerk.faults = Faults(delay=0.1)
+        with local.command("--concurrency", "1", "--quiet") as process:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline and process.poll() is None:
+                done = len(local.functions.rows())
+                if done > before:
+                    break
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        before = len(local.functions.rows())
+    local.clerk.faults = Faults()
+    with local.command("--json") as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert '"resumed": true' in out
+    assert local.differences() == []
+    assert local.verify().equal

@@ -1,0 +1,163 @@
+"""Pruning: nobody is deleted who might still be there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clerk_convex.clerk.api import Clerk, Page
+from clerk_convex.local.clerk.process import LocalClerk
+from tests.support.backfill_set import BackfillSet, functions_of, hasty
+from tests.support.functions import Functions, Project, upsert
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    with functions_of(tmp_path_factory.mktemp("project")) as functions:
+        yield functions
+
+
+@pytest.fixture
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+    hasty(monkeypatch)
+    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
+        yield BackfillSet(clerk, functions)
+
+
+def add_ghosts(local: BackfillSet, count: int, name: str = "a") -> list[str]:
+    """Rows of users whom Clerk does not have (any more), and of whom nobody told."""
+    ids = [f"user_ghost_{name}{number}" for number in range(count)]
+    local.functions.sync([upsert(user_id) for user_id in ids])
+    return ids
+
+
+def test_rows_without_a_user_are_removed(local: BackfillSet) -> None:
+    """And nobody else, over several calls of a hundred ids."""
+    ids = local.sign_up(350)
+    add_ghosts(local, 5)
+    report = local.run(prune=True)
+    assert report.pruning is not None
+    assert (report.pruning.rows, report.pruning.absent, report.pruning.deleted) == (355, 5, 5)
+    assert "5 of 355 rows pruned" in str(report)
+    assert set(local.functions.rows()) == set(ids)
+
+
+def test_a_pruned_user_who_lives_comes_back(local: BackfillSet) -> None:
+    """The tombstone of a prune is a conclusion: the user's next change lifts it."""
+    (user_id,) = add_ghosts(local, 1)
+    local.run(prune=True)
+    assert local.functions.rows() == {}
+    later = upsert(user_id, observed_at=time.time() * 1000 + 5000)
+    assert local.functions.sync([later]) == ["created"]
+
+
+@pytest.mark.parametrize("yes", [False, True])
+def test_an_empty_list_by_mistake_deletes_nobody(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch, yes: bool
+) -> None:
+    """Clerk lists nobody: each absentee is asked for by name, and found."""
+    ids = local.sign_up(30)
+    local.run()
+
+    async def nobody(self: Clerk, ids: Sequence[str]) -> set[str]:
+        return set()
+
+    monkeypatch.setattr(Clerk, "existing", nobody)
+    report = local.run(prune=True, yes=yes)
+    assert report.pruning is not None
+    assert report.pruning.absent == 30
+    assert report.pruning.deleted == 0
+    assert set(local.functions.rows()) == set(ids)
+    assert report.ok is yes  # without a yes it is told that it was not done
+
+
+def test_more_than_the_guards_share_needs_a_yes(local: BackfillSet) -> None:
+    """More than ten rows, or 5 % if that is more: refused, and said how to go on."""
+    ids = local.sign_up(19)
+    add_ghosts(local, 11)
+    report = local.run(prune=True)
+    assert report.pruning is not None
+    assert report.pruning.refused
+    assert not report.ok
+    assert "--prune --yes" in str(report)
+    assert len(local.functions.rows()) == 30
+
+    report = local.run(prune=True, yes=True)
+    assert report.pruning is not None
+    assert report.pruning.deleted == 11
+    assert report.ok
+    assert set(local.functions.rows()) == set(ids)
+
+
+def test_ten_rows_or_five_percent_need_no_yes(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    local.sign_up(19)
+    add_ghosts(local, 10)
+    assert local.run(prune=True).ok
+    monkeypatch.setattr("clerk_convex.backfill.run._PRUNED_ROWS", 0)
+    add_ghosts(local, 1, "b")  # one of twenty
+    assert local.run(prune=True).ok
+    add_ghosts(local, 2, "c")
+    assert not local.run(prune=True).ok
+
+
+def test_a_sign_up_during_the_run_is_not_pruned(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one whose row came after the list, nor one whose row is newer than Clerk's 404."""
+    local.sign_up(3)
+    local.run()
+    genuine = Clerk.existing
+
+    async def and_a_sign_up(self: Clerk, ids: Sequence[str]) -> set[str]:
+        found = await genuine(self, ids)
+        local.functions.sync([upsert("user_new", observed_at=time.time() * 1000)])
+        return found
+
+    monkeypatch.setattr(Clerk, "existing", and_a_sign_up)
+    assert local.run(prune=True).ok
+    assert "user_new" in local.functions.rows()
+
+    # Now it is in the list of rows, and Clerk has nobody of that name, but the row is newer than that.
+    newer = time.time() * 1000 + 60_000
+    local.functions.sync([upsert("user_new", updated_at=newer, observed_at=newer, firstName="New")])
+    report = local.run(prune=True)
+    assert report.pruning is not None
+    assert (report.pruning.absent, report.pruning.deleted) == (1, 0)
+    assert "1 that Clerk does not list stay" in str(report)
+    assert "user_new" in local.functions.rows()
+
+
+def test_a_prune_that_convex_refuses_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named, and the others are pruned: a team's own logic may refuse a deletion."""
+    hasty(monkeypatch)
+    project = Project(tmp_path)
+    refusal = 'if (change.outcome === "deleted" && change.clerkId.endsWith("a0")) throw new Error("no");'
+    project.replace("clerk/onUserChange.ts", "Promise<void> {}", f"Promise<void> {{ {refusal} }}")
+    with project.running() as functions, LocalClerk(rate_limit=0) as clerk:
+        local = BackfillSet(clerk, functions)
+        ghosts = add_ghosts(local, 2)
+        report = local.run(prune=True)
+        assert {failure.clerk_id for failure in report.failures} == {ghosts[0]}
+        assert report.pruning is not None
+        assert report.pruning.deleted == 1
+        assert not report.ok
+        assert set(functions.rows()) == {ghosts[0]}
+
+
+def test_ids_are_asked_for_a_hundred_at_a_time(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with a limit of as many: Clerk's default of ten would make the others look gone."""
+    local.sign_up(250)
+    local.run()
+    asked: list[tuple[int, int]] = []
+    genuine = Clerk.list_users
+
+    async def note(self: Clerk, **question: Any) -> Page:
+        if question.get("user_id"):
+            asked.append((question["limit"], len(question["user_id"])))
+        return await genuine(self, **question)
+
+    monkeypatch.setattr(Clerk, "list_users", note)
+    local.run(prune=True)
+    assert sorted(asked) == [(100, 50), (100, 100), (100, 100)]

@@ -1,0 +1,248 @@
+"""Who sees what: checked on the wire, and in words on the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from playwright.sync_api import Route, expect
+
+from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.stack import LocalStack
+
+if TYPE_CHECKING:
+    from tests.support.browser import People, Visit, Visits
+
+pytest_plugins = ["tests.support.browser"]
+
+TOKENS = re.compile(r"/v1/client/sessions/[^/]+/tokens")
+
+
+def about_others(stack: LocalStack, *own: str) -> set[str]:
+    """What tells of the users but those: their ids, names and addresses."""
+    found = set()
+    for user in stack.clerk.users():
+        if user["id"] not in own:
+            found |= {user["id"], user["first_name"], user["last_name"]}
+            found |= {address["email_address"] for address in user["email_addresses"]}
+    return found
+
+
+def leaks(visit: Visit, secrets: set[str], *, since: int = 0) -> set[str]:
+    """Which of them the browser was sent; `since` that many frames of its websockets, and no answers then."""
+    received = "\n".join(visit.frames[since:]) if since else visit.received()
+    return {it for it in secrets if it in received or json.dumps(it)[1:-1] in received}
+
+
+@pytest.fixture
+def crowd(person: People) -> list[str]:
+    names = ("Quillon Fernsby", "Ottoline Brackwater", "Zebedee Marchbanks")
+    return [person(name, username=f"name_of_{name.split()[0].lower()}") for name in names]
+
+
+def wait_for_a_change(stack: LocalStack, visit: Visits, person: People, user_id: str) -> None:
+    """Renames the user, and returns when a page that may show it does: then any other has had its chance."""
+    watcher = visit(person("Wendeline Overlook", role="admin"))
+    watcher.open()
+    expect(watcher.row(user_id)).to_be_visible()
+    stack.clerk.update_user(user_id, first_name="Peregrine", last_name="Hollowmere")
+    expect(watcher.row(user_id)).to_contain_text("Peregrine Hollowmere")
+    # A round trip of each page: what had been sent before has come.
+    assert watcher.frames
+
+
+REFUSED: dict[str, tuple[dict[str, Any] | None, str]] = {
+    "an ordinary user": ({"role": "member"}, "for administrators"),
+    "a user without a role": ({}, "for administrators"),
+    "one who calls himself admin": ({"unsafe_metadata": {"role": "admin"}}, "for administrators"),
+    "a banned admin": ({"role": "admin", "banned": True}, "banned or locked"),
+    "a locked admin": ({"role": "admin", "locked": True}, "banned or locked"),
+    "nobody": (None, "Sign in to see"),
+}
+
+
+@pytest.mark.parametrize("who", REFUSED)
+def test_who_is_no_admin_is_sent_nothing_and_told_why(
+    who: str, stack: LocalStack, visit: Visits, person: People, crowd: list[str]
+) -> None:
+    """No name, address or id of anyone else reaches the browser, not when the page opens and not later."""
+    fields, words = REFUSED[who]
+    own = [] if fields is None else [person("Ursula Nobody", **fields)]
+    refused = visit(*own)
+    for path in ("/dashboard/audit", "/dashboard/users"):
+        refused.open(path, user=crowd[0])
+        expect(refused.page.get_by_role("main")).to_contain_text(re.compile(words))
+    wait_for_a_change(stack, visit, person, crowd[1])
+    refused.page.evaluate("0")
+    assert not leaks(refused, about_others(stack, *own) - {crowd[0]})
+    assert refused.shown() == []
+
+
+def by_another_key(clerk: LocalClerk, session_id: str) -> str:
+    real = clerk.session_token(session_id)
+    claims = jwt.decode(real, options={"verify_signature": False})
+    headers = {"kid": jwt.get_unverified_header(real)["kid"]}
+    return jwt.encode(claims, generate_private_key(65537, 2048), algorithm="RS256", headers=headers)
+
+
+def unsigned(clerk: LocalClerk, session_id: str) -> str:
+    claims = jwt.decode(clerk.session_token(session_id), options={"verify_signature": False})
+    return jwt.encode(claims, "", algorithm="none")
+
+
+# What Convex's client says on the console of a token that Convex does not take.
+NOT_TAKEN = "Failed to authenticate"
+
+BAD_TOKENS: dict[str, Callable[[LocalClerk, str], str]] = {
+    "expired": lambda clerk, session_id: clerk.session_token(session_id, lifetime=-30),
+    "signed by another key": by_another_key,
+    "not signed": unsigned,
+    "for another audience": lambda clerk, session_id: clerk.session_token(
+        session_id, claims={"aud": "other"}
+    ),
+    "of another issuer": lambda clerk, session_id: clerk.session_token(
+        session_id, claims={"iss": "http://127.0.0.1:9"}
+    ),
+    "of a pending session": lambda clerk, session_id: clerk.session_token(
+        session_id, claims={"sts": "pending"}
+    ),
+    "garbage": lambda clerk, session_id: "garbage",
+}
+
+
+def give_tokens(visit: Visit, make: Callable[[LocalClerk, str], str]) -> list[str]:
+    """From now on the page gets these tokens in place of Clerk's; returns the list they are noted in."""
+    given: list[str] = []
+
+    def answer(route: Route) -> None:
+        given.append(make(visit.stack.clerk, route.request.url.split("/sessions/")[1].split("/")[0]))
+        origin = {"Access-Control-Allow-Origin": visit.stack.url, "Access-Control-Allow-Credentials": "true"}
+        route.fulfill(json={"object": "token", "jwt": given[-1]}, headers=origin)
+
+    visit.context.route(TOKENS, answer)
+    return given
+
+
+@pytest.mark.parametrize("what", BAD_TOKENS)
+def test_bad_token_shows_nothing(
+    what: str, stack: LocalStack, visit: Visits, person: People, crowd: list[str]
+) -> None:
+    """An admin's token that is not right is nobody's: no data of any user, and words."""
+    ada = person("Ada Adminson", role="admin")
+    refused = visit(ada)
+    given = give_tokens(refused, BAD_TOKENS[what])
+    if what not in ("of a pending session", "garbage"):
+        refused.expect_complaints(NOT_TAKEN)
+    refused.open()
+    words = re.compile("Convex did not accept your sign-in|Sign in to see the users")
+    expect(refused.page.get_by_role("main")).to_contain_text(words)
+    assert given
+    wait_for_a_change(stack, visit, person, crowd[1])
+    refused.page.evaluate("0")
+    assert not leaks(refused, about_others(stack, ada))
+    assert refused.shown() == []
+
+
+def test_good_token_is_taken(stack: LocalStack, visit: Visits, person: People, crowd: list[str]) -> None:
+    """The other side of the same means: Clerk's token, given in the same way, shows everyone."""
+    admin = visit(person("Ada Adminson", role="admin"))
+    assert give_tokens(admin, lambda clerk, session_id: clerk.session_token(session_id)) == []
+    admin.open()
+    for user_id in crowd:
+        expect(admin.row(user_id)).to_be_visible()
+    assert leaks(admin, about_others(stack)) == about_others(stack)
+
+
+def demote(clerk: LocalClerk, user_id: str) -> None:
+    clerk.update_metadata(user_id, public_metadata={"role": "member"})
+
+
+def promote(clerk: LocalClerk, user_id: str) -> None:
+    clerk.update_metadata(user_id, public_metadata={"role": "admin"})
+
+
+LOSSES: dict[str, tuple[Callable[[LocalClerk, str], Any], Callable[[LocalClerk, str], Any] | None, str]] = {
+    "demoted": (demote, promote, "for administrators"),
+    "locked": (LocalClerk.lock, LocalClerk.unlock, "banned or locked"),
+    "banned": (LocalClerk.ban, None, "banned"),
+    "deprovisioned": (LocalClerk.deprovision, None, "your company has removed it"),
+    "deleted": (LocalClerk.delete_user, None, "deleted"),
+}
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_loses_the_data_at_once(
+    how: str, stack: LocalStack, visit: Visits, person: People, crowd: list[str]
+) -> None:
+    """Who ceases to be an admin while he looks: all is gone from the page, and nothing more comes."""
+    lose, regain, words = LOSSES[how]
+    ada = person("Ada Adminson", role="admin")
+    admin = visit(ada)
+    admin.open(user=crowd[0])
+    expect(admin.page.get_by_role("dialog")).to_contain_text("Quillon Fernsby")
+    expect(admin.row(crowd[1])).to_be_attached()
+    lose(stack.clerk, ada)
+    expect(admin.page.get_by_role("main")).to_contain_text(re.compile(words))
+    expect(admin.page.get_by_role("dialog")).to_have_count(0)
+    html = admin.page.content()
+    assert not {it for it in about_others(stack, ada) - {crowd[0]} if it in html}
+    seen = len(admin.frames)
+    wait_for_a_change(stack, visit, person, crowd[1])
+    admin.page.evaluate("0")
+    assert not leaks(admin, about_others(stack, ada), since=seen)
+    if regain is not None:
+        regain(stack.clerk, ada)
+        expect(admin.row(crowd[1])).to_contain_text("Peregrine Hollowmere")
+
+
+def test_who_has_not_arrived_yet_is_let_in_when_he_has(
+    stack: LocalStack, visit: Visits, person: People, crowd: list[str]
+) -> None:
+    """A new admin whose webhook is on its way reads so, and needs not reload."""
+    ada = person("Ada Adminson", role="admin")
+    admin = visit(ada)
+    stack.convex.clear()
+    admin.open()
+    expect(admin.page.get_by_role("main")).to_contain_text("not arrived")
+    stack.clerk.update_user(ada, last_name="Adminsdottir")
+    expect(admin.row(ada)).to_contain_text("Adminsdottir")
+
+
+def test_signs_in_and_out(stack: LocalStack, visit: Visits, person: People) -> None:
+    """From a link to Clerk's page and back to what the link showed; another account, and out."""
+    banned = person("Bea Banned", banned=True)
+    guest = visit()
+    page = guest.page
+    guest.open(status="banned")
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_role("button", name="Ada Admin").click()
+    guest.expect_rows([banned])
+    expect(page).to_have_url(f"{stack.dashboard_url}?status=banned")
+    page.get_by_role("button", name="Your account: Ada Admin").click()
+    page.get_by_role("button", name="Switch account").click()
+    page.get_by_role("button", name="Otto Ordinary").click()
+    expect(page.get_by_role("heading", name="This page is for administrators")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    assert guest.shown() == []
+
+
+def test_session_that_ends_at_clerk_ends_here(stack: LocalStack, visit: Visits, person: People) -> None:
+    """With its token, which is the last one: the page asks him to sign in."""
+    stack.clerk.token_lifetime = 3
+    ada = person("Ada Adminson", role="admin")
+    admin = visit(ada)
+    admin.expect_complaints("404")
+    admin.open()
+    admin.expect_rows([ada])
+    for session in stack.clerk.sessions(user_id=ada, status="active"):
+        stack.clerk.revoke_session(session["id"])
+    expect(admin.page.get_by_role("link", name="Sign in")).to_be_visible()
+    assert admin.shown() == []

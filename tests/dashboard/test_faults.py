@@ -1,0 +1,152 @@
+"""Convex or Clerk is gone for a while: the page says what is true, keeps what it has, and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Locator, Route, expect
+
+from clerk_convex.backfill import backfill
+from clerk_convex.local.stack import LocalStack
+from tests.support.functions import ROOT
+
+if TYPE_CHECKING:
+    from tests.support.browser import People, Visit, Visits
+
+pytest_plugins = ["tests.support.browser"]
+
+DAY = 86_400_000
+# What Chromium itself says of a server that is not there.
+UNREACHABLE = r"net::ERR_(CONNECTION|EMPTY|INCOMPLETE|SOCKET)"
+
+
+@pytest.fixture
+def stack() -> Iterator[LocalStack]:
+    """One of its own for each test, because parts of it stop."""
+    with LocalStack(project=ROOT) as stack:
+        yield stack
+
+
+@pytest.fixture
+def admin(visit: Visits, person: People) -> Visit:
+    users = [person(f"Person {chr(65 + number)}", created_at=(number + 2) * DAY) for number in range(5)]
+    admin = visit(person("Ada Adminson", role="admin", created_at=DAY))
+    admin.open()
+    admin.expect_rows([*reversed(users), str(admin.user_id)])
+    expect(connection(admin)).to_have_text("Live")
+    admin.page.evaluate("window.isTheSame = true")
+    return admin
+
+
+def connection(visit: Visit) -> Locator:
+    return visit.page.get_by_role("status").filter(has_text=re.compile("Live|Offline|Connecting"))
+
+
+def fill(stack: LocalStack) -> None:
+    """A backfill, in a thread: this one has Playwright's event loop."""
+    with ThreadPoolExecutor(1) as executor:
+        report = executor.submit(lambda: asyncio.run(backfill(stack.settings))).result()
+    assert report.ok
+
+
+def lose_clerk(visit: Visit) -> None:
+    """As if it were gone for this browser; it keeps its sessions."""
+    visit.context.route(lambda url: url.startswith(visit.stack.clerk.url), refuse)
+
+
+def refuse(route: Route) -> None:
+    route.abort("connectionrefused")
+
+
+def test_convex_is_gone_and_comes_back(stack: LocalStack, admin: Visit) -> None:
+    """Offline, with all its rows; then live again, with what has happened meanwhile, without a reload."""
+    admin.expect_complaints(UNREACHABLE)
+    before = admin.shown()
+    stack.convex.stop()
+    expect(connection(admin)).to_contain_text("Offline")
+    assert admin.shown() == before
+    stack.clerk.update_user(before[0], first_name="Renata")
+    stack.convex.start()
+    fill(stack)
+    expect(connection(admin)).to_have_text("Live")
+    expect(admin.row(before[0])).to_contain_text("Renata")
+    admin.expect_rows(before)
+    assert admin.page.evaluate("window.isTheSame")
+
+
+def test_convex_is_gone_when_the_page_opens(stack: LocalStack, visit: Visits, person: People) -> None:
+    """It waits, and says so; when Convex is there the rows are."""
+    admin = visit(person("Ada Adminson", role="admin"))
+    admin.expect_complaints(UNREACHABLE)
+    stack.convex.stop()
+    admin.open()
+    expect(connection(admin)).to_contain_text("Offline")
+    assert admin.shown() == []
+    stack.convex.start()
+    fill(stack)
+    admin.expect_rows([str(admin.user_id)])
+
+
+def test_clerk_is_gone(stack: LocalStack, admin: Visit) -> None:
+    """The page needs no Clerk to show users: all of it works on, and nothing is said."""
+    before = admin.shown()
+    page = admin.page
+    stack.clerk.close()
+    box = page.get_by_role("searchbox", name="Search users")
+    box.fill("person c")
+    expect(admin.row(before[2])).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+ match"))).to_be_visible()
+    box.fill("")
+    admin.expect_rows(before)
+    page.get_by_role("columnheader", name="Name").get_by_role("button").click()
+    admin.expect_rows([before[-1], *before[-2::-1]])
+    admin.row(before[0]).get_by_role("link").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Person E")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(connection(admin)).to_have_text("Live")
+    assert page.evaluate("window.isTheSame")
+
+
+def test_clerk_is_gone_longer_than_a_token_lives(stack: LocalStack, visit: Visits, person: People) -> None:
+    """Nobody is signed out because Clerk cannot be asked: the rows stay, and with Clerk new ones come."""
+    lifetime = stack.clerk.token_lifetime = 3
+    admin = visit(person("Ada Adminson", role="admin"))
+    admin.expect_complaints(UNREACHABLE)
+    admin.open()
+    admin.expect_rows([str(admin.user_id)])
+    lose_clerk(admin)
+    end = time.time() + lifetime
+    admin.page.wait_for_event("requestfailed", lambda request: "/tokens" in request.url and time.time() > end)
+    assert admin.shown() == [str(admin.user_id)]
+    newcomer = person("Nova Newcomer")
+    admin.context.unroute_all()
+    admin.expect_rows([newcomer, str(admin.user_id)])
+
+
+def test_clerk_is_gone_when_the_page_opens(visit: Visits, person: People) -> None:
+    """Whether somebody is signed in cannot be known then: the page waits, and is there when Clerk is."""
+    admin = visit(person("Ada Adminson", role="admin"))
+    admin.expect_complaints(UNREACHABLE)
+    lose_clerk(admin)
+    with admin.page.expect_event("requestfailed", lambda request: "/v1/client" in request.url):
+        admin.open()
+    expect(admin.page.get_by_role("link", name="Sign in")).to_have_count(0)
+    admin.context.unroute_all()
+    admin.expect_rows([str(admin.user_id)])
+
+
+def test_service_is_not_needed(stack: LocalStack, admin: Visit) -> None:
+    """No request to the service once the page is there."""
+    asked: list[str] = []
+    admin.page.on("request", lambda request: asked.append(request.url))
+    admin.page.get_by_role("columnheader", name="Name").get_by_role("button").click()
+    admin.row(admin.shown()[0]).get_by_role("link").click()
+    expect(admin.page.get_by_role("dialog")).to_be_visible()
+    assert [url for url in asked if url.startswith(stack.url)] == []

@@ -1,0 +1,261 @@
+"""Search, filters, sorting, pages and the URL, with 2,000 users."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from clerk_convex.local.demo.scenario import begin
+from clerk_convex.local.stack import LocalStack
+from tests.support.functions import ROOT, Functions
+
+if TYPE_CHECKING:
+    from tests.support.browser import Visit, Visits
+
+pytest_plugins = ["tests.support.browser"]
+
+USERS = 2_000
+PAGE = 25  # rows that come at once
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    with LocalStack(project=ROOT, connected=False) as stack:
+        begin(stack, USERS, io.StringIO())
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def admin_id(stack: LocalStack) -> str:
+    metadata = {"role": "admin"}
+    made = stack.clerk.create_user(first_name="Ada", last_name="Adminson", public_metadata=metadata)
+    return str(made["id"])
+
+
+@pytest.fixture
+def admin(visit: Visits, admin_id: str) -> Visit:
+    return visit(admin_id)
+
+
+def rows_in_order(stack: LocalStack, by: str = "createdAt", *, descending: bool = True) -> list[Row]:
+    """All rows as the page should have them: missing values first, or last the other way round."""
+    functions = Functions(stack.convex)
+    with functions.http:
+        rows = list(functions.rows().values())
+    rows.sort(key=lambda row: (row.get(by) is not None, row.get(by)))
+    return rows[::-1] if descending else rows
+
+
+def ids(rows: Sequence[Row]) -> list[str]:
+    return [row["clerkId"] for row in rows]
+
+
+def search_box(visit: Visit) -> Locator:
+    return visit.page.get_by_role("searchbox", name="Search users")
+
+
+def filters(visit: Visit, name: str) -> Locator:
+    """A button of the status filter; its name goes on with how many users it has."""
+    return visit.page.get_by_role("group", name="Status").get_by_role("button", name=re.compile(f"^{name}"))
+
+
+def header(visit: Visit, name: str) -> Locator:
+    return visit.page.get_by_role("columnheader", name=name)
+
+
+def query_of(visit: Visit) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(visit.page.url).query))
+
+
+def test_newest_are_first(stack: LocalStack, admin: Visit) -> None:
+    """The first page, and how many there are in all."""
+    admin.open()
+    admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
+    expect(admin.page.get_by_text(f"{PAGE} of {len(stack.clerk.users()):,}")).to_be_visible()
+
+
+SORTS = {
+    "Joined": ("createdAt", ["descending", "ascending"]),
+    "Last sign-in": ("lastSignInAt", ["descending", "ascending"]),
+    "Email": ("sortEmail", ["ascending", "descending"]),
+    "Name": ("sortName", ["ascending", "descending"]),
+}
+
+
+@pytest.mark.parametrize("column", SORTS)
+def test_columns_sort_both_ways(column: str, stack: LocalStack, admin: Visit) -> None:
+    """Missing values come first ascending and last descending; the header says how it is sorted."""
+    by, orders = SORTS[column]
+    admin.open()
+    admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
+    for number, order in enumerate(orders):
+        if number > 0 or column != "Joined":  # by which it is sorted already
+            header(admin, column).get_by_role("button").click()
+        expect(header(admin, column)).to_have_attribute("aria-sort", order)
+        expected = ids(rows_in_order(stack, by, descending=order == "descending"))
+        admin.expect_rows(expected[:PAGE])
+        admin.load_more()
+        admin.expect_rows(expected[: 2 * PAGE])
+
+
+def test_pages_to_the_end_have_everyone_once(stack: LocalStack, admin: Visit) -> None:
+    """Loaded to the end, with a filter: in order, nobody twice, nobody left out."""
+    expected = ids(
+        [row for row in rows_in_order(stack, "sortName", descending=False) if row["status"] == "banned"]
+    )
+    assert len(expected) > 2 * PAGE
+    admin.open(status="banned", sort="name")
+    admin.expect_rows(expected[:PAGE])
+    while admin.page.get_by_role("button", name="Load more").count():
+        admin.load_more()
+    admin.expect_rows(expected)
+
+
+def test_missing_values_are_at_the_end(stack: LocalStack, admin: Visit) -> None:
+    """Who has no address is behind all who have one, on the last page of it."""
+    rows = [row for row in rows_in_order(stack, "sortEmail") if row["status"] == "locked"]
+    assert "sortEmail" in rows[0]
+    admin.open(status="locked", sort="email", order="desc")
+    admin.expect_rows(ids(rows)[:PAGE])
+    while admin.page.get_by_role("button", name="Load more").count():
+        admin.load_more()
+    admin.expect_rows(ids(rows))
+
+
+def found(visit: Visit, text: str) -> list[str]:
+    """What the page shows for a search, once it shows it."""
+    visit.open(q=text)
+    visit.page.get_by_text(re.compile(r"^\d+ match|No match|best matches")).wait_for()
+    return visit.shown()
+
+
+def test_search_finds(stack: LocalStack, admin: Visit) -> None:
+    """Names in any case and with any letters, beginnings of addresses, whole ids."""
+    rows = rows_in_order(stack)
+    lukasz = [row for row in rows if row.get("firstName") == "Łukasz" and row.get("lastName") == "Øster"]
+    assert set(ids(lukasz)) <= set(found(admin, "łukasz øster"))
+    assert found(admin, rows[1234]["clerkId"])[0] == rows[1234]["clerkId"]
+    with_email = next(row for row in rows if row.get("email", "").startswith("user12@"))
+    assert found(admin, "user12%40")[0] == with_email["clerkId"]
+    assert found(admin, with_email["email"].upper().replace("@", "%40"))[0] == with_email["clerkId"]
+    assert len(found(admin, "Ada")) == 50
+
+
+@pytest.mark.parametrize("text", ["com", "example.com", "zzzzz", ".*", "[^]+", "(", "\\", "^$", "%"])
+def test_search_finds_nobody(text: str, admin: Visit) -> None:
+    """What everyone's address ends with, what nobody has, what means something elsewhere."""
+    admin.open()
+    expect(admin.page.locator("[data-clerk-id]")).to_have_count(PAGE)
+    search_box(admin).fill(text)
+    expect(admin.page.get_by_role("heading", name="No match")).to_be_visible()
+    assert admin.shown() == []
+    admin.page.get_by_role("button", name="Clear filters").click()
+    expect(admin.page.locator("[data-clerk-id]")).to_have_count(PAGE)
+    expect(search_box(admin)).to_have_value("")
+
+
+def test_search_heeds_the_filter(stack: LocalStack, admin: Visit) -> None:
+    """Among the banned only."""
+    admin.open(q="Ada", status="banned")
+    admin.page.get_by_text(re.compile(r"^\d+ match")).wait_for()
+    rows = {row["clerkId"]: row for row in rows_in_order(stack)}
+    assert {rows[user_id]["status"] for user_id in admin.shown()} == {"banned"}
+    assert "ada" in rows[admin.shown()[0]]["sortName"]
+
+
+def test_back_and_forward(stack: LocalStack, admin: Visit) -> None:
+    """Each choice is a step; typing leaves none; the dialog is one, too."""
+    rows = rows_in_order(stack)
+    banned = ids([row for row in rows if row["status"] == "banned"])
+    by_name = ids(
+        [row for row in rows_in_order(stack, "sortName", descending=False) if row["status"] == "banned"]
+    )
+    admin.open()
+    admin.expect_rows(ids(rows)[:PAGE])
+    filters(admin, "Banned").click()
+    admin.expect_rows(banned[:PAGE])
+    header(admin, "Name").get_by_role("button").click()
+    admin.expect_rows(by_name[:PAGE])
+    admin.row(by_name[0]).get_by_role("link").click()
+    expect(admin.page.get_by_role("dialog")).to_be_visible()
+    assert query_of(admin) == {"status": "banned", "sort": "name", "user": by_name[0]}
+    admin.page.go_back()
+    expect(admin.page.get_by_role("dialog")).to_have_count(0)
+    admin.expect_rows(by_name[:PAGE])
+    admin.page.go_back()
+    admin.expect_rows(banned[:PAGE])
+    expect(filters(admin, "Banned")).to_have_attribute("aria-pressed", "true")
+    admin.page.go_back()
+    admin.expect_rows(ids(rows)[:PAGE])
+    admin.page.go_forward()
+    admin.expect_rows(banned[:PAGE])
+    admin.page.go_forward()
+    admin.page.go_forward()
+    expect(admin.page.get_by_role("dialog")).to_be_visible()
+
+
+def test_typing_leaves_one_place_in_the_history(stack: LocalStack, admin: Visit) -> None:
+    """A search is in the URL, and the back button leaves it at once."""
+    admin.open("/dashboard/audit")
+    admin.page.get_by_role("link", name="Users", exact=True).click()
+    admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
+    search_box(admin).press_sequentially("zoë")
+    expect(admin.page).to_have_url(re.compile(r"[?&]q=zo%C3%AB$"))
+    admin.page.go_back()
+    expect(admin.page).to_have_url(re.compile("/dashboard/audit$"))
+
+
+def test_deep_link(stack: LocalStack, admin: Visit) -> None:
+    """A link shows all of a state to whoever opens it, the dialog too; a reload keeps it."""
+    rows = [row for row in rows_in_order(stack, "sortName") if row["status"] == "locked"]
+    admin.open(status="locked", sort="name", order="desc", user=rows[3]["clerkId"])
+    for is_again in (False, True):
+        if is_again:
+            admin.page.reload()
+        admin.expect_rows(ids(rows)[:PAGE])
+        expect(admin.page.get_by_role("dialog")).to_contain_text(rows[3]["clerkId"])
+    admin.page.keyboard.press("Escape")
+    expect(admin.page.get_by_role("dialog")).to_have_count(0)
+    assert query_of(admin) == {"status": "locked", "sort": "name", "order": "desc"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=nobody&sort=password&order=sideways&page=7",
+        "status=banned%00&sort=__proto__&sort=name",
+        "q=&status=&sort=&order=",
+        "order=asc",
+        "%F0%9F=%zz&&&=&q=%20%20",
+    ],
+)
+def test_garbage_in_the_url_is_ignored(query: str, stack: LocalStack, admin: Visit) -> None:
+    """The list is there as if it had not been, whatever somebody has typed there."""
+    admin.page.goto(f"{stack.dashboard_url}?{query}")
+    admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
+
+
+def test_nobody_of_that_id(admin: Visit) -> None:
+    """A link to a user who is not there says so, and the list is behind it."""
+    admin.open(user="user_%3Cscript%3E..%2F..")
+    expect(admin.page.get_by_role("dialog")).to_contain_text(
+        re.compile("no user|not found|nobody", re.IGNORECASE)
+    )
+    admin.page.keyboard.press("Escape")
+    expect(admin.page.get_by_role("dialog")).to_have_count(0)
+    expect(admin.page.locator("[data-clerk-id]")).to_have_count(PAGE)
+
+
+def test_unknown_path_leads_to_the_users(stack: LocalStack, admin: Visit) -> None:
+    """So does the root."""
+    for path in ("/", "/dashboard/", "/dashboard/nowhere/at/all"):
+        admin.page.goto(stack.url + path)
+        expect(admin.page).to_have_url(str(stack.dashboard_url))
+        expect(admin.page.locator("[data-clerk-id]")).to_have_count(PAGE)

@@ -1,0 +1,269 @@
+"""convex/clerk/admin/actions.ts: who may do what at Clerk, and that each attempt is written down."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.functions import LATER, Functions, Project, delete, upsert
+
+
+@pytest.fixture
+def functions(functions: Functions) -> Functions:
+    functions.sync(
+        [
+            upsert("user_a", role="admin", firstName="Ada", email="ada@example.com"),
+            upsert("user_b", role="admin"),
+            upsert("user_member", role="member", email="eve@example.com"),
+            upsert("user_banned", role="admin", status="banned"),
+            upsert("user_gone", role="admin"),
+            delete("user_gone"),
+        ]
+    )
+    return functions
+
+
+number = 0
+
+
+def begin(
+    functions: Functions,
+    actor: str,
+    target: str | None = None,
+    *,
+    removes_admin: bool = True,
+    action: str = "ban",
+    request_id: str | None = None,
+) -> Any:
+    global number  # a new id for each request
+    number += 1
+    attempt: dict[str, Any] = {
+        "actor": actor,
+        "action": action,
+        "requestId": request_id or f"req_{number}",
+        "removesAdmin": removes_admin,
+    }
+    if target is not None:
+        attempt["target"] = target
+    return functions.mutation("users:beginAction", attempt)
+
+
+def finish(functions: Functions, attempt: Any, outcome: str = "done", **more: Any) -> None:
+    assert functions.mutation("users:finishAction", {"id": attempt["id"], "outcome": outcome, **more}) is None
+
+
+def refused(answer: Any) -> str:
+    assert answer.keys() == {"allowed", "reason", "message"}
+    assert answer["allowed"] is False
+    assert answer["message"].endswith(".")
+    assert "user_" not in answer["message"]
+    return str(answer["reason"])
+
+
+def attempts(functions: Functions, reader: str = "user_a") -> list[dict[str, Any]]:
+    """Those in the log, the oldest first."""
+    [page] = functions.signed_in(reader).pages("users:auditLog", 100)
+    return [
+        {name: value for name, value in entry.items() if name[0] != "_" and name not in {"name", "actorName"}}
+        for entry in reversed(page)
+        if "requestId" in entry
+    ]
+
+
+def test_attempt_is_written_down_and_settled(functions: Functions) -> None:
+    """One row from its start to its end: who, what, whom, which request, how it ended. No values."""
+    done = begin(functions, "user_a", "user_member", action="lock", request_id="req_x")
+    assert done.keys() == {"allowed", "id"}
+    row = {
+        "outcome": "started",
+        "action": "lock",
+        "actor": "user_a",
+        "clerkId": "user_member",
+        "requestId": "req_x",
+        "removesAdmin": True,
+        "source": "admin",
+        "fields": [],
+    }
+    assert attempts(functions) == [row]
+    finish(functions, done)
+    assert attempts(functions) == [{**row, "outcome": "done"}]
+    failed = begin(functions, "user_a", action="create", removes_admin=False, request_id="req_y")
+    finish(functions, failed, "failed", status=422, code="form_identifier_exists")
+    assert attempts(functions)[1] == {
+        "outcome": "failed",
+        "action": "create",
+        "actor": "user_a",
+        "requestId": "req_y",
+        "removesAdmin": False,
+        "source": "admin",
+        "fields": [],
+        "status": 422.0,
+        "reason": "form_identifier_exists",
+    }
+    assert "example.com" not in str(attempts(functions))
+
+
+def test_first_end_counts(functions: Functions) -> None:
+    """A second one, from a retry, changes nothing; nor can any other row of the log be settled."""
+    attempt = begin(functions, "user_a", "user_member")
+    finish(functions, attempt)
+    finish(functions, attempt, "failed", code="late")
+    assert [row["outcome"] for row in attempts(functions)] == ["done"]
+    [[*_, created]] = functions.signed_in("user_a").pages("users:auditLog", 100)
+    finish(functions, {"id": created["_id"]}, "failed")
+    assert functions.signed_in("user_a").pages("users:auditLog", 100, outcome="failed") == [[]]
+
+
+def test_row_that_is_gone_is_no_error(functions: Functions) -> None:
+    """The log may have been pruned, or the table cleared."""
+    attempt = begin(functions, "user_a", "user_member")
+    functions.clear()
+    finish(functions, attempt)
+
+
+def test_same_request_is_the_same_attempt(functions: Functions) -> None:
+    """Whoever did not hear the answer asks again: one row, and the same answer. Another action is another."""
+    first = begin(functions, "user_a", "user_member", request_id="req_x")
+    assert begin(functions, "user_a", "user_member", request_id="req_x") == first
+    assert len(attempts(functions)) == 1
+    assert begin(functions, "user_a", "user_member", request_id="req_x", action="lock") != first
+    assert begin(functions, "user_a", "user_b", request_id="req_x") != first
+    assert refused(begin(functions, "user_member", "user_member", request_id="req_x")) == "not_admin"
+    assert len(attempts(functions)) == 4
+    # What was settled is not begun with the same id by accident, but anew.
+    finish(functions, first)
+    assert begin(functions, "user_a", "user_member", request_id="req_x")["id"] != first["id"]
+
+
+def test_same_request_is_asked_again_whether_it_may(functions: Functions) -> None:
+    """Whoever was demoted in between gets no further by repeating what he began as an admin."""
+    begin(functions, "user_b", "user_member", request_id="req_x")
+    functions.sync([upsert("user_b", updated_at=20.0, role="member")])
+    assert refused(begin(functions, "user_b", "user_member", request_id="req_x")) == "not_admin"
+    assert [row["outcome"] for row in attempts(functions)] == ["started", "denied"]
+
+
+@pytest.mark.parametrize(
+    ("actor", "reason"),
+    [
+        ("user_member", "not_admin"),
+        ("user_banned", "not_active"),
+        ("user_gone", "deleted"),
+        ("user_unknown", "not_synced"),
+    ],
+)
+@pytest.mark.parametrize("removes_admin", [True, False])
+def test_only_admins_may(functions: Functions, actor: str, reason: str, removes_admin: bool) -> None:
+    """By the rule of the queries; a refusal is in the log, with its reason."""
+    assert refused(begin(functions, actor, "user_b", removes_admin=removes_admin)) == reason
+    [row] = attempts(functions)
+    assert (row["outcome"], row["actor"], row["clerkId"], row["reason"]) == (
+        "denied",
+        actor,
+        "user_b",
+        reason,
+    )
+
+
+def test_nobody_removes_himself(functions: Functions) -> None:
+    """Not even where there are others; what takes nothing away he may do to himself."""
+    assert refused(begin(functions, "user_a", "user_a")) == "self"
+    assert begin(functions, "user_a", "user_a", removes_admin=False)["allowed"] is True
+
+
+def test_admins_cannot_remove_each_other_at_once(functions: Functions) -> None:
+    """Whoever is being removed counts as removed, until that has failed."""
+    first = begin(functions, "user_a", "user_b")
+    assert first["allowed"] is True
+    assert refused(begin(functions, "user_b", "user_a")) == "last_admin"
+    finish(functions, first, "failed", status=404)
+    assert begin(functions, "user_b", "user_a")["allowed"] is True
+
+
+@pytest.mark.parametrize("end", [("done", {}), ("failed", {"status": 504}), ("failed", {"status": 502})])
+def test_what_may_have_been_done_counts_as_done(functions: Functions, end: tuple[str, Any]) -> None:
+    """Clerk did it, or may have, and it is not here yet: the other one is the last admin."""
+    first = begin(functions, "user_a", "user_b")
+    finish(functions, first, end[0], **end[1])
+    assert refused(begin(functions, "user_b", "user_a")) == "last_admin"
+    assert begin(functions, "user_a", "user_b")["allowed"] is True  # once more
+
+
+def test_only_removals_count_as_such(functions: Functions) -> None:
+    """Who is being renamed stays. And who is no admin can be removed, whoever is on his way out."""
+    begin(functions, "user_a", "user_b", removes_admin=False, action="edit")
+    begin(functions, "user_a", removes_admin=True, action="create")
+    first = begin(functions, "user_b", "user_a")
+    assert first["allowed"] is True
+    functions.sync([upsert("user_b", updated_at=11.0, role="member")])
+    assert begin(functions, "user_a", "user_member")["allowed"] is True
+
+
+def test_one_admin_stays_whatever_many_do_at_once(functions: Functions) -> None:
+    """A ring of ten admins, each about to remove the next, all at the same moment."""
+    ring = [f"user_ring{number}" for number in range(10)]
+    functions.sync([upsert(clerk_id, role="admin") for clerk_id in ring])
+    functions.sync([delete("user_a"), delete("user_b")])
+
+    async def all_begin() -> list[bool]:
+        headers = dict(functions.http.headers)
+        async with httpx.AsyncClient(base_url=functions.convex.url, headers=headers, trust_env=False) as http:
+
+            async def begin_one(place: int) -> bool:
+                attempt = {
+                    "actor": ring[place],
+                    "target": ring[place - 1],
+                    "action": "ban",
+                    "removesAdmin": True,
+                }
+                args = {**attempt, "requestId": f"ring_{place}"}
+                body = {"path": "users:beginAction", "args": args, "format": "json"}
+                answer = (await http.post("/api/mutation", json=body)).json()
+                return bool(answer["value"]["allowed"])
+
+            return list(await asyncio.gather(*map(begin_one, range(10))))
+
+    assert sorted(asyncio.run(all_begin())) == [False] + [True] * 9
+
+
+def test_last_active_admin_stays(functions: Functions) -> None:
+    """Banned, locked and deleted admins are none who stay; who is no admin can always be removed."""
+    functions.sync([upsert("user_b", updated_at=11.0, role="admin", status="locked")])
+    assert refused(begin(functions, "user_a", "user_a")) == "self"
+    for target in ("user_b", "user_member", "user_banned", "user_gone", "user_unknown"):
+        assert begin(functions, "user_a", target)["allowed"] is True
+    functions.sync([upsert("user_b", updated_at=12.0, role="admin")])
+    finish(functions, begin(functions, "user_a", "user_b"))
+    functions.sync([upsert("user_b", updated_at=13.0, role="member")])
+    assert refused(begin(functions, "user_b", "user_a")) == "not_admin"
+
+
+def test_attempt_that_never_ended_counts_for_a_minute(tmp_path: Path) -> None:
+    """A service that died in between blocks nothing for ever."""
+    project = Project(tmp_path)
+    project.write("later.ts", LATER)
+    wanted = {"actor": "user_b", "target": "user_a", "action": "ban", "removesAdmin": True}
+    with project.running() as functions:
+        functions.sync([upsert("user_a", role="admin"), upsert("user_b", role="admin")])
+        assert begin(functions, "user_a", "user_b")["allowed"] is True
+        sooner = functions.later(45, "beginAction", {**wanted, "requestId": "req_sooner"})
+        assert refused(sooner) == "last_admin"
+        assert functions.later(61, "beginAction", {**wanted, "requestId": "req_later"})["allowed"] is True
+
+
+def test_a_team_may_have_more_admins_than_are_admins(tmp_path: Path) -> None:
+    """Those whom possibleAdmins brings are held against the rule."""
+    project = Project(tmp_path)
+    project.replace(
+        "clerk/access.ts",
+        'return user.role === "admin" && user.status === "active";',
+        'return user.role === "admin" && user.status === "active" && user.emailVerified === true;',
+    )
+    with project.running() as functions:
+        functions.sync([upsert("user_a", role="admin", emailVerified=True), upsert("user_b", role="admin")])
+        functions.sync([upsert("user_c", role="admin", emailVerified=True)])
+        first = begin(functions, "user_a", "user_c")
+        assert first["allowed"] is True
+        assert refused(begin(functions, "user_c", "user_a")) == "last_admin"

@@ -1,0 +1,580 @@
+"""convex/clerk/users/queries.ts and search.ts: what the users page lists, finds and shows."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.functions import CREATED_AT, Caller, Functions, Project, upsert
+
+ADMIN = upsert("user_admin", role="admin", firstName="Zoe", createdAt=CREATED_AT - 1e9)
+
+
+@pytest.fixture
+def functions(functions: Functions) -> Functions:
+    functions.sync([ADMIN])
+    return functions
+
+
+@pytest.fixture
+def admin(functions: Functions) -> Caller:
+    return functions.signed_in("user_admin")
+
+
+def ids(*pages: list[dict[str, Any]]) -> list[str]:
+    return [row["clerkId"] for page in pages for row in page]
+
+
+# ---------------------------------------------------------------- lists
+
+
+def test_list_leaves_out_metadata_and_what_only_search_needs(functions: Functions, admin: Caller) -> None:
+    """A row has all else that is known of the user; the details have metadata and updatedAt as well."""
+    columns: dict[str, Any] = {
+        "externalId": "ext-1",
+        "firstName": "Ada",
+        "lastName": "Lovelace",
+        "username": "ada",
+        "email": "Ada@example.com",
+        "emailVerified": True,
+        "phone": "+15551234567",
+        "imageUrl": "https://img.example.com/1",
+        "role": "member",
+        "lastSignInAt": 5.0,
+    }
+    functions.sync([upsert(**columns, publicMetadata='{"a":1}')])
+    [[ada, zoe]] = admin.pages("users:getUsers")
+    assert zoe["clerkId"] == "user_admin"
+    assert ada["_id"]
+    assert ada["_creationTime"]
+    summary = {"clerkId": "user_1", "status": "active", "createdAt": CREATED_AT, **columns}
+    assert {name: value for name, value in ada.items() if name[0] != "_"} == summary
+    details = admin.query("users:getUser", {"clerkId": "user_1"})
+    assert details == {**ada, "publicMetadata": '{"a":1}', "updatedAt": 10.0}
+    me = admin.query("users:currentUser")["user"]
+    assert me == {**zoe, "updatedAt": 10.0}
+
+
+def test_user_who_is_not_there_is_null(admin: Caller) -> None:
+    assert admin.query("users:getUser", {"clerkId": "user_unknown"}) is None
+
+
+# Names, and where they stand: without case, diacritics and leading blanks.
+FOLDED = {
+    "ada": "ada",
+    "Ada": "ada",
+    "Émile": "emile",
+    "emil": "emil",
+    " Zoe": "zoe",
+    "zoé": "zoe",
+    "Łuk": "luk",
+    "\U0001f600": "\U0001f600",
+    "\ufffd": "\ufffd",
+    "  ": "",
+}
+
+
+def crowd(count: int) -> list[dict[str, Any]]:
+    """Users with and without each thing that can be sorted by, some alike."""
+    chance = random.Random(7)
+    users = []
+    for number in range(count):
+        first_name = chance.choice([*FOLDED])
+        user = {
+            "clerkId": f"user_{number:04}",
+            "createdAt": CREATED_AT + chance.randrange(20),
+            "status": chance.choice(["active", "active", "banned", "locked", "deprovisioned"]),
+            "firstName": chance.choice([None, first_name]),
+            "email": chance.choice([None, f"Mail{chance.randrange(30)}@Example.com"]),
+            "lastSignInAt": chance.choice([None, float(chance.randrange(20))]),
+        }
+        users.append({name: value for name, value in user.items() if value is not None})
+    return users
+
+
+SORTED_BY: dict[str, Any] = {
+    "createdAt": lambda user: user["createdAt"],
+    "lastSignInAt": lambda user: user.get("lastSignInAt", -1),
+    "email": lambda user: user.get("email", "").lower(),
+    "name": lambda user: (
+        FOLDED.get(user.get("firstName", ""), "") or (user.get("email") or user["clerkId"]).lower()
+    ),
+}
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("by", SORTED_BY)
+def test_sorted_pages(functions: Functions, admin: Caller, by: str, order: str) -> None:
+    """By each column either way, alone and of one status: everyone once, who has no value first ascending and
+    last descending."""
+    users = crowd(60)
+    functions.sync([upsert(clerk_id=user.pop("clerkId"), **user) for user in [dict(user) for user in users]])
+    # Those alike stand in the order in which they came, or in the reverse.
+    admin_row = {"clerkId": ADMIN.clerk_id, **ADMIN.columns, "firstName": " Zoe"}
+    everyone = sorted([admin_row, *users], key=SORTED_BY[by])
+    if order == "desc":
+        everyone.reverse()
+    sort = {"by": by, "order": order}
+    pages = admin.pages("users:getUsers", 7, sort=sort)
+    assert [len(page) for page in pages] == [7] * 8 + [5]
+    assert ids(*pages) == ids(everyone)
+    for status in ("active", "banned", "locked", "deprovisioned"):
+        found = admin.pages("users:getUsers", 7, sort=sort, status=status)
+        assert ids(*found) == [user["clerkId"] for user in everyone if user["status"] == status]
+    if sort == {"by": "createdAt", "order": "desc"}:
+        assert admin.pages("users:getUsers", 7) == pages
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1e9, 100), (100, 100), (3, 3), (2.9, 2), (0, 1), (-5, 1)])
+def test_page_has_a_size_that_is_never_absurd(
+    functions: Functions, admin: Caller, asked: float, given: int
+) -> None:
+    functions.sync([upsert(f"user_{number}") for number in range(150)])
+    options = {"numItems": asked, "cursor": None}
+    assert len(admin.query("users:getUsers", {"paginationOpts": options})["page"]) == given
+
+
+# ---------------------------------------------------------------- search
+
+
+def found(caller: Caller, search: str, **arguments: Any) -> list[str]:
+    options = {"numItems": 10, "cursor": None}
+    page = caller.query("users:getUsers", {"paginationOpts": options, "search": search, **arguments})
+    assert page["isDone"] is True
+    assert len(page["page"]) <= 50
+    found = ids(page["page"])
+    assert len(found) == len(set(found))
+    return found
+
+
+@pytest.fixture
+def people(functions: Functions) -> None:
+    functions.sync(
+        [
+            upsert(
+                "user_2abcDEF0123",
+                firstName="Ada",
+                lastName="Lovelace",
+                username="countess",
+                email="Ada.L@example.com",
+                externalId="42",
+            ),
+            upsert(
+                "user_2abcXYZ9999",
+                firstName="Adam",
+                lastName="Riese",
+                email="adam@example.com",
+                phone="+15551234567",
+                status="banned",
+            ),
+            upsert(
+                "user_3ghi",
+                firstName="Grace",
+                lastName="Hopper",
+                email="comet@example.com",
+                externalId="cus_ada",
+            ),
+            upsert("user_4jkl", firstName="Émile", lastName="Zola-Ada", externalId="423"),
+            upsert("user_5mno", email="lovelace@example.com"),
+        ]
+    )
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        # Whole ones.
+        ("user_2abcDEF0123", ["user_2abcDEF0123"]),
+        ("ada.l@EXAMPLE.com", ["user_2abcDEF0123"]),
+        ("+15551234567", ["user_2abcXYZ9999"]),
+        ("+1 (555) 123-4567", ["user_2abcXYZ9999"]),
+        ("1 555 123", ["user_2abcXYZ9999"]),
+        ("user_3ghi", ["user_3ghi"]),
+        ("  Grace   HOPPER ", ["user_3ghi"]),
+        # Beginnings: of ids in their own case, of the rest in any.
+        ("user_2abc", ["user_2abcDEF0123", "user_2abcXYZ9999"]),
+        ("USER_2ABC", []),
+        ("cus_", ["user_3ghi"]),
+        ("LOVE", ["user_5mno", "user_2abcDEF0123"]),
+        ("ém", ["user_4jkl"]),
+        # The whole before what begins with it: an external id, and one that is longer.
+        ("42", ["user_2abcDEF0123"]),
+        ("423", ["user_4jkl"]),
+        # Words.
+        ("hop", ["user_3ghi"]),
+        ("countess", ["user_2abcDEF0123"]),
+        ("riese adam", ["user_2abcXYZ9999"]),
+        # What must not match everyone.
+        ("com", ["user_3ghi"]),
+        # A domain, also by its beginning, the newest user first.
+        *(
+            (domain, ["user_5mno", "user_3ghi", "user_2abcXYZ9999", "user_2abcDEF0123"])
+            for domain in ("example.com", "@example.com", "EXAMPLE.co", "@exa", "example.")
+        ),
+        ("grace example.com", ["user_3ghi"]),
+        ("@example.com grace", ["user_3ghi"]),
+        ("example.com.", []),
+        ("xample.com", []),
+        ("example.com zzqqxx", []),
+        ("@com", []),
+        (".com", []),
+        ("example", []),
+        ("exam", []),
+        # All of the words, of which the last may be a beginning.
+        ("riese ada", ["user_2abcXYZ9999"]),
+        ("ada riese", []),
+        ("zzqqxx nobody", []),
+        ("ada nobody", []),
+        ("nobody ada", []),
+        ("user_", []),
+        ("user_2", []),
+        ("+1", []),
+        ("1", []),
+        ("...", []),
+    ],
+)
+def test_search_finds(admin: Caller, search: str, expected: list[str]) -> None:
+    """Ids, addresses and numbers whole and by their beginnings, names by their words; never everyone."""
+    assert found(admin, search) == expected
+
+
+@pytest.mark.usefixtures("people")
+def test_whole_id_finds_nobody_else(functions: Functions, admin: Caller) -> None:
+    """Nor whoever has a part of it for a name."""
+    functions.sync([upsert("user_6", username="user_6"), upsert("user_7", username="user_2abcDEF0123_too")])
+    assert found(admin, "user_2abcDEF0123") == ["user_2abcDEF0123"]
+
+
+@pytest.mark.usefixtures("people")
+def test_whole_before_beginning_before_word(functions: Functions, admin: Caller) -> None:
+    """Who has just what was typed comes first, then who has something that begins with it, then the rest."""
+    functions.sync([upsert("user_6", firstName="Ada"), upsert("user_7", externalId="ada", username="x")])
+    assert found(admin, "ada") == [
+        "user_7",
+        "user_6",
+        "user_2abcDEF0123",
+        "user_2abcXYZ9999",
+        "user_4jkl",
+    ]
+    functions.sync([upsert("user_8", firstName="Mary", lastName="Ada")])
+    assert set(found(admin, "ada")[-2:]) == {"user_4jkl", "user_8"}
+    functions.sync([upsert("user_10", firstName="Lo", lastName="Li"), upsert("user_9", username="Li Lo")])
+    assert found(admin, " lo\t\n li ") == ["user_10", "user_9"]
+    # All of the words have to be there.
+    assert found(admin, "ada l") == ["user_2abcDEF0123"]
+    assert found(admin, "cus_ada") == ["user_3ghi"]
+
+
+NAMES: dict[str, list[str]] = {
+    "Nguyễn Văn An": ["nguyen", "NGUYỄN", "van an", "Nguyễn", "Ngu", "nguyen v"],
+    "Đặng Thị Đức": ["duc", "dang thi", "Đức"],
+    "Lucía García": ["Garcia", "garcía", "lucia garc"],
+    "सचिन तेंदुलकर": ["तेंदुलकर", "सचिन", "सचिन तेंदु", "तेंदुलकर सचिन"],
+    "வெங்கடேஸ்வரன் குமார்": ["வெங்கடேஸ்வரன்", "குமார்"],  # a word of more than 31 bytes, split by a mark
+    "สมชาย วิชัยวงศ์ตระกูล": ["สมชาย", "วิชัยวงศ์ตระกูล", "วิชัยวงศ์"],  # and one that is not split
+    "François L'Écuyer-Müller": ["francois", "ecuyer muller", "MULLER", "l'ecuyer"],
+    "Łukasz Żółć": ["lukasz", "zolc"],
+    "Ørsted Straße Æbler": ["orsted", "strasse", "aebler", "straße"],
+    "İsmail Işık": ["ismail", "isik", "ışık"],
+    "أحمد محمد": ["احمد", "أحمد"],
+    "Νίκος Παπαδόπουλος": ["νικος", "ΝΊΚΟΣ", "παπαδοπουλος"],
+    "Ａｄａ ﬁsher": ["ada fisher"],
+    "Фёдор Йорк": ["федор", "йорк"],
+    "がく 한글": ["がく", "한글"],
+    "St. John-Smith": ["st.john", "st. john", "john-smith", "smith st", "st.jo"],
+    "J.R.R. Tolkien": ["J.R.R. tol", "j.r.r.", "tolkien j"],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_name_is_found_as_people_type_it(functions: Functions, admin: Caller, name: str) -> None:
+    """Without case and diacritics, in any script, by each of its words; and nobody else is."""
+    others = [
+        upsert(f"user_{number}", firstName=other) for number, other in enumerate(NAMES) if other != name
+    ]
+    first, *rest = name.split(" ")
+    functions.sync([*others, upsert("user_it", firstName=first, lastName=" ".join(rest))])
+    for search in NAMES[name]:
+        assert found(admin, search) == ["user_it"], search
+        assert found(admin, f"{search} zzqqxx") == [], search
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("तदलकर", "तेंदुलकर"), ("かく", "がく"), ("Ana", "Anna"), ("सचन", "सचिन")]
+)
+def test_name_is_not_folded_into_another(functions: Functions, admin: Caller, one: str, other: str) -> None:
+    """Vowel signs and sound marks make another name of it."""
+    functions.sync([upsert("user_other", firstName=other)])
+    assert found(admin, one) == []
+
+
+def test_domain_is_found_whole_and_below(functions: Functions, admin: Caller) -> None:
+    """With the domains below it, however long; no other with the same letters, and no top alone."""
+    long = "a-department-of-research.of-a-very-long-company-name.example"
+    addresses = {
+        "one": "a@mail.acme.co.uk",
+        "two": "b@acme.co.uk",
+        "three": "c@notacme.co.uk",
+        "four": "d@ac.me.co.uk",
+        "five": f"e@{long}",
+        "six": f"f@x{long}",
+        "seven": "g@münchen.example",
+        "eight": "h@localhost",
+    }
+    functions.sync([upsert(clerk_id, email=email) for clerk_id, email in addresses.items()])
+    expected: dict[str, set[str]] = {
+        "acme.co.uk": {"one", "two"},
+        "mail.acme.co.uk": {"one"},
+        "ac.me.co.uk": {"four"},
+        "@acme.co.uk": {"one", "two"},
+        "co.uk": {"one", "two", "three", "four"},
+        "@localhost": {"eight"},
+        long: {"five"},
+        long[:-1]: {"five"},
+        "munchen.example": {"seven"},
+        "@uk": set(),
+    }
+    for search, clerk_ids in expected.items():
+        assert set(found(admin, search)) == clerk_ids, search
+
+
+def test_all_words_are_found_among_many_who_have_one(functions: Functions, admin: Caller) -> None:
+    """Those who have all of them, however many have only one."""
+    functions.sync([upsert(f"user_m{number}", firstName="Maria", lastName="Maria") for number in range(300)])
+    functions.sync(
+        [upsert(f"user_g{number}", firstName="Garcia", username="garcia") for number in range(300)]
+    )
+    functions.sync([upsert("user_both", firstName="Maria", lastName="del Carmen Garcia", username="mdcg1")])
+    functions.sync([upsert(f"user_n{number}", firstName="Maria", lastName="Maria") for number in range(300)])
+    assert found(admin, "garcia maria") == ["user_both"]
+    assert found(admin, "mar garcia") == []
+
+
+OUTDATED = """
+import { mutation } from "./_generated/server";
+export const outdate = mutation({
+  args: {},
+  handler: async (ctx) => {
+    for (const { _id } of await ctx.db.query("users").collect()) {
+      await ctx.db.patch("users", _id, { sortName: "nguyễn", searchText: "Nguyễn", sortEmail: undefined });
+    }
+    for (const { _id } of await ctx.db.query("clerkAudit").collect()) await ctx.db.delete("clerkAudit", _id);
+  },
+});
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({"observed_at": 999.0, "source": "backfill"}, "unchanged"),
+        ({"updated_at": 12.0}, "unchanged"),
+        ({}, "unchanged"),
+        ({"updated_at": 9.0, "firstName": "Late"}, "stale"),
+    ],
+)
+def test_row_of_an_earlier_version_is_brought_up_to_date(
+    tmp_path: Path, change: dict[str, Any], outcome: str
+) -> None:
+    """The next change of it, or the next backfill, writes what sorting and search need. It is no change of the user:
+    verify does not count it, and the audit log does not tell it. Once is enough."""
+    project = Project(tmp_path)
+    project.write("test.ts", OUTDATED)
+    with project.running() as functions:
+        columns: dict[str, Any] = {"firstName": "Nguyễn", "email": "An@Example.com"}
+        functions.sync([upsert("user_admin", role="admin", username="root"), upsert(**columns)])
+        before = functions.rows()
+        functions.mutation("test:outdate", {})
+        admin = functions.signed_in("user_admin")
+        assert found(admin, "nguyen") == []
+        again = upsert(**{**columns, **change})
+        assert functions.compare([again]) == [outcome]
+        assert functions.rows()["user_1"]["sortName"] == "nguyễn"
+        assert functions.sync([again]) == [outcome]
+        stamps = {"updatedAt", "observedAt"}
+        row = functions.rows()["user_1"]
+        assert {**row, **dict.fromkeys(stamps, 0)} == {**before["user_1"], **dict.fromkeys(stamps, 0)}
+        assert found(admin, "nguyen") == ["user_1"]
+        assert found(admin, "an@example.com") == ["user_1"]
+        assert admin.pages("users:auditLog") == [[]]
+        assert functions.sync([again]) == [outcome]
+
+
+@pytest.mark.usefixtures("people")
+def test_search_of_one_status(admin: Caller) -> None:
+    """The status counts for every way of finding, also where others would fill the page."""
+    for search in ("ada", "adam@example.com", "+15551234567", "user_2abc", "user_2abcXYZ9999", "riese"):
+        assert found(admin, search, status="banned") == ["user_2abcXYZ9999"], search
+        assert "user_2abcXYZ9999" not in found(admin, search, status="active")
+    assert found(admin, "42", status="banned") == []
+
+
+@pytest.mark.parametrize(
+    "column", [{"firstName": "Same"}, {"email": "same@x.com"}, {"externalId": "same"}, {"phone": "+49555000"}]
+)
+def test_status_is_not_lost_behind_fifty_others(
+    functions: Functions, admin: Caller, column: dict[str, Any]
+) -> None:
+    functions.sync([upsert(f"user_same{number:03}", **column) for number in range(120)])
+    functions.sync([upsert("user_same_banned", status="banned", **column)])
+    [text] = column.values()
+    for search in (text, text[:4], "user_same"):
+        assert found(admin, search, status="banned") == ["user_same_banned"]
+        assert len(found(admin, search)) == 50
+
+
+def test_search_is_one_page(functions: Functions, admin: Caller) -> None:
+    """The 50 best; there is no second page, and the sort has no say."""
+    functions.sync([upsert(f"user_{number}", firstName="Ada") for number in range(60)])
+    sort = {"by": "createdAt", "order": "desc"}
+    assert found(admin, "ada", sort=sort) == found(admin, "ada")
+    options = {"numItems": 10, "cursor": "anything"}
+    page = admin.query("users:getUsers", {"paginationOpts": options, "search": "ada"})
+    assert (page["page"], page["isDone"]) == ([], True)
+
+
+@pytest.mark.parametrize("search", ["", " ", "\t\n \u00a0"])
+def test_blank_search_is_none(functions: Functions, admin: Caller, search: str) -> None:
+    functions.sync([upsert()])
+    options = {"numItems": 1, "cursor": None}
+    page = admin.query("users:getUsers", {"paginationOpts": options, "search": search})
+    assert (ids(page["page"]), page["isDone"]) == (["user_1"], False)
+
+
+ODD = {
+    "10,000 characters": "x" * 10_000,
+    "10,000 words": "ab " * 10_000,
+    "10,000 of two halves": "\U0001f600" * 10_000,
+    "17 terms": " ".join(f"term{number}" for number in range(17)),
+    "terms without spaces": "a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-q-r-s-t",
+    "punctuation": "!?.,;:-_()[]{}<>|/\\\"'`~@#$%^&*+=",
+    "emoji": "\U0001f600",
+    "a family": "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "prototype": "__proto__",
+    "constructor": "constructor",
+    "nothing visible": "\u200b\u200e",
+    "zero": "\0",
+    "last before the surrogates": "\ud7ff",
+    "last of all": "\U0010ffff",
+    "last of all, after something": "a\U0010ffff\U0010ffff",
+    "a replacement": "\ufffd",
+    "right to left": "\u05d0\u05d1",
+    "combining": "e\u0301",
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_search_is_no_error(functions: Functions, admin: Caller, what: str) -> None:
+    """Whatever can be typed or pasted: it finds what begins with it, and nobody else."""
+    search = ODD[what]
+    functions.sync([upsert("user_ada", firstName="Ada", email="ada@example.com")])
+    begins_a_name = what == "last of all, after something"
+    assert found(admin, search) == (["user_ada"] if begins_a_name else [])
+    if len(search) < 50:
+        functions.sync(
+            [upsert("user_odd", externalId=f"{search}\U0001f600", firstName=f"{search}\U0001f600")]
+        )
+        assert "user_odd" in found(admin, search)
+
+
+SENT = """
+import { v } from "convex/values";
+import { internalQuery } from "./_generated/server";
+import { searchUsers } from "./clerk/search";
+
+// Every text that a search hands to Convex.
+export const sent = internalQuery({
+  args: { search: v.string() },
+  handler: async (_, { search }) => {
+    const texts: string[] = [];
+    const note = (_: string, text: string) => (texts.push(text), range);
+    const range = { eq: note, gte: note, lt: note, search: note };
+    const find = (_: string, by: (q: typeof range) => unknown) => (by(range), { take: async () => [] });
+    const db = { query: () => ({ withIndex: find, withSearchIndex: find }) };
+    await searchUsers({ db } as any, search, "active");
+    return texts.map((text) => ({ isWhole: (text as any).isWellFormed(), text }));
+  },
+});
+"""
+
+
+def test_convex_gets_what_it_takes(tmp_path: Path) -> None:
+    """No half of a character where a text was cut, and no more than 16 words; the local Convex takes more."""
+    project = Project(tmp_path)
+    project.write("test.ts", SENT)
+    with project.running() as functions:
+        for search in ("\U0001f600" * 10_000, "a" + "\U0001f600" * 10_000, "a b-" * 100, "x" * 10_000):
+            sent = functions.query("test:sent", {"search": search})
+            assert len(sent) > 10
+            assert all(text["isWhole"] for text in sent)
+            assert all(len(text["text"]) < 600 for text in sent)
+            if "-" in search:
+                assert sent[-2]["text"] == "a b " * 7 + "a b"
+
+
+# ---------------------------------------------------------------- what it costs
+
+MEASURE = """
+import { v } from "convex/values";
+import { internalQuery } from "./_generated/server";
+import { listUsers } from "./clerk/queries";
+import { readStats } from "./clerk/stats";
+
+export const page = internalQuery({
+  args: { request: v.any() },
+  handler: async (ctx, { request }) => {
+    const { page } = await listUsers(ctx, { paginationOpts: { numItems: 25, cursor: null }, ...request });
+    const { documentsRead, databaseQueries } = await ctx.meta.getTransactionMetrics();
+    return [page.length, documentsRead.used, databaseQueries.used];
+  },
+});
+
+export const stats = internalQuery({
+  args: {},
+  handler: async (ctx) => {
+    const { total } = await readStats(ctx);
+    const { documentsRead, databaseQueries } = await ctx.meta.getTransactionMetrics();
+    return [total, documentsRead.used, databaseQueries.used];
+  },
+});
+"""
+
+
+def test_cost_does_not_grow_with_the_number_of_users(tmp_path: Path) -> None:
+    """A page reads its rows and no others, a search at most 50 by each of four ways and 100 by words, the totals a
+    constant."""
+    project = Project(tmp_path)
+    project.write("test.ts", MEASURE)
+    with project.running() as functions:
+
+        def add(first: int, last: int) -> None:
+            for start in range(first, last, 500):
+                functions.sync(
+                    [
+                        upsert(
+                            f"user_same{number}",
+                            firstName="Ada",
+                            lastSignInAt=float(number),
+                            externalId="ada",
+                        )
+                        for number in range(start, min(start + 500, last))
+                    ]
+                )
+
+        for first, last in ((0, 100), (100, 5000)):
+            add(first, last)
+            for by in SORTED_BY:
+                for order in ("asc", "desc"):
+                    for more in ({}, {"status": "active"}):
+                        request = {"sort": {"by": by, "order": order}, **more}
+                        assert functions.query("test:page", {"request": request}) == [25, 25, 1]
+            # Everybody is found by his name, his external id and his words.
+            assert functions.query("test:page", {"request": {"search": "ada"}}) == [50, 200, 5]
+            assert functions.query("test:page", {"request": {"search": "x ada.ada"}})[1:] == [50, 6]
+            assert functions.query("test:page", {"request": {"search": "user_same"}})[:2] == [50, 50]
+            total, read, ranges = functions.query("test:stats", {})
+            assert total == last
+            assert read <= 1 + 16 + 3 * 16
+            assert ranges == 3

@@ -1,0 +1,456 @@
+"""convex/clerk/users/stats.ts: the totals equal a count of the rows, whatever happened in whatever order."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from clerk_convex.entities.changes import Change, encode
+from tests.support.functions import Denied, Functions, Project, delete, eventually, upsert
+
+TODAY = "2026-03-01"  # three months lie in the 30 days before it
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp() * 1000
+DAY = 86_400_000.0
+ADMIN = upsert("admin", role="admin", createdAt=NOON - 90 * DAY)
+
+TEST_FUNCTIONS = """
+import { v } from "convex/values";
+import { internalMutation, internalQuery } from "./_generated/server";
+import { dropOld, rebuild, rebuildStep } from "./clerk/stats";
+
+// A rebuild that goes on only when it is told to.
+const still = { runAfter: async () => {} };
+const stopped = <Ctx>(ctx: Ctx): Ctx => ({ ...ctx, scheduler: still });
+export const begin = internalMutation({ args: {}, handler: (ctx) => rebuild(stopped(ctx)) });
+export const step = internalMutation({
+  args: { next: v.number() },
+  handler: (ctx, { next }) => rebuildStep(stopped(ctx), next),
+});
+export const drop = internalMutation({
+  args: {},
+  handler: async (ctx) => {
+    const before = (await ctx.db.query("clerkStats").collect()).length;
+    await dropOld(stopped(ctx));
+    return before - (await ctx.db.query("clerkStats").collect()).length;
+  },
+});
+
+export const look = internalQuery({
+  args: {},
+  handler: async (ctx) => {
+    const state = await ctx.db.query("clerkStatsState").unique();
+    const documents = await ctx.db.query("clerkStats").collect();
+    return {
+      generation: state?.generation ?? null,
+      next: state?.next ?? null,
+      generations: [...new Set(documents.map(({ generation }) => generation))].sort(),
+      counts: documents.filter((it) => it.generation === state?.generation).map(({ counts }) => counts),
+      documents: documents.length,
+    };
+  },
+});
+
+export const forget = internalMutation({
+  args: {},
+  handler: async (ctx) => {
+    for (const { _id } of await ctx.db.query("clerkStats").collect()) await ctx.db.delete("clerkStats", _id);
+    const state = await ctx.db.query("clerkStatsState").unique();
+    if (state !== null) await ctx.db.delete("clerkStatsState", state._id);
+  },
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    with small_batches(Project(tmp_path_factory.mktemp("project"))).running() as functions:
+        yield functions
+
+
+@pytest.fixture
+def functions(deployment: Functions) -> Functions:
+    deployment.clear()
+    return deployment
+
+
+def small_batches(project: Project) -> Project:
+    project.write("test.ts", TEST_FUNCTIONS)
+    project.replace("clerk/stats.ts", "const BATCH = 500", "const BATCH = 3")
+    return project
+
+
+def counted(functions: Functions) -> Counter[str]:
+    """What the counts of the current generation add up to, all days of all time included."""
+    sums: Counter[str] = Counter()
+    for counts in functions.query("test:look", {})["counts"]:
+        for name, count in counts.items():
+            sums[name] += int(count)
+    return Counter({name: count for name, count in sums.items() if count != 0})
+
+
+def recounted(functions: Functions) -> Counter[str]:
+    """The same, of the rows."""
+    sums: Counter[str] = Counter()
+    for row in functions.rows().values():
+        sums[row["status"]] += 1
+        if 0 <= row["createdAt"] < 253_402_300_800_000:
+            day = date(1970, 1, 1) + timedelta(milliseconds=row["createdAt"])
+            sums[day.isoformat()] += 1
+    return sums
+
+
+def stats(functions: Functions, today: str | None = TODAY) -> dict[str, Any]:
+    answer = functions.signed_in("admin").query("users:stats", {} if today is None else {"today": today})
+    return {**answer, "days": {day["day"]: day["signUps"] for day in answer["days"] if day["signUps"]}}
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def test_totals_and_days(functions: Functions) -> None:
+    """Totals by status; sign-ups of 30 days up to today, UTC, the oldest first, and none before."""
+    functions.sync(
+        [
+            ADMIN,
+            upsert("1", createdAt=NOON),
+            upsert("2", createdAt=NOON, status="banned"),
+            upsert("3", createdAt=NOON - 12 * 3_600_000, status="locked"),  # the first moment of the day
+            upsert("4", createdAt=NOON - 12 * 3_600_000 - 1),
+            upsert("5", createdAt=NOON - 29 * DAY),
+            upsert("6", createdAt=NOON - 30 * DAY),
+            upsert("7", createdAt=NOON + DAY),
+        ]
+    )
+    answer = functions.signed_in("admin").query("users:stats", {"today": TODAY})
+    days = [day["day"] for day in answer.pop("days")]
+    assert days == [(date(2026, 1, 31) + timedelta(number)).isoformat() for number in range(30)]
+    assert answer == {"total": 8, "active": 6, "banned": 1, "locked": 1, "rebuilding": False}
+    assert stats(functions)["days"] == {"2026-03-01": 3, "2026-02-28": 1, "2026-01-31": 1}
+
+
+def test_today_is_convexs_unless_told(functions: Functions) -> None:
+    functions.sync([ADMIN, upsert(createdAt=time.time() * 1000)])
+    assert sum(stats(functions, None)["days"].values()) == 1
+
+
+@pytest.mark.parametrize(
+    "today", ["", "today", "2026-02-30", "2026-3-1", "2026-03-01T12", "0001-01-01", "-1"]
+)
+def test_what_is_no_day_is_refused(functions: Functions, today: str) -> None:
+    functions.sync([ADMIN])
+    with pytest.raises(Denied, match="UTC day such as 2026-11-22"):
+        stats(functions, today)
+
+
+def test_user_moves_and_leaves(functions: Functions) -> None:
+    """Another status or another createdAt moves a user; who is deleted leaves his day."""
+    functions.sync([ADMIN, upsert(createdAt=NOON), upsert("user_2", createdAt=NOON)])
+    functions.sync([upsert(updated_at=11.0, createdAt=NOON, status="banned")])
+    assert stats(functions) == {**EMPTY, "total": 3, "active": 2, "banned": 1, "days": {"2026-03-01": 2}}
+    functions.sync([upsert(updated_at=12.0, createdAt=NOON - DAY, status="banned")])
+    assert stats(functions)["days"] == {"2026-03-01": 1, "2026-02-28": 1}
+    functions.sync([delete()])
+    assert stats(functions) == {**EMPTY, "total": 2, "active": 2, "days": {"2026-03-01": 1}}
+    functions.sync([delete(), upsert(updated_at=99.0, createdAt=NOON)])
+    assert stats(functions)["total"] == 2
+
+
+EMPTY = {"total": 0, "active": 0, "banned": 0, "locked": 0, "days": {}, "rebuilding": False}
+
+
+@pytest.mark.parametrize("created_at", [-1.0, -1e18, 1e18, 8.64e15, 253_402_300_800_000.0, -0.0, 0.5])
+def test_absurd_time_breaks_nothing(functions: Functions, created_at: float) -> None:
+    """He counts as a user, and on no day that does not exist."""
+    functions.sync([ADMIN, upsert(createdAt=created_at)])
+    assert stats(functions)["total"] == 2
+    assert counted(functions) == recounted(functions)
+    functions.sync([upsert(updated_at=11.0, createdAt=NOON)])
+    assert counted(functions) == recounted(functions)
+    assert functions.mutation("users:rebuildStats", {})
+
+
+# ---------------------------------------------------------------- what it costs to write
+
+
+def test_writers_share_no_document(functions: Functions) -> None:
+    """Each mutation writes to one of 16 shards, and to one document for the totals and for each month."""
+    functions.sync([ADMIN])
+    before = functions.query("test:look", {})["documents"]
+    functions.sync([upsert(f"user_{number}", createdAt=NOON) for number in range(200)])
+    assert functions.query("test:look", {})["documents"] - before <= 2
+    for number in range(200):
+        functions.sync([upsert(f"user_{number}", updated_at=11.0, createdAt=NOON, status="banned")])
+    assert 16 < functions.query("test:look", {})["documents"] <= 16 * 2 + 16
+    assert counted(functions) == recounted(functions)
+
+
+def test_change_that_counts_for_nothing_writes_no_counts(functions: Functions) -> None:
+    """A new name does not make every chart on every screen run again."""
+    functions.sync([ADMIN, upsert()])
+    before = functions.query("test:look", {})
+    for number in range(20):
+        functions.sync([upsert(updated_at=11.0 + number, firstName=f"Ada {number}")])
+    assert functions.query("test:look", {}) == before
+
+
+# ---------------------------------------------------------------- any order
+
+users = st.sampled_from([f"user_{number}" for number in range(8)])
+times = st.sampled_from([NOON, NOON - DAY, NOON - 40 * DAY, -1.0, 1e18])
+statuses = st.sampled_from(["active", "banned", "locked"])
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> Change:
+    who = draw(users)
+    if draw(st.integers(0, 3)) == 0:
+        return delete(who, source=draw(st.sampled_from(["webhook", "backfill", "backfill"])))
+    return upsert(
+        who,
+        updated_at=float(draw(st.integers(1, 9))),
+        observed_at=float(draw(st.integers(100, 300))),
+        status=draw(statuses),
+        createdAt=draw(times),
+    )
+
+
+class Sync(list[Change]):
+    pass
+
+
+class Hand(tuple[str, str]):
+    pass
+
+
+Operation = Sync | Hand | str
+operations: st.SearchStrategy[Operation] = st.one_of(
+    st.lists(changes(), min_size=1, max_size=6).map(Sync),
+    st.tuples(st.sampled_from(["users:resetUser", "users:deleteUser"]), users).map(Hand),
+    st.sampled_from(["begin", "step", "step", "drop"]),
+    st.sampled_from(["begin", "step"]),
+)
+
+
+def perform(functions: Functions, operation: Operation, rebuilds: list[float]) -> None:
+    if isinstance(operation, Sync):
+        functions.sync(operation)
+    elif isinstance(operation, Hand):
+        path, clerk_id = operation
+        functions.mutation(path, {"clerkId": clerk_id})
+    elif operation == "step":
+        for next_generation in reversed(rebuilds):  # the earlier ones try as well
+            functions.mutation("test:step", {"next": next_generation})
+    else:
+        functions.mutation(f"test:{operation}", {})
+        if operation == "begin" and (begun := functions.query("test:look", {})["next"]) is not None:
+            rebuilds.append(begun)
+
+
+class Inexact(Exception):
+    """The counts are not those of the rows."""
+
+
+def check_counts(functions: Functions) -> None:
+    if (found := counted(functions)) != (wanted := recounted(functions)):
+        raise Inexact(f"{found} is not {wanted}")
+
+
+def stays_exact(
+    functions: Functions, examples: int, phases: tuple[Phase, ...] = tuple(Phase)
+) -> Callable[[], None]:
+    relaxed = settings(
+        max_examples=examples,
+        phases=phases,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+
+    @relaxed
+    @given(st.lists(operations, min_size=5, max_size=25))
+    def counts_equal_rows(history: list[Operation]) -> None:
+        functions.clear()
+        functions.sync([ADMIN, *(upsert(f"user_{number}") for number in range(7))])
+        rebuilds: list[float] = []
+        for operation in history:
+            perform(functions, operation, rebuilds)
+            check_counts(functions)
+        while (next_generation := functions.query("test:look", {})["next"]) is not None:
+            functions.mutation("test:step", {"next": next_generation})
+        check_counts(functions)
+        while functions.mutation("test:drop", {}):
+            pass
+        look = functions.query("test:look", {})
+        if look["generations"] != [look["generation"]]:
+            raise Inexact(f"{look} has counts of other generations")
+
+    return counts_equal_rows
+
+
+def test_exact_after_any_mix(functions: Functions) -> None:
+    """After each of any changes, by the writer, by hand and by prunes, between the steps of any rebuilds: the
+    counts equal the rows. Rebuilds that were overtaken leave nothing behind."""
+    stays_exact(functions, 60)()
+
+
+WITHOUT = {
+    "the move from what was": (
+        "    countUser(before, -1);",
+        "    if (before === null) countUser(before, -1);",
+    ),
+    "telling the new generation": ("await add(ctx, next, tally(counted));", ""),
+    "telling it of nobody who is to be counted yet": ("compareValues(clerkId, position) <= 0", "true"),
+    "telling it of the last who was counted": (
+        "compareValues(clerkId, position) <= 0",
+        "compareValues(clerkId, position) < 0",
+    ),
+    "giving up when another has begun": ("state?.next !== next", "state?.next === undefined"),
+    "the new generation's own number": ("(state?.next ?? generation) + 1", "generation + 1"),
+    "dropping what was given up": ('q.lt("generation", generation)', 'q.eq("generation", generation - 1)'),
+}
+
+
+@pytest.mark.parametrize("part", WITHOUT)
+def test_exactness_needs_every_part(part: str, tmp_path: Path) -> None:
+    """The property finds a counterexample as soon as one part is taken out.
+
+    The functions still run without it: an error of theirs is an AssertionError, which does not count."""
+    project = small_batches(Project(tmp_path))
+    project.replace("clerk/stats.ts", *WITHOUT[part])
+    with project.running() as functions:
+        for clerk_id in ("user_1", "user_2"):
+            functions.sync([upsert(clerk_id), delete(clerk_id)])
+        with pytest.raises(Inexact):
+            stays_exact(functions, 300, phases=(Phase.generate,))()
+
+
+def test_exact_with_several_writers_at_once(functions: Functions) -> None:
+    """Twelve at a time, while two rebuilds go on by themselves."""
+    functions.sync([ADMIN, *(upsert(f"user_{number}", createdAt=NOON) for number in range(40))])
+
+    async def write() -> None:
+        headers = dict(functions.http.headers)
+        limits = httpx.Limits(max_connections=12)
+        async with httpx.AsyncClient(
+            base_url=functions.convex.url, headers=headers, limits=limits, trust_env=False, timeout=30
+        ) as http:
+
+            async def call(body: bytes) -> None:
+                answer = await http.post("/api/mutation", content=body)
+                assert answer.json()["status"] == "success"
+
+            bodies = [
+                b'{"path":"users:syncUsers","format":"json","args":{"changes":[%b]}}'
+                % encode(
+                    delete(f"user_{number % 50}")
+                    if number % 7 == 0
+                    else upsert(
+                        f"user_{number % 50}",
+                        updated_at=11.0 + number,
+                        createdAt=NOON - number % 3 * DAY,
+                        status=["active", "banned", "locked"][number % 3],
+                    )
+                )
+                for number in range(300)
+            ]
+            for place in (200, 100):
+                bodies.insert(place, b'{"path":"users:rebuildStats","format":"json","args":{}}')
+            await asyncio.gather(*map(call, bodies))
+
+    asyncio.run(write())
+    assert eventually(lambda: len(functions.query("test:look", {})["generations"]) == 1)
+    assert counted(functions) == recounted(functions)
+    assert functions.query("test:look", {})["generation"] == 3
+
+
+# ---------------------------------------------------------------- rebuild, and users who were there before
+
+
+def test_rebuild_says_what_it_counted(functions: Functions) -> None:
+    """By hand: a person reads the result, or that it is under way; until then stats shows what was known."""
+    assert functions.mutation("users:rebuildStats", {}) == "Counted 0 users: 0 active, 0 banned, 0 locked."
+    functions.sync([ADMIN, upsert(status="banned")])
+    assert functions.mutation("users:rebuildStats", {}) == "Counted 2 users: 1 active, 1 banned, 0 locked."
+    functions.sync([upsert(f"user_{number}", createdAt=NOON) for number in range(2, 6)])
+    before = stats(functions)
+    assert before["total"] == 6
+    assert "background" in functions.mutation("test:begin", {})
+    assert stats(functions) == {**before, "rebuilding": True}
+    assert "background" in functions.mutation("users:rebuildStats", {})
+    assert eventually(lambda: stats(functions) == before)
+    answer = functions.http.post("/api/mutation", json=STEP).json()
+    assert "another rebuild has begun" in str(answer["logLines"])
+
+
+STEP = {"path": "users:rebuildStatsStep", "args": {"next": 1}, "format": "json"}
+
+
+def test_rebuild_repairs(functions: Functions) -> None:
+    """Whatever the counts say: afterwards they are right, and nothing of the old ones is left."""
+    functions.sync([ADMIN, *(upsert(f"user_{number}", createdAt=NOON) for number in range(10))])
+    functions.mutation("test:forget", {})
+    functions.sync([delete("user_1")])
+    assert eventually(lambda: counted(functions) == recounted(functions))
+
+
+def test_users_from_before_are_counted_by_the_first_change(functions: Functions) -> None:
+    """On a table that was filled before there were counts, stats says that it does not know. The first change
+    that counts, or rebuildStats, has all of them counted."""
+    assert functions.query("test:look", {})["generation"] is None
+    functions.sync([ADMIN, *(upsert(f"user_{number}", createdAt=NOON) for number in range(10))])
+    functions.mutation("test:forget", {})
+    assert stats(functions) == {**EMPTY, "rebuilding": True}
+    functions.sync([upsert("user_1", updated_at=11.0, createdAt=NOON, status="banned"), upsert("user_new")])
+    done = {**EMPTY, "total": 12, "active": 11, "banned": 1, "days": {"2026-03-01": 10}}
+    assert eventually(lambda: stats(functions) == done)
+    assert counted(functions) == recounted(functions)
+    functions.mutation("test:forget", {})
+    functions.mutation("users:rebuildStats", {})
+    assert eventually(lambda: stats(functions) == done)
+
+
+def test_first_change_on_an_empty_table_counts_at_once(functions: Functions) -> None:
+    """However many there are in it, and also if some of them are gone again."""
+    functions.sync([ADMIN, *(upsert(f"user_{number}") for number in range(10)), delete("user_3")])
+    assert stats(functions)["total"] == 10
+    assert stats(functions)["rebuilding"] is False
+
+
+def test_nobody_is_nobody(functions: Functions) -> None:
+    """With no user at all there is no admin who could ask; inside, the totals are zero and whole."""
+    assert functions.query("test:look", {})["generations"] == []
+    assert functions.sync([delete()]) == ["deleted"]
+    assert functions.query("test:look", {})["generation"] is None
+
+
+def test_old_counts_are_dropped_in_batches(functions: Functions) -> None:
+    """All of them, by themselves, however many there are."""
+    months = [upsert(f"user_{number}", createdAt=NOON - 31 * DAY * number) for number in range(12)]
+    functions.sync([ADMIN, *months])
+    assert functions.query("test:look", {})["documents"] > 10
+    functions.mutation("users:rebuildStats", {})
+    assert eventually(lambda: functions.query("test:look", {})["generations"] == [2.0])
+    assert counted(functions) == recounted(functions)
+
+
+def test_first_count_is_shown_while_it_grows(functions: Functions) -> None:
+    """Before there is any that is whole, the page shows how far it is."""
+    functions.sync([ADMIN, *(upsert(f"user_{number}") for number in range(9))])
+    functions.mutation("test:forget", {})
+    for total in (3, 6, 9):
+        if total == 3:
+            functions.mutation("test:begin", {})
+        else:
+            functions.mutation("test:step", {"next": 1})
+        assert stats(functions) == {**EMPTY, "total": total, "active": total, "rebuilding": True}
+    functions.mutation("test:step", {"next": 1})
+    assert stats(functions) == {**EMPTY, "total": 10, "active": 10}

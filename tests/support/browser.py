@@ -1,0 +1,273 @@
+"""Chromium, and visitors who look at the dashboard of a local set with it.
+
+A plugin of the tests that name it in `pytest_plugins`; they share a set, and those of a module a browser.
+What a page says on its console and whom it asks for anything is recorded, and fails the test at its end where
+the test did not expect it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Response,
+    WebSocket,
+    WebSocketRoute,
+    expect,
+    sync_playwright,
+)
+from playwright.sync_api import TimeoutError as TooLate
+
+from clerk_convex.local import dashboard
+from clerk_convex.local.clerk.pages import ACCOUNTS
+from clerk_convex.local.stack import LocalStack
+from tests.support.functions import ROOT, Caller
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+PATIENCE = 15_000  # milliseconds; a machine may be busy
+TEXTS = ("html", "json", "javascript", "css", "text")
+
+
+class Visit:
+    """One person's browser, with one page in it."""
+
+    page: Page
+    frames: list[str]
+    """What came over websockets, in order."""
+
+    def __init__(self, context: BrowserContext, stack: LocalStack, user_id: str | None) -> None:
+        self.context = context
+        self.stack = stack
+        self.user_id = user_id
+        self.frames = []
+        self._responses: list[Response] = []
+        self._bodies: list[str] = []
+        self._complaints: list[str] = []
+        self._expected: list[str] = []
+        places = (stack.url, stack.clerk.url, stack.convex.url)
+        self._hosts = {urlsplit(place).netloc for place in places}
+        context.set_default_timeout(PATIENCE)
+        context.on("request", lambda request: self._asks(request.url))
+        context.on("response", lambda answer: self._responses.append(answer))
+        context.on("weberror", lambda error: self._complaints.append(str(error.error)))
+        context.on(
+            "console", lambda said: self._complaints.append(said.text) if said.type == "error" else None
+        )
+        self.page = context.new_page()
+        self.page.on("websocket", self._listen)
+
+    def open(self, path: str = "/dashboard/users", **query: str) -> None:
+        """Goes there, and waits no longer than for the document."""
+        self._read()
+        question = "&".join(f"{name}={value}" for name, value in query.items())
+        self.page.goto(f"{self.stack.url}{path}{'?' if question else ''}{question}")
+
+    def row(self, user_id: str) -> Locator:
+        return self.page.locator(f'[data-clerk-id="{user_id}"]')
+
+    def shown(self) -> list[str]:
+        """The users whose rows are on the page, by their ids, in order."""
+        ids = "rows => rows.map(row => row.dataset.clerkId)"
+        return self.page.locator("[data-clerk-id]").evaluate_all(ids)  # type: ignore[no-any-return]
+
+    def expect_rows(self, user_ids: Sequence[str]) -> None:
+        """Waits until just these users are on the page, in this order."""
+        shown = "[...document.querySelectorAll('[data-clerk-id]')].map(row => row.dataset.clerkId).join()"
+        wanted = ",".join(user_ids)
+        try:
+            self.page.wait_for_function(f"wanted => {shown} === wanted", arg=wanted)
+        except TooLate:
+            assert self.shown() == [*user_ids]
+            raise
+
+    def load_more(self) -> None:
+        """Presses the button, and waits until it has brought rows."""
+        self.page.get_by_role("button", name="Load more").click()
+        expect(self.page.get_by_role("button", name="Loading")).to_have_count(0)
+
+    def ask(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
+        """All that a paginated query of the users module answers to who is signed in here."""
+        clerk = self.stack.clerk
+        (session, *_) = clerk.sessions(user_id=self.user_id, status="active")
+        caller = Caller(self.stack.convex, clerk.session_token(session["id"]))
+        pages = caller.pages(f"users:{query}", 100, **arguments)
+        return [row for page in pages for row in page]
+
+    def intercept(self, change: Callable[[dict[str, Any], Callable[[], None]], None]) -> None:
+        """From the next page on `change` gets each message of Convex, and what sends it on."""
+
+        def connect(socket: WebSocketRoute) -> None:
+            server = socket.connect_to_server()
+
+            def pass_on(text: str | bytes) -> None:
+                message = json.loads(text)
+                change(message, lambda: socket.send(json.dumps(message)))
+
+            server.on_message(pass_on)
+
+        self.page.route_web_socket(re.compile("^ws://"), connect)
+
+    def received(self) -> str:
+        """All that the browser was sent until now, by websocket and otherwise."""
+        self._read()
+        return "\n".join([*self.frames, *self._bodies])
+
+    def expect_complaints(self, *patterns: str) -> None:
+        """Lets the console's errors that match one of these pass. Each must match one."""
+        self._expected += patterns
+
+    def check(self) -> None:
+        """Fails on what was not expected."""
+        expected = [re.compile(pattern) for pattern in self._expected]
+        unexpected = [it for it in self._complaints if not any(each.search(it) for each in expected)]
+        assert not unexpected, "\n".join(unexpected)
+        missing = [it.pattern for it in expected if not any(it.search(said) for said in self._complaints)]
+        assert not missing, f"{missing} in none of {self._complaints}"
+
+    def _read(self) -> None:
+        # When the page has gone on to another document it is too late.
+        for answer in self._responses:
+            if answer.ok and any(kind in answer.headers.get("content-type", "") for kind in TEXTS):
+                self._bodies.append(answer.text())
+        self._responses.clear()
+
+    def _asks(self, url: str) -> None:
+        place = urlsplit(url)
+        if place.scheme not in ("data", "blob") and place.netloc not in self._hosts:
+            self._complaints.append(f"A request to another host: {url}")
+
+    def _listen(self, socket: WebSocket) -> None:
+        self._asks(socket.url)
+        socket.on("framereceived", lambda payload: self.frames.append(str(payload)))
+
+
+class Visits:
+    """Makes visitors of one local set, and checks each at the end."""
+
+    def __init__(self, browser: Browser, stack: LocalStack) -> None:
+        self._browser = browser
+        self._stack = stack
+        self._open: list[Visit] = []
+
+    def __call__(self, user_id: str | None = None, **options: Any) -> Visit:
+        """A browser in which this user, or nobody, is signed in. `options` are those of a browser context."""
+        wanted = {
+            "locale": "en-US",
+            "timezone_id": "UTC",
+            "viewport": {"width": 1280, "height": 800},
+            **options,
+        }
+        context = self._browser.new_context(**wanted)
+        visit = Visit(context, self._stack, user_id)
+        self._open.append(visit)
+        if user_id is not None:
+            sign_in(context, self._stack, user_id)
+        return visit
+
+    def close(self) -> None:
+        for visit in self._open:
+            visit.context.close()
+        for visit in self._open:
+            visit.check()
+        self._open = []
+
+
+def sign_in(context: BrowserContext, stack: LocalStack, user_id: str) -> None:
+    """Through Clerk's page, which knows two people, neither banned: for a moment he is one of them."""
+    clerk = stack.clerk
+    user = clerk.get_user(user_id)
+    before = {name: user[name] for name in ("external_id", "banned", "locked")}
+    clerk.update_user(user_id, external_id=ACCOUNTS["admin"]["external_id"], banned=False, locked=False)
+    form: dict[str, str | float | bool] = {"account": "admin", "redirect_url": str(stack.dashboard_url)}
+    headers = {"Origin": clerk.url}
+    answer = context.request.post(f"{clerk.url}/sign-in", form=form, headers=headers, max_redirects=0)
+    assert answer.status == 303, answer.text()
+    clerk.update_user(user_id, **before)
+    if before["banned"]:
+        # His session has ended with the ban; the Backend API makes another.
+        clerk.sign_in(user_id, client_id=clerk.sessions(user_id=user_id)[0]["client_id"])
+    clerk.webhooks.drain(30)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where it is."""
+    path = shutil.which("chromium")
+    if path is None and not os.environ.get("CI"):
+        pytest.skip("needs chromium: apt-get install chromium")
+    assert path, "There is no chromium, and CI skips nothing: apt-get install chromium"
+    built = (dashboard.STATIC / "index.html").is_file()
+    assert built, "The dashboard has not been built: npm run build"
+    return path
+
+
+@pytest.fixture(scope="module")  # Playwright's own event loop must have gone before another module's begins
+def browser(chromium: str) -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def shared_stack() -> Iterator[LocalStack]:
+    with LocalStack(project=ROOT) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(shared_stack: LocalStack) -> LocalStack:
+    """A local set in which nobody is, and nobody ever was."""
+    clerk = shared_stack.clerk
+    clerk.token_lifetime = 60
+    for user in clerk.users():
+        clerk.delete_user(user["id"])
+    clerk.webhooks.drain(30)
+    shared_stack.convex.clear()
+    return shared_stack
+
+
+class People:
+    """Makes users at the local Clerk, each of them newer than the one before."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+        self._newest = 0
+
+    def __call__(self, name: str, *, role: str | None = None, **fields: Any) -> str:
+        """A user of this name and an address made of it; returns his id."""
+        first, _, last = name.partition(" ")
+        address = f"{name.lower().replace(' ', '.')}@example.com"
+        usual = {"first_name": first, "last_name": last, "email_address": [address]}
+        self._newest = max(self._newest + 1, int(time.time() * 1000))
+        more = {"created_at": self._newest, "public_metadata": {} if role is None else {"role": role}}
+        made = self._stack.clerk.create_user(**{**usual, **more, **fields})
+        return str(made["id"])
+
+
+@pytest.fixture
+def person(stack: LocalStack) -> People:
+    return People(stack)
+
+
+@pytest.fixture
+def visit(browser: Browser, stack: LocalStack) -> Iterator[Visits]:
+    visits = Visits(browser, stack)
+    yield visits
+    visits.close()

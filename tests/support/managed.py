@@ -1,0 +1,116 @@
+"""A local Clerk and a local Convex with two admins and an ordinary user, and user management between them.
+
+No webhook is set up: what is in Convex was written through.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from clerk_convex import Settings, user_routes
+from clerk_convex.entities.changes import Upsert
+from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.clerk.http import Faults
+from clerk_convex.entities.users import read_user
+from tests.support.functions import Caller, Functions
+
+PREFIX = "/api/users"
+ORIGIN = "https://app.example.com"
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Managed:
+    def __init__(self, functions: Functions, clerk: LocalClerk) -> None:
+        self.clerk = clerk
+        self.convex = functions.convex
+        self.functions = functions
+        self.ada = self.sign_up("Ada", role="admin")
+        self.grace = self.sign_up("Grace", role="admin")
+        self.eve = self.sign_up("Eve")
+
+    def sign_up(self, name: str, *, role: str | None = None) -> str:
+        """The id of a new user who is in Convex too."""
+        user = self.clerk.create_user(
+            first_name=name,
+            email_address=[f"{name.lower()}@example.com"],
+            public_metadata={} if role is None else {"role": role},
+        )
+        self.sync(user["id"])
+        return str(user["id"])
+
+    def sync(self, user_id: str) -> None:
+        """Brings the user to Convex as a webhook would."""
+        user = self.clerk.get_user(user_id)
+        read = read_user(user)
+        self.functions.sync([Upsert(read.clerk_id, read.updated_at, 0.0, read.columns, "webhook")])
+
+    def settings(self, **more: str) -> Settings:
+        return Settings.from_env(
+            {
+                "CLERK_SECRET_KEY": self.clerk.secret_key,
+                "CLERK_API_URL": self.clerk.url,
+                "CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer,
+                "CLERK_AUTHORIZED_PARTIES": ORIGIN,
+                "CONVEX_URL": self.convex.url,
+                "CONVEX_DEPLOY_KEY": self.convex.deploy_key,
+            }
+            | more
+        )
+
+    def app(self, **more: str) -> Starlette:
+        return Starlette(routes=[user_routes(settings=self.settings(**more))])
+
+    def token(self, user_id: str, **options: Any) -> str:
+        session = self.clerk.sign_in(user_id)
+        return self.clerk.session_token(session["id"], **{"azp": ORIGIN, **options})
+
+    def client(self, app: ASGIApp, token: str | None = None, address: str = "192.0.2.1") -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app, client=(address, 1234))
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return httpx.AsyncClient(transport=transport, base_url="http://service" + PREFIX, headers=headers)
+
+    def as_admin(self, app: ASGIApp | None = None, **more: str) -> httpx.AsyncClient:
+        return self.client(self.app(**more) if app is None else app, self.token(self.ada))
+
+    def audit(self, **filters: Any) -> list[dict[str, Any]]:
+        """The audit log as an admin reads it, the newest first, without changes that no admin made."""
+        grace = Caller(self.convex, self.token(self.grace))
+        pages = grace.pages("users:auditLog", 100, **filters)
+        return [row for page in pages for row in page if row["source"] == "admin"]
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """What admins attempted, the oldest first."""
+        return [row for row in reversed(self.audit()) if "action" in row]
+
+    def state(self) -> tuple[Any, Any]:
+        """All that can be changed."""
+        return self.clerk.users(), self.functions.rows()
+
+    def assert_equal(self) -> None:
+        """Convex has just the users whom Clerk has, and of each just that."""
+        rows = self.functions.rows()
+        users = {user["id"]: user for user in self.clerk.users()}
+        assert rows.keys() == users.keys()
+        for user_id, user in users.items():
+            columns = {name: value for name, value in read_user(user).columns.items() if value is not None}
+            # No webhook told of the sign-ins.
+            assert rows[user_id].items() >= (
+                columns.items() - {("lastSignInAt", columns.get("lastSignInAt"))}
+            )
+            assert not {"firstName", "lastName", "username", "externalId"} & (rows[user_id].keys() - columns)
+
+
+def cleared(functions: Functions) -> Managed:
+    """Whoever was there is gone, and so is all trouble."""
+    clerk = functions.clerk
+    assert clerk is not None
+    clerk.faults = Faults()
+    clerk.jwks()  # the first one takes a while to make
+    for user in clerk.users():
+        clerk.delete_user(user["id"])
+    functions.clear()
+    return Managed(functions, clerk)

@@ -1,0 +1,1009 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import json
+import logging
+import re
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import webhooks as standardwebhooks
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message
+from svix.webhooks import Webhook
+
+from clerk_convex import OnChange, Settings, webhook_route
+from clerk_convex.webhook import signatures
+from clerk_convex.webhook import route as webhook
+from clerk_convex.net import logs
+from clerk_convex.net import per_loop as shared
+from clerk_convex.entities.changes import OUTCOMES, Change, Outcome, SignIn
+from clerk_convex.convex.writer import Writer
+from tests.support import stand_in
+from tests.support import virtual_time
+from tests.support.clerk_events import CREATED, EVENTS, USER, body
+from tests.support.stand_in import DEPLOY_KEY, Behaviour, Call, StandIn
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+PATH = "/webhooks/clerk"
+LIMIT = 512 * 1024
+EVENT = EVENTS["user.updated"]
+NOTHING_TO_DO = EVENTS["email.created"]
+APPLIED: set[Outcome] = {"created", "updated", "deleted"}
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes Convex's deadline takes a moment."""
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=0.3))
+
+
+def settings_for(url: str = "http://127.0.0.1:9", **more: str) -> Settings:
+    return Settings.from_env(
+        {"CONVEX_URL": url, "CONVEX_DEPLOY_KEY": DEPLOY_KEY, "CLERK_WEBHOOK_SIGNING_SECRET": SECRET} | more
+    )
+
+
+def app_for(convex: StandIn, on_change: OnChange | None = None, **more: str) -> Starlette:
+    return Starlette(routes=[webhook_route(settings=settings_for(convex.url, **more), on_change=on_change)])
+
+
+def signed(
+    content: bytes, *, secret: str = SECRET, svix_id: str = "msg_1", seconds: float | None = None
+) -> dict[str, str]:
+    at = datetime.fromtimestamp(int(time.time() if seconds is None else seconds), UTC)
+    return {
+        "svix-id": svix_id,
+        "svix-timestamp": str(int(at.timestamp())),
+        "svix-signature": Webhook(secret).sign(svix_id, at, content.decode()),
+    }
+
+
+async def request(
+    app: ASGIApp, content: bytes | None, headers: Any = None, path: str = PATH, method: str = "POST"
+) -> httpx.Response:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        return await client.request(method, path, content=content, headers=headers)
+
+
+async def post(app: ASGIApp, content: bytes = EVENT, path: str = PATH) -> httpx.Response:
+    """A webhook as Clerk sends it."""
+    return await request(app, content, signed(content), path)
+
+
+def clerk_id(name: str) -> bytes:
+    return body("user.updated", USER | {"id": name})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in other threads
+            await asyncio.sleep(0.01)
+
+
+# Signatures. The cases are those of the public test suites of Svix and Standard Webhooks, and then some.
+
+
+async def refusal_of(content: bytes, headers: Any, **more: str) -> str:
+    """What a signed event that changes nobody is answered: nothing, if it is accepted."""
+    app = Starlette(routes=[webhook_route(settings=settings_for(**more))])
+    response = await request(app, content, headers)
+    if response.status_code == 200:
+        assert response.json() == {"outcome": "ignored"}
+        return ""
+    assert response.status_code == 400
+    return str(response.json()["error"])
+
+
+def stop_the_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Stopped:
+            return cls.fromtimestamp(seconds, tz)
+
+    monkeypatch.setattr(standardwebhooks, "datetime", Stopped)
+    monkeypatch.setattr(signatures, "time", SimpleNamespace(time=lambda: seconds))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda h: h,
+        lambda h: {name.replace("svix", "webhook"): value for name, value in h.items()},
+        lambda h: {name.upper(): value for name, value in h.items()},
+        lambda h: {name.replace("svix-id", "webhook-id"): value for name, value in h.items()},
+        lambda h: h | {"webhook-signature": "v1,wrong", "webhook-id": "msg_other"},
+        lambda h: h | {"svix-timestamp": h["svix-timestamp"] + ".5"},
+    ],
+)
+async def test_headers(write: Callable[[dict[str, str]], dict[str, str]]) -> None:
+    """The headers have Svix's names or those of Standard Webhooks, in any case; Svix's come first."""
+    assert await refusal_of(NOTHING_TO_DO, write(signed(NOTHING_TO_DO))) == ""
+
+
+GARBAGE = [
+    "x", "v1,a", "v1", "v1,", ",", ",,", "v1,a,b", "v1,%", "v1,é", "v1,====", "v2,abc", "v1a,dGVzdA==",
+    "V1,dGVzdA==",
+    "v1," + "A" * 43 + "=", "v1," + "A" * 44, "v1," + "A" * 4000, "v1a," + "A" * 43 + "=", "\t", "v1,\x80",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+async def test_several_signatures(garbage: str) -> None:
+    """One right signature is enough, whatever stands before or behind it; without one it is a 400."""
+    headers = signed(NOTHING_TO_DO)
+    right = headers["svix-signature"]
+    for signature in (f"{garbage} {right}", f"{right} {garbage}", f"{garbage}  {right} {garbage}"):
+        raw = headers | {"svix-signature": signature.encode("latin-1")}
+        assert await refusal_of(NOTHING_TO_DO, raw) == ""
+    for signature in (garbage, f"{garbage} {garbage}"):
+        raw = headers | {"svix-signature": signature.encode("latin-1")}
+        assert "signature" in await refusal_of(NOTHING_TO_DO, raw)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"svix-id": "msg_other"},
+        {"svix-id": None},
+        {"svix-id": ""},
+        {"svix-id": "\xff"},
+        {"svix-timestamp": None},
+        *(
+            {"svix-timestamp": text}
+            for text in ("", "now", "nan", "inf", "-1", "0x10", "1e400", "9" * 400, "\xb2")
+        ),
+        {"svix-signature": None},
+        {"svix-signature": ""},
+        {"svix-signature": " "},
+        {"svix-id": None, "svix-timestamp": None, "svix-signature": None},
+    ],
+)
+async def test_wrong_headers(change: dict[str, str | None]) -> None:
+    """A header that is missing or wrong is a 400, whatever is wrong with it."""
+    headers = signed(NOTHING_TO_DO) | change
+    raw = {name: value.encode("latin-1") for name, value in headers.items() if value is not None}
+    assert "signature" in await refusal_of(NOTHING_TO_DO, raw)
+
+
+async def test_signature_of_something_else() -> None:
+    """What was signed with another secret, or for another body, id, time or version, is a 400."""
+    headers = signed(NOTHING_TO_DO)
+    right = headers["svix-signature"]
+    assert "signature" in await refusal_of(NOTHING_TO_DO, signed(NOTHING_TO_DO, secret=OTHER_SECRET))
+    assert "signature" in await refusal_of(NOTHING_TO_DO + b" ", headers)
+    earlier = signed(NOTHING_TO_DO, seconds=time.time() - 10) | {"svix-timestamp": headers["svix-timestamp"]}
+    assert "signature" in await refusal_of(NOTHING_TO_DO, earlier)
+    for signature in (right.replace("v1,", "v2,"), right[:-9], right[3:], right.replace("v1,", "v1")):
+        assert "signature" in await refusal_of(NOTHING_TO_DO, headers | {"svix-signature": signature})
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", NOTHING_TO_DO + b"\x80", b"\xed\xa0\x80", b""])
+async def test_body_that_is_not_text(content: bytes) -> None:
+    """A body that is not UTF-8 is a 400, though svix raises something else than for a wrong signature."""
+    assert "signature" in await refusal_of(content, signed(NOTHING_TO_DO))
+
+
+@pytest.mark.parametrize(("offset", "accepted"), [(-299, True), (299, True), (-301, False), (301, False)])
+async def test_five_minutes_either_way(monkeypatch: pytest.MonkeyPatch, offset: int, accepted: bool) -> None:
+    """An event is taken for five minutes before and after it was signed, by this machine's clock."""
+    stop_the_clock(monkeypatch, 1_750_000_000)
+    refusal = await refusal_of(NOTHING_TO_DO, signed(NOTHING_TO_DO, seconds=1_750_000_000 + offset))
+    assert (refusal == "") is accepted
+
+
+@pytest.mark.parametrize("secret", [SECRET, OTHER_SECRET])
+async def test_two_secrets(secret: str) -> None:
+    """While a secret is rotated, what either of them signed is taken."""
+    both = {"CLERK_WEBHOOK_SIGNING_SECRET": f"{SECRET},{OTHER_SECRET}"}
+    assert await refusal_of(NOTHING_TO_DO, signed(NOTHING_TO_DO, secret=secret), **both) == ""
+    wrong = signed(NOTHING_TO_DO, secret="whsec_dGhpcmQ=")
+    assert "signature" in await refusal_of(NOTHING_TO_DO, wrong, **both)
+
+
+header_values = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"])) | st.sampled_from(GARBAGE)
+
+
+@given(header_values, header_values | st.just(str(int(time.time()))), header_values, st.binary())
+def test_no_header_and_no_body_is_an_error_of_ours(
+    svix_id: str, timestamp: str, signature: str, content: bytes
+) -> None:
+    """Whatever is sent to the route, unless it is signed it is a 400."""
+    headers = {"svix-id": svix_id, "svix-timestamp": timestamp, "svix-signature": signature}
+    raw = {name: value.encode("latin-1") for name, value in headers.items()}
+    assert "signature" in asyncio.run(refusal_of(content, raw))
+
+
+# Answers
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+async def test_every_type_of_event(convex: StandIn, kind: str) -> None:
+    """Every example event of Clerk's specification gets 200; only those about users go to Convex."""
+    response = await post(app_for(convex), EVENTS[kind])
+    assert response.status_code == 200
+    about_users = kind in {"user.created", "user.updated", "user.deleted", "session.created"}
+    assert response.json() == {"outcome": "created" if about_users else "ignored"}
+    assert [len(call.changes) for call in convex.mutations] == [1] * about_users
+
+
+async def test_what_goes_to_convex(convex: StandIn) -> None:
+    """The change carries the columns, the source and the id of the event, to the module that is set."""
+    await post(app_for(convex, CONVEX_USERS_MODULE="clerk/people"))
+    (call,) = convex.mutations
+    (change,) = call.changes
+    assert call.path == "clerk/people:syncUsers"
+    assert call.headers["authorization"] == f"Convex {DEPLOY_KEY}"
+    assert (change["source"], change["eventId"]) == ("webhook", "msg_1")
+    assert change["columns"]["email"] == "work@quince.example"
+    assert "private" not in json.dumps(change)
+
+
+@pytest.mark.parametrize("outcome", sorted(OUTCOMES))
+async def test_outcomes(convex: StandIn, outcome: str) -> None:
+    """Each outcome that Convex knows is a 200: stale, unchanged and tombstoned changes are done."""
+    convex.behave(then=stand_in.value([outcome]))
+    response = await post(app_for(convex))
+    assert (response.status_code, response.json()) == (200, {"outcome": outcome})
+
+
+async def test_200_only_after_the_commit(convex: StandIn) -> None:
+    """The answer waits for Convex's: what is not committed is Svix's to send again."""
+    committed = []
+
+    async def commit_late(call: Call, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.1)
+        committed.append(call.path)
+        await stand_in.sync()(call, writer)
+
+    convex.behave(then=commit_late)
+    assert (await post(app_for(convex))).status_code == 200
+    assert committed == ["users:syncUsers"]
+
+
+async def test_columns_of_a_team(convex: StandIn) -> None:
+    """`fields=` overrides CLERK_CONVEX_FIELDS; either adds columns."""
+    settings = settings_for(convex.url, CLERK_CONVEX_FIELDS=f"{__name__}:columns_from_the_environment")
+    fields = lambda user: {"from": "code"}  # noqa: E731 - it is one line
+    apps = [webhook_route(settings=settings), webhook_route(settings=settings, fields=fields)]
+    for app in apps:
+        await post(app)
+    assert [call.changes[0]["columns"]["from"] for call in convex.mutations] == ["environment", "code"]
+
+
+def columns_from_the_environment(user: object) -> dict[str, str]:
+    return {"from": "environment"}
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (b"not JSON", 400, "not JSON"),
+        (b"[]", 400, "no type"),
+        (body("user.updated", instance_id="ins_other"), 400, "CLERK_INSTANCE_ID"),
+        (body("user.updated", USER | {"id": None}), 422, "no id"),
+        (body("user.updated", USER | {"updated_at": "s3cret"}), 422, "updated_at"),
+    ],
+)
+async def test_events_that_cannot_be_read(convex: StandIn, content: bytes, status: int, said: str) -> None:
+    """Signed, but no event of this instance: 400; an event, but of nobody: 422. Nothing goes to Convex."""
+    response = await post(app_for(convex, CLERK_INSTANCE_ID="ins_orchard"), content)
+    assert response.status_code == status
+    assert said in response.json()["error"]
+    assert not convex.calls
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("user.deleted", {"object": "user", "deleted": True}, "which user was deleted"),
+        ("session.created", {"user": USER | {"id": None}}, "who signed in"),
+    ],
+)
+async def test_events_that_can_never_be_applied(
+    convex: StandIn, caplog: pytest.LogCaptureFixture, kind: str, data: Any, said: str
+) -> None:
+    """They are answered with 200, or Svix would retry them for a day; the log names the event."""
+    response = await post(app_for(convex), body(kind, data))
+    assert (response.status_code, response.json()) == (200, {"outcome": "ignored"})
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.message.startswith(f"Webhook msg_1 ({kind}) is ignored: ")
+    assert said in record.message
+    assert not convex.calls
+
+
+async def test_sign_in_of_a_partial_user(convex: StandIn) -> None:
+    """It is written as a sign-in, and told to `on_change` as one."""
+    convex.behave(then=stand_in.value(["updated"]))
+    told: list[Change] = []
+    partial = USER | {"email_addresses": []}
+    await post(
+        app_for(convex, lambda change, outcome: told.append(change)),
+        body("session.created", {"user": partial}),
+    )
+    assert told == [SignIn("user_quince", CREATED + 1, "webhook", "msg_1")]
+    (change,) = convex.calls[0].changes
+    assert (change["type"], change["lastSignInAt"]) == ("signIn", CREATED + 1)
+
+
+async def test_users_that_cannot_be_read_are_named(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """The log names the user by the Clerk id, if the event has one, and quotes nothing else."""
+    for data in (
+        USER | {"created_at": "s3cret"},
+        USER | {"id": None},
+        USER | {"id": "a\nb", "created_at": 0},
+    ):
+        await post(app_for(convex), body("user.updated", data | {"updated_at": None}))
+    named, unnamed, odd = (record.message for record in caplog.records)
+    assert named.startswith("Webhook msg_1 of 'user_quince' is answered with 422: The user's created_at")
+    assert unnamed.startswith("Webhook msg_1 is answered with 422: The user has no id")
+    assert odd.startswith("Webhook msg_1 of 'a\\nb' is answered with 422")
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+async def test_other_methods(method: str) -> None:
+    """Anything but POST is a 405 that says so."""
+    app = Starlette(routes=[webhook_route(settings=settings_for())])
+    response = await request(app, None, method=method)
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert response.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", [PATH, PATH + "/", PATH + "/?source=clerk"])
+async def test_slash_at_the_end(convex: StandIn, path: str) -> None:
+    """With a slash at the end or without it is the same route: Svix takes a redirect for a failure."""
+    assert (await post(app_for(convex), path=path)).status_code == 200
+
+
+@pytest.mark.parametrize("given_path", ["/hooks", "/hooks/", "/team-{team}/hooks"])
+async def test_path(given_path: str) -> None:
+    """The path can be chosen, given with a slash at the end or without, and no other path answers."""
+    app = Starlette(routes=[webhook_route(given_path, settings=settings_for())])
+    path = given_path.format(team="a").rstrip("/")
+    for sent in (path, path + "/"):
+        assert (await post(app, NOTHING_TO_DO, sent)).status_code == 200
+    for sent in (path + "/x", path + "x", "/", PATH):
+        assert (await post(app, NOTHING_TO_DO, sent)).status_code == 404
+
+
+# The body
+
+
+async def drive(
+    app: ASGIApp,
+    messages: list[Message],
+    headers: dict[str, str] | None = None,
+    at_the_end: Callable[[], Awaitable[Message]] | None = None,
+    send: Callable[[Message], Awaitable[None]] | None = None,
+) -> tuple[list[Message], int]:
+    """Sends just these messages to an ASGI app; returns what it answers, and how many it has taken."""
+    sent: list[Message] = []
+    taken = 0
+
+    async def receive() -> Message:
+        nonlocal taken
+        if taken == len(messages):
+            return await (at_the_end or asyncio.Event().wait)()  # type: ignore[return-value]
+        taken += 1
+        return messages[taken - 1]
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+        if send is not None:
+            await send(message)
+
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
+    scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b"", "headers": raw}
+    await app(scope, receive, keep)
+    return sent, taken
+
+
+def chunk(content: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.request", "body": content, "more_body": more}
+
+
+@pytest.mark.parametrize(
+    ("length", "read"),
+    [(None, 9), ("10", 9), ("x", 9), ("524288", 9), ("524289", 0), (str(10**9), 0), ("9" * 5000, 0)],
+)
+async def test_body_over_the_limit(length: str | None, read: int) -> None:
+    """A body is refused unread if its Content-Length is over 512 KiB, else once so much of it is there."""
+    app = Starlette(routes=[webhook_route(settings=settings_for())])
+    headers = signed(EVENT) | ({} if length is None else {"content-length": length})
+    sent, taken = await drive(app, [chunk(b" " * 65536, more=True)] * 100, headers)
+    assert sent[0]["status"] == 413
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert "bytes" in json.loads(sent[1]["body"])["error"]
+    assert taken == read
+
+
+def test_slow_body() -> None:
+    """A body that drips in is waited for ten seconds, and not for ever."""
+    app = Starlette(routes=[webhook_route(settings=settings_for())])
+
+    async def drip() -> Message:
+        await asyncio.sleep(1)
+        return chunk(b" ", more=True)
+
+    async def main() -> float:
+        sent, _ = await drive(app, [], signed(EVENT), at_the_end=drip)
+        assert sent[0]["status"] == 408
+        assert "middleware" in json.loads(sent[1]["body"])["error"]
+        assert (b"connection", b"close") in sent[0]["headers"]
+        return virtual_time.now()
+
+    assert virtual_time.run(main()) == pytest.approx(10, abs=0.1)
+
+
+@pytest.mark.parametrize(("size", "status"), [(LIMIT, 200), (LIMIT + 1, 413)])
+async def test_body_at_the_limit(size: int, status: int) -> None:
+    """512 KiB are taken, one byte more is not."""
+    app = Starlette(routes=[webhook_route(settings=settings_for())])
+    content = NOTHING_TO_DO.ljust(size)
+    assert (await post(app, content)).status_code == status
+    half = [chunk(content[:1000], more=True), chunk(content[1000:])]
+    sent, _ = await drive(app, half, signed(content))
+    assert sent[0]["status"] == status
+
+
+# Trouble
+
+DOWN = "down"
+TROUBLE: dict[str, Behaviour | str] = {
+    "down": DOWN,
+    "hung": stand_in.hang,
+    "slow": stand_in.after(1, stand_in.sync()),
+    "dropping": stand_in.drop,
+    "dripping headers": stand_in.drip_headers,
+    "dripping body": stand_in.drip_body,
+    "garbage": stand_in.answer(200, b"<html>"),
+    "redirecting": stand_in.answer(301, b"", "Location: http://127.0.0.1:9/"),
+    "429": stand_in.status(429, "TooManyConcurrentRequests"),
+    "503": stand_in.status(503, "OptimisticConcurrencyControlFailure"),
+    "500": stand_in.status(500),
+    "401": stand_in.status(401, "BadDeployKey"),
+    "403": stand_in.status(403, "Unauthorized"),
+    "404": stand_in.status(404, "NotFound"),
+    "no functions": stand_in.failure("Could not find public function for 'users:syncUsers'."),
+    "older functions": stand_in.failure(
+        "ArgumentValidationError: Object contains extra field `s3cret`", code=560
+    ),
+    "too few outcomes": stand_in.value([]),
+    "other outcomes": stand_in.value(["done"]),
+}
+
+
+@pytest.mark.usefixtures("hurry")
+@pytest.mark.parametrize("name", TROUBLE)
+async def test_trouble(convex: StandIn, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In every trouble Svix is asked to come back, the reason is told, and work goes on when it is over."""
+    caplog.set_level(logging.DEBUG, "clerk_convex")
+    behaviour = TROUBLE[name]
+    app = app_for(convex)
+    if isinstance(behaviour, str):
+        convex.stop()
+    else:
+        convex.behave(then=behaviour)
+    response = await post(app)
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
+    assert response.json()["error"].endswith((".", "?"))
+    assert [record.levelno >= logging.WARNING for record in caplog.records] == [True]
+
+    convex.behave(then=stand_in.sync())
+    if isinstance(behaviour, str):
+        convex.start()
+    async with asyncio.timeout(10):
+        while (response := await post(app)).status_code == 503:
+            pass
+    assert response.json() == {"outcome": "created"}
+
+
+async def test_refused_change(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """One change that Convex refuses is a 502 by itself; its neighbours in the batch are written."""
+    refuse = lambda change: change["clerkId"] == "user_bad"  # noqa: E731 - it is one line
+    convex.behave(then=stand_in.sync(refuse=refuse))
+    app = app_for(convex)
+    names = ["user_bad" if number == 5 else f"user_{number}" for number in range(10)]
+    responses = await asyncio.gather(*(post(app, clerk_id(name)) for name in names))
+    assert [response.status_code for response in responses] == [200] * 5 + [502] + [200] * 4
+    (record,) = caplog.records
+    assert "msg_1" in record.message
+    assert record.message.startswith("Webhook msg_1 of 'user_bad' is answered with 502: ")
+
+
+def columns_that_convex_refuses(user: object) -> Any:
+    return {"tags": {"é": 1.0}}
+
+
+async def test_column_that_convex_cannot_hold(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """A team's column that cannot be encoded is a 502 of that event, which names it, and nothing is sent."""
+    route = webhook_route(settings=settings_for(convex.url), fields=columns_that_convex_refuses)
+    response = await post(Starlette(routes=[route]))
+    assert response.status_code == 502
+    assert "CLERK_CONVEX_FIELDS returns 'tags'" in response.json()["error"]
+    (record,) = caplog.records
+    assert record.message.startswith(
+        "Webhook msg_1 of 'user_quince' is answered with 502: CLERK_CONVEX_FIELDS"
+    )
+    assert not convex.calls
+
+
+async def test_queue_is_full(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than the queue holds is a 503 at once, so that memory is bounded."""
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, queue_size=3, deadline=0.3))
+    convex.behave(then=stand_in.hang)
+    app = app_for(convex)
+    responses = await asyncio.gather(*(post(app) for _ in range(5)))
+    assert sorted("changes wait" in response.text for response in responses) == [False] * 3 + [True] * 2
+    assert {response.status_code for response in responses} == {503}
+    assert {response.headers["retry-after"] for response in responses} == {"5"}
+
+
+async def test_other_routes_answer_while_convex_hangs(convex: StandIn) -> None:
+    """While Convex hangs and events wait for it, the service's other routes answer."""
+    convex.behave(then=stand_in.hang)
+    app = app_for(convex)
+    app.router.routes.append(Route("/other", lambda request: JSONResponse({})))
+    waiting = [asyncio.create_task(post(app)) for _ in range(50)]
+    await until(lambda: bool(convex.calls))
+    assert (await request(app, None, path="/other", method="GET")).status_code == 200
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_missing_settings(
+    convex: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Settings are read with the first event: until they are there it is a 503, and the log says once a
+    minute what is missing. The answer does not, for anyone may send something."""
+    names = "CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY"
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    app = Starlette(routes=[webhook_route()])
+    for interval in (60.0, 60.0, 0.0):
+        monkeypatch.setattr(logs, "_INTERVAL", interval)
+        response = await post(app)
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+        assert response.json() == {
+            "error": "The service is not set up. Its log says what is missing or malformed."
+        }
+    assert len(caplog.records) == 2
+    assert all(name in caplog.records[0].message for name in names)
+
+    for name, value in zip(names, (SECRET, convex.url, DEPLOY_KEY), strict=True):
+        monkeypatch.setenv(name, value)
+    assert (await post(app)).json() == {"outcome": "created"}
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, TimeoutError])
+async def test_unexpected_error(
+    convex: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[Exception],
+) -> None:
+    """What nobody expected is a 503, and the log says where it was, not with what."""
+
+    async def submit(self: Writer, change: Change) -> Outcome:
+        raise kind("s3cret")
+
+    monkeypatch.setattr(Writer, "submit", submit)
+    response = await post(app_for(convex))
+    assert (response.status_code, "retry-after" in response.headers) == (503, True)
+    assert "s3cret" not in response.text
+    (record,) = caplog.records
+    assert re.search(rf"{kind.__name__} in submit, test_webhook\.py:\d+", record.message)
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.usefixtures("hurry")
+async def test_nothing_is_told(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """No secret, no address and no refused value is in any log line or any answer."""
+    caplog.set_level(logging.DEBUG)
+    app = app_for(convex)
+    user = USER | {"first_name": "s3cret", "public_metadata": {"role": "s3cret"}}
+    quoting = 'Value "s3cret work@quince.example" at .changes[0] does not match'
+    behaviours = [behaviour for behaviour in TROUBLE.values() if not isinstance(behaviour, str)]
+    responses = []
+    for behaviour in [*behaviours, stand_in.failure(quoting), stand_in.answer(400, quoting)]:
+        convex.behave(then=behaviour)
+        responses.append(await post(app, body("user.updated", user)))
+    responses += [
+        await post(app, b"s3cret"),
+        await post(app, body("user.updated", user | {"id": None})),
+        await post(app, body("user.updated", ["s3cret"])),
+        await request(app, EVENT, signed(EVENT) | {"svix-signature": "s3cret"}),
+    ]
+    texts = [response.text for response in responses]
+    everything = "\n".join([*texts, caplog.text])
+    for told in ("s3cret", SECRET[6:], DEPLOY_KEY, DEPLOY_KEY.partition("|")[2], "@", "Quitterie", "+3360"):
+        assert told not in everything
+
+
+# Clients that go away
+
+
+async def gone() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def test_client_leaves_while_it_sends(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that leaves in the middle of the body is no error, and its half of an event is none."""
+    sent, _ = await drive(app_for(convex), [chunk(EVENT, more=True)], signed(EVENT), at_the_end=gone)
+    assert sent == []
+    assert not convex.calls
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("leave", ["before it is listened for", "disconnect", "cancel"])
+async def test_client_leaves_while_it_waits(
+    convex: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, leave: str
+) -> None:
+    """The change of a client that left is withdrawn if it was not sent: it has counted as failed for Svix."""
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, in_flight=1))
+    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.05)
+    release = threading.Event()
+
+    async def hold(call: Call, writer: asyncio.StreamWriter) -> None:
+        await until(release.is_set)
+        await stand_in.sync()(call, writer)
+
+    convex.behave(then=hold)
+    route = webhook_route(settings=settings_for(convex.url))
+    app = Starlette(routes=[route])
+    first = asyncio.create_task(post(app, clerk_id("user_first")))
+    await until(lambda: bool(convex.calls))
+
+    left, listened_for = asyncio.Event(), asyncio.Event()
+
+    async def until_left() -> Message:
+        listened_for.set()
+        await left.wait()
+        return await gone()
+
+    content = clerk_id("user_second")
+    second = asyncio.create_task(drive(app, [chunk(content)], signed(content), at_the_end=until_left))
+    await until(lambda: queued(route) == 1)
+    if leave != "before it is listened for":
+        await listened_for.wait()
+    if leave != "cancel":
+        left.set()
+        assert await second == ([], 1)
+    else:
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+    await until(lambda: queued(route) == 0)
+    release.set()
+    assert (await first).status_code == 200
+    assert (await post(app, clerk_id("user_third"))).status_code == 200
+    assert [change["clerkId"] for call in convex.mutations for change in call.changes] == [
+        "user_first",
+        "user_third",
+    ]
+    assert not caplog.records
+
+
+def queued(route: webhook.WebhookRoute) -> int:
+    status = route.receiver.writer_status
+    return 0 if status is None else status.queued
+
+
+async def test_server_that_sends_more_after_the_body(
+    convex: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some servers repeat the end of the body; only a disconnect is the client's leaving."""
+    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.0)
+    listened_for = threading.Event()
+
+    async def end_again() -> Message:
+        listened_for.set()
+        return chunk(b"")
+
+    async def answer(call: Call, writer: asyncio.StreamWriter) -> None:
+        await until(listened_for.is_set)
+        await asyncio.sleep(0.05)
+        await stand_in.sync()(call, writer)
+
+    convex.behave(then=answer)
+    sent, _ = await drive(app_for(convex), [chunk(EVENT)], signed(EVENT), at_the_end=end_again)
+    assert sent[0]["status"] == 200
+
+
+async def test_who_was_answered_is_not_listened_for(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that was started ends with the answer."""
+    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.0)
+    listened_for = threading.Event()
+
+    async def listen() -> Message:
+        listened_for.set()
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def answer(call: Call, writer: asyncio.StreamWriter) -> None:
+        await until(listened_for.is_set)
+        await stand_in.sync()(call, writer)
+
+    convex.behave(then=answer)
+    sent, _ = await drive(app_for(convex), [chunk(EVENT)], signed(EVENT), at_the_end=listen)
+    assert sent[0]["status"] == 200
+    await asyncio.sleep(0)
+    assert not [task for task in asyncio.all_tasks() if "_end_when_gone" in repr(task)]
+
+
+async def test_who_is_answered_soon_is_never_listened_for(
+    convex: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listener is a task, which most events can do without."""
+    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 61.5)
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+
+    def call_later(
+        delay: float, *what: Any, later: Any = loop.call_later, **more: Any
+    ) -> asyncio.TimerHandle:
+        timer: asyncio.TimerHandle = later(delay, *what, **more)
+        if delay == 61.5:
+            timers.append(timer)
+        return timer
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    assert (await post(app_for(convex))).status_code == 200
+    assert [timer.cancelled() for timer in timers] == [True]
+
+
+async def test_client_leaves_before_the_answer(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that cannot be answered any more is no error, and on_change is told of what was applied."""
+    told: list[Outcome] = []
+
+    async def send(message: Message) -> None:
+        raise OSError
+
+    app = app_for(convex, lambda change, outcome: told.append(outcome))
+    await drive(app, [chunk(EVENT)], signed(EVENT), send=send)
+    assert told == ["created"]
+    assert not caplog.records
+
+
+# on_change
+
+
+class AsyncCallable:
+    def __init__(self, function: OnChange) -> None:
+        self.function = function
+
+    async def __call__(self, change: Change, outcome: Outcome) -> None:
+        self.function(change, outcome)
+
+
+def asynchronous(function: OnChange) -> OnChange:
+    async def on_change(change: Change, outcome: Outcome) -> None:
+        await asyncio.sleep(0)
+        function(change, outcome)
+
+    return on_change
+
+
+KINDS_OF_FUNCTIONS: dict[str, Callable[[OnChange], OnChange]] = {
+    "function": lambda function: function,
+    "async function": asynchronous,
+    "function that returns an awaitable": lambda function: lambda c, o: asynchronous(function)(c, o),
+    "object with an async call": AsyncCallable,
+    "partial": lambda function: functools.partial(asynchronous(function)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FUNCTIONS)
+async def test_on_change(convex: StandIn, kind: str) -> None:
+    """Whatever kind of function it is, it is called once with the change and its outcome."""
+    told: list[tuple[Change, Outcome]] = []
+    await post(app_for(convex, KINDS_OF_FUNCTIONS[kind](lambda *what: told.append(what))))
+    ((change, outcome),) = told
+    assert (change.clerk_id, outcome) == ("user_quince", "created")
+
+
+@pytest.mark.parametrize("outcome", sorted(OUTCOMES))
+async def test_on_change_is_told_of_what_was_applied(convex: StandIn, outcome: Outcome) -> None:
+    """It is called for created, updated and deleted, for nothing else."""
+    told: list[Outcome] = []
+    convex.behave(then=stand_in.value([outcome]))
+    await post(app_for(convex, lambda change, outcome: told.append(outcome)))
+    assert told == [outcome] * (outcome in APPLIED)
+
+
+@pytest.mark.usefixtures("hurry")
+async def test_on_change_is_not_told_of_failures(convex: StandIn) -> None:
+    """It is not called for what was refused, not written or ignored."""
+    told: list[Outcome] = []
+    app = app_for(convex, lambda change, outcome: told.append(outcome))
+    await post(app, NOTHING_TO_DO)
+    for behaviour in (stand_in.failure(), stand_in.status(503)):
+        convex.behave(then=behaviour)
+        assert (await post(app)).status_code in {502, 503}
+    assert told == []
+
+
+async def test_on_change_comes_after_the_answer(convex: StandIn) -> None:
+    """The answer is out before it is called, so that it cannot delay or alter it."""
+    steps: list[str] = []
+
+    async def send(message: Message) -> None:
+        steps.append(message["type"])
+
+    async def on_change(change: Change, outcome: Outcome) -> None:
+        steps.append("on_change")
+
+    await drive(app_for(convex, on_change), [chunk(EVENT)], signed(EVENT), send=send)
+    assert steps == ["http.response.start", "http.response.body", "on_change"]
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FUNCTIONS)
+async def test_on_change_that_fails(convex: StandIn, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its error is logged with its place and without its text, and the answer is what it was."""
+
+    def on_change(change: Change, outcome: Outcome) -> None:
+        raise KeyError(change)
+
+    response = await post(app_for(convex, KINDS_OF_FUNCTIONS[kind](on_change)))
+    assert (response.status_code, response.json()) == (200, {"outcome": "created"})
+    (record,) = caplog.records
+    assert re.search(r"KeyError in on_change, test_webhook\.py:\d+", record.message)
+    assert "quince" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["function", "async function"])
+async def test_on_change_that_takes_too_long(
+    convex: StandIn, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is given up after its limit, and the log says so."""
+    monkeypatch.setattr(webhook, "_ON_CHANGE_LIMIT", 0.05)
+    release = threading.Event()
+
+    async def wait(change: Change, outcome: Outcome) -> None:
+        await asyncio.Event().wait()
+
+    on_change = wait if kind == "async function" else lambda change, outcome: release.wait(10)
+    assert (await post(app_for(convex, on_change))).status_code == 200
+    release.set()
+    (record,) = caplog.records
+    assert "TimeoutError" in record.message
+
+
+# Where it is mounted
+
+
+async def test_mounted_in_starlette_without_lifespan(convex: StandIn) -> None:
+    """It works in an app mounted in another, whose lifespan is never run."""
+
+    def never(app: Starlette) -> Any:
+        raise AssertionError("the lifespan of a mounted app ran")
+
+    inner = Starlette(routes=[webhook_route(settings=settings_for(convex.url))], lifespan=never)
+    outer = Starlette(routes=[Mount("/a", Starlette(routes=[Mount("/b", inner)]))])
+    for path in ("/a/b" + PATH, "/a/b" + PATH + "/"):
+        assert (await post(outer, path=path)).json() == {"outcome": "created"}
+
+
+async def test_in_fastapi(convex: StandIn) -> None:
+    """It works as a route of FastAPI, beside routes of its own, and stays out of its OpenAPI schema."""
+    app = FastAPI(routes=[webhook_route(settings=settings_for(convex.url))])
+
+    @app.get("/other")
+    def other() -> dict[str, str]:
+        return {}
+
+    for path in (PATH, PATH + "/"):
+        assert (await post(app, path=path)).json() == {"outcome": "created"}
+    assert (await request(app, None, path="/other", method="GET")).status_code == 200
+    assert list(app.openapi()["paths"]) == ["/other"]
+
+
+async def test_one_writer(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All events of one event loop go through one writer, or they could not leave together."""
+    made = []
+
+    def make(*args: Any, **options: Any) -> Writer:
+        made.append(Writer(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(shared, "Writer", make)
+    convex.behave(then=stand_in.after(0.05, stand_in.sync()))
+    app = app_for(convex)
+    responses = await asyncio.gather(*(post(app, clerk_id(f"user_{number}")) for number in range(100)))
+    assert {response.status_code for response in responses} == {200}
+    assert len(made) == 1
+    assert len(convex.mutations) < 50
+
+
+def test_loops_that_come_and_go(convex: StandIn) -> None:
+    """Each event loop gets a writer of its own, and those of closed loops are let go."""
+    route = webhook_route(settings=settings_for(convex.url))
+    app = Starlette(routes=[route])
+    for _ in range(5):
+        assert asyncio.run(post(app)).json() == {"outcome": "created"}
+    assert len(shared.writers(settings_for(convex.url))) == 1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del app, route
+        gc.collect()
+    assert not [warning for warning in caught if "unclosed" in str(warning.message)]
+
+
+def test_test_client_in_several_threads(convex: StandIn) -> None:
+    """Starlette's TestClient can be used from several threads at once, each with an event loop of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # which client library it likes is not our affair
+        from starlette.testclient import TestClient
+    app = app_for(convex)
+
+    def send(number: int) -> list[int]:
+        content = clerk_id(f"user_{number}")
+        client = TestClient(app)
+        return [client.post(PATH, content=content, headers=signed(content)).status_code for _ in range(3)]
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(send, range(8))) == [[200] * 3] * 8
+
+
+FORK = """
+import asyncio, os, sys
+from starlette.applications import Starlette
+from clerk_convex import webhook_route
+from tests.webhook.test_route import post, settings_for
+
+app = Starlette(routes=[webhook_route(settings=settings_for(sys.argv[1]))])
+loop = asyncio.new_event_loop()
+
+def status():
+    return loop.run_until_complete(post(app)).status_code
+
+assert status() == 200
+child = os.fork()
+if child == 0:
+    os._exit(0 if status() == 200 else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert status() == 200
+"""
+
+
+def test_after_fork(convex: StandIn) -> None:
+    """A forked child makes its own writer and connection, even on its parent's loop; the parent's go on."""
+    subprocess.run([sys.executable, "-c", FORK, convex.url], check=True, timeout=60)
+    assert [call.connection for call in convex.mutations] == [1, 2, 1]
+
+
+async def test_time_of_the_last_event(convex: StandIn) -> None:
+    """The time of the last event is kept, of any type; one that is not signed is none."""
+    route = webhook_route(settings=settings_for(convex.url))
+    app = Starlette(routes=[route])
+    await request(app, NOTHING_TO_DO, signed(NOTHING_TO_DO) | {"svix-id": "msg_other"})
+    assert not route.receiver.last_event_at
+    before = time.time()
+    await post(app, NOTHING_TO_DO)
+    assert route.receiver.last_event_at is not None
+    assert before <= route.receiver.last_event_at <= time.time()

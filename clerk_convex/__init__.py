@@ -3,6 +3,7 @@
 import typing
 
 from clerk_convex.entities.changes import Change, Delete, Outcome, SignIn, Upsert
+from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
@@ -21,7 +22,6 @@ from clerk_convex.errors import (
     UserError,
 )
 from clerk_convex.settings import Settings
-from clerk_convex.entities.users import Fields
 from clerk_convex.webhook.route import OnChange, webhook_route
 
 __all__ = [

@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from clerk_convex.admin.routes import Manager, user_routes
+from clerk_convex.convex.writer import Status
 from clerk_convex.errors import SettingsError
 from clerk_convex.settings import Settings
 from clerk_convex.webhook.route import Receiver, webhook_route
-from clerk_convex.convex.writer import Status
 
 __all__ = ["app", "create_app"]
 

@@ -44,7 +44,12 @@ def test_what_is_imported() -> None:
     for name in imported:
         assert not name.startswith(
             (
-                *("clerk_convex.local", "clerk_convex.backfill", "clerk_convex.app", "clerk_convex.admin.routes"),
+                *(
+                    "clerk_convex.local",
+                    "clerk_convex.backfill",
+                    "clerk_convex.app",
+                    "clerk_convex.admin.routes",
+                ),
                 *("uvicorn", "jwt", "cryptography", "limits", "redis"),
             )
         )

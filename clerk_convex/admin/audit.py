@@ -9,8 +9,8 @@ from typing import Any
 
 from clerk_convex.admin.answers import Problem
 from clerk_convex.admin.requests import Read, Write
-from clerk_convex.errors import DeploymentError, DeploymentUnavailable
 from clerk_convex.convex.writer import Writer
+from clerk_convex.errors import DeploymentError, DeploymentUnavailable
 
 __all__ = ["Attempt"]
 

@@ -18,12 +18,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clerk_convex.clerk.tokens import SessionTokens
 from clerk_convex.admin.answers import Problem, answer, clerk_problem, user_of
 from clerk_convex.admin.audit import Attempt
-from clerk_convex.admin.requests import Read, RemovesAdmin, Write, find_action, is_read, read_call, removes_admin
-from clerk_convex.entities.changes import Change, Delete, Upsert
+from clerk_convex.admin.limits import Limit, Limiter, network
+from clerk_convex.admin.requests import (
+    Read,
+    RemovesAdmin,
+    Write,
+    find_action,
+    is_read,
+    read_call,
+    removes_admin,
+)
 from clerk_convex.clerk.api import Clerk, Snapshot
+from clerk_convex.clerk.tokens import SessionTokens
+from clerk_convex.convex.writer import Writer
+from clerk_convex.entities.changes import Change, Delete, Upsert
+from clerk_convex.entities.users import Fields, read_user
 from clerk_convex.errors import (
     ClerkConvexError,
     ClerkError,
@@ -31,13 +42,10 @@ from clerk_convex.errors import (
     SettingsError,
     TokenError,
 )
-from clerk_convex.admin.limits import Limit, Limiter, network
 from clerk_convex.net.logs import OnceAMinute, describe
+from clerk_convex.net.per_loop import PerLoop, writers
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.settings import Settings
-from clerk_convex.net.per_loop import PerLoop, writers
-from clerk_convex.entities.users import Fields, read_user
-from clerk_convex.convex.writer import Writer
 
 __all__ = ["UserRoutes", "user_routes"]
 

@@ -18,9 +18,11 @@ from typing import Any, Self, TypeVar
 from convex import convex_to_json
 
 from clerk_convex.backfill.report import OnProgress
-from clerk_convex.entities.changes import Change, Outcome
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment, Kind
+from clerk_convex.convex.writer import Writer
+from clerk_convex.entities.changes import Change, Outcome
+from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
@@ -30,8 +32,6 @@ from clerk_convex.errors import (
 )
 from clerk_convex.net.logs import OnceAMinute
 from clerk_convex.settings import Settings
-from clerk_convex.entities.users import Fields
-from clerk_convex.convex.writer import Writer
 
 __all__ = ["PATIENCE", "Session"]
 

@@ -17,10 +17,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
+from clerk_convex.entities.users import parse_json
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
 from clerk_convex.net.pool import Pool, Response, Trouble
 from clerk_convex.net.rate import Rate
-from clerk_convex.entities.users import parse_json
 
 __all__ = ["Clerk", "Filters", "Instance", "Page", "Snapshot"]
 

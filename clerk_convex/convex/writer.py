@@ -17,6 +17,7 @@ from typing import TypeGuard
 from convex.values import ConvexValue
 
 from clerk_convex import errors
+from clerk_convex.convex.client import CallRefused, Deployment, Kind, Throttled
 from clerk_convex.entities.changes import (
     OUTCOMES,
     Change,
@@ -27,7 +28,7 @@ from clerk_convex.entities.changes import (
     encode,
     refused_column,
 )
-from clerk_convex.convex.client import CallRefused, Deployment, Kind, Throttled
+from clerk_convex.entities.users import COLUMNS
 from clerk_convex.errors import (
     ChangeRefused,
     DeploymentError,
@@ -36,7 +37,6 @@ from clerk_convex.errors import (
     QueueFull,
 )
 from clerk_convex.net.logs import OnceAMinute
-from clerk_convex.entities.users import COLUMNS
 
 __all__ = ["Status", "Writer"]
 

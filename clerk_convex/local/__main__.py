@@ -57,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, out: TextIO) -> int:
     if importlib.util.find_spec("uvicorn") is None:
         raise LocalError("The local set needs uvicorn. Install it: pip install 'clerk-convex[local]'")
-    from clerk_convex.local.demo import live
-    from clerk_convex.local.demo import scenario
+    from clerk_convex.local.demo import live, scenario
     from clerk_convex.local.env_file import EnvFile
     from clerk_convex.local.stack import LocalStack
 

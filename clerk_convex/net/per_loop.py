@@ -10,8 +10,8 @@ from typing import Generic, TypeVar, cast
 from pydantic import SecretStr
 
 from clerk_convex.convex.client import Deployment
-from clerk_convex.settings import Settings
 from clerk_convex.convex.writer import Writer
+from clerk_convex.settings import Settings
 
 __all__ = ["PerLoop", "close_with_loop", "writers"]
 

@@ -16,8 +16,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from svix.webhooks import Webhook
 
-from clerk_convex.net.bodies import BodyRefused, closing, read_body
+from clerk_convex.convex.writer import Status, Writer
 from clerk_convex.entities.changes import Change, Outcome
+from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
@@ -26,14 +27,13 @@ from clerk_convex.errors import (
     SettingsError,
     UserError,
 )
-from clerk_convex.webhook.events import Ignored, read_event
+from clerk_convex.net.bodies import BodyRefused, closing, read_body
 from clerk_convex.net.logs import OnceAMinute, describe
+from clerk_convex.net.per_loop import PerLoop, writers
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.settings import Settings
-from clerk_convex.net.per_loop import PerLoop, writers
+from clerk_convex.webhook.events import Ignored, read_event
 from clerk_convex.webhook.signatures import SignedHeaders, event_id, verify
-from clerk_convex.entities.users import Fields
-from clerk_convex.convex.writer import Status, Writer
 
 __all__ = ["OnChange", "WebhookRoute", "webhook_route"]
 

@@ -13,8 +13,8 @@ from clerk_convex.admin.answers import Problem
 from clerk_convex.admin.audit import Attempt
 from clerk_convex.admin.requests import Read
 from clerk_convex.convex.client import Deployment, Kind
-from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.convex.writer import Writer
+from clerk_convex.errors import DeploymentUnavailable
 from tests.support.stand_in import DEPLOY_KEY
 from tests.support.virtual_time import now, run
 

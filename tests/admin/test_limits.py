@@ -20,8 +20,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from clerk_convex.errors import SettingsError
 from clerk_convex.admin.limits import Limit, Limiter, network
+from clerk_convex.errors import SettingsError
 
 pytestmark = pytest.mark.anyio
 

@@ -14,21 +14,21 @@ import pytest
 from starlette.applications import Starlette
 
 from clerk_convex import user_routes
-from clerk_convex.net import per_loop as shared
 from clerk_convex.admin.answers import Problem
 from clerk_convex.admin.audit import Attempt
 from clerk_convex.app import create_app
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment, Kind
+from clerk_convex.convex.writer import Writer
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk.http import Faults
-from clerk_convex.convex.writer import Writer
+from clerk_convex.net import per_loop as shared
+from tests.admin.test_limits import redis_server
+from tests.admin.test_routes import call, error
 from tests.support import stand_in
 from tests.support.clerk_events import EVENTS
 from tests.support.managed import NOWHERE, PREFIX, Managed
 from tests.support.stand_in import DEPLOY_KEY, Behaviour, Call, StandIn
-from tests.admin.test_routes import call, error
-from tests.admin.test_limits import redis_server
 from tests.webhook.test_route import request, signed
 
 pytestmark = pytest.mark.anyio
@@ -500,7 +500,7 @@ async def test_unexpected(
         assert managed.attempts()[-1]["reason"] == "internal"
         monkeypatch.setattr("clerk_convex.admin.routes.read_call", fail)
         assert error(await call(client, "get", managed.eve))["code"] == "internal"
-    assert "unexpected RuntimeError in fail, test_admin_troubles.py:" in caplog.text
+    assert "unexpected RuntimeError in fail, test_troubles.py:" in caplog.text
     assert "s3cret" not in caplog.text
 
 

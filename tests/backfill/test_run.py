@@ -28,11 +28,11 @@ from clerk_convex.errors import (
     DeploymentUnavailable,
     SettingsError,
 )
-from clerk_convex.webhook.events import Ignored, read_event
-from clerk_convex.local.clerk.process import Faults, LocalClerk
 from clerk_convex.local.clerk.objects import new_event, to_json
+from clerk_convex.local.clerk.process import Faults, LocalClerk
 from clerk_convex.local.demo.people import people
 from clerk_convex.local.stack import LocalStack
+from clerk_convex.webhook.events import Ignored, read_event
 from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty, small_pages
 from tests.support.functions import Functions, Project, delete, upsert
 from tests.support.stand_in import DEPLOY_KEY, StandIn, failure

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from clerk_convex.backfill import Report, backfill, repair_duplicates, verify
 from clerk_convex.backfill.session import Session
-from clerk_convex.entities.changes import Upsert
 from clerk_convex.clerk.api import Clerk
+from clerk_convex.entities.changes import Upsert
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,

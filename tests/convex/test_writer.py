@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from convex.values import ConvexValue
 
-from clerk_convex.net import logs
 from clerk_convex.convex import writer as module
-from clerk_convex.entities.changes import Change, Delete, Outcome, Upsert, encode
 from clerk_convex.convex.client import CallRefused, Deployment, Kind, Throttled
+from clerk_convex.convex.writer import Writer
+from clerk_convex.entities.changes import Change, Delete, Outcome, Upsert, encode
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
@@ -25,7 +25,7 @@ from clerk_convex.errors import (
     DeploymentUnavailable,
     QueueFull,
 )
-from clerk_convex.convex.writer import Writer
+from clerk_convex.net import logs
 from tests.support import stand_in
 from tests.support.stand_in import DEPLOY_KEY, HOSTED, Behaviour, StandIn
 from tests.support.virtual_time import run

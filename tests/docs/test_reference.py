@@ -12,8 +12,8 @@ import pytest
 import clerk_convex
 from clerk_convex import errors, webhook_route
 from clerk_convex.app import create_app
-from clerk_convex.entities.changes import OUTCOMES
 from clerk_convex.clerk.api import Clerk
+from clerk_convex.entities.changes import OUTCOMES
 from clerk_convex.settings import Settings
 from tests.support.functions import ROOT
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from clerk_convex.entities import users as users_module
 from clerk_convex.entities.changes import Upsert, encode
-from clerk_convex.errors import UserError
 from clerk_convex.entities.users import (
     COLUMNS,
     UserStatus,
@@ -25,6 +24,7 @@ from clerk_convex.entities.users import (
     read_id,
     read_user,
 )
+from clerk_convex.errors import UserError
 from tests.support.clerk_events import CREATED, UPDATED, USER, documents, users
 
 BARE = {"id": "user_bare", "created_at": CREATED, "updated_at": UPDATED}

@@ -97,7 +97,7 @@ def test_page_is_never_too_long(functions: Functions, admin: Caller) -> None:
 MEASURE = """
 import { v } from "convex/values";
 import { internalQuery } from "./_generated/server";
-import { readAudit } from "./clerk/audit";
+import { readAudit } from "./clerk/audit/log";
 
 export const page = internalQuery({
   args: { request: v.any() },

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from convex import ConvexClient
 
-from clerk_convex.entities.changes import Change, Upsert, encode
 from clerk_convex.convex.client import Deployment
-from clerk_convex.errors import ChangeRefused
 from clerk_convex.convex.writer import Writer
+from clerk_convex.entities.changes import Change, Upsert, encode
+from clerk_convex.errors import ChangeRefused
 from tests.support.functions import CREATED_AT, LATER, ROOT, Functions, Project, delete, eventually, upsert
 
 TEST_FUNCTIONS = """
@@ -92,8 +92,8 @@ def test_audit_leaves_out_what_nobody_did(project: Project) -> None:
 
 def test_audit_is_pruned_in_batches_until_nothing_is_old(project: Project) -> None:
     """The cron's function deletes a batch, and schedules itself as long as there is more."""
-    project.replace("clerk/audit.ts", "365 * 24 * 60 * 60 * 1000", "0")
-    project.replace("clerk/audit.ts", "const BATCH = 1000", "const BATCH = 2")
+    project.replace("clerk/audit/log.ts", "365 * 24 * 60 * 60 * 1000", "0")
+    project.replace("clerk/audit/log.ts", "const BATCH = 1000", "const BATCH = 2")
     with project.running() as functions:
         functions.sync([upsert(f"user_{number}") for number in range(7)])
         time.sleep(0.01)  # older than now
@@ -202,9 +202,9 @@ def test_team_has_a_users_module_of_its_own(tmp_path: Path) -> None:
         file.write_text(file.read_text().replace("internal.users", "internal.clerkUsers"))
     assert not [file.name for file in convex.rglob("*.ts") if "internal.users" in file.read_text()]
     project.write("users.ts", "export const own = 1;")
-    project.replace("clerk/audit.ts", "365 * 24 * 60 * 60 * 1000", "0")
-    project.replace("clerk/audit.ts", "const BATCH = 1000", "const BATCH = 2")
-    project.replace("clerk/stats.ts", "const BATCH = 500", "const BATCH = 2")
+    project.replace("clerk/audit/log.ts", "365 * 24 * 60 * 60 * 1000", "0")
+    project.replace("clerk/audit/log.ts", "const BATCH = 1000", "const BATCH = 2")
+    project.replace("clerk/users/stats.ts", "const BATCH = 500", "const BATCH = 2")
     with project.running() as functions:
         data = {"updatedAt": 1, "observedAt": 1, "createdAt": CREATED_AT, "status": "active", "role": "admin"}
         for number in range(5):
@@ -219,7 +219,7 @@ def test_team_has_a_users_module_of_its_own(tmp_path: Path) -> None:
         assert eventually(lambda: admin.pages("clerkUsers:auditLog") == [[]])
 
 
-RENAMED_IN = ("crons.ts", "clerk/audit.ts", "clerk/stats.ts", "clerk/sync.ts")
+RENAMED_IN = ("crons.ts", "clerk/audit/log.ts", "clerk/users/stats.ts", "clerk/order/sync.ts")
 
 
 def test_row_removed_by_hand_comes_back(project: Project) -> None:
@@ -258,9 +258,9 @@ def test_teams_own_logic_runs_in_the_transaction_of_each_applied_change(project:
     """onUserChange sees every applied change and no other; what it throws refuses that change alone."""
     project.write("clerk/hook.ts", HOOK)
     project.replace(
-        "clerk/sync.ts",
-        'import { onUserChange } from "./onUserChange";',
-        ('import { hook as onUserChange } from "./hook";'),
+        "clerk/order/sync.ts",
+        'import { onUserChange } from "../onUserChange";',
+        ('import { hook as onUserChange } from "../hook";'),
     )
     changes: list[Change] = [
         upsert(firstName="a"),
@@ -309,7 +309,7 @@ def test_500_changes_fit_one_transaction(functions: Functions) -> None:
 def test_500_changes_fit_one_transaction_at_worst(project: Project) -> None:
     """Also where each has signed up in a month of his own, while the totals are counted afresh."""
     now = "runAfter(0, internal.users.rebuildStatsStep, { next });\n    return"
-    project.replace("clerk/stats.ts", now, now.replace("0", "1e9"))
+    project.replace("clerk/users/stats.ts", now, now.replace("0", "1e9"))
     month = 31 * 86_400_000.0
     with project.running() as functions:
         ids = [f"user_{number:03}" for number in range(500)]

@@ -482,7 +482,7 @@ def test_odd_search_is_no_error(functions: Functions, admin: Caller, what: str) 
 SENT = """
 import { v } from "convex/values";
 import { internalQuery } from "./_generated/server";
-import { searchUsers } from "./clerk/search";
+import { searchUsers } from "./clerk/users/search";
 
 // Every text that a search hands to Convex.
 export const sent = internalQuery({
@@ -519,8 +519,8 @@ def test_convex_gets_what_it_takes(tmp_path: Path) -> None:
 MEASURE = """
 import { v } from "convex/values";
 import { internalQuery } from "./_generated/server";
-import { listUsers } from "./clerk/queries";
-import { readStats } from "./clerk/stats";
+import { listUsers } from "./clerk/users/queries";
+import { readStats } from "./clerk/users/stats";
 
 export const page = internalQuery({
   args: { request: v.any() },

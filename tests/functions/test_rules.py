@@ -288,8 +288,8 @@ def test_verify_finds_no_difference_in_a_lock_that_is_ending(functions: Function
 def test_lock_that_was_never_ended_is_ended_by_a_backfill(tmp_path: Path) -> None:
     """Say its schedule was lost when the table was restored from a backup."""
     project = Project(tmp_path)
-    project.replace("clerk/sync.ts", "await ctx.scheduler.runAt(", "void ((...all: unknown[]) => all)(")
-    project.replace("clerk/rules.ts", "const MINUTE_MS = 60 * 1000", "const MINUTE_MS = 50")
+    project.replace("clerk/order/sync.ts", "await ctx.scheduler.runAt(", "void ((...all: unknown[]) => all)(")
+    project.replace("clerk/order/rules.ts", "const MINUTE_MS = 60 * 1000", "const MINUTE_MS = 50")
     with project.running() as functions:
         functions.sync([upsert(status="locked", lockedUntil=now() + 100)])
         time.sleep(0.2)
@@ -553,7 +553,7 @@ def test_any_order_ends_alike(functions: Functions) -> None:
 PLAY = """
 import { v } from "convex/values";
 import { internalQuery } from "./_generated/server";
-import { decide, decideLockEnd, follow, type State } from "./clerk/rules";
+import { decide, decideLockEnd, follow, type State } from "./clerk/order/rules";
 
 // The state after changes that come at these times, and after every lock has ended at its own.
 export const play = internalQuery({
@@ -588,7 +588,7 @@ def playing(folder: Path, *mutant: str) -> Iterator[Functions]:
     project = Project(folder)
     project.write("test.ts", PLAY)
     if mutant:
-        project.replace("clerk/rules.ts", *mutant)
+        project.replace("clerk/order/rules.ts", *mutant)
     with project.running() as functions:
         yield functions
 
@@ -704,7 +704,7 @@ def test_any_order_needs_every_rule(rule: str, tmp_path: Path) -> None:
 
     The functions still run without it: an error of theirs is an AssertionError, which does not count."""
     project = Project(tmp_path)
-    project.replace("clerk/rules.ts", *WITHOUT[rule])
+    project.replace("clerk/order/rules.ts", *WITHOUT[rule])
     with project.running() as functions:
         in_order = [upsert(), upsert(updated_at=11.0, firstName="a"), delete(observed_at=300.0)]
         assert functions.sync(in_order) == ["created", "updated", "deleted"]

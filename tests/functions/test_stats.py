@@ -24,7 +24,7 @@ ADMIN = upsert("admin", role="admin", createdAt=NOON - 90 * DAY)
 TEST_FUNCTIONS = """
 import { v } from "convex/values";
 import { internalMutation, internalQuery } from "./_generated/server";
-import { dropOld, rebuild, rebuildStep } from "./clerk/stats";
+import { dropOld, rebuild, rebuildStep } from "./clerk/users/stats";
 
 // A rebuild that goes on only when it is told to.
 const still = { runAfter: async () => {} };
@@ -83,7 +83,7 @@ def functions(deployment: Functions) -> Functions:
 
 def small_batches(project: Project) -> Project:
     project.write("test.ts", TEST_FUNCTIONS)
-    project.replace("clerk/stats.ts", "const BATCH = 500", "const BATCH = 3")
+    project.replace("clerk/users/stats.ts", "const BATCH = 500", "const BATCH = 3")
     return project
 
 
@@ -325,7 +325,7 @@ def test_exactness_needs_every_part(part: str, tmp_path: Path) -> None:
 
     The functions still run without it: an error of theirs is an AssertionError, which does not count."""
     project = small_batches(Project(tmp_path))
-    project.replace("clerk/stats.ts", *WITHOUT[part])
+    project.replace("clerk/users/stats.ts", *WITHOUT[part])
     with project.running() as functions:
         for clerk_id in ("user_1", "user_2"):
             functions.sync([upsert(clerk_id), delete(clerk_id)])

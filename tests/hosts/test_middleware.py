@@ -35,10 +35,10 @@ from starlette_exporter import PrometheusMiddleware
 
 from clerk_convex import user_routes, webhook_route
 from clerk_convex.webhook import route as webhook
+from tests.admin.test_routes import ROUTES
 from tests.support.clerk_events import EVENTS
 from tests.support.managed import Managed
 from tests.support.stand_in import StandIn
-from tests.admin.test_routes import ROUTES
 from tests.webhook.test_route import post, request, settings_for, signed
 
 pytestmark = pytest.mark.anyio

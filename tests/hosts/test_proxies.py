@@ -11,9 +11,9 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from tests.hosts.test_hosts import OUR_APP, environ
 from tests.support.servers import serve
 from tests.support.stand_in import StandIn
-from tests.hosts.test_hosts import OUR_APP, environ
 
 UVICORN = ("uvicorn", "--port=PORT", "--no-access-log", OUR_APP)
 ALLOWED = 5

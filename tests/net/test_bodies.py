@@ -14,9 +14,9 @@ from clerk_convex import webhook_route
 from clerk_convex.net import bodies
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 from clerk_convex.net.per_loop import PerLoop
+from tests.admin.test_routes import error
 from tests.support import virtual_time
 from tests.support.managed import Managed
-from tests.admin.test_routes import error
 from tests.webhook.test_route import EVENT, chunk, drive, settings_for, signed
 
 MIB = 1024 * 1024

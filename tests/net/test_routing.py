@@ -20,10 +20,10 @@ from clerk_convex import user_routes, webhook_route
 from clerk_convex.admin.routes import UserRoutes
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute
 from clerk_convex.webhook.route import WebhookRoute
+from tests.admin.test_routes import ROUTES, error
 from tests.support.clerk_events import EVENTS
 from tests.support.managed import NOWHERE, Managed
 from tests.support.stand_in import StandIn
-from tests.admin.test_routes import ROUTES, error
 from tests.webhook.test_route import NOTHING_TO_DO, PATH, request, settings_for, signed
 
 pytestmark = pytest.mark.anyio

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from clerk_convex.backfill import OnProgress, Report, Verification, backfill, verify
+from clerk_convex.entities.users import Fields, read_user
 from clerk_convex.local.clerk.process import LocalClerk
 from clerk_convex.settings import Settings
-from clerk_convex.entities.users import Fields, read_user
 from tests.support.functions import ROOT, Functions, Project
 
 TABLES = ("users", "clerkVersions", "clerkAudit", "clerkBackfills")
@@ -50,7 +50,9 @@ def functions_of(folder: Path, *, silence_ms: str = "0") -> Iterator[Functions]:
     """The project's functions, to which a run counts as ended as soon as it is silent for `silence_ms`."""
     project = Project(folder)
     project.write("test.ts", DUMP)
-    project.replace("clerk/backfill.ts", "const SILENT_MS = 60 * 1000", f"const SILENT_MS = {silence_ms}")
+    project.replace(
+        "clerk/backfill/runs.ts", "const SILENT_MS = 60 * 1000", f"const SILENT_MS = {silence_ms}"
+    )
     with project.running() as functions:
         yield functions
 

@@ -8,10 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clerk_convex.entities.changes import Delete, SignIn, Upsert
+from clerk_convex.entities.users import read_user
 from clerk_convex.errors import EventError, UserError
 from clerk_convex.webhook.events import Ignored, read_event
-from clerk_convex.entities.users import read_user
-from tests.support.clerk_events import CREATED, DATA, EVENTS, INSTANCE_ID, UPDATED, USER, body, documents, gone, users
+from tests.support.clerk_events import (
+    CREATED,
+    DATA,
+    EVENTS,
+    INSTANCE_ID,
+    UPDATED,
+    USER,
+    body,
+    documents,
+    gone,
+    users,
+)
 from tests.support.functions import Functions
 
 OBSERVED = UPDATED + 250

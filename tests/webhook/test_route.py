@@ -30,14 +30,13 @@ from starlette.types import ASGIApp, Message
 from svix.webhooks import Webhook
 
 from clerk_convex import OnChange, Settings, webhook_route
-from clerk_convex.webhook import signatures
-from clerk_convex.webhook import route as webhook
+from clerk_convex.convex.writer import Writer
+from clerk_convex.entities.changes import OUTCOMES, Change, Outcome, SignIn
 from clerk_convex.net import logs
 from clerk_convex.net import per_loop as shared
-from clerk_convex.entities.changes import OUTCOMES, Change, Outcome, SignIn
-from clerk_convex.convex.writer import Writer
-from tests.support import stand_in
-from tests.support import virtual_time
+from clerk_convex.webhook import route as webhook
+from clerk_convex.webhook import signatures
+from tests.support import stand_in, virtual_time
 from tests.support.clerk_events import CREATED, EVENTS, USER, body
 from tests.support.stand_in import DEPLOY_KEY, Behaviour, Call, StandIn
 

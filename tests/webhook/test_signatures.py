@@ -16,8 +16,8 @@ from standardwebhooks import webhooks as standardwebhooks
 from starlette.datastructures import Headers
 from svix.webhooks import Webhook
 
-from clerk_convex.webhook import signatures
 from clerk_convex.errors import EventError
+from clerk_convex.webhook import signatures
 from clerk_convex.webhook.signatures import SignedHeaders, event_id, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -19,13 +19,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from clerk_convex.entities.users import read_user
 from clerk_convex.local.clerk.api import create_api
 from clerk_convex.local.clerk.http import Troubled, answer, answer_error, on_http_error, on_refusal, read
 from clerk_convex.local.clerk.lists import read_list
 from clerk_convex.local.clerk.objects import ClerkRefusal, not_found
 from clerk_convex.local.clerk.sessions import LIVE
 from clerk_convex.local.clerk.sign_in import Choice, error_page, sign_in_page
-from clerk_convex.entities.users import read_user
 
 if TYPE_CHECKING:
     from clerk_convex.local.clerk.instance import ClerkInstance

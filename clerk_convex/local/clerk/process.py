@@ -31,8 +31,8 @@ from clerk_convex.local.clerk.control import PREFIX, plain
 from clerk_convex.local.clerk.http import Faults
 from clerk_convex.local.clerk.instance import LOCKOUT_SECONDS, SUBSCRIBED, ClerkInstance
 from clerk_convex.local.clerk.objects import ClerkRefusal, check_depth, to_json
-from clerk_convex.local.listener import listen
 from clerk_convex.local.clerk.svix import Attempt, Delivery, Endpoint, Stats, new_secret
+from clerk_convex.local.listener import listen
 
 __all__ = ["SUBSCRIBED", "Faults", "LocalClerk", "Webhooks"]
 

@@ -30,6 +30,7 @@ logger = logging.getLogger("clerk_convex.local")
 READY_SECONDS = 30
 STOP_SECONDS = 5
 HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parent.parent
 LEVELS = logging.getLevelNamesMapping()
 # What npm is asked for. convex-test's internals are reached into, so it is pinned; it needs convex 1.43. An
 # older ws could be made to fill the memory (CVE-2026-48779).
@@ -153,7 +154,7 @@ class LocalConvex:
 
 def _default_project() -> Path:
     # A site-packages directory has a convex/ too: the official client.
-    places = [Path.cwd(), HERE.parent.parent, HERE]
+    places = [Path.cwd(), PACKAGE.parent, PACKAGE / "template"]
     return next((place for place in places if (place / "convex" / "schema.ts").is_file()), places[-1])
 
 

@@ -16,8 +16,8 @@ from convex import ConvexClient
 from clerk_convex.errors import LocalError
 from clerk_convex.local.demo.people import ordinary
 from clerk_convex.local.demo.scenario import CHANGES, PAGE, Clerk, export_users, page_of
-from clerk_convex.local.stack import LocalStack
 from clerk_convex.local.demo.table import AFTER, Table
+from clerk_convex.local.stack import LocalStack
 
 __all__ = ["live"]
 

@@ -16,12 +16,12 @@ from convex.values import CoercibleToConvexValue
 
 from clerk_convex.backfill import backfill
 from clerk_convex.convex.client import Deployment
+from clerk_convex.entities.users import Fields, read_user
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk.process import LocalClerk
 from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.clerk.process import LocalClerk
 from clerk_convex.local.demo.people import LAST_DAY, ordinary, people
 from clerk_convex.local.stack import LocalStack
-from clerk_convex.entities.users import Fields, read_user
 
 __all__ = [
     "CHANGES",

@@ -24,11 +24,11 @@ import pytest
 
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import server as clerk_server
-from clerk_convex.local.clerk.process import Faults, LocalClerk, Webhooks
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.objects import ClerkRefusal
-from clerk_convex.local.listener import listen
+from clerk_convex.local.clerk.process import Faults, LocalClerk, Webhooks
 from clerk_convex.local.clerk.svix import Delivery, Stats, WebhookSender
+from clerk_convex.local.listener import listen
 from tests.support.functions import ROOT, eventually
 from tests.support.local_clerk import CONTROL_KEY, served
 from tests.support.webhook_receiver import Receiver

@@ -30,6 +30,7 @@ from clerk_convex.local.convex import deployment
 from clerk_convex.local.convex.deployment import LocalConvex
 
 ROOT = Path(__file__).parent.parent
+
 PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
 
 
@@ -502,7 +503,7 @@ def test_broken_functions_are_named(tmp_path: Path) -> None:
     """Functions that cannot be loaded are an error that names the file."""
     (tmp_path / "convex").mkdir()
     (tmp_path / "convex" / "broken.ts").write_text("export const x = ;")
-    (tmp_path / "node_modules").symlink_to(Path(__file__).parent.parent / "node_modules")
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     assert "broken.ts" in failure(LocalConvex(project=tmp_path))
 
 
@@ -515,7 +516,7 @@ def test_output_of_modules_is_not_taken_for_the_address(
     (tmp_path / "convex" / "schema.ts").write_text(
         "import { defineSchema } from 'convex/server'; export default defineSchema({});"
     )
-    (tmp_path / "node_modules").symlink_to(Path(__file__).parent.parent / "node_modules")
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     with caplog.at_level(logging.DEBUG, "clerk_convex.local"), LocalConvex(project=tmp_path) as convex:
         assert httpx.get(f"{convex.url}/version").is_success
 

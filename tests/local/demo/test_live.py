@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from clerk_convex.errors import LocalError
+from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.demo import live as live_module
 from clerk_convex.local.demo import scenario
-from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.demo.live import live
 from clerk_convex.local.demo.scenario import sign_up
-from clerk_convex.local.stack import LocalStack
 from clerk_convex.local.demo.table import Table
+from clerk_convex.local.stack import LocalStack
 from clerk_convex.settings import Settings
 from tests.support.functions import ROOT
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from clerk_convex.local.demo import table as table_module
 from clerk_convex.local.clerk.svix import Stats
+from clerk_convex.local.demo import table as table_module
 from clerk_convex.local.demo.table import Table
 
 

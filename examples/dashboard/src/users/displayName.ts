@@ -7,7 +7,7 @@ export type Named = {
   phone?: string;
 };
 
-// Never empty, and what Convex sorts names by (clerk/derived.ts there).
+// Never empty, and what Convex sorts names by (clerk/users/derived.ts there).
 export function displayName(user: Named): string {
   const fullName = [user.firstName, user.lastName].filter(Boolean).join(" ");
   return fullName || user.username || user.email || user.phone || user.clerkId;

@@ -78,7 +78,7 @@ test("backend and functions may lie where there are no packages: they take them 
   const elsewhere = dirname(functionsDir);
   rmSync(join(elsewhere, "node_modules"));
   const backend = join(elsewhere, "site-packages");
-  cpSync(join(import.meta.dirname, "../../clerk_convex/local/convex/backend"), backend, { recursive: true });
+  cpSync(join(import.meta.dirname, "../../../../clerk_convex/local/convex/backend"), backend, { recursive: true });
   const main = join(backend, "try.ts");
   writeFileSync(
     main,

@@ -28,8 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from clerk_convex.errors import ClerkConvexError, LocalError
 from clerk_convex.local.convex import deployment
 from clerk_convex.local.convex.deployment import LocalConvex
-
-ROOT = Path(__file__).parent.parent
+from tests.support.functions import ROOT
 
 PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
 
@@ -348,6 +347,7 @@ def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
         from pathlib import Path
         from convex import ConvexClient
         from clerk_convex.local.convex.deployment import LocalConvex
+from tests.support.functions import ROOT
 
         with LocalConvex(project=Path(sys.argv[1])) as convex:
             ConvexClient(convex.url).mutation("items:chatter", {"lines": 4000})
@@ -453,6 +453,7 @@ def test_it_never_outlives_its_parent(fork: bool) -> None:
         import os, sys, time
         from pathlib import Path
         from clerk_convex.local.convex.deployment import LocalConvex
+from tests.support.functions import ROOT
 
         convex = LocalConvex(project=Path(sys.argv[1]))
         convex.start()

@@ -8,6 +8,7 @@ import { requireAdmin } from "./clerk/access";
 import * as attempts from "./clerk/attempts";
 import * as audit from "./clerk/audit";
 import * as backfill from "./clerk/backfill";
+import * as doubles from "./clerk/duplicates";
 import * as queries from "./clerk/queries";
 import { readVersion } from "./clerk/state";
 import * as counts from "./clerk/stats";
@@ -127,6 +128,32 @@ export const resetUser = internalMutation({
   handler: (ctx, { clerkId }) => sync.resetUser(ctx, clerkId),
 });
 
+// Clerk ids that have several rows, in order, those of a part of the table. `cursor` is null before the first part and
+// after the last one.
+export const findDuplicates = internalQuery({
+  args: { cursor: v.nullable(v.string()) },
+  returns: doubles.duplicates,
+  handler: (ctx, { cursor }) => doubles.findDuplicates(ctx, cursor),
+});
+
+// Merges the rows of each of up to 100 Clerk ids into the oldest:
+// npx convex run --prod users:repairDuplicates '{"clerkIds": ["user_…"]}'
+export const repairDuplicates = internalMutation({
+  args: { clerkIds: v.array(v.string()) },
+  returns: doubles.repairs,
+  handler: (ctx, { clerkIds }) => doubles.repairDuplicates(ctx, clerkIds),
+});
+
+// Scheduled by the change that locked a user for a time.
+export const endLock = internalMutation({
+  args: { clerkId: v.string(), lockedUntil: v.number() },
+  returns: v.null(),
+  handler: async (ctx, { clerkId, lockedUntil }) => {
+    await sync.endLock(ctx, clerkId, lockedUntil);
+    return null;
+  },
+});
+
 // What an admin does at Clerk, asked before and told after.
 export const beginAction = internalMutation({
   args: attempts.attempt,
@@ -206,7 +233,7 @@ export const lastWebhookAt = internalQuery({
   handler: (ctx) => backfill.lastWebhookAt(ctx),
 });
 
-// Called by crons.ts.
+// Called by crons.ts, and by itself until it is through. It ends abandoned attempts as well.
 export const pruneClerkAudit = internalMutation({
   args: {},
   returns: v.null(),

@@ -26,6 +26,7 @@ def functions(functions: Functions) -> Functions:
             upsert("user_noone"),
             upsert("user_banned", role="admin", status="banned"),
             upsert("user_locked", role="admin", status="locked"),
+            upsert("user_deprovisioned", role="admin", status="deprovisioned"),
             upsert("user_Admin", role="Admin"),
             upsert("user_gone", role="admin"),
             delete("user_gone"),
@@ -55,6 +56,7 @@ def test_admins_only(functions: Functions, path: str) -> None:
     assert reason(functions.signed_in("user_gone"), path) == "deleted"
     assert reason(functions.signed_in("user_banned"), path) == "not_active"
     assert reason(functions.signed_in("user_locked"), path) == "not_active"
+    assert reason(functions.signed_in("user_deprovisioned"), path) == "not_active"
     assert reason(functions.signed_in("user_eve"), path) == "not_admin"
     assert reason(functions.signed_in("user_noone"), path) == "not_admin"
     assert reason(functions.signed_in("user_Admin"), path) == "not_admin"
@@ -92,6 +94,7 @@ def test_deploy_key_is_no_admin(functions: Functions, path: str) -> None:
         (upsert("user_ada", updated_at=11.0, role=None), "not_admin"),
         (upsert("user_ada", updated_at=11.0, role="admin", status="banned"), "not_active"),
         (upsert("user_ada", updated_at=11.0, role="admin", status="locked"), "not_active"),
+        (upsert("user_ada", updated_at=11.0, role="admin", status="deprovisioned"), "not_active"),
         (delete("user_ada"), "deleted"),
     ],
 )
@@ -117,7 +120,7 @@ def test_current_user(functions: Functions) -> None:
     ada = functions.signed_in("user_ada").query("users:currentUser")
     assert (ada["state"], ada["isAdmin"]) == ("synced", True)
     assert (ada["user"]["clerkId"], ada["user"]["email"]) == ("user_ada", "ada@example.com")
-    for clerk_id in ("user_eve", "user_banned", "user_Admin"):
+    for clerk_id in ("user_eve", "user_banned", "user_deprovisioned", "user_Admin"):
         answer = functions.signed_in(clerk_id).query("users:currentUser")
         assert (answer["state"], answer["isAdmin"], answer["user"]["clerkId"]) == ("synced", False, clerk_id)
     new = functions.signed_in("user_new")

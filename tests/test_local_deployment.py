@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -356,13 +357,38 @@ def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
 
 
 def test_log_lines_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptureFixture) -> None:
-    """What functions log is logged at DEBUG."""
+    """What functions write on their console, with their name, at the level of the method."""
     with caplog.at_level(logging.DEBUG, "clerk_convex.local"):
         ConvexHttpClient(convex.url).mutation("items:chatter", {"lines": 2})
-        eventually(lambda: sum("items:chatter" in message for message in caplog.messages) == 2)
-    assert {record.levelno for record in caplog.records if record.name == "clerk_convex.local"} == {
-        logging.DEBUG
-    }
+        ConvexHttpClient(convex.url).query("items:speak", {})
+        eventually(lambda: len(caplog.records) == 6)
+    spoken = [(record.levelname, record.getMessage()[:36]) for record in caplog.records]
+    assert spoken == [
+        *[("INFO", "[CONVEX M(items:chatter)] [LOG] 'a l")] * 2,
+        ("DEBUG", "[CONVEX Q(items:speak)] [DEBUG] 'one"),
+        ("INFO", "[CONVEX Q(items:speak)] [INFO] 'two'"),
+        ("WARNING", "[CONVEX Q(items:speak)] [WARN] 'thre"),
+        ("ERROR", "[CONVEX Q(items:speak)] [ERROR] 'fou"),
+    ]
+
+
+def test_failures_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptureFixture) -> None:
+    """In one record each with the whole text, where it happened, and the function's name."""
+    client = ConvexHttpClient(convex.url)
+    with caplog.at_level(logging.DEBUG, "clerk_convex.local"):
+        for what, told in (("TypeError", "Uncaught TypeError: first line"), ("ConvexError", "as meant")):
+            with pytest.raises(Exception, match=told):
+                client.mutation("items:stumble", {"what": what})
+        eventually(lambda: len(caplog.records) == 2)
+    unexpected, expected = caplog.records
+    assert unexpected.levelname == "ERROR"
+    assert re.fullmatch(
+        r"\[CONVEX M\(items:stumble\)\] Uncaught TypeError: first line\nsecond line\n"
+        r"    at handler \(\.\./convex/items\.ts:\d+:\d+\)",
+        unexpected.getMessage(),
+    )
+    assert expected.levelname == "INFO"
+    assert expected.getMessage().startswith("[CONVEX M(items:stumble)] Uncaught ConvexError: ")
 
 
 def test_clear_says_when_it_failed() -> None:

@@ -39,8 +39,9 @@ def is_open(port: int) -> bool:
 def assert_nothing_runs(stack: LocalStack, before: set[threading.Thread]) -> None:
     names = {thread.name for thread in threading.enumerate() if thread not in before}
     assert not {name for name in names if name.startswith("local-")}
-    if hasattr(stack, "convex") and hasattr(stack.convex, "process"):
-        assert stack.convex.process.returncode is not None
+    for name in ("convex", "clerk"):
+        process = getattr(getattr(stack, name, None), "process", None)
+        assert process is None or process.returncode is not None
 
 
 def test_changes_at_clerk_arrive_in_convex(stack: LocalStack) -> None:
@@ -126,7 +127,7 @@ def test_service_that_ends_while_it_starts_is_an_error(monkeypatch: pytest.Monke
     monkeypatch.setattr("clerk_convex.local.stack.LocalClerk.start", lambda self: None)
     monkeypatch.setattr("clerk_convex.local.stack.LocalConvex.start", start_nothing)
     with pytest.raises(LocalError, match="The service ended"):
-        LocalStack(project=ROOT).start()
+        LocalStack(project=ROOT, connected=False).start()
 
 
 def start_nothing(self: LocalConvex) -> None:

@@ -80,6 +80,9 @@ def test_defaults() -> None:
         assert settings.clerk_authorized_parties == settings.clerk_convex_cors_origins == ()
         assert settings.clerk_jwt_audience == ("convex",)
         assert settings.clerk_convex_redis_url is None
+        assert settings.clerk_convex_read_limit == "300/minute"
+        assert settings.clerk_convex_write_limit == "60/minute"
+        assert settings.clerk_convex_address_limit == "60/minute"
 
 
 @pytest.mark.parametrize("separator", [",", " ", ", ", " , ", "\n"])

@@ -30,6 +30,7 @@ logger = logging.getLogger("clerk_convex.local")
 READY_SECONDS = 30
 STOP_SECONDS = 5
 HERE = Path(__file__).resolve().parent
+LEVELS = logging.getLevelNamesMapping()
 # What npm is asked for. convex-test's internals are reached into, so it is pinned; it needs convex 1.43. An
 # older ws could be made to fill the memory (CVE-2026-48779).
 NODE_PACKAGES = {"convex": "^1.43.0", "convex-test": "0.0.60", "jose": "^6.2.0", "ws": "^8.21.0"}
@@ -40,8 +41,12 @@ class LocalConvex:
     """A Convex deployment on 127.0.0.1, for trying out and for tests: its data is gone when it stops.
 
     Use it as a context manager, or with `start()` and `stop()`. A second `start()` comes up empty, at the
-    same `url` and with the same `deploy_key`. What functions log goes to the logger `clerk_convex.local`,
-    level DEBUG. It ends with the process that started it, however that one ends. POSIX only.
+    same `url` and with the same `deploy_key`. It ends with the process that started it, however that one
+    ends. POSIX only.
+
+    The logger `clerk_convex.local` gets what functions write on their console, at the level of the method
+    (console.log is INFO), and the text and stack of what they fail with: ERROR, or INFO for a ConvexError.
+    Each record names the function, as in `npx convex dev`: `[CONVEX M(users:syncUsers)] …`.
 
     Args:
         port: where to listen; 0 takes a free port.
@@ -203,5 +208,9 @@ def _read_output(stream: IO[bytes], urls: queue.SimpleQueue[str | None]) -> None
 def _read_logs(stream: IO[bytes], last_words: deque[str]) -> None:
     with stream:
         for line in stream:
-            last_words.append(line.decode(errors="replace").rstrip())
-            logger.debug("%s", last_words[-1])
+            if line.startswith(b'{"level":'):
+                said = json.loads(line)
+                logger.log(LEVELS[said["level"]], "%s", said["text"])
+            else:  # Node's own
+                last_words.append(line.decode(errors="replace").rstrip())
+                logger.debug("%s", last_words[-1])

@@ -19,6 +19,7 @@ import type * as clerk_audit from "../clerk/audit.js";
 import type * as clerk_backfill from "../clerk/backfill.js";
 import type * as clerk_columns from "../clerk/columns.js";
 import type * as clerk_derived from "../clerk/derived.js";
+import type * as clerk_duplicates from "../clerk/duplicates.js";
 import type * as clerk_onUserChange from "../clerk/onUserChange.js";
 import type * as clerk_pages from "../clerk/pages.js";
 import type * as clerk_queries from "../clerk/queries.js";
@@ -28,6 +29,7 @@ import type * as clerk_state from "../clerk/state.js";
 import type * as clerk_stats from "../clerk/stats.js";
 import type * as clerk_sync from "../clerk/sync.js";
 import type * as clerk_tables from "../clerk/tables.js";
+import type * as clerk_text from "../clerk/text.js";
 import type * as crons from "../crons.js";
 import type * as users from "../users.js";
 
@@ -46,6 +48,7 @@ declare const fullApi: ApiFromModules<{
   "clerk/backfill": typeof clerk_backfill;
   "clerk/columns": typeof clerk_columns;
   "clerk/derived": typeof clerk_derived;
+  "clerk/duplicates": typeof clerk_duplicates;
   "clerk/onUserChange": typeof clerk_onUserChange;
   "clerk/pages": typeof clerk_pages;
   "clerk/queries": typeof clerk_queries;
@@ -55,6 +58,7 @@ declare const fullApi: ApiFromModules<{
   "clerk/stats": typeof clerk_stats;
   "clerk/sync": typeof clerk_sync;
   "clerk/tables": typeof clerk_tables;
+  "clerk/text": typeof clerk_text;
   crons: typeof crons;
   users: typeof users;
 }>;

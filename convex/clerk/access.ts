@@ -21,7 +21,7 @@ export const MESSAGES = {
   not_signed_in: "You are not signed in. Sign in and try again.",
   not_synced: "Your account has not arrived here yet. Wait a moment; if that does not help, ask an administrator.",
   deleted: "Your account was deleted. Sign in with another one.",
-  not_active: "Your account is banned or locked. Ask an administrator.",
+  not_active: "Your account is banned or locked, or your company has removed it. Ask an administrator.",
   not_admin: "This is for administrators only. Ask one of them for the admin role.",
 };
 

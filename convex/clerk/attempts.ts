@@ -7,6 +7,8 @@ import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from 
 import { readUser } from "./state";
 
 const OPEN_MS = 60 * 1000; // what an attempt did has reached the users by then, or it has come to nothing
+const ABANDONED_MS = 10 * 60 * 1000; // far more than a service takes for an action; nobody will tell its end
+const BATCH = 100; // abandoned attempts that a transaction ends
 
 const MESSAGES = {
   ...ACCESS_MESSAGES,
@@ -42,13 +44,25 @@ type Refusal = Infer<typeof refusal>;
 export async function begin(ctx: MutationCtx, wanted: Attempt): Promise<Infer<typeof permission>> {
   const { target: clerkId, ...rest } = wanted;
   const row = { ...rest, clerkId, fields: [], source: "admin" as const };
-  const reason = await whyNot(ctx, wanted);
+  await endAbandoned(ctx);
+  const known = await findOpen(ctx, wanted);
+  const reason = known?.outcome === "denied" ? (known.reason as Refusal) : await whyNot(ctx, wanted);
   if (reason !== null) {
-    await ctx.db.insert("clerkAudit", { ...row, outcome: "denied", reason });
+    if (known?.outcome !== "denied") await ctx.db.insert("clerkAudit", { ...row, outcome: "denied", reason });
     return { allowed: false, reason, message: MESSAGES[reason] };
   }
-  const started = await findStarted(ctx, wanted);
-  return { allowed: true, id: started ?? (await ctx.db.insert("clerkAudit", { ...row, outcome: "started" })) };
+  return { allowed: true, id: known?._id ?? (await ctx.db.insert("clerkAudit", { ...row, outcome: "started" })) };
+}
+
+// Ends attempts whose service did not tell what became of them: it stopped, or never heard that it might begin. True if
+// there may be more of them.
+export async function endAbandoned(ctx: MutationCtx): Promise<boolean> {
+  const abandoned = await ctx.db
+    .query("clerkAudit")
+    .withIndex("by_outcome", (q) => q.eq("outcome", "started").lt("_creationTime", Date.now() - ABANDONED_MS))
+    .take(BATCH);
+  for (const { _id } of abandoned) await ctx.db.patch("clerkAudit", _id, { outcome: "failed", reason: "unknown" });
+  return abandoned.length === BATCH;
 }
 
 // Told twice, the first counts.
@@ -61,14 +75,16 @@ export async function finish(
   if (row?.outcome === "started") await ctx.db.patch("clerkAudit", id, end);
 }
 
-// The caller may not have heard our answer, and asks again.
-async function findStarted(ctx: MutationCtx, { actor, action, target, requestId }: Attempt) {
-  const rows = ctx.db.query("clerkAudit").withIndex("by_request_id", (q) => q.eq("requestId", requestId));
-  for await (const row of rows) {
-    const isSame = row.actor === actor && row.action === action && row.clerkId === target;
-    if (isSame && row.outcome === "started") return row._id;
-  }
-  return null;
+// The caller may not have heard our answer, and asks again: a refusal stays one for a while, a start until its end.
+async function findOpen(ctx: MutationCtx, { actor, action, target, requestId }: Attempt) {
+  const rows = await ctx.db
+    .query("clerkAudit")
+    .withIndex("by_request_id", (q) => q.eq("requestId", requestId))
+    .collect();
+  const same = rows.filter((row) => row.actor === actor && row.action === action && row.clerkId === target);
+  const since = Date.now() - OPEN_MS;
+  const denied = same.find((row) => row.outcome === "denied" && row._creationTime > since);
+  return denied ?? same.find((row) => row.outcome === "started") ?? null;
 }
 
 async function whyNot(ctx: MutationCtx, { actor, target, removesAdmin }: Attempt): Promise<Refusal | null> {
@@ -81,7 +97,9 @@ async function whyNot(ctx: MutationCtx, { actor, target, removesAdmin }: Attempt
   // Two admins may remove each other at once: whoever is being removed does not count as one who stays.
   const leaving = new Set([target, ...(await beingRemoved(ctx))]);
   for await (const other of possibleAdmins(ctx)) {
-    if (isAdmin(other) && !leaving.has(other.clerkId)) return null;
+    if (!isAdmin(other) || leaving.has(other.clerkId)) continue;
+    // A second row of a user decides nothing.
+    if ((await readUser(ctx, other.clerkId))?._id === other._id) return null;
   }
   return "last_admin";
 }

@@ -1,11 +1,13 @@
-// The audit log: one row for each change that was applied, written in its transaction, and for each attempt.
+// The audit log: one row for each change of what a user is, written in its transaction, and for each attempt. A sign-in
+// changes lastSignInAt and no more of the user, and has no row: Clerk keeps the sessions.
 import { paginationResultValidator, type PaginationOptions, type WithoutSystemFields } from "convex/server";
 import { v, type Infer } from "convex/values";
 import { internal } from "../_generated/api";
 import type { Doc } from "../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../_generated/server";
+import { endAbandoned } from "./attempts";
 import { displayName } from "./derived";
-import { bounded } from "./pages";
+import { readPage } from "./pages";
 import { readUser } from "./state";
 import { clerkTables, type AuditOutcome } from "./tables";
 
@@ -32,7 +34,9 @@ export async function readAudit(
   ctx: QueryCtx,
   { paginationOpts, clerkId, outcome }: { paginationOpts: PaginationOptions; clerkId?: string; outcome?: AuditOutcome },
 ) {
-  const rows = await filtered(ctx, clerkId, outcome).order("desc").paginate(bounded(paginationOpts));
+  const order = "desc";
+  const keyOf = (row: Doc<"clerkAudit">) => [row._creationTime, row._id];
+  const rows = await readPage({ rows: filtered(ctx, clerkId, outcome).order(order), order, keyOf }, paginationOpts);
   const ids = [...new Set(rows.page.flatMap(({ clerkId, actor }) => [clerkId ?? [], actor ?? []].flat()))];
   const names = new Map(await Promise.all(ids.map(async (id) => [id, await nameOf(ctx, id)] as const)));
   const named = (id = "") => names.get(id) ?? null;
@@ -40,14 +44,15 @@ export async function readAudit(
   return { ...rows, page };
 }
 
-// Deletes rows older than the retention, a batch at a time, until there are none.
+// Deletes rows older than the retention and ends attempts that nobody will end, a batch at a time, until there are none.
 export async function pruneAudit(ctx: MutationCtx): Promise<void> {
   const old = await ctx.db
     .query("clerkAudit")
     .withIndex("by_creation_time", (q) => q.lt("_creationTime", Date.now() - RETENTION_MS))
     .take(BATCH);
   for (const row of old) await ctx.db.delete("clerkAudit", row._id);
-  if (old.length === BATCH) await ctx.scheduler.runAfter(0, internal.users.pruneClerkAudit);
+  const isMoreAbandoned = await endAbandoned(ctx);
+  if (old.length === BATCH || isMoreAbandoned) await ctx.scheduler.runAfter(0, internal.users.pruneClerkAudit);
 }
 
 function filtered(ctx: QueryCtx, clerkId: string | undefined, outcome: AuditOutcome | undefined) {

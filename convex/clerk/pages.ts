@@ -1,9 +1,88 @@
-// Pages of what may be long.
-import type { PaginationOptions } from "convex/server";
+// Pages of long lists, none of more than a hundred rows.
+//
+// A client asks for a page by its size, or by its end: `usePaginatedQuery` sends an `endCursor` for each part of a
+// page that it splits. Convex reads up to that end, however far away it is. So our cursors say beside Convex's own
+// where they stand, and the end is looked for among the rows of one read of a hundred. If it is not there, the page
+// has to be split, which `usePaginatedQuery` does by itself.
+import type { PaginationOptions, PaginationResult } from "convex/server";
+import { compareValues, ConvexError, convexToJson, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
 const MOST = 100; // rows on a page, whatever was asked for
 
-export function bounded(options: PaginationOptions): PaginationOptions {
-  const wanted = Math.trunc(options.numItems) || 1;
-  return { ...options, numItems: Math.min(Math.max(wanted, 1), MOST) };
+type Key = (Value | undefined)[]; // what a list is ordered by, of one of its rows
+type Position = Key | "start" | "end";
+type Cursor = { position: Position; convex: string | null }; // `convex` stands at the position, or before it
+
+type List<Row> = {
+  rows: { paginate(options: PaginationOptions): Promise<PaginationResult<Row>> };
+  order: "asc" | "desc";
+  keyOf: (row: Row) => Key;
+};
+
+export async function readPage<Row>(
+  { rows, order, keyOf }: List<Row>,
+  { numItems, cursor, endCursor }: PaginationOptions,
+): Promise<PaginationResult<Row>> {
+  const start: Cursor = cursor === null ? { position: "start", convex: null } : parse(cursor);
+  const end = typeof endCursor === "string" ? parse(endCursor) : null;
+  const compare = (one: Position, other: Position) => comparePositions(one, other, order === "asc" ? 1 : -1);
+
+  const read = await rows.paginate({ numItems: end === null ? bounded(numItems) : MOST, cursor: start.convex });
+  const last = read.page[read.page.length - 1];
+  const position = read.isDone ? "end" : last === undefined ? start.position : keyOf(last);
+  const stop: Cursor = { position, convex: read.continueCursor };
+
+  const page = read.page.filter((row) => {
+    const key = keyOf(row);
+    return compare(key, start.position) > 0 && (end === null || compare(key, end.position) <= 0);
+  });
+  const rest = {
+    isDone: (end ?? stop).position === "end",
+    continueCursor: end === null ? write(stop) : endCursor!,
+  };
+  const isTooLong = page.length > MOST; // rows came into a page that someone has open: it keeps its end
+  const isWhole = end === null || compare(stop.position, end.position) >= 0;
+  if (isWhole && !isTooLong) return { page, ...rest };
+  const most = page.slice(0, MOST);
+  const split = isTooLong ? { position: keyOf(most[MOST - 1]!), convex: start.convex } : stop;
+  return { page: most, ...rest, splitCursor: write(split), pageStatus: "SplitRequired" };
+}
+
+function bounded(numItems: number): number {
+  return Math.min(Math.max(Math.trunc(numItems) || 1, 1), MOST);
+}
+
+function comparePositions(one: Position, other: Position, direction: 1 | -1): number {
+  if (typeof one === "string" || typeof other === "string") return rank(one) - rank(other);
+  for (const [index, value] of one.entries()) {
+    const order = compareValues(value, other[index]);
+    if (order !== 0) return order * direction;
+  }
+  return 0;
+}
+
+function rank(position: Position): number {
+  return position === "start" ? -1 : position === "end" ? 1 : 0;
+}
+
+function write({ position, convex }: Cursor): string {
+  // JSON has no undefined, and no key has null.
+  const json = typeof position === "string" ? position : position.map((value) => convexToJson(value ?? null));
+  return JSON.stringify([json, convex]);
+}
+
+function parse(cursor: string): Cursor {
+  try {
+    const [position, convex] = JSON.parse(cursor) as [JSONValue[] | "start" | "end", string | null];
+    if (convex !== null && typeof convex !== "string") throw new TypeError();
+    if (position === "start" || position === "end") return { position, convex };
+    return { position: position.map((value) => jsonToConvex(value) ?? undefined), convex };
+  } catch {
+    // In the words by which usePaginatedQuery knows that it has to begin anew.
+    throw new ConvexError({
+      isConvexSystemError: true,
+      paginationError: "InvalidCursor",
+      message: "This cursor is not from this list. Begin again with cursor: null.",
+    });
+  }
 }

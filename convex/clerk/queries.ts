@@ -4,7 +4,7 @@ import { v, type Infer } from "convex/values";
 import type { Doc } from "../_generated/dataModel";
 import type { QueryCtx } from "../_generated/server";
 import { isAdmin, requireSignedIn } from "./access";
-import { bounded } from "./pages";
+import { readPage } from "./pages";
 import { searchUsers } from "./search";
 import { readState } from "./state";
 import { clerkTables, type Status } from "./tables";
@@ -44,6 +44,9 @@ const INDEXES = {
   name: ["by_sort_name", "by_status_and_sort_name"],
 } as const;
 
+// The column that these are in the order of.
+const SORTED = { createdAt: "createdAt", lastSignInAt: "lastSignInAt", email: "sortEmail", name: "sortName" } as const;
+
 export type UsersRequest = {
   paginationOpts: PaginationOptions;
   status?: Status;
@@ -61,7 +64,9 @@ export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, s
   const users = ctx.db.query("users");
   const sorted =
     status === undefined ? users.withIndex(ofAll) : users.withIndex(ofStatus, (q) => q.eq("status", status));
-  const result = await sorted.order(order).paginate(bounded(paginationOpts));
+  const field = SORTED[by];
+  const keyOf = (user: Doc<"users">) => [user[field], user._creationTime, user._id];
+  const result = await readPage({ rows: sorted.order(order), order, keyOf }, paginationOpts);
   return { ...result, page: result.page.map(summary) };
 }
 

@@ -2,11 +2,21 @@
 //
 // A change is stamped with (updatedAt, observedAt), compared in that order: Clerk's times, never the time of
 // arrival. So a webhook, a retry, a replay, a duplicate and a backfill in any order end in the same row.
+//
+// Three things are no part of that comparison. lastSignInAt becomes the greatest seen. lockedUntil is computed from a
+// countdown and differs a little from one look at Clerk to the next. The columns that sorting and search need follow
+// from the others, and are written anew wherever an earlier version of derived.ts has left other ones.
+//
+// A prune's deletion is stamped as early as Clerk may have looked for the user. A change of the moments in between,
+// some two seconds, counts as later: it keeps the row, or brings it back, until Clerk's own user.deleted comes or the
+// next prune. The other way round a user who has just been created could be removed.
 import type { WithoutSystemFields } from "convex/server";
 import { compareValues, type Value } from "convex/values";
 import type { Doc } from "../_generated/dataModel";
 import { derived } from "./derived";
-import type { Change, Delete, Outcome, Upsert } from "./tables";
+import { clerkColumns, type Change, type Delete, type Outcome, type SignIn, type Upsert } from "./tables";
+
+const MINUTE_MS = 60 * 1000;
 
 export type Row = WithoutSystemFields<Doc<"users">>;
 export type Version = WithoutSystemFields<Doc<"clerkVersions">>;
@@ -21,8 +31,29 @@ export type Decision = {
   fields?: string[]; // the names of the columns that changed, for the audit log
 };
 
-export function decide(state: State, change: Change): Decision {
-  return change.type === "delete" ? decideDelete(state, change) : decideUpsert(state, change);
+// `now` by Convex's clock, for locks that end by themselves.
+export function decide(state: State, change: Change, now: number): Decision {
+  if (change.type === "delete") return decideDelete(state, change);
+  return change.type === "signIn" ? decideSignIn(state, change) : decideUpsert(state, change, now);
+}
+
+// A lock has come to its end: the one that ended then, and no later one.
+export function decideLockEnd({ row }: State, lockedUntil: number): Decision {
+  if (row?.status !== "locked" || row.lockedUntil !== lockedUntil) return { outcome: "unchanged" };
+  const patch = { status: "active" as const, lockedUntil: undefined };
+  return { outcome: "updated", row: patch, fields: Object.keys(patch) };
+}
+
+// What the first row of a user takes over from the others: the team's own columns that it lacks, and the latest
+// sign-in. Clerk's columns are the first row's, because changes went there.
+export function decideMerge(first: Row, others: Row[]): Decision {
+  const ours = new Set([...clerkColumns, "clerkId", ...Object.keys(derived(first))]);
+  const own = (row: Row) =>
+    Object.fromEntries(Object.entries(row).filter(([name]) => !name.startsWith("_") && !ours.has(name)));
+  const merged: Partial<Row> = Object.assign({}, ...[first, ...others].reverse().map(own));
+  merged.lastSignInAt = others.reduce((time, other) => latest(time, other.lastSignInAt), first.lastSignInAt);
+  const fields = difference(first, merged);
+  return { outcome: fields.length > 0 ? "updated" : "unchanged", row: merged, fields };
 }
 
 // The state after a decision, for who only wants to know.
@@ -44,44 +75,85 @@ function decideDelete({ version }: State, change: Delete): Decision {
   return { outcome: "deleted", row: null, version: tombstone, fields: [] };
 }
 
-function decideUpsert({ row, version }: State, change: Upsert): Decision {
+// It makes no row: what is known of the user would be too little. The user's own event does, or a backfill.
+function decideSignIn({ row, version }: State, change: SignIn): Decision {
+  if (row === null) return { outcome: version?.deletedAt === undefined ? "ignored" : "tombstoned" };
+  const lastSignInAt = latest(row.lastSignInAt, change.lastSignInAt);
+  if (lastSignInAt === row.lastSignInAt) return { outcome: "unchanged" };
+  return { outcome: "updated", row: { lastSignInAt } };
+}
+
+function decideUpsert({ row, version }: State, change: Upsert, now: number): Decision {
   const { clerkId, updatedAt, observedAt, source } = change;
   const stamp = { clerkId, updatedAt, observedAt };
   const gone = version !== null && version.deletedAt !== undefined;
   if (gone && !(version.pruned && observedAt >= version.observedAt)) return { outcome: "tombstoned" };
 
-  // lastSignInAt goes its own way: the greatest wins, whatever the stamps.
   const { lastSignInAt: signInAt, ...columns } = change.columns;
   const lastSignInAt = latest(row?.lastSignInAt, signInAt ?? undefined);
-  const patch = withDerived({ ...row, clerkId }, columns);
-  const differing = difference(row ?? {}, patch);
-  if (lastSignInAt !== row?.lastSignInAt) differing.push("lastSignInAt");
+  const isLaterSignIn = lastSignInAt !== row?.lastSignInAt;
+  const patch = withoutJitter(row, withoutEndedLock(named(columns), now), source, now);
+  const content = difference(row ?? {}, patch);
+  const fields = isLaterSignIn ? [...content, "lastSignInAt"] : content;
+  const whole = withDerived({ ...row, clerkId }, { ...patch, lastSignInAt });
 
   if (row === null || version === null || gone) {
-    return { outcome: "created", row: { clerkId, ...patch, lastSignInAt }, version: stamp, fields: differing };
+    return { outcome: "created", row: { clerkId, ...whole }, version: stamp, fields };
   }
-
-  const content = differing.filter((name) => name !== "lastSignInAt");
   const order = updatedAt - version.updatedAt || observedAt - version.observedAt;
-  if (order > 0 || (order === 0 && content.length > 0 && isGreater(patch, row))) {
-    if (differing.length > 0) {
-      return { outcome: "updated", row: { ...patch, lastSignInAt }, version: stamp, fields: differing };
-    }
-    // The stamp counts even so, or an older change could still come and win. The exception lets a nightly
-    // backfill of unchanged users write nothing.
-    const keepsStamp = source === "backfill" && updatedAt === version.updatedAt;
-    return { outcome: "unchanged", ...(!keepsStamp && { version: stamp }) };
-  }
-  if (content.length < differing.length) return { outcome: "updated", row: { lastSignInAt } };
-  return { outcome: content.length > 0 ? "stale" : "unchanged" };
+  const isNewer = order > 0 || (order === 0 && content.length > 0 && isGreater(patch, row));
+  if (isNewer && content.length > 0) return { outcome: "updated", row: whole, version: stamp, fields };
+
+  // The stamp counts even so, or an older change could still come and win. The exception lets a nightly
+  // backfill of unchanged users write nothing.
+  const keepsStamp = source === "backfill" && updatedAt === version.updatedAt && !isLaterSignIn;
+  const rest = { ...outdated(row), ...(isLaterSignIn && { lastSignInAt }) };
+  return {
+    outcome: isLaterSignIn ? "updated" : isNewer || content.length === 0 ? "unchanged" : "stale",
+    ...(Object.keys(rest).length > 0 && { row: rest }),
+    ...(isNewer && !keepsStamp && { version: stamp }),
+  };
 }
 
-// The columns a change names, as the row keeps them (undefined: unset), with those that are derived from them.
-function withDerived(row: Partial<Row> & { clerkId: string }, columns: Omit<Upsert["columns"], "lastSignInAt">) {
-  const named = Object.fromEntries(
-    Object.entries(columns).map(([name, value]) => [name, value ?? undefined]),
-  ) as Pick<Row, "status" | "createdAt"> & Partial<Row>;
-  return { ...named, ...derived({ ...row, ...named }) };
+type Named = Pick<Row, "status" | "createdAt"> & Partial<Row>;
+
+// The columns a change names, as the row keeps them (undefined: unset).
+function named(columns: Omit<Upsert["columns"], "lastSignInAt">): Named {
+  return Object.fromEntries(Object.entries(columns).map(([name, value]) => [name, value ?? undefined])) as Named;
+}
+
+// Only who is locked has an end of that, and it is still to come.
+function withoutEndedLock(columns: Named, now: number): Named {
+  const { status, lockedUntil } = columns;
+  if (status !== "locked") return { ...columns, lockedUntil: undefined };
+  if (lockedUntil === undefined || !(lockedUntil <= now)) return columns;
+  return { ...columns, status: "active", lockedUntil: undefined };
+}
+
+// Leaves out of a change of a row what differs only because two clocks do: the end of the same lock, and for a backfill
+// also whether a lock that ends within a minute has ended.
+function withoutJitter(row: Row | null, columns: Named, source: Upsert["source"], now: number): Named {
+  if (row === null) return columns;
+  const isEnding = [row, columns].some((one) => one.status === "locked" && isWithinMinute(one.lockedUntil, now));
+  const isOther = [row, columns].some((one) => one.status === "active");
+  if (source === "backfill" && isEnding && isOther) {
+    return { ...columns, status: row.status, lockedUntil: row.lockedUntil };
+  }
+  return isWithinMinute(row.lockedUntil, columns.lockedUntil) ? { ...columns, lockedUntil: row.lockedUntil } : columns;
+}
+
+function isWithinMinute(one: number | undefined, other: number | undefined): boolean {
+  return one !== undefined && other !== undefined && Math.abs(one - other) <= MINUTE_MS;
+}
+
+function withDerived(row: Partial<Row> & { clerkId: string }, patch: Named): Named {
+  return { ...patch, ...derived({ ...row, ...patch }) };
+}
+
+// Of the columns that are derived, those that the row has otherwise.
+function outdated(row: Row): Partial<Row> {
+  const now = Object.entries(derived(row));
+  return Object.fromEntries(now.filter(([name, value]) => row[name as keyof Row] !== value));
 }
 
 function difference(row: Partial<Row>, patch: Partial<Row>): string[] {

@@ -9,6 +9,8 @@ import { internal } from "../_generated/api";
 import type { Doc } from "../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../_generated/server";
 import type { Row } from "./rules";
+import { usersOf } from "./state";
+import { STATUSES } from "./tables";
 
 const SHARDS = 16;
 const BATCH = 500; // users, or counts, that a transaction of a rebuild takes
@@ -20,6 +22,7 @@ export const usersStats = v.object({
   total: v.number(),
   active: v.number(),
   banned: v.number(),
+  deprovisioned: v.number(),
   locked: v.number(),
   days: v.array(v.object({ day: v.string(), signUps: v.number() })), // UTC, the oldest first
   rebuilding: v.boolean(), // not all users may have been counted yet
@@ -33,12 +36,13 @@ type Tally = Map<string, Map<string, number>>;
 
 // To be called at the end of a mutation, with all that it has changed.
 export async function countMoves(ctx: MutationCtx, moves: Move[]): Promise<void> {
-  const changes = tally(moves);
-  if (changes.size === 0) return;
-  const { generation, next, position } = (await readStatsState(ctx)) ?? (await begin(ctx, moves));
-  if (generation > 0) await add(ctx, generation, changes);
+  // Each on its own: what cancels out over all users may not over those whom a rebuild has counted already.
+  const counting = moves.filter((move) => tally([move]).size > 0);
+  if (counting.length === 0) return;
+  const { generation, next, position } = (await readStatsState(ctx)) ?? (await begin(ctx, counting));
+  if (generation > 0) await add(ctx, generation, tally(counting));
   if (next !== undefined && position !== undefined) {
-    const counted = moves.filter(({ clerkId }) => compareValues(clerkId, position) <= 0);
+    const counted = counting.filter(({ clerkId }) => compareValues(clerkId, position) <= 0);
     await add(ctx, next, tally(counted));
   }
 }
@@ -48,14 +52,9 @@ export async function readStats(ctx: QueryCtx, today?: string): Promise<Infer<ty
   const state = await readStatsState(ctx);
   // The very first count is shown while it grows.
   const generation = state?.generation || state?.next || 0;
-  const statuses = await readCounts(ctx, generation, "status", "status");
   const signUps = await readCounts(ctx, generation, monthOf(days[0]!), monthOf(days[DAYS - 1]!));
-  const [active, banned, locked] = [statuses.active ?? 0, statuses.banned ?? 0, statuses.locked ?? 0];
   return {
-    total: active + banned + locked,
-    active,
-    banned,
-    locked,
+    ...(await readTotals(ctx, generation)),
     days: days.map((day) => ({ day, signUps: signUps[day] ?? 0 })),
     // Without a state nobody has been counted, which is right only where nobody is.
     rebuilding: state === null ? (await ctx.db.query("users").first()) !== null : state.next !== undefined,
@@ -76,16 +75,19 @@ export async function rebuildStep(ctx: MutationCtx, next: number): Promise<strin
     .query("users")
     .withIndex("by_clerk_id", (q) => (position === undefined ? q : q.gt("clerkId", position)))
     .take(BATCH);
+  const isEnd = users.length < BATCH;
+  const last = users[users.length - 1];
+  if (!isEnd) users.push(...(await rowsAfter(ctx, last!)));
   await add(ctx, next, tally(users.map((user) => ({ clerkId: user.clerkId, before: null, after: user }))));
-  if (users.length === BATCH) {
-    await ctx.db.patch("clerkStatsState", id, { position: users[users.length - 1]!.clerkId });
+  if (!isEnd) {
+    await ctx.db.patch("clerkStatsState", id, { position: last!.clerkId });
     await ctx.scheduler.runAfter(0, internal.users.rebuildStatsStep, { next });
     return "Counting in the background. The users page says so until it is done, and then the log does.";
   }
   await ctx.db.replace("clerkStatsState", id, { generation: next });
   await ctx.scheduler.runAfter(0, internal.users.dropOldStats, {});
-  const { active = 0, banned = 0, locked = 0 } = await readCounts(ctx, next, "status", "status");
-  return `Counted ${active + banned + locked} users: ${active} active, ${banned} banned, ${locked} locked.`;
+  const totals = await readTotals(ctx, next);
+  return `Counted ${totals.total} users: ${STATUSES.map((status) => `${totals[status]} ${status}`).join(", ")}.`;
 }
 
 // Deletes the counts of earlier generations, finished or given up, a batch at a time.
@@ -100,7 +102,13 @@ export async function dropOld(ctx: MutationCtx): Promise<void> {
 }
 
 async function readStatsState(ctx: QueryCtx) {
-  return await ctx.db.query("clerkStatsState").unique();
+  return await ctx.db.query("clerkStatsState").first();
+}
+
+// The further rows of the same Clerk id, if it has several: a rebuild takes all of them at once or none.
+async function rowsAfter(ctx: QueryCtx, last: Doc<"users">) {
+  const rows = await usersOf(ctx, last.clerkId).collect();
+  return rows.slice(rows.findIndex((row) => row._id === last._id) + 1);
 }
 
 // The first counts of all. Those who were there before have to be counted first.
@@ -157,7 +165,7 @@ async function add(ctx: MutationCtx, generation: number, changes: Tally): Promis
       .withIndex("by_generation_and_key_and_shard", (q) =>
         q.eq("generation", generation).eq("key", key).eq("shard", shard),
       )
-      .unique();
+      .first();
     const counts = { ...document?.counts };
     for (const [name, change] of names) {
       counts[name] = (counts[name] ?? 0) + change;
@@ -167,6 +175,13 @@ async function add(ctx: MutationCtx, generation: number, changes: Tally): Promis
     else await ctx.db.patch("clerkStats", document._id, { counts });
   };
   await Promise.all([...changes].map(addTo));
+}
+
+// A count names only the statuses that it has met: one that came into the schema later counts from zero.
+async function readTotals(ctx: QueryCtx, generation: number) {
+  const counts = await readCounts(ctx, generation, "status", "status");
+  const { active = 0, banned = 0, deprovisioned = 0, locked = 0 } = counts;
+  return { total: active + banned + deprovisioned + locked, active, banned, deprovisioned, locked };
 }
 
 // The sums of all shards of the keys from `first` to `last`.

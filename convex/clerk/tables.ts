@@ -21,7 +21,8 @@ function nullable<Columns extends Record<string, Required>>(columns: Columns) {
 
 // What every user has.
 const requiredColumns = {
-  status: v.union(v.literal("active"), v.literal("banned"), v.literal("locked")),
+  // A user who is several of them has the first of: banned, deprovisioned (by the company's directory), locked.
+  status: v.union(v.literal("active"), v.literal("banned"), v.literal("deprovisioned"), v.literal("locked")),
   createdAt: v.number(), // this time and all others: Unix milliseconds, Clerk's clock
   ...requiredExtraColumns,
 };
@@ -39,10 +40,11 @@ const optionalColumns = {
   role: v.string(), // public_metadata.role; what users can write themselves decides nothing
   publicMetadata: v.string(), // as JSON text, because metadata may hold what Convex refuses
   lastSignInAt: v.number(),
+  lockedUntil: v.number(), // when the lock ends by itself; a lock without it has no known end
   ...extraColumns,
 };
 
-// What sorting and search need; derived.ts keeps it in step with the columns above.
+// What sorting and search need; derived.ts keeps them, and sortEmail, in step with the columns above.
 const derivedColumns = {
   sortName: v.string(),
   searchText: v.string(),
@@ -57,15 +59,17 @@ const source = v.union(
   v.literal("webhook"),
   v.literal("backfill"),
   v.literal("admin"),
-  v.literal("manual"), // syncUser, deleteUser and resetUser, by hand
+  v.literal("manual"), // syncUser, deleteUser, resetUser and repairDuplicates, by hand
+  v.literal("schedule"), // a lock that ended by itself
 );
 
-// What became of a change that was applied, or of what an admin attempted.
+// The result of a change of what a user is, or of what an admin attempted.
 export const auditOutcome = v.union(
   v.literal("created"),
   v.literal("updated"),
   v.literal("deleted"),
   v.literal("reset"),
+  v.literal("merged"), // a second row of the same user, into the first
   v.literal("started"), // an attempt that has no end yet
   v.literal("done"),
   v.literal("denied"),
@@ -189,12 +193,23 @@ const remove = v.object({
   observedAt: v.number(),
   ...origin,
 });
-export const change = v.union(upsert, remove);
+// A sign-in that says nothing certain of the user but its time.
+const signIn = v.object({
+  type: v.literal("signIn"),
+  clerkId: v.string(),
+  lastSignInAt: v.number(),
+  ...origin,
+});
+export const change = v.union(upsert, remove, signIn);
 
 // The argument of users:syncUser: an upsert's columns with its stamps.
 export const userData = v.object({ ...stamps, ...requiredColumns, ...nullable(optionalColumns) });
 
 export const status = requiredColumns.status;
+export const STATUSES = status.members.map((member) => member.value);
+
+// The columns that Clerk's user fills. All others of a row are the team's own, or derived.
+export const clerkColumns: ReadonlySet<string> = new Set(Object.keys({ ...requiredColumns, ...optionalColumns }));
 
 export const outcome = v.union(
   v.literal("created"),
@@ -203,7 +218,7 @@ export const outcome = v.union(
   v.literal("stale"), // Convex has something newer
   v.literal("deleted"),
   v.literal("tombstoned"), // the user was deleted, and stays deleted
-  v.literal("ignored"),
+  v.literal("ignored"), // a sign-in of a user who has no row yet
 );
 
 export const backfillRun = v.object({
@@ -226,8 +241,10 @@ export const exportedUsers = paginationResultValidator(
 
 export type Upsert = Infer<typeof upsert>;
 export type Delete = Infer<typeof remove>;
+export type SignIn = Infer<typeof signIn>;
 export type Change = Infer<typeof change>;
 export type Outcome = Infer<typeof outcome>;
+export type Source = Infer<typeof source>;
 export type AuditOutcome = Infer<typeof auditOutcome>;
 export type Status = Infer<typeof status>;
 export type BackfillProgress = Infer<typeof backfillProgress>;

@@ -81,6 +81,9 @@ test("words are runs of letters and digits of any script, in lower case, of at m
     "é".repeat(15),
   ]);
   assert.deepEqual(words("a b c", 2), ["a", "b"]);
+  assert.deepEqual(words("ΝΊΚΟΣ तेंदुलकर सच्चिन لُقْمَان ªx"), [
+    ...["νίκοσ", "तेंदुलकर", "सच", "चिन", "لُقْمَان", "ªx"],
+  ]);
 });
 
 test("any of the words is enough, more of them and rarer ones come first", async () => {

@@ -186,7 +186,8 @@ export function words(text: string, limit = Infinity): string[] {
   const found: string[] = [];
   for (const [word] of text.matchAll(/[\p{Alphabetic}\p{N}]+/gu)) {
     if (found.length === limit) break;
-    if (Buffer.byteLength(word) <= MAX_WORD_BYTES) found.push(word.toLowerCase());
+    // One character at a time, as tantivy does: a sigma at the end of a word is no other one.
+    if (Buffer.byteLength(word) <= MAX_WORD_BYTES) found.push(Array.from(word, (it) => it.toLowerCase()).join(""));
   }
   return found;
 }

@@ -1,0 +1,62 @@
+// Rows of users beside the first of the same Clerk id: found in order, a bounded number of rows at a time, and merged
+// into the first.
+import { v } from "convex/values";
+import type { MutationCtx, QueryCtx } from "../_generated/server";
+import { recordChange } from "./audit";
+import { onUserChange } from "./onUserChange";
+import { decideMerge } from "./rules";
+import { usersOf, versionsOf } from "./state";
+import { countMoves, type Move } from "./stats";
+
+const SCANNED = 500; // rows that a query looks at
+const REPAIRED = 100; // Clerk ids that a mutation takes, and rows of each
+
+export const duplicates = v.object({ clerkIds: v.array(v.string()), cursor: v.nullable(v.string()) });
+export const repairs = v.array(v.object({ clerkId: v.string(), removed: v.number() }));
+
+// `cursor` is the last Clerk id that was looked at, null before the first one and after the last.
+export async function findDuplicates(ctx: QueryCtx, cursor: string | null) {
+  const rows = await ctx.db
+    .query("users")
+    .withIndex("by_clerk_id", (q) => (cursor === null ? q : q.gt("clerkId", cursor)))
+    .take(SCANNED);
+  const seen = new Map<string, number>();
+  for (const { clerkId } of rows) seen.set(clerkId, (seen.get(clerkId) ?? 0) + 1);
+  const all = [...seen.keys()];
+  const isEnd = rows.length < SCANNED;
+  // The last one may have more rows: it is left to the next call, unless it is all there is.
+  if (!isEnd && all.length > 1) all.pop();
+  return {
+    clerkIds: all.filter((clerkId) => seen.get(clerkId)! > 1),
+    cursor: isEnd ? null : all[all.length - 1]!,
+  };
+}
+
+// Each row that is removed is in the audit log, and so is what the first one took over. Nothing of it depends on
+// Clerk: what Clerk knows is in the first row, or comes with the next change.
+export async function repairDuplicates(ctx: MutationCtx, clerkIds: string[]) {
+  if (clerkIds.length > REPAIRED) throw new Error(`clerkIds has ${clerkIds.length} ids: send at most ${REPAIRED}.`);
+  const moves: Move[] = [];
+  const repaired: { clerkId: string; removed: number }[] = [];
+  for (const clerkId of clerkIds) {
+    const [first, ...others] = await usersOf(ctx, clerkId).take(REPAIRED);
+    const [, ...versions] = await versionsOf(ctx, clerkId).take(REPAIRED);
+    for (const version of versions) await ctx.db.delete("clerkVersions", version._id);
+    repaired.push({ clerkId, removed: others.length });
+    if (first === undefined || others.length === 0) continue;
+
+    const { outcome, row, fields = [] } = decideMerge(first, others);
+    for (const other of others) {
+      await ctx.db.delete("users", other._id);
+      await recordChange(ctx, { outcome: "merged", clerkId, fields: [], source: "manual" });
+      await onUserChange(ctx, { outcome: "merged", clerkId, userId: first._id, before: other, source: "manual" });
+      moves.push({ clerkId, before: other, after: null });
+    }
+    if (outcome !== "updated") continue;
+    await ctx.db.patch("users", first._id, row!);
+    await recordChange(ctx, { outcome, clerkId, fields, source: "manual" });
+    await onUserChange(ctx, { outcome, clerkId, userId: first._id, before: first, source: "manual" });
+  }
+  await countMoves(ctx, moves);
+  return repaired;
+}

@@ -6,8 +6,6 @@ Its settings are in the environment. To run it beside a local set, with the sett
 
     python -m clerk_convex.local --env-file .env.local
     uvicorn --env-file .env.local examples.service:app
-
-`pip install 'clerk-convex[server]'` brings uvicorn, and python-dotenv, which reads the file.
 """
 
 import logging

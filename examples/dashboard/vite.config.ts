@@ -18,11 +18,28 @@ const firstPaint = (isManaged: boolean): Plugin => ({
   },
 });
 
-export default defineConfig(({ mode }) => ({
-  base,
-  plugins: [react(), firstPaint(usersApi(loadEnv(mode, import.meta.dirname).VITE_CLERK_CONVEX_API) !== null)],
-  build: {
-    target: "es2023",
-    cssTarget: ["chrome123", "firefox120", "safari17.5"], // the first with light-dark()
-  },
-}));
+// Each VITE_ variable becomes a part of the page, for everyone to read.
+function checkPublic(env: Record<string, string>): void {
+  for (const [name, value] of Object.entries(env)) {
+    if (/\bsk_(test|live)_|\bwhsec_|\|/.test(value)) {
+      throw new Error(`${name} is a secret, and would be in the page. Set what the README says instead.`);
+    }
+  }
+  const key = env.VITE_CLERK_PUBLISHABLE_KEY;
+  if (key && !/^pk_(test|live)_[A-Za-z0-9+/=]+\$?$/.test(key)) {
+    throw new Error("VITE_CLERK_PUBLISHABLE_KEY is not a publishable key. Copy it (pk_…) from Clerk, API keys.");
+  }
+}
+
+export default defineConfig(({ mode }) => {
+  const env = loadEnv(mode, import.meta.dirname);
+  checkPublic(env);
+  return {
+    base,
+    plugins: [react(), firstPaint(usersApi(env.VITE_CLERK_CONVEX_API) !== null)],
+    build: {
+      target: "es2023",
+      cssTarget: ["chrome123", "firefox120", "safari17.5"], // the first with light-dark()
+    },
+  };
+});

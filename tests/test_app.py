@@ -255,8 +255,8 @@ def test_uvicorn_with_several_workers(convex: StandIn) -> None:
 
 
 def test_real_server_refuses_large_bodies() -> None:
-    """Through a real server too: 413 before all of the body is sent, 400 before any of it without the headers of a
-    signature, and 405 for other methods."""
+    """Through a real server too: 413 before all of the body is sent, 400 where the headers of a signature are
+    missing, and 405 for other methods."""
 
     def endless() -> Iterator[bytes]:
         while True:

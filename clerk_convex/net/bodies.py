@@ -92,7 +92,6 @@ class _Incomplete:
         while self.bytes > _BUDGET:
             largest = max(self._readings, key=lambda each: len(each.body))  # of several the oldest
             self.remove(largest)
-            largest.body.clear()
             largest.is_given_up = True
             if largest is not reading and not largest.timeout.expired():
                 largest.timeout.reschedule(0.0)  # which ends its waiting

@@ -112,8 +112,8 @@ def test_behind_a_proxy_that_says_who_calls(convex: StandIn, forwarded: str) -> 
 
 
 def test_behind_a_proxy_that_says_nothing(convex: StandIn) -> None:
-    """A proxy on the same machine passes the header on. With --no-proxy-headers all callers count as one. With
-    uvicorn's defaults they choose their addresses, which is why the documents name the option."""
+    """A proxy on the same machine passes the header on. With --no-proxy-headers all callers count as one.
+    With the defaults of uvicorn they choose their addresses, so the documents name the option."""
     with limited(convex, "--no-proxy-headers") as url, Proxy(url, "pass") as proxy:
         assert answers(proxy.url, spoofed=True, source=THERE) == LIMITED
         assert answers(proxy.url, spoofed=True, source="127.0.0.3") == [429] * (ALLOWED + 3)

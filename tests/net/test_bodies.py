@@ -136,6 +136,20 @@ async def test_a_chunk_that_was_on_its_way(budget: int) -> None:
         assert held() == 0
 
 
+async def test_what_comes_for_a_body_that_was_given_up(budget: int) -> None:
+    """It takes no room from others."""
+    large, others = Sender(), [Sender(), Sender()]
+    await large.send(600)
+    await others[0].send(400)
+    others[1].messages.put_nowait({"type": "http.request", "body": b"x" * 450, "more_body": True})
+    large.messages.put_nowait({"type": "http.request", "body": b"x" * 300, "more_body": True})
+    assert (await large.refused())[0] == 503
+    assert held() == 850
+    for other in others:
+        await other.send(0, end=True)
+        await other.reading
+
+
 async def test_a_body_that_is_late_anyway(budget: int) -> None:
     """One whose ten seconds are over in the moment in which it is given up is refused once."""
     large = Sender()
@@ -163,7 +177,7 @@ async def test_clients_that_leave(budget: int) -> None:
         await cancelled.reading
 
 
-@pytest.mark.parametrize("length", ["524289", "9" * 400])
+@pytest.mark.parametrize("length", ["524289", "9" * 5000])
 async def test_too_large_by_its_own_word(length: str) -> None:
     """Nothing is read of a body whose Content-Length is over the limit."""
     sender = Sender(content_length=length)

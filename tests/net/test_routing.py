@@ -285,6 +285,7 @@ def test_names(route: WebhookRoute | UserRoutes, name: str, path: str) -> None:
     assert (endpoint.__name__, endpoint.__qualname__) == (name, name)
     assert endpoint.__module__.startswith("clerk_convex.")
     assert endpoint.__doc__
+    assert not route.include_in_schema
 
 
 def test_path_of_a_user() -> None:

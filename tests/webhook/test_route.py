@@ -600,6 +600,18 @@ async def test_missing_settings(
     assert (await post(app)).json() == {"outcome": "created"}
 
 
+async def test_each_cause_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """So strangers who send garbage do not hide why Clerk's events are refused."""
+    app = Starlette(routes=[webhook_route(settings=settings_for())])
+    for _ in range(2):
+        await request(app, EVENT)
+        await request(app, EVENT + b" ", signed(EVENT))
+        await request(app, EVENT, signed(EVENT, seconds=time.time() - 720))
+    assert [
+        re.search(r"no svix-id|two causes|12 minutes behind", text) is not None for text in caplog.messages
+    ] == [True] * 3
+
+
 @pytest.mark.parametrize("kind", [RuntimeError, TimeoutError])
 async def test_unexpected_error(
     convex: StandIn,

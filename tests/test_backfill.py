@@ -592,3 +592,16 @@ def test_any_interleaving_of_pages_and_webhooks_converges(local: BackfillSet, da
     assert {user_id: row.get("firstName") for user_id, row in rows.items()} == {
         user_id: user["first_name"] for user_id, user in users.items()
     }
+
+
+def test_lock_ends_after_the_date_of_the_page() -> None:
+    """Clerk counts the seconds of a lock from when it made the page."""
+    user = {
+        "id": "user_1",
+        "created_at": 1,
+        "updated_at": 2,
+        "locked": True,
+        "lockout_expires_in_seconds": 60,
+    }
+    ([change], _) = read_page(Page([user], 1_750_000_000_000.0), None)
+    assert change.columns["lockedUntil"] == 1_750_000_060_000.0

@@ -111,6 +111,15 @@ def test_nobody_left_is_one_range(wire: Wire) -> None:
     assert planned(wire, 1000, 2) == [Range()]
 
 
+@pytest.mark.parametrize("order", ["+created_at", "-created_at"])
+def test_users_who_go_while_the_edges_are_asked_for_are_no_error(wire: Wire, order: str) -> None:
+    sign_up(wire, *(1000 * number for number in range(100)))
+    wire.answer = lambda request: (
+        httpx.Response(200, json=[]) if request.args.get("order_by") == order else None
+    )
+    assert planned(wire, 100, 2) == [Range()]
+
+
 def test_the_edges_are_the_oldest_and_the_newest(wire: Wire) -> None:
     """Each asked for with one call, for one user."""
     sign_up(wire, *(1000 + number for number in range(100)))

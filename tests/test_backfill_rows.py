@@ -169,6 +169,15 @@ def test_all_rows_are_looked_for_a_hundred_at_a_time(wire: Wire) -> None:
     assert len(wire.asked("exportUsers")) == 2
 
 
+def test_rows_are_not_read_far_ahead(wire: Wire) -> None:
+    """While Clerk is slow, no more of a large table is in memory than is worked on."""
+    wire.rows = [{"clerkId": f"user_{number}"} for number in range(10_000)]
+    wire.latency = lambda request: 10.0 if request.side == "Clerk" else 0.0
+    absent(wire)
+    assert sum(request.at < 10 for request in wire.asked("exportUsers")) == 1
+    assert len(wire.asked("exportUsers")) == 20
+
+
 def test_an_empty_table_has_no_absentees(wire: Wire) -> None:
     assert absent(wire) == ([], [])
 

@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from clerk_convex import bodies
+from clerk_convex import bodies, webhook_route
 from clerk_convex.bodies import BodyRefused, closing, read_body
 from clerk_convex.shared import PerLoop
 from tests import virtual_time
+from tests.managed import Managed
+from tests.test_admin import error
+from tests.test_webhook import EVENT, chunk, drive, settings_for, signed
 
 MIB = 1024 * 1024
 LARGEST = 512 * 1024
@@ -224,3 +228,32 @@ def test_connections_are_closed_where_there_are_any(version: str, closes: bool) 
     """HTTP/2 and HTTP/3 have no header for it, and servers fail with one."""
     request = Request({"type": "http", "http_version": version, "headers": []})
     assert closing(request) == ({"Connection": "close"} if closes else {})
+
+
+# What the routes answer
+
+
+@pytest.mark.usefixtures("budget")
+async def test_what_a_webhook_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """503, for Svix to come back, and the connection is closed; the log tells of it once."""
+    app = Starlette(routes=[webhook_route(settings=settings_for())])
+    for _ in range(2):
+        sent, taken = await drive(app, [chunk(b"x" * 600, more=True)] * 9, signed(EVENT))
+        assert (sent[0]["status"], taken) == (503, 2)
+        assert {(b"retry-after", b"5"), (b"connection", b"close")} <= set(sent[0]["headers"])
+    assert "Larger bodies arrive here at once" in sent[1]["body"].decode()
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.usefixtures("budget")
+async def test_what_an_admin_is_answered(managed: Managed) -> None:
+    """The same, in the form of user management, and nothing is done or recorded."""
+    async with managed.as_admin() as client:
+        before = managed.state()
+        answer = await client.patch(f"/{managed.eve}", content=b" " * 1001)
+        assert (answer.status_code, error(answer)["code"]) == (503, "too_many_bodies")
+        assert error(answer)["retry_after"] == 5
+        assert answer.headers["connection"] == "close"
+        assert managed.state() == before
+        assert (await client.patch(f"/{managed.eve}", content=b'{"first_name": "Eva"}')).status_code == 200
+    assert [row["action"] for row in managed.attempts()] == ["update"]

@@ -387,7 +387,7 @@ def test_failures_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptur
         r"    at handler \(\.\./convex/items\.ts:\d+:\d+\)",
         unexpected.getMessage(),
     )
-    assert expected.levelname == "WARNING"
+    assert expected.levelname == "INFO"
     assert expected.getMessage().startswith("[CONVEX M(items:stumble)] Uncaught ConvexError: ")
 
 
@@ -529,7 +529,7 @@ def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert message == (
         f"The local Convex needs the npm packages convex, convex-test, jose, ws in {tmp_path}. Run there:"
         " npm ci, if its package.json names them, else"
-        " npm install -D convex@^1.43.0 convex-test@0.0.60 jose@^6.2.0 ws@^8.18.0"
+        " npm install -D convex@^1.43.0 convex-test@0.0.60 jose@^6.2.0 ws@^8.21.0"
     )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "pip install 'clerk-convex[local]'" in failure(LocalConvex(project=PROJECT))

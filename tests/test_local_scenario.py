@@ -29,17 +29,18 @@ def test_once_ends_equal(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> 
     """The scenario has every kind of change and trouble, and ends with Convex equal to Clerk."""
     monkeypatch.setattr(scenario, "PAGE", 8)  # rows are read page by page
     out = io.StringIO()
-    assert once(stack, 20, out) == 0
+    assert once(stack, 30, out) == 0
     backfill, clerk, webhooks, convex = out.getvalue().splitlines()
-    assert backfill == "Backfill  10 users who were there before the webhook"
+    assert backfill == "Backfill  15 users who were there before the webhook"
     kinds = (
-        "new names, 8 new addresses, 8 new roles, 8 bans, 8 locks, 8 deprovisions, 8 sign-ins, 2 deletions"
+        "new names, 12 new addresses, 12 new roles, 12 bans, 12 locks, 12 deprovisions, 12 sign-ins, "
+        "3 deletions"
     )
-    assert clerk == f"Clerk     18 users: 10 sign-ups, 8 {kinds}"
+    assert clerk == f"Clerk     27 users: 15 sign-ups, 12 {kinds}"
     assert re.fullmatch(
         r"Webhooks  (\d+) messages, [1-9]\d* of them doubled, in \d+ attempts; 0 undelivered", webhooks
     )
-    assert convex == "Convex    18 rows: 18 equal, 0 differing, 0 missing, 0 too many"
+    assert convex == "Convex    27 rows: 27 equal, 0 differing, 0 missing, 0 too many"
     trouble = stack.clerk.webhooks.delivery
     assert min(trouble.late, trouble.doubled, trouble.shuffled) > 0
     functions = Functions(stack.convex)

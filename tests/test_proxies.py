@@ -100,8 +100,8 @@ def test_without_a_proxy(convex: StandIn, spoofed: bool) -> None:
 
 @pytest.mark.parametrize("forwarded", ["overwrite", "append"])
 def test_behind_a_proxy_that_says_who_calls(convex: StandIn, forwarded: str) -> None:
-    """A proxy on the same machine writes X-Forwarded-For, over what was sent or behind it. Each address is counted
-    by itself, and nobody can take another one."""
+    """A proxy on the same machine writes X-Forwarded-For, over what was sent or behind it. Each address is
+    counted by itself, and nobody can take another one."""
     with (
         limited(convex, "--proxy-headers", f"--forwarded-allow-ips={HERE}") as url,
         Proxy(url, forwarded) as proxy,
@@ -113,7 +113,7 @@ def test_behind_a_proxy_that_says_who_calls(convex: StandIn, forwarded: str) -> 
 
 def test_behind_a_proxy_that_says_nothing(convex: StandIn) -> None:
     """A proxy on the same machine passes the header on. With --no-proxy-headers all callers count as one. With
-    uvicorn's defaults callers choose their addresses: that is why the documents name the option."""
+    uvicorn's defaults they choose their addresses, which is why the documents name the option."""
     with limited(convex, "--no-proxy-headers") as url, Proxy(url, "pass") as proxy:
         assert answers(proxy.url, spoofed=True, source=THERE) == LIMITED
         assert answers(proxy.url, spoofed=True, source="127.0.0.3") == [429] * (ALLOWED + 3)

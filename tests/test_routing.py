@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message
 
 from clerk_convex import user_routes, webhook_route
 from clerk_convex.admin import UserRoutes
-from clerk_convex.routing import DoorRoute
+from clerk_convex.routing import NEEDS_ASYNCIO, DoorRoute
 from clerk_convex.webhook import WebhookRoute
 from tests.clerk_events import EVENTS
 from tests.managed import NOWHERE, Managed
@@ -322,3 +322,23 @@ async def test_websockets_at_a_mounted_endpoint() -> None:
         app: Callable[..., Awaitable[None]] = Starlette(routes=[Mount("/m", route.endpoint)])
         await app({"type": "websocket", "path": "/m/", "headers": [], "subprotocols": []}, receive, send)
     assert [message["type"] for message in sent] == ["websocket.close"] * 2
+
+
+# The event loop
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_trio(caplog: pytest.LogCaptureFixture) -> None:
+    """On another event loop than asyncio each route says so: to whom asks, and once a minute in the log."""
+    settings = settings_for()
+    app = Starlette(routes=[webhook_route(settings=settings), user_routes(settings=settings)])
+    for _ in range(2):
+        answer = await request(app, NOTHING_TO_DO, signed(NOTHING_TO_DO))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json() == {"error": NEEDS_ASYNCIO}
+        answer = await request(app, None, path="/api/users", method="GET")
+        assert (answer.status_code, error(answer)["code"]) == (503, "not_set_up")
+        assert error(answer)["message"] == NEEDS_ASYNCIO
+    assert [NEEDS_ASYNCIO in message for message in caplog.messages] == [True, True]
+    assert (await request(app, None, path="/api/users/junk/x", method="GET")).status_code == 404
+    assert (await request(app, None, path=PATH + "/x")).status_code == 404

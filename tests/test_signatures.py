@@ -175,7 +175,7 @@ def test_malformed_headers(name: str, values: list[str]) -> None:
     ],
 )
 def test_clocks(monkeypatch: pytest.MonkeyPatch, offset: int, told: str) -> None:
-    """Five minutes are allowed either way, as by svix; else the text tells the difference and who is ahead."""
+    """Five minutes are allowed either way, as by svix; else the text tells by how much, and who is ahead."""
     stop_the_clock(monkeypatch)
     cause, text = refusal(sign(seconds=NOW + offset))
     assert cause == ("" if not told else "late" if offset < 0 else "early")

@@ -425,7 +425,7 @@ def chunk(content: bytes, *, more: bool = False) -> Message:
     [(None, 9), ("10", 9), ("x", 9), ("524288", 9), ("524289", 0), (str(10**9), 0), ("9" * 5000, 0)],
 )
 async def test_body_over_the_limit(length: str | None, read: int) -> None:
-    """A body is refused unread if its Content-Length is over 512 KiB, else as soon as so much of it is there."""
+    """A body is refused unread if its Content-Length is over 512 KiB, else once so much of it is there."""
     app = Starlette(routes=[webhook_route(settings=settings_for())])
     headers = signed(EVENT) | ({} if length is None else {"content-length": length})
     sent, taken = await drive(app, [chunk(b" " * 65536, more=True)] * 100, headers)

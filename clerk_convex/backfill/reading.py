@@ -59,8 +59,7 @@ async def read(clerk: Clerk, ranges: Sequence[Range], handle: Handle, moved: Mov
     async def work() -> None:
         while waiting:
             number, part = waiting.popleft()
-            if not part.done:
-                await _read_range(clerk, number, part, handle, moved)
+            await _read_range(clerk, number, part, handle, moved)
 
     await together(*(work() for _ in range(concurrency)))
 

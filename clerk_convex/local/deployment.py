@@ -31,8 +31,9 @@ READY_SECONDS = 30
 STOP_SECONDS = 5
 HERE = Path(__file__).resolve().parent
 LEVELS = logging.getLevelNamesMapping()
-# What npm is asked for. convex-test's internals are reached into, so it is pinned; it needs convex 1.43.
-NODE_PACKAGES = {"convex": "^1.43.0", "convex-test": "0.0.60", "jose": "^6.2.0", "ws": "^8.18.0"}
+# What npm is asked for. convex-test's internals are reached into, so it is pinned; it needs convex 1.43. An
+# older ws could be made to fill the memory (CVE-2026-48779).
+NODE_PACKAGES = {"convex": "^1.43.0", "convex-test": "0.0.60", "jose": "^6.2.0", "ws": "^8.21.0"}
 LOWEST_CONVEX = (1, 43)
 
 
@@ -44,7 +45,7 @@ class LocalConvex:
     ends. POSIX only.
 
     The logger `clerk_convex.local` gets what functions write on their console, at the level of the method
-    (console.log is INFO), and the text and stack of what they fail with: ERROR, or WARNING for a ConvexError.
+    (console.log is INFO), and the text and stack of what they fail with: ERROR, or INFO for a ConvexError.
     Each record names the function, as in `npx convex dev`: `[CONVEX M(users:syncUsers)] …`.
 
     Args:

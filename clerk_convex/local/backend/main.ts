@@ -45,7 +45,7 @@ function logWriter(): (entry: LogEntry) => void {
   return ({ function: name, lines, error, expected }) => {
     const prefix = `[CONVEX ${name}]`;
     for (const line of lines) write(LEVELS[/^\[(\w+)\]/.exec(line)?.[1] ?? ""] ?? "INFO", `${prefix} ${line}`);
-    if (error !== null) write(expected ? "WARNING" : "ERROR", `${prefix} ${error}`);
+    if (error !== null) write(expected ? "INFO" : "ERROR", `${prefix} ${error}`);
   };
 }
 

@@ -1,5 +1,7 @@
 """The documentation's site: scripts/docs"""
 
+import re
+
 from sphinx.application import Sphinx
 
 from clerk_convex import __version__
@@ -32,18 +34,38 @@ html_theme_options = {
 }
 
 
-def show_examples(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Mark what a docstring indents, after an empty line, as code."""
-    for number in range(len(lines) - 1, 0, -1):
-        before, line = lines[number - 1], lines[number]
-        if line.startswith("    ") and not before.strip() and not _continues(lines[:number]):
-            lines[number:number] = [".. code-block:: text", ""]
+def as_markup(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Turn a docstring into reStructuredText: its examples are code, its `name: meaning` lines a list."""
+    found: list[str] = []
+    is_item = False
+    for number, line in enumerate(lines):
+        begins = number == 0 or not lines[number - 1].strip()
+        named = re.match(r"(\w+(?:, \w+)*): (\S.*)", line) if begins or is_item else None
+        is_item = bool(line.strip()) and (is_item or named is not None)
+        if begins and line.startswith("    ") and not _is_indented(found):
+            found += [".. code-block:: text", ""]
+        if named is not None:
+            found += ["", f"- {_names(named[1])}: {_plain(named[2])}"]
+        elif is_item:
+            found.append(f"  {_plain(line.strip())}")
+        else:
+            found.append(_plain(line))
+    lines[:] = found
 
 
-def _continues(lines: list[str]) -> bool:
-    """Whether the last paragraph is indented itself."""
+def _names(text: str) -> str:
+    return ", ".join(f"``{name}``" for name in text.split(", "))
+
+
+def _plain(line: str) -> str:
+    """Escape a word that ends with an underscore, which would be a link."""
+    return re.sub(r"(?<=[A-Za-z0-9])_(?![\w`])", r"\\_", line)
+
+
+def _is_indented(lines: list[str]) -> bool:
+    """Whether the last paragraph is indented: what follows goes on with it."""
     return next((line.startswith(" ") for line in reversed(lines) if line.strip()), False)
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("autodoc-process-docstring", show_examples, priority=400)
+    app.connect("autodoc-process-docstring", as_markup, priority=400)  # before napoleon

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from clerk_convex.app import create_app
-from clerk_convex.local.clerk.process import LocalClerk
-from clerk_convex.local.convex.deployment import LocalConvex
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.convex import LocalConvex
 from clerk_convex.local.dashboard import PAGE_PATH, is_built, with_dashboard
 from clerk_convex.local.listener import listen, serving
 from clerk_convex.settings import Settings

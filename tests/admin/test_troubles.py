@@ -21,7 +21,7 @@ from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment, Kind
 from clerk_convex.convex.writer import Writer
 from clerk_convex.errors import DeploymentUnavailable
-from clerk_convex.local.clerk.http import Faults
+from clerk_convex.local.clerk import Faults
 from clerk_convex.net import per_loop as shared
 from tests.admin.test_limits import redis_server
 from tests.admin.test_routes import call, error

@@ -18,7 +18,7 @@ import pytest
 from clerk_convex.backfill import OnProgress, Progress
 from clerk_convex.backfill import __main__ as command
 from clerk_convex.backfill.display import Bar, Lines
-from clerk_convex.local.clerk.process import Faults, LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.support.backfill_set import BackfillSet, functions_of, hasty
 from tests.support.functions import Functions, upsert
 

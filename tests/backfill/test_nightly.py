@@ -17,7 +17,7 @@ from clerk_convex.backfill import __main__ as command
 from clerk_convex.backfill.env_file import load_env_file
 from clerk_convex.backfill.reading import plan
 from clerk_convex.errors import SettingsError
-from clerk_convex.local.clerk.process import Faults, LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.support.backfill_set import BackfillSet, hasty
 from tests.support.functions import ROOT, Functions, Project, upsert
 

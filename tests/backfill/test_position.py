@@ -22,7 +22,7 @@ from clerk_convex.backfill.position import options_text
 from clerk_convex.backfill.ranges import Position, Range
 from clerk_convex.backfill.session import Session
 from clerk_convex.errors import DeploymentUnavailable
-from clerk_convex.local.clerk.process import Faults, LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.support.backfill_set import DUMP, BackfillSet, Then, functions_of, hasty, small_pages
 from tests.support.backfill_wire import Answer, Request, Wire
 from tests.support.functions import LATER, Functions, Project

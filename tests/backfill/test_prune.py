@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clerk_convex.clerk.api import Clerk, Page
-from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.clerk import LocalClerk
 from tests.support.backfill_set import BackfillSet, functions_of, hasty
 from tests.support.functions import Functions, Project, upsert
 

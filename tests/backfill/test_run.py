@@ -29,7 +29,7 @@ from clerk_convex.errors import (
     SettingsError,
 )
 from clerk_convex.local.clerk.objects import new_event, to_json
-from clerk_convex.local.clerk.process import Faults, LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.demo.people import people
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.webhook.events import Ignored, read_event

@@ -25,7 +25,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from clerk_convex.clerk.tokens import SessionTokens
 from clerk_convex.errors import ClerkUnavailable, TokenError
-from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.clerk import LocalClerk
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from playwright.sync_api import Route, expect
 
-from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.stack import LocalStack
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.dashboard import Run, report
-from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.stack import LocalStack
 from tests.support.functions import ROOT
 

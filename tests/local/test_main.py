@@ -25,8 +25,8 @@ import pytest
 
 from clerk_convex.local import __main__ as command
 from clerk_convex.local.__main__ import main
-from clerk_convex.local.clerk.process import LocalClerk
-from clerk_convex.local.convex.deployment import LocalConvex
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.convex import LocalConvex
 from clerk_convex.local.demo import live, scenario
 from clerk_convex.local.env_file import EnvFile
 from clerk_convex.local.stack import LocalStack

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from clerk_convex.errors import LocalError, SettingsError
-from clerk_convex.local.convex.deployment import LocalConvex
+from clerk_convex.local.convex import LocalConvex
 from clerk_convex.local.dashboard import is_built
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.settings import Settings

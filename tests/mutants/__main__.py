@@ -51,8 +51,9 @@ TESTS = {
     "convex/clerk/order/state.ts": "test_functions",
     "convex/clerk/order/sync.ts": "test_functions test_rules test_stats",
     "convex/clerk/tables.ts": "test_functions test_rules test_queries",
-    "examples/dashboard/src/**/*": "test_dashboard_table test_dashboard_live test_dashboard_pages"
-    " test_dashboard_read_only test_dashboard_actions test_dashboard_audit test_dashboard_access",
+    "dashboard/src/*/use[A-Z]*.ts": "browser",
+    "dashboard/src/*/*.ts": "node",
+    "dashboard/src/*/*.tsx": "browser",
 }
 
 
@@ -171,12 +172,20 @@ class Sandbox:
 
 def tests_of(path: Path) -> list[str]:
     names = next((names for pattern, names in TESTS.items() if path.match(pattern)), f"test_{path.stem}")
-    files = [f"tests/{name}.py" for name in names.split()]
+    node = 'node --test "tests/dashboard/*.test.ts"'
+    if names == "node":
+        return ["sh", "-ec", node]
     # Those that take a rule out look for it in the text.
     pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k", "not needs_every"]
-    if path.is_relative_to("examples"):
-        return ["sh", "-ec", 'npm run --silent build; exec "$@"', "sh", *pytest, *files]
-    return [*pytest, *files]
+    if names == "browser":
+        return [
+            "sh",
+            "-ec",
+            f'{node}; npm run --silent build; exec "$@" tests/test_dashboard_*.py',
+            "sh",
+            *pytest,
+        ]
+    return [*pytest, *(f"tests/{name}.py" for name in names.split())]
 
 
 def types_of(path: Path) -> list[str]:

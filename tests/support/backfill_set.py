@@ -15,7 +15,7 @@ import pytest
 
 from clerk_convex.backfill import OnProgress, Report, Verification, backfill, verify
 from clerk_convex.entities.users import Fields, read_user
-from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.settings import Settings
 from tests.support.functions import ROOT, Functions, Project
 

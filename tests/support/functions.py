@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from clerk_convex.entities.changes import Change, Delete, Source, Upsert, encode
-from clerk_convex.local.clerk.process import LocalClerk
-from clerk_convex.local.convex.deployment import LocalConvex
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.convex import LocalConvex
 
 ROOT = Path(__file__).parent.parent.parent
 CREATED_AT = 1_700_000_000_000.0

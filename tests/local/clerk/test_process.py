@@ -26,7 +26,7 @@ from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import server as clerk_server
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.objects import ClerkRefusal
-from clerk_convex.local.clerk.process import Faults, LocalClerk, Webhooks
+from clerk_convex.local.clerk import Faults, LocalClerk, Webhooks
 from clerk_convex.local.clerk.svix import Delivery, Stats, WebhookSender
 from clerk_convex.local.listener import listen
 from tests.support.functions import ROOT, eventually
@@ -56,8 +56,8 @@ def listens(url: str) -> bool:
 TOGETHER = """
 from pathlib import Path
 from convex import ConvexClient
-from clerk_convex.local.clerk.process import LocalClerk
-from clerk_convex.local.convex.deployment import LocalConvex
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.convex import LocalConvex
 
 with LocalClerk() as clerk:
     environment = {"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}
@@ -82,7 +82,7 @@ def test_the_official_client_can_be_in_the_same_process() -> None:
 
 START = """
 import os, sys, time
-from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.clerk import LocalClerk
 clerk = LocalClerk()
 clerk.start()
 print(clerk.url, clerk.process.pid, flush=True)

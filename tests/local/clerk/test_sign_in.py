@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from clerk_convex.local.clerk.process import LocalClerk
+from clerk_convex.local.clerk import LocalClerk
 from tests.support.functions import ROOT
 
 pytest_plugins = ["tests.support.browser"]

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from clerk_convex.errors import ClerkConvexError, LocalError
 from clerk_convex.local.convex import deployment
-from clerk_convex.local.convex.deployment import LocalConvex
+from clerk_convex.local.convex import LocalConvex
 from tests.support.functions import ROOT
 
 PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
@@ -346,7 +346,7 @@ def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
         import os, sys
         from pathlib import Path
         from convex import ConvexClient
-        from clerk_convex.local.convex.deployment import LocalConvex
+        from clerk_convex.local.convex import LocalConvex
 from tests.support.functions import ROOT
 
         with LocalConvex(project=Path(sys.argv[1])) as convex:
@@ -452,7 +452,7 @@ def test_it_never_outlives_its_parent(fork: bool) -> None:
     script = f"""
         import os, sys, time
         from pathlib import Path
-        from clerk_convex.local.convex.deployment import LocalConvex
+        from clerk_convex.local.convex import LocalConvex
 from tests.support.functions import ROOT
 
         convex = LocalConvex(project=Path(sys.argv[1]))

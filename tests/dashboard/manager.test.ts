@@ -1,0 +1,228 @@
+// What is under way, and what is told of it.
+import assert from "node:assert/strict";
+import { suite, test, type TestContext } from "node:test";
+import type { UserSummary } from "../../examples/dashboard/src/functions.ts";
+import type { Call, UserCall } from "../../examples/dashboard/src/manage/calls.ts";
+import { isUnderWay, Manager } from "../../examples/dashboard/src/manage/Manager.ts";
+
+const ADA = { clerkId: "user_1", firstName: "Ada", status: "active" } as UserSummary;
+const BAN: Call = { action: "ban", clerkId: "user_1" };
+
+// Answers when it is told to; `asked` are the paths.
+function serve(t: TestContext) {
+  const asked: string[] = [];
+  const waiting: ((response: Response) => void)[] = [];
+  t.mock.method(globalThis, "fetch", (url: string) => {
+    asked.push(url);
+    return new Promise<Response>((resolve) => waiting.push(resolve));
+  });
+  const answer = async (status: number, body: object) => {
+    await settled();
+    waiting.shift()!(Response.json(body, { status }));
+    await settled();
+  };
+  return { asked, answer };
+}
+
+// The promises of an answer need some turns.
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+}
+
+const manager = () => new Manager({ url: "", getToken: async () => "t" });
+
+test("what is dangerous or has to be filled in is asked for first", async (t) => {
+  const { asked } = serve(t);
+  const dialogs = { update: "edit", role: "role", ban: "confirm", lock: "confirm", delete: "confirm" } as const;
+  for (const [action, kind] of Object.entries(dialogs)) {
+    const it = manager();
+    it.openMenu(ADA, {} as HTMLElement);
+    it.choose(action as keyof typeof dialogs, ADA);
+    assert.equal(it.state.menu, null);
+    assert.deepEqual(it.state.dialog, { kind, user: ADA, ...(kind === "confirm" && { action }) });
+  }
+  await settled();
+  assert.deepEqual(asked, []);
+  for (const action of ["unban", "unlock"] as const) {
+    const it = manager();
+    it.choose(action, ADA);
+    assert.equal(it.state.dialog, null);
+    assert.equal(it.state.pending.get("user_1")?.call.action, action);
+  }
+  await settled();
+  assert.deepEqual(asked, ["/user_1/unban", "/user_1/unlock"]);
+});
+
+test("each opening of a menu is another menu", () => {
+  const it = manager();
+  it.openMenu(ADA, {} as HTMLElement);
+  const first = it.state.menu!.opening;
+  it.openMenu(ADA, {} as HTMLElement);
+  assert.notEqual(it.state.menu!.opening, first);
+});
+
+suite("an action", () => {
+  test("one at a time with a user, and several with several", async (t) => {
+    const { asked, answer } = serve(t);
+    const it = manager();
+    const first = it.act(BAN, "Ada");
+    assert.equal(await it.act({ action: "lock", clerkId: "user_1" }, "Ada"), null);
+    void it.act({ action: "lock", clerkId: "user_2" }, "Grace");
+    void it.act({ action: "create", body: {} }, "New");
+    await settled();
+    assert.deepEqual(asked, ["/user_1/ban", "/user_2/lock", ""]);
+    assert.deepEqual([...it.state.pending.keys()], ["user_1", "user_2"]);
+    await answer(200, { synced: true });
+    assert.equal((await first)?.isDone, true);
+    void it.act({ action: "unban", clerkId: "user_1" }, "Ada"); // answered: the next may begin
+    assert.equal(it.state.pending.get("user_1")?.call.action, "unban");
+  });
+
+  test("is under way until the page shows it, five seconds at most", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const { answer } = serve(t);
+    const it = manager();
+    void it.act(BAN, "Ada");
+    await answer(200, { synced: true });
+    assert.deepEqual(it.state.pending.get("user_1"), { call: BAN, isAnswered: true });
+    t.mock.timers.tick(4_999);
+    assert.ok(it.state.pending.has("user_1"));
+    t.mock.timers.tick(1);
+    assert.ok(!it.state.pending.has("user_1"));
+  });
+
+  test("a later one is not ended by the time of an earlier one", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const { answer } = serve(t);
+    const it = manager();
+    void it.act(BAN, "Ada");
+    await answer(200, { synced: true });
+    t.mock.timers.tick(4_000);
+    void it.act({ action: "unban", clerkId: "user_1" }, "Ada");
+    t.mock.timers.tick(1_000);
+    assert.equal(it.state.pending.get("user_1")?.call.action, "unban");
+  });
+
+  test("what did not work, or is not in Convex yet, is not under way", async (t) => {
+    const { answer } = serve(t);
+    const it = manager();
+    for (const [status, body] of [
+      [200, { synced: false }],
+      [403, { error: { code: "x", message: "No." } }],
+    ] as const) {
+      void it.act(BAN, "Ada");
+      await answer(status, body);
+      assert.equal(it.state.pending.size, 0);
+    }
+  });
+});
+
+suite("notices", () => {
+  test("that it went well is told for six seconds; that it is not in Convex yet stays", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const { answer } = serve(t);
+    const it = manager();
+    void it.act(BAN, "Ada");
+    await answer(200, { synced: true });
+    assert.deepEqual(it.state.notices.map(({ name, call }) => [name, call]), [["Ada", BAN]]);
+    t.mock.timers.tick(5_999);
+    assert.equal(it.state.notices.length, 1);
+    t.mock.timers.tick(1);
+    assert.equal(it.state.notices.length, 0);
+    void it.act(BAN, "Ada");
+    await answer(200, { synced: false, message: "Soon." });
+    t.mock.timers.tick(60_000);
+    assert.equal(it.state.notices.length, 1);
+  });
+
+  test("a failure is told by `do`, and by `act` only to who called it", async (t) => {
+    const { answer } = serve(t);
+    const it = manager();
+    const refused = { error: { code: "x", message: "No." } };
+    const acted = it.act(BAN, "Ada");
+    await answer(403, refused);
+    assert.equal((await acted)?.isDone, false);
+    assert.equal(it.state.notices.length, 0);
+    void it.do(BAN, "Ada");
+    await answer(403, refused);
+    assert.deepEqual(it.state.notices.map(({ answer: told }) => told.isDone), [false]);
+  });
+
+  test("the next action with a user takes back what was told of that one, and of no other", async (t) => {
+    serve(t);
+    const it = manager();
+    const told = (call: Call) => it.tell({ call, name: "", answer: { isDone: true, synced: false, message: "" } });
+    told(BAN);
+    told({ action: "ban", clerkId: "user_2" });
+    told({ action: "create", body: {} });
+    assert.equal(new Set(it.state.notices.map(({ id }) => id)).size, 3);
+    void it.act({ action: "unban", clerkId: "user_1" }, "Ada");
+    assert.deepEqual(
+      it.state.notices.map(({ call }) => (call.action === "create" ? "" : call.clerkId)),
+      ["user_2", ""],
+    );
+    it.dismiss(it.state.notices[0]!);
+    assert.deepEqual(it.state.notices.map(({ call }) => call.action), ["create"]);
+  });
+
+  test("what holds for every action is said with every action, until it may have changed", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: 0 });
+    const { answer } = serve(t);
+    const it = manager();
+    const refuse = async (code: string, more: object = {}) => {
+      void it.act(BAN, "Ada");
+      await answer(503, { error: { code, message: "Not now.", ...more } });
+    };
+    await refuse("clerk_too_busy");
+    assert.equal(it.state.outage, null);
+    await refuse("not_set_up", { retry_after: 60 });
+    assert.equal(it.state.outage, "Not now.");
+    t.mock.timers.tick(59_999);
+    assert.equal(it.state.outage, "Not now.");
+    t.mock.timers.tick(1);
+    assert.equal(it.state.outage, null);
+    await refuse("not_mounted");
+    t.mock.timers.tick(600_000);
+    assert.equal(it.state.outage, "Not now.");
+  });
+});
+
+test("who listens is told of every change, until it has had enough", () => {
+  const it = manager();
+  let heard = 0;
+  const stop = it.subscribe(() => heard++);
+  it.set({ outage: "x" });
+  it.set({ outage: null });
+  assert.equal(heard, 2);
+  stop();
+  it.set({ outage: "x" });
+  assert.equal(heard, 2);
+});
+
+test("an action is under way until the row has become what was asked for", () => {
+  const cases: [Partial<UserCall>, Partial<UserSummary>, boolean][] = [
+    [{ action: "ban" }, { status: "active" }, true],
+    [{ action: "ban" }, { status: "banned" }, false],
+    [{ action: "unban" }, { status: "banned" }, true],
+    [{ action: "unban" }, { status: "active" }, false],
+    [{ action: "lock" }, { status: "active" }, true],
+    [{ action: "lock" }, { status: "locked" }, false],
+    [{ action: "lock" }, { status: "banned" }, false], // locked too, behind the ban
+    [{ action: "unlock" }, { status: "locked" }, true],
+    [{ action: "unlock" }, { status: "active" }, false],
+    [{ action: "role", role: "admin" }, {}, true],
+    [{ action: "role", role: "admin" }, { role: "admin" }, false],
+    [{ action: "role", role: null }, { role: "admin" }, true],
+    [{ action: "role", role: null }, {}, false],
+    [{ action: "delete" }, {}, true],
+  ];
+  for (const [call, user, expected] of cases) {
+    for (const isAnswered of [false, true]) {
+      const pending = { call: { clerkId: "user_1", ...call } as UserCall, isAnswered };
+      assert.equal(isUnderWay(pending, { ...ADA, ...user }), expected, JSON.stringify([call, user]));
+    }
+  }
+  const edit = { action: "update", clerkId: "user_1", body: {} } as const;
+  assert.equal(isUnderWay({ call: edit, isAnswered: false }, ADA), true);
+  assert.equal(isUnderWay({ call: edit, isAnswered: true }, ADA), false);
+});

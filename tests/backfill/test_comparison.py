@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from clerk_convex.backfill import OnProgress, Progress, Verification, backfill, verify
 from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.errors import ClerkUnavailable
-from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.webhook.events import Ignored, read_event
 from tests.support.backfill_set import BackfillSet, functions_of, hasty, small_pages
 from tests.support.backfill_wire import Answer, Request, Wire

@@ -28,8 +28,8 @@ from clerk_convex.errors import (
     DeploymentUnavailable,
     SettingsError,
 )
-from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.local.clerk import Faults, LocalClerk
+from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.local.demo.people import people
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.webhook.events import Ignored, read_event

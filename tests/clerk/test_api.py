@@ -20,8 +20,8 @@ import pytest
 from clerk_convex.clerk import api as module
 from clerk_convex.clerk.api import Clerk, Page, Snapshot
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
-from clerk_convex.local.clerk.api import RateLimit
 from clerk_convex.local.clerk import Faults, LocalClerk
+from clerk_convex.local.clerk.api import RateLimit
 from tests.support import stand_in
 from tests.support.stand_in import Behaviour, StandIn
 from tests.support.virtual_time import now, run

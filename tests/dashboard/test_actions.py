@@ -13,8 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Request, Route, ViewportSize, expect
 
-from clerk_convex.local.clerk import Faults
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.stack import LocalStack
 from tests.dashboard.test_accessibility import NARROW, WIDE, press, settled, tab_to, violations
 from tests.dashboard.test_faults import UNREACHABLE, fill

@@ -139,15 +139,22 @@ def test_latest_sign_in_wins_whatever_the_stamps(functions: Functions) -> None:
 
 def test_sign_in_takes_the_time_and_nothing_else(functions: Functions) -> None:
     """A sign-in with too little of its user changes no other column, makes no row, and brings nobody back."""
-    assert functions.sync([SignIn("user_1", 5.0)]) == ["ignored"]
+    assert functions.sync([SignIn("user_1", 5.0, "webhook")]) == ["ignored"]
     functions.sync([upsert(firstName="a", lastSignInAt=5.0, email="a@example.com")])
     before = functions.rows()["user_1"]
-    changes = [SignIn("user_1", 7.0), SignIn("user_1", 6.0), SignIn("user_1", 7.0)]
+    changes = [
+        SignIn("user_1", 7.0, "webhook"),
+        SignIn("user_1", 6.0, "webhook"),
+        SignIn("user_1", 7.0, "webhook"),
+    ]
     assert functions.compare(changes) == ["updated", "unchanged", "unchanged"]
     assert functions.sync(changes) == ["updated", "unchanged", "unchanged"]
     assert functions.rows()["user_1"] == {**before, "lastSignInAt": 7.0}
-    assert functions.sync([delete(), SignIn("user_1", 9.0)]) == ["deleted", "tombstoned"]
-    assert functions.sync([delete("user_2", source="backfill"), SignIn("user_2", 9.0)])[1] == "tombstoned"
+    assert functions.sync([delete(), SignIn("user_1", 9.0, "webhook")]) == ["deleted", "tombstoned"]
+    assert (
+        functions.sync([delete("user_2", source="backfill"), SignIn("user_2", 9.0, "webhook")])[1]
+        == "tombstoned"
+    )
     assert functions.rows() == {}
 
 

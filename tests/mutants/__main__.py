@@ -23,34 +23,25 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+ROOMS = ("admin", "backfill", "clerk", "convex", "entities", "net", "webhook")
 PATHS = {
-    "python": ["clerk_convex/*.py", "clerk_convex/backfill/*.py"],
-    "typescript": ["convex/clerk/*.ts"],
+    "python": ["clerk_convex/*.py", *(f"clerk_convex/{room}/*.py" for room in ROOMS)],
+    "typescript": ["convex/clerk/*.ts", "convex/clerk/*/*.ts"],
 }
-# Of files whose tests have another name.
+# The tests of a file: the first pattern that matches counts. Tests mirror the rooms, and some of a room's tests are elsewhere.
 TESTS = {
-    "access.py": "test_session_tokens",
-    "admin.py": "test_admin test_admin_troubles",
-    "admin_answers.py": "test_admin_calls test_admin test_admin_troubles",
-    "admin_attempts.py": "test_admin_attempts test_admin_troubles",
-    "admin_calls.py": "test_admin_calls test_admin",
-    "changes.py": "test_changes test_writer",
-    "limiter.py": "test_limits",
-    "logs.py": "test_logs test_webhook",
-    "pool.py": "test_pool test_deployment test_clerk",
-    "shared.py": "test_admin_calls test_webhook test_app",
-    "users.py": "test_users test_events",
-    "backfill/*.py": "test_backfill test_backfill_command test_backfill_comparison test_backfill_position"
-    " test_backfill_prune test_backfill_ranges test_backfill_report",
-    "convex/clerk/audit/log.ts": "test_audit test_functions",
-    "convex/clerk/backfill/runs.ts": "test_backfill_position",
-    "convex/clerk/users/derived.ts": "test_rules",
-    "convex/clerk/onUserChange.ts": "test_functions",
-    "convex/clerk/users/pages.ts": "test_queries",
-    "convex/clerk/users/search.ts": "test_queries",
-    "convex/clerk/order/state.ts": "test_functions",
-    "convex/clerk/order/sync.ts": "test_functions test_rules test_stats",
-    "convex/clerk/tables.ts": "test_functions test_rules test_queries",
+    "clerk_convex/admin/*.py": "tests/admin tests/clerk/test_tokens.py",
+    "clerk_convex/backfill/*.py": "tests/backfill",
+    "clerk_convex/clerk/tokens.py": "tests/clerk/test_tokens.py",
+    "clerk_convex/clerk/*.py": "tests/clerk",
+    "clerk_convex/convex/*.py": "tests/convex",
+    "clerk_convex/entities/*.py": "tests/entities tests/webhook/test_events.py",
+    "clerk_convex/net/*.py": "tests/net tests/convex/test_client.py tests/webhook/test_route.py tests/admin/test_requests.py",
+    "clerk_convex/webhook/*.py": "tests/webhook",
+    "clerk_convex/*.py": "tests/test_settings.py tests/test_app.py tests/test_errors.py tests/test_init.py",
+    "convex/clerk/backfill/*.ts": "tests/functions tests/backfill/test_position.py",
+    "convex/clerk/*.ts": "tests/functions",
+    "convex/clerk/*/*.ts": "tests/functions",
     "dashboard/src/*/use[A-Z]*.ts": "browser",
     "dashboard/src/*/*.ts": "node",
     "dashboard/src/*/*.tsx": "browser",
@@ -171,7 +162,7 @@ class Sandbox:
 
 
 def tests_of(path: Path) -> list[str]:
-    names = next((names for pattern, names in TESTS.items() if path.match(pattern)), f"test_{path.stem}")
+    names = next(names for pattern, names in TESTS.items() if path.match(pattern))
     node = 'node --test "tests/dashboard/*.test.ts"'
     if names == "node":
         return ["sh", "-ec", node]
@@ -181,11 +172,11 @@ def tests_of(path: Path) -> list[str]:
         return [
             "sh",
             "-ec",
-            f'{node}; npm run --silent build; exec "$@" tests/test_dashboard_*.py',
+            f'{node}; npm run --silent build; exec "$@" tests/dashboard',
             "sh",
             *pytest,
         ]
-    return [*pytest, *(f"tests/{name}.py" for name in names.split())]
+    return [*pytest, *names.split()]
 
 
 def types_of(path: Path) -> list[str]:

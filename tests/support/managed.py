@@ -14,8 +14,7 @@ from starlette.types import ASGIApp
 from clerk_convex import Settings, user_routes
 from clerk_convex.entities.changes import Upsert
 from clerk_convex.entities.users import read_user
-from clerk_convex.local.clerk import Faults
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.support.functions import Caller, Functions
 
 PREFIX = "/api/users"

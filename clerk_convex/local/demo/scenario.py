@@ -18,8 +18,8 @@ from clerk_convex.backfill import backfill
 from clerk_convex.convex.client import Deployment
 from clerk_convex.entities.users import Fields, read_user
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.demo.people import LAST_DAY, ordinary, people
 from clerk_convex.local.stack import LocalStack
 

@@ -11,8 +11,8 @@ import httpx
 import jwt
 import pytest
 
-from clerk_convex.local.clerk.api import MAX_BODY, RateLimit, create_api
 from clerk_convex.local.clerk import Faults
+from clerk_convex.local.clerk.api import MAX_BODY, RateLimit, create_api
 from clerk_convex.local.clerk.instance import ClerkInstance
 from tests.support.local_clerk import served as served_clerk
 

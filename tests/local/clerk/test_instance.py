@@ -12,10 +12,9 @@ import pytest
 from svix.webhooks import Webhook
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk import Faults
+from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk.instance import SUBSCRIBED, ClerkInstance
 from clerk_convex.local.clerk.objects import MAX_DEPTH, ClerkRefusal
-from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.listener import listen
 from clerk_convex.webhook.events import Ignored, read_event
 from tests.support.functions import ROOT

@@ -23,10 +23,10 @@ import jwt
 import pytest
 
 from clerk_convex.errors import LocalError
+from clerk_convex.local.clerk import Faults, LocalClerk, Webhooks
 from clerk_convex.local.clerk import server as clerk_server
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.objects import ClerkRefusal
-from clerk_convex.local.clerk import Faults, LocalClerk, Webhooks
 from clerk_convex.local.clerk.svix import Delivery, Stats, WebhookSender
 from clerk_convex.local.listener import listen
 from tests.support.functions import ROOT, eventually

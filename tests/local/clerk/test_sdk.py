@@ -23,9 +23,9 @@ from clerk_backend_api.security import (
 )
 from clerk_backend_api.users import Users
 
+from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.objects import to_json
-from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.demo.people import ODDITIES, ordinary
 
 # Every list and count reads all fields of its own request, the deprecated one among them.

@@ -26,8 +26,7 @@ from convex.http_client import ConvexHttpClient
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from clerk_convex.errors import ClerkConvexError, LocalError
-from clerk_convex.local.convex import deployment
-from clerk_convex.local.convex import LocalConvex
+from clerk_convex.local.convex import LocalConvex, deployment
 from tests.support.functions import ROOT
 
 PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"

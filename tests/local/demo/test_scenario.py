@@ -10,8 +10,8 @@ import pytest
 
 from clerk_convex.entities.users import read_user
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk import Webhooks
+from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.svix import Delivery, Stats
 from clerk_convex.local.demo import scenario
 from clerk_convex.local.demo.scenario import begin, compare, once, sign_up

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clerk_convex.local.deployment import _node
-from tests.functions import ROOT
+from clerk_convex.local.convex.deployment import _node
+from tests.support.functions import ROOT
 
 PUBLIC = {
     "VITE_CONVEX_URL": "https://happy-animal-123.convex.cloud",

@@ -161,14 +161,21 @@ function difference(row: Partial<Row>, patch: Partial<Row>): string[] {
   return names.filter((name) => compareValues(row[name] as Value, patch[name] as Value) !== 0);
 }
 
-// Two contents with the same stamp: one of them has to win, and the same one in every order of arrival.
+// Two contents with the same stamp: one of them has to win, and the same one in every order of arrival, also before
+// and after the end of a lock. So what each of them ends as is compared first.
 function isGreater(patch: Partial<Row>, row: Row): boolean {
+  const patched = { ...row, ...patch };
+  const [one, other] = [withoutLock(patched), withoutLock(row)];
   const names = (Object.keys(patch) as (keyof Row)[]).sort();
   for (const name of names) {
-    const order = compareValues(patch[name] as Value, row[name] as Value);
+    const order = compareValues(one[name] as Value, other[name] as Value);
     if (order !== 0) return order > 0;
   }
-  return false;
+  return compareValues(patched.lockedUntil, row.lockedUntil) > 0;
+}
+
+function withoutLock(row: Row): Row {
+  return row.lockedUntil === undefined ? row : { ...row, status: "active", lockedUntil: undefined };
 }
 
 function latest(one: number | undefined, other: number | undefined): number | undefined {

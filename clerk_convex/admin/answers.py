@@ -51,7 +51,7 @@ class Problem(Exception):
 
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`body` as JSON. It holds what `clerk_convex.entities.users.parse_json` read, so no plain encoder will do."""
+    """Return `body` as JSON. It may hold numbers of `parse_json` that a plain encoder cannot write."""
     return Response(canonical_json(body), status, headers, media_type="application/json")
 
 

@@ -88,7 +88,7 @@ class Filters(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Users as JSON objects (see `clerk_convex.entities.users.parse_json`), as Clerk saw them at `observed_at`.
+    """Users as JSON objects (see `entities.users.parse_json`), as Clerk saw them at `observed_at`.
 
     `observed_at` is in Unix milliseconds by Clerk's clock, and rather too early than too late: 0 if Clerk did
     not say. What is observed earlier can only lose against another observation.

@@ -611,7 +611,7 @@ def two_arrivals(draw: st.DrawFn) -> list[list[dict[str, Any]]]:
     A lock ends half an hour after that, or two and a half, by a countdown that is off by up to a second."""
 
     @st.composite
-    def look(draw: st.DrawFn) -> Change:
+    def look(draw: st.DrawFn) -> Upsert | Delete:
         observed_at = draw(st.integers(1, 4)) * HOUR
         if draw(st.integers(0, 7)) == 0:
             return delete(observed_at=observed_at)
@@ -723,7 +723,7 @@ def test_any_order_needs_every_rule(rule: str, tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.replace("clerk/order/rules.ts", *WITHOUT[rule])
     with project.running() as functions:
-        in_order = [upsert(), upsert(updated_at=11.0, firstName="a"), delete(observed_at=300.0)]
+        in_order: list[Change] = [upsert(), upsert(updated_at=11.0, firstName="a"), delete(observed_at=300.0)]
         assert functions.sync(in_order) == ["created", "updated", "deleted"]
         with pytest.raises(Diverged):
             converges(functions, 2000, phases=(Phase.generate,))()

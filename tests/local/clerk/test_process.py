@@ -117,7 +117,7 @@ def test_modules_of_the_directory_it_is_started_in_are_left_alone(tmp_path: Path
     (tmp_path / "program").mkdir()
     program = tmp_path / "program" / "program.py"
     program.write_text(
-        "from clerk_convex.local.clerk.process import LocalClerk\nwith LocalClerk() as clerk: print(clerk.count)"
+        "from clerk_convex.local.clerk import LocalClerk\nwith LocalClerk() as clerk: print(clerk.count)"
     )
     ended = subprocess.run(
         [sys.executable, program],

@@ -213,7 +213,7 @@ def test_no_dashboard_is_offered_where_there_is_none(
     monkeypatch.setattr("clerk_convex.local.dashboard.STATIC", tmp_path / "static")
     written: list[Mapping[str, str]] = []
     monkeypatch.setattr(EnvFile, "write", lambda self, values: written.append(values))
-    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end_convex(stack))
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end(stack.convex))
     assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
     out, _ = capsys.readouterr()
     assert "dashboard" not in out.lower()

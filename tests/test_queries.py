@@ -383,7 +383,7 @@ def test_row_of_an_earlier_version_is_brought_up_to_date(
     project = Project(tmp_path)
     project.write("test.ts", OUTDATED)
     with project.running() as functions:
-        columns = {"firstName": "Nguyễn", "email": "An@Example.com"}
+        columns: dict[str, Any] = {"firstName": "Nguyễn", "email": "An@Example.com"}
         functions.sync([upsert("user_admin", role="admin", username="root"), upsert(**columns)])
         before = functions.rows()
         functions.mutation("test:outdate", {})

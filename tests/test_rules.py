@@ -11,12 +11,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from clerk_convex.changes import Change, Delete, Upsert
+from clerk_convex.changes import Change, Delete, SignIn, Upsert
 from tests.functions import (
     CREATED_AT,
     Functions,
     Project,
-    SignIn,
     as_json,
     delete,
     eventually,
@@ -481,7 +480,7 @@ def final_state(functions: Functions, arrangement: Arrangement, prefix: str) -> 
         changes = [replace(change, clerk_id=prefix + change.clerk_id) for _, change in batch]
         users |= {change.clerk_id for change in changes}
         if batch[0][0] == "hand":
-            change_by_hand(functions, changes[0])  # type: ignore[arg-type]
+            change_by_hand(functions, changes[0])
         else:
             functions.sync(changes)
     probes = [upsert(clerk_id, updated_at=99.0, observed_at=99.0) for clerk_id in sorted(users)]

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.functions import LATER, Functions, Project, delete, upsert
+from tests.support.functions import LATER, Functions, Project, delete, eventually, upsert
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_same_request_gets_the_same_refusal(functions: Functions) -> None:
 def test_refusal_is_asked_again_after_a_minute(tmp_path: Path) -> None:
     """A service that gives each request the same id is not refused for ever."""
     project = Project(tmp_path)
-    project.replace("clerk/attempts.ts", "const OPEN_MS = 60 * 1000", "const OPEN_MS = 200")
+    project.replace("clerk/admin/actions.ts", "const OPEN_MS = 60 * 1000", "const OPEN_MS = 200")
     with project.running() as functions:
         functions.sync([upsert("user_a")])
         assert refused(begin(functions, "user_a", "user_b", request_id="req_x")) == "not_admin"
@@ -193,10 +193,12 @@ def test_refusal_is_asked_again_after_a_minute(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ended_by", ["the next attempt", "the daily job"])
 def test_attempt_that_nobody_ends_is_ended(tmp_path: Path, ended_by: str) -> None:
-    """Its service stopped, or never heard that it might begin: it failed, and nobody knows whether it was done."""
+    """Its service stopped, or never heard that it might begin. It failed; nobody knows whether it was done."""
     project = Project(tmp_path)
-    project.replace("clerk/attempts.ts", "const ABANDONED_MS = 10 * 60 * 1000", "const ABANDONED_MS = 300")
-    project.replace("clerk/attempts.ts", "const BATCH = 100", "const BATCH = 2")
+    project.replace(
+        "clerk/admin/actions.ts", "const ABANDONED_MS = 10 * 60 * 1000", "const ABANDONED_MS = 300"
+    )
+    project.replace("clerk/admin/actions.ts", "const BATCH = 100", "const BATCH = 2")
     with project.running() as functions:
         functions.sync([upsert("user_a", role="admin")])
         done = begin(functions, "user_a", "user_1")
@@ -310,7 +312,7 @@ def test_one_admin_stays_whatever_many_do_at_once(functions: Functions) -> None:
 
 
 def test_last_active_admin_stays(functions: Functions) -> None:
-    """Banned, locked, deprovisioned and deleted admins are none who stay; who is no admin can always be removed."""
+    """Banned, locked, deprovisioned and deleted admins do not count as left. A user can always be removed."""
     functions.sync([upsert("user_d", role="admin", status="deprovisioned")])
     functions.sync([upsert("user_b", updated_at=11.0, role="admin", status="locked")])
     assert refused(begin(functions, "user_a", "user_a")) == "self"

@@ -95,12 +95,12 @@ def test_audit_leaves_out_what_nobody_did(project: Project) -> None:
     with project.running() as functions:
         backfilled = upsert(source="backfill", lastSignInAt=1.0)
         assert functions.sync([backfilled]) == ["created"]
-        signed_in = [
+        signed_in: list[Change] = [
             upsert(updated_at=9.0, lastSignInAt=2.0),
             upsert(updated_at=11.0, lastSignInAt=3.0),
             upsert(updated_at=11.0, observed_at=101.0, source="backfill", lastSignInAt=4.0),
             upsert(updated_at=11.0, observed_at=101.0, lastSignInAt=5.0),
-            SignIn("user_1", 6.0),
+            SignIn("user_1", 6.0, "webhook"),
         ]
         assert functions.sync(signed_in) == ["updated"] * 5
         assert functions.rows()["user_1"]["lastSignInAt"] == 6.0
@@ -286,7 +286,7 @@ def test_teams_own_logic_runs_in_the_transaction_of_each_applied_change(project:
         upsert(firstName="a"),
         upsert(firstName="a"),
         upsert(updated_at=11.0, firstName="b"),
-        SignIn("user_1", 5.0),
+        SignIn("user_1", 5.0, "webhook"),
         delete(),
         delete(),
     ]

@@ -117,7 +117,7 @@ class Inexact(Exception):
 
 
 def check_counts(functions: Functions) -> None:
-    """The counts that are read, and those of a rebuild as far as it has come, equal the rows, or raise Inexact."""
+    """Raise Inexact unless the counts that are read, and those of a rebuild so far, equal the rows."""
     look = functions.query("test:look", {})
     pairs = [(added_up(look["counts"]), recounted(functions))]
     if look["next"] is not None:

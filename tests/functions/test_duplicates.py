@@ -1,4 +1,4 @@
-"""convex/clerk/duplicates.ts: a table that has several rows of one user, from before us or by hand."""
+"""convex/clerk/order/duplicates.ts: a table that has several rows of one user, from before us or by hand."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.functions import CREATED_AT, Functions, Project, SignIn, delete, upsert
+from clerk_convex.entities.changes import Change, SignIn
+from tests.support.functions import CREATED_AT, Functions, Project, delete, upsert
 
 TEST_FUNCTIONS = """
 import { v } from "convex/values";
@@ -38,7 +39,8 @@ export const all = internalQuery({
     }
     const audit = await ctx.db.query("clerkAudit").collect();
     const versions = (await ctx.db.query("clerkVersions").collect()).length;
-    return { counts, versions, audit: audit.map(({ outcome, clerkId, fields }) => [outcome, clerkId, fields]) };
+    const rows = audit.map(({ outcome, clerkId, fields }) => [outcome, clerkId, fields]);
+    return { counts, versions, audit: rows };
   },
 });
 """
@@ -57,7 +59,7 @@ export async function onUserChange(ctx: MutationCtx, { outcome, clerkId, userId,
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
     project = Project(tmp_path_factory.mktemp("project"))
     project.write("test.ts", TEST_FUNCTIONS)
-    project.replace("clerk/duplicates.ts", "const SCANNED = 500", "const SCANNED = 5")
+    project.replace("clerk/order/duplicates.ts", "const SCANNED = 500", "const SCANNED = 5")
     project.replace(
         "clerk/tables.ts",
         "    clerkId: v.string(),\n    ...requiredColumns",
@@ -140,7 +142,11 @@ def log_lines(functions: Functions, path: str, arguments: dict[str, Any]) -> lis
 
 def test_events_go_to_the_oldest_row(functions: Functions) -> None:
     """Nothing throws, and every function takes the same row for the user's."""
-    changes = [upsert(firstName="Ada"), upsert(updated_at=11.0, firstName="Grace"), SignIn("user_1", 20.0)]
+    changes: list[Change] = [
+        upsert(firstName="Ada"),
+        upsert(updated_at=11.0, firstName="Grace"),
+        SignIn("user_1", 20.0, "webhook"),
+    ]
     assert functions.compare(changes) == ["created", "updated", "updated"]
     assert functions.sync(changes) == ["created", "updated", "updated"]
     first, second, third = rows_of(functions)
@@ -198,8 +204,10 @@ def test_reset_forgets_them_all(functions: Functions) -> None:
 
 
 def test_repair_merges_them_into_the_oldest(functions: Functions) -> None:
-    """The team's own columns that it lacks come from the others, the older ones first; of Clerk's only the latest
-    sign-in. Each row that is removed is in the audit log, and so is what the first one took over."""
+    """The first row takes the team's columns that it lacks from the others, the older ones first.
+
+    Of Clerk's columns it takes the latest sign-in alone. The audit log has each row that is removed.
+    """
     functions.sync([upsert(phone=None), upsert(updated_at=11.0, status="banned")])
     before = functions.query("test:all", {})["audit"]
     repair = {"clerkIds": ["user_1", "user_unknown", "user_admin"]}
@@ -293,7 +301,7 @@ def test_search_for_duplicates_reads_a_bounded_number_of_rows(tmp_path: Path) ->
         "test.ts",
         """
 import { internalQuery } from "./_generated/server";
-import { findDuplicates } from "./clerk/duplicates";
+import { findDuplicates } from "./clerk/order/duplicates";
 export const cost = internalQuery({
   args: {},
   handler: async (ctx) => {

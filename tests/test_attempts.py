@@ -193,7 +193,7 @@ def test_refusal_is_asked_again_after_a_minute(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ended_by", ["the next attempt", "the daily job"])
 def test_attempt_that_nobody_ends_is_ended(tmp_path: Path, ended_by: str) -> None:
-    """Its service stopped, or never heard that it might begin: it failed, and nobody knows whether it was done."""
+    """Its service stopped, or never heard that it might begin: it failed, nobody knows how far."""
     project = Project(tmp_path)
     project.replace("clerk/attempts.ts", "const ABANDONED_MS = 10 * 60 * 1000", "const ABANDONED_MS = 300")
     project.replace("clerk/attempts.ts", "const BATCH = 100", "const BATCH = 2")
@@ -310,7 +310,8 @@ def test_one_admin_stays_whatever_many_do_at_once(functions: Functions) -> None:
 
 
 def test_last_active_admin_stays(functions: Functions) -> None:
-    """Banned, locked, deprovisioned and deleted admins are none who stay; who is no admin can always be removed."""
+    """Banned, locked, deprovisioned and deleted admins are none who stay; who is no admin can always be
+    removed."""
     functions.sync([upsert("user_d", role="admin", status="deprovisioned")])
     functions.sync([upsert("user_b", updated_at=11.0, role="admin", status="locked")])
     assert refused(begin(functions, "user_a", "user_a")) == "self"

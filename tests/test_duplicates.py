@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clerk_convex.changes import Change
 from tests.functions import CREATED_AT, Functions, Project, SignIn, delete, upsert
 
 TEST_FUNCTIONS = """
@@ -38,7 +39,8 @@ export const all = internalQuery({
     }
     const audit = await ctx.db.query("clerkAudit").collect();
     const versions = (await ctx.db.query("clerkVersions").collect()).length;
-    return { counts, versions, audit: audit.map(({ outcome, clerkId, fields }) => [outcome, clerkId, fields]) };
+    const told = audit.map(({ outcome, clerkId, fields }) => [outcome, clerkId, fields]);
+    return { counts, versions, audit: told };
   },
 });
 """
@@ -140,7 +142,11 @@ def log_lines(functions: Functions, path: str, arguments: dict[str, Any]) -> lis
 
 def test_events_go_to_the_oldest_row(functions: Functions) -> None:
     """Nothing throws, and every function takes the same row for the user's."""
-    changes = [upsert(firstName="Ada"), upsert(updated_at=11.0, firstName="Grace"), SignIn("user_1", 20.0)]
+    changes: list[Change | SignIn] = [
+        upsert(firstName="Ada"),
+        upsert(updated_at=11.0, firstName="Grace"),
+        SignIn("user_1", 20.0),
+    ]
     assert functions.compare(changes) == ["created", "updated", "updated"]
     assert functions.sync(changes) == ["created", "updated", "updated"]
     first, second, third = rows_of(functions)
@@ -198,8 +204,8 @@ def test_reset_forgets_them_all(functions: Functions) -> None:
 
 
 def test_repair_merges_them_into_the_oldest(functions: Functions) -> None:
-    """The team's own columns that it lacks come from the others, the older ones first; of Clerk's only the latest
-    sign-in. Each row that is removed is in the audit log, and so is what the first one took over."""
+    """The team's own columns that it lacks come from the others, the older ones first; of Clerk's only the
+    latest sign-in. Each row that is removed is in the audit log, and so is what the first one took over."""
     functions.sync([upsert(phone=None), upsert(updated_at=11.0, status="banned")])
     before = functions.query("test:all", {})["audit"]
     repair = {"clerkIds": ["user_1", "user_unknown", "user_admin"]}

@@ -85,7 +85,7 @@ def test_audit_leaves_out_what_nobody_did(project: Project) -> None:
     with project.running() as functions:
         backfilled = upsert(source="backfill", lastSignInAt=1.0)
         assert functions.sync([backfilled]) == ["created"]
-        signed_in = [
+        signed_in: list[Change | SignIn] = [
             upsert(updated_at=9.0, lastSignInAt=2.0),
             upsert(updated_at=11.0, lastSignInAt=3.0),
             upsert(updated_at=11.0, observed_at=101.0, source="backfill", lastSignInAt=4.0),

@@ -193,7 +193,7 @@ def test_refusal_is_asked_again_after_a_minute(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ended_by", ["the next attempt", "the daily job"])
 def test_attempt_that_nobody_ends_is_ended(tmp_path: Path, ended_by: str) -> None:
-    """Its service stopped, or never heard that it might begin. It failed; nobody knows whether it was done."""
+    """Its service stopped, or never heard that it might begin. It failed; nobody knows if it was done."""
     project = Project(tmp_path)
     project.replace(
         "clerk/admin/actions.ts", "const ABANDONED_MS = 10 * 60 * 1000", "const ABANDONED_MS = 300"

@@ -35,7 +35,7 @@ from types import ModuleType
 from typing import Any
 from urllib.request import Request, urlopen
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 RUN = {"console", "python"}
 HANDLED = {

@@ -26,7 +26,7 @@ from typing import IO, cast
 from benchmarks.webhook import HERE, NODE, Target, child, first_line, model, numbers
 from clerk_convex.local.clerk_objects import new_user
 
-KEY = "sk_live_benchmark"
+KEY = "sk_live_benchmark00000000000"
 
 
 @dataclasses.dataclass(frozen=True)

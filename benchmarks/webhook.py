@@ -53,7 +53,9 @@ MUTATION_MS = 25.2  # what benchmarks/model.ts takes for one row
 HANGING_CONNECTIONS = 64
 LONGEST_WAIT_MS = 20.0  # for another route while Convex hangs
 
-UVICORN = (sys.executable, "-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--port")
+# Plain asyncio, also where uvloop and httptools are installed.
+PLAIN = ("--loop=asyncio", "--http=h11")
+UVICORN = (sys.executable, "-m", "uvicorn", *PLAIN, "--no-access-log", "--log-level=warning", "--port")
 PEERS: dict[str, tuple[str, ...]] = {
     "signature-only": (*UVICORN, "PORT", "benchmarks.peers.signature_only:app"),
     "websocket": (*UVICORN, "PORT", "benchmarks.peers.websocket_client:app"),

@@ -2,7 +2,7 @@
 
 import typing
 
-from clerk_convex.changes import Change, Delete, Outcome, Upsert
+from clerk_convex.changes import Change, Delete, Outcome, SignIn, Upsert
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
@@ -44,6 +44,7 @@ __all__ = [
     "QueueFull",
     "Settings",
     "SettingsError",
+    "SignIn",
     "TokenError",
     "Upsert",
     "UserError",

@@ -44,8 +44,8 @@ class SessionTokens:
         clerk_id = await tokens.verify(token)
 
     issuer: the instance's Frontend API URL, CLERK_JWT_ISSUER_DOMAIN.
-    authorized_parties: the origins that tokens may be made for (`azp`), none is any. A token that names no
-        origin is accepted, as by Clerk's own SDKs: who can get one made can have any origin written in it.
+    authorized_parties: the origins that tokens may be made for (`azp`), none is any. If there are some, a
+        token that names no origin is refused, as by Clerk's own SDKs.
     audiences: what a token's `aud` may be, if it has one.
 
     One object serves one event loop. It connects on first use and closes with the loop.
@@ -84,7 +84,13 @@ class SessionTokens:
         # Clerk signs other things with the same key: tokens of machines, and by templates for other services.
         if not is_for_us and "sid" not in claims:
             raise TokenError("invalid_token", "This is no session token: it names no session.")
-        if self.authorized_parties and party is not None and party not in self.authorized_parties:
+        if self.authorized_parties and party is None:
+            raise TokenError(
+                "wrong_party",
+                "The session token names no origin (azp is missing), and CLERK_AUTHORIZED_PARTIES says which"
+                " ones are accepted. Sign in at one of them.",
+            )
+        if self.authorized_parties and party not in self.authorized_parties:
             raise TokenError(
                 "wrong_party",
                 "The session token is made for an origin that CLERK_AUTHORIZED_PARTIES does not name.",
@@ -208,11 +214,12 @@ def _read_keys(response: Response) -> dict[str, RSAPublicKey]:
         return {}
     keys = {}
     for item in items:
-        if item.get("kty") == "RSA" and item.get("use", "sig") == "sig":
+        is_signing = item.get("kty") == "RSA" and item.get("use", "sig") == "sig"
+        if is_signing and isinstance(item.get("kid"), str):
             try:
                 key = jwt.PyJWK(item, _ALGORITHM).key
             except Exception:  # noqa: BLE001, S112 - one bad key is one bad key
                 continue
             if isinstance(key, RSAPublicKey) and key.key_size >= _SMALLEST_KEY:
-                keys[str(item.get("kid"))] = key
+                keys[item["kid"]] = key
     return keys

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from pydantic import SecretStr
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clerk_convex.access import SessionTokens
@@ -33,6 +33,7 @@ from clerk_convex.errors import (
 )
 from clerk_convex.limiter import Limit, Limiter, network
 from clerk_convex.logs import OnceAMinute, describe
+from clerk_convex.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.settings import Settings
 from clerk_convex.shared import PerLoop, writers
 from clerk_convex.users import Fields, read_user
@@ -46,6 +47,7 @@ T = TypeVar("T")
 
 # Someone waits: sooner than for a backfill it is better to say that it did not work.
 _CLERK_TIMEOUT, _CLERK_PATIENCE = 8.0, 4.0  # seconds
+_RECORD_WITHIN = 2.0  # seconds that an answer waits for the audit log
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
@@ -77,15 +79,12 @@ def user_routes(
     return UserRoutes(prefix, Manager(settings, fields, removes_admin))
 
 
-class UserRoutes(Route):
-    """A route to all that is below the prefix."""
+class UserRoutes(DoorRoute):
+    """One route to all that is below the prefix, so that it fits where a route does."""
 
     def __init__(self, prefix: str, manager: Manager) -> None:
-        super().__init__(prefix.rstrip("/") + "/{rest:path}", manager, name="clerk_users")
+        super().__init__(prefix, manager, takes_below=True)
         self.manager = manager
-        # /api/users, /api/users/… and not /api/usersand
-        pattern = self.path_regex.pattern.removesuffix("/(?P<rest>.*)$")
-        self.path_regex = re.compile(pattern + r"(?P<rest>(?:/.*)?)\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +103,11 @@ class _Setup:
     writers: PerLoop[Writer]
 
 
-class Manager:
+class Manager(Endpoint):
     """The ASGI application behind the routes. Makes nothing before the first request needs it."""
 
     def __init__(self, settings: Settings | None, fields: Fields | None, removes_admin: RemovesAdmin) -> None:
+        super().__init__("clerk_users")
         self._settings = settings
         self._fields = fields
         self._removes_admin = removes_admin
@@ -115,7 +115,7 @@ class Manager:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sayings = OnceAMinute()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             app = self._set_up().app
         except SettingsError:
@@ -133,6 +133,8 @@ class Manager:
             response = await self._answer(request, request_id)
         except ClientDisconnect:
             return
+        except HTTPException:  # the host has a limit for bodies of its own
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer says as much as may be said
             response = self._refusal(error, request_id)
         response.headers["X-Request-Id"] = given_id or request_id
@@ -141,7 +143,9 @@ class Manager:
             await response(scope, receive, send)
 
     async def _answer(self, request: Request, request_id: str) -> Response:
-        action, target = find_action(request.method, request.path_params["rest"])
+        action, target = _find_action(request)
+        if not is_on_asyncio():
+            raise Problem(503, "needs_asyncio", NEEDS_ASYNCIO)
         setup = self._set_up()
         caller = await _authenticate(setup, request)
         await _admit(setup, setup.reads if is_read(action) else setup.writes, caller)
@@ -151,7 +155,12 @@ class Manager:
 
     async def _perform(self, setup: _Setup, call: Read | Write, caller: str, request_id: str) -> Response:
         attempt = Attempt(setup.writers.get(), setup.module, request_id)
-        await attempt.begin(call, caller)
+        try:
+            await attempt.begin(call, caller)
+        except Problem as refusal:
+            if attempt.is_unclear:
+                self._start(attempt.finish(refusal))
+            raise
         clerk = setup.clerks.get()
         try:
             result = await call.run(clerk)
@@ -159,10 +168,10 @@ class Manager:
             problem = self._problem(error, request_id, is_write=isinstance(call, Write))
         else:
             if isinstance(call, Read):
-                await attempt.finish()
+                await self._record(attempt)
                 return answer(cast("dict[str, Any]", result))
             return await self._write_through(setup, attempt, call, cast("Snapshot", result), caller)
-        await attempt.finish(problem)
+        await self._record(attempt, problem)
         raise problem
 
     async def _write_through(
@@ -181,10 +190,15 @@ class Manager:
                 f" backfill. {error}"
             )
         # Not before: until then who may be the last admin is judged by the attempt.
-        recording = self._start(attempt.finish())
         if body["synced"]:
-            await recording
+            await self._record(attempt)
+        else:  # nor can that be recorded now
+            self._start(attempt.finish())
         return answer(body, call.status)
+
+    async def _record(self, attempt: Attempt, problem: Problem | None = None) -> None:
+        """Record what became of the call. Waits for it a moment only; it goes on after that."""
+        await asyncio.wait({self._start(attempt.finish(problem))}, timeout=_RECORD_WITHIN)
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
@@ -203,7 +217,11 @@ class Manager:
             case Problem():
                 return error
             case SettingsError():
-                return Problem(503, "not_set_up", str(error), retry_after=60.0)
+                # Anyone may ask, so the answer does not say what is missing.
+                if self._sayings.is_due("not_set_up"):
+                    logger.warning("User management answers 503 (not_set_up): %s", error)
+                text = "User management is not set up. The log of the service says what is missing."
+                return Problem(503, "not_set_up", text, retry_after=60.0)
             case ClerkError():
                 return clerk_problem(error, is_write=is_write)
         logger.error("Request %s is answered with 500: unexpected %s.", request_id, describe(error))
@@ -244,11 +262,21 @@ class Manager:
                         settings.clerk_api_url,
                         timeout=_CLERK_TIMEOUT,
                         patience=_CLERK_PATIENCE,
+                        instance_id=settings.clerk_instance_id,
                     )
                 ),
                 writers=writers(settings),
             )
         return self._setup
+
+
+def _find_action(request: Request) -> tuple[str, str | None]:
+    """The action that a request is for, and whom it is about. Raises Problem, 404 or 405."""
+    path = rest_of_path(request.scope)
+    # No path of ours has a slash that is encoded, and servers decode it: user_1%2Fban is no ban of user_1.
+    if b"%2f" in (request.scope.get("raw_path") or b"").lower():
+        path = "//"
+    return find_action(request.method, path)
 
 
 async def _authenticate(setup: _Setup, request: Request) -> str:
@@ -284,7 +312,7 @@ def _change(setup: _Setup, call: Write, snapshot: Snapshot, caller: str) -> Chan
     """What Clerk has done. Raises UserError."""
     if call.target is not None and call.action == "delete":
         return Delete(call.target, snapshot.observed_at, "admin", actor=caller)
-    user = read_user(snapshot.user, setup.fields)
+    user = read_user(snapshot.user, setup.fields, observed_at=snapshot.observed_at)
     return Upsert(user.clerk_id, user.updated_at, snapshot.observed_at, user.columns, "admin", actor=caller)
 
 

@@ -21,7 +21,7 @@ _MAY_BE_DONE = "It may have been done all the same: look at the user before you 
 _FIELDS = (
     *("id", "external_id", "username", "first_name", "last_name", "image_url"),
     *("primary_email_address_id", "primary_phone_number_id", "public_metadata"),
-    *("banned", "locked", "password_enabled", "two_factor_enabled"),
+    *("banned", "deprovisioned", "locked", "password_enabled", "two_factor_enabled"),
     *("created_at", "updated_at", "last_sign_in_at", "last_active_at"),
 )
 
@@ -77,11 +77,13 @@ def _is_verified(item: Mapping[str, Any]) -> bool:
 
 def clerk_problem(error: ClerkError, *, is_write: bool) -> Problem:
     """The answer to an error of Clerk's. `is_write`: what was asked of it changes something."""
-    if isinstance(error, ClerkUnavailable):
+    words = {"clerk_message": error.message, "clerk_trace_id": error.trace_id}
+    clerks: dict[str, Any] = {name: value for name, value in words.items() if value is not None}
+    if isinstance(error, ClerkUnavailable) and error.status != 409:
         status, code = 502, "clerk_unavailable"
         if error.too_slow:
             status, code = 504, "clerk_too_slow"
-        elif error.status in {None, 429} and error.retry_after is not None:
+        elif error.status == 429 or (error.status is None and error.retry_after is not None):
             status, code = 503, "clerk_too_busy"
         more: dict[str, Any] = {}
         text = str(error)
@@ -89,8 +91,6 @@ def clerk_problem(error: ClerkError, *, is_write: bool) -> Problem:
             more["may_be_done"] = not error.surely_not_done
             text += f" {_NOT_DONE if error.surely_not_done else _MAY_BE_DONE}"
         return Problem(status, code, text, retry_after=error.retry_after or _RETRY_AFTER, **more)
-    words = {"clerk_message": error.message, "clerk_trace_id": error.trace_id}
-    more = {name: value for name, value in words.items() if value is not None}
     if isinstance(error, ClerkMisconfigured) or error.status is None:
-        return Problem(502, "clerk_misconfigured", str(error), **more)
-    return Problem(error.status, error.code or "clerk_refused", str(error), **more)
+        return Problem(502, "clerk_misconfigured", str(error), **clerks)
+    return Problem(error.status, error.code or "clerk_refused", str(error), **clerks)

@@ -22,14 +22,15 @@ from pydantic import (
 from starlette.requests import Request
 
 from clerk_convex.admin_answers import Problem, user_of
+from clerk_convex.bodies import BodyRefused, closing, read_body
 from clerk_convex.clerk import Clerk, Filters, Snapshot
-from clerk_convex.shared import BodyRefused, read_body
 from clerk_convex.users import canonical_json
 
 __all__ = ["Read", "RemovesAdmin", "Write", "find_action", "is_read", "read_call", "removes_admin"]
 
 _LARGEST_BODY = 32 * 1024  # bytes
 _SLOWEST_BODY = 10.0  # seconds until it is there, however it drips in
+_BODY_PROBLEMS = {408: "too_slow", 413: "too_large", 503: "too_many_bodies"}
 _LARGEST_METADATA = 8 * 1024  # bytes; Clerk's own limit
 _DEEPEST_METADATA = 32
 _MOST_ERRORS, _LONGEST_FIELD = 20, 100
@@ -204,14 +205,14 @@ def find_action(method: str, path: str) -> tuple[str, str | None]:
 
     Raises Problem, 404 or 405.
     """
-    match path.removesuffix("/").split("/")[1:]:
-        case []:
+    match path.removesuffix("/").split("/"):
+        case [""]:
             target, actions = None, {"GET": "list", "POST": "create"}
-        case [target] if target:
+        case ["", target] if target:
             actions = {"GET": "get", "PATCH": "update", "DELETE": "delete"}
-        case [target, "metadata"]:
+        case ["", target, "metadata"] if target:
             actions = {"PATCH": "update_metadata"}
-        case [target, ("ban" | "unban" | "lock" | "unlock") as action]:
+        case ["", target, ("ban" | "unban" | "lock" | "unlock") as action] if target:
             actions = {"POST": action}
         case _:
             raise Problem(404, "no_such_path", "There is nothing here. Is the path right?")
@@ -310,10 +311,11 @@ async def _body(request: Request, model: type[_Model]) -> _Model:
     try:
         body = await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
     except BodyRefused as error:
-        code, text = "too_large", str(error)
-        if error.status == 408:
-            code, text = "too_slow", f"{error} Send it again."
-        raise Problem(error.status, code, text, headers={"Connection": "close"}) from None
+        code, text = _BODY_PROBLEMS[error.status], str(error)
+        if code != "too_large":
+            text += " Send it again."
+        wait = 5.0 if error.status == 503 else None
+        raise Problem(error.status, code, text, retry_after=wait, headers=closing(request)) from None
     if not body and model is _Nothing:
         return model()
     try:

@@ -16,7 +16,17 @@ from convex.values import CoercibleToConvexValue, JsonValue
 
 from clerk_convex.users import COLUMNS
 
-__all__ = ["OUTCOMES", "Change", "Delete", "Outcome", "Source", "Upsert", "encode"]
+__all__ = [
+    "OUTCOMES",
+    "Change",
+    "Delete",
+    "Outcome",
+    "SignIn",
+    "Source",
+    "Upsert",
+    "encode",
+    "refused_column",
+]
 
 Outcome = Literal["created", "updated", "unchanged", "stale", "deleted", "tombstoned", "ignored"]
 OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
@@ -53,7 +63,20 @@ class Delete:
     actor: str | None = None
 
 
-Change = Upsert | Delete
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in of a user of whom nothing else is proved. `last_sign_in_at` is in Unix milliseconds.
+
+    It raises the row's `lastSignInAt` and changes nothing else. It creates no row.
+    """
+
+    clerk_id: str
+    last_sign_in_at: float
+    source: Source
+    event_id: str | None = None
+
+
+Change = Upsert | Delete | SignIn
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -64,24 +87,34 @@ def encode(change: Change) -> bytes:
     Raises ValueError or TypeError for a value that Convex cannot hold, say a column of a team's own with
     a key beyond ASCII. The error may quote the value.
     """
-    arguments: dict[str, JsonValue] = {
-        "clerkId": change.clerk_id,
-        "observedAt": convex_to_json(change.observed_at),
-    }
-    if isinstance(change, Upsert):
-        arguments |= {
-            "type": "upsert",
-            "updatedAt": convex_to_json(change.updated_at),
-            "columns": _columns_to_json(change.columns),
-        }
+    arguments: dict[str, JsonValue] = {"clerkId": change.clerk_id, "source": change.source}
+    if isinstance(change, SignIn):
+        arguments |= {"type": "signIn", "lastSignInAt": convex_to_json(change.last_sign_in_at)}
     else:
-        arguments["type"] = "delete"
-    arguments["source"] = change.source
+        arguments["observedAt"] = convex_to_json(change.observed_at)
+        if change.actor is not None:
+            arguments["actor"] = change.actor
+        if isinstance(change, Upsert):
+            arguments |= {
+                "type": "upsert",
+                "updatedAt": convex_to_json(change.updated_at),
+                "columns": _columns_to_json(change.columns),
+            }
+        else:
+            arguments["type"] = "delete"
     if change.event_id is not None:
         arguments["eventId"] = change.event_id
-    if change.actor is not None:
-        arguments["actor"] = change.actor
     return _encoder.encode(arguments).encode()
+
+
+def refused_column(change: Change) -> object:
+    """Return the name of the first column that `encode` cannot encode, None if there is none."""
+    for name, value in change.columns.items() if isinstance(change, Upsert) else ():
+        try:
+            _encoder.encode(_columns_to_json({name: value})).encode()
+        except (TypeError, ValueError, RecursionError):
+            return name
+    return None
 
 
 def _columns_to_json(columns: Mapping[str, CoercibleToConvexValue]) -> dict[str, JsonValue]:

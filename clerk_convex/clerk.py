@@ -10,7 +10,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -22,7 +22,7 @@ from clerk_convex.pool import Pool, Response, Trouble
 from clerk_convex.rate import Rate
 from clerk_convex.users import parse_json
 
-__all__ = ["Clerk", "Filters", "Page", "Snapshot"]
+__all__ = ["Clerk", "Filters", "Instance", "Page", "Snapshot"]
 
 API_VERSION = "2026-05-12"
 
@@ -37,7 +37,11 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts, before jit
 _LONGEST_RETRY_AFTER = 60.0  # seconds; Clerk's windows are of 10
 _CLOCK_MARGIN = 1000.0  # milliseconds; `Date` has whole seconds, and Clerk has more than one clock
 
-_CODE = re.compile(r"[a-z_]{1,60}")
+_WHOLE_SECOND = 1000.0  # milliseconds; what `Date` leaves out, at most
+
+_CODE = re.compile(r"[A-Za-z0-9_]{1,100}")
+_SIGNED = {"external_id", "user_id"}  # filters of which "-x" means all but x, and "+x" x
+_INSTANCE_WORD = re.compile(r"[A-Za-z0-9_]{1,100}")
 _TRY_AGAIN = {408, 421, 425, 429}  # of the 4xx; no other gets better by itself
 _UNREADABLE = "Clerk gave an answer that cannot be read. Is CLERK_API_URL its address?"
 _SET_KEY = "Copy the key (sk_…) from Clerk, API keys, and set it again."
@@ -46,6 +50,10 @@ _SET_URL = "Set it to https://api.clerk.com, or unset it."
 _REMEDIES: dict[str | int, str] = {
     "form_identifier_exists": "another user has this address, name or id already. Choose another.",
     "resource_locked": "another call is changing the same thing. Try again in a moment.",
+    "deprovisioned": "the company's directory has removed this user, and only it can undo that.",
+    "user_managed_by_scim": "the company's directory manages this user. Remove the user there.",
+    "attribute_managed_by_scim": "the company's directory manages this field. Change it there.",
+    "organization_membership_managed_by_scim": "the company's directory manages this. Change it there.",
     "user_quota_exceeded": "the instance has as many users as it may. Its plan in the dashboard says more.",
     402: "the instance's plan does not include this. Change the plan in Clerk's dashboard.",
     403: "the instance may not do this. Its plan or its settings in Clerk's dashboard say why.",
@@ -98,6 +106,21 @@ class Snapshot:
     observed_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The Clerk instance of a secret key. `environment_type` is "production" or "development", for one."""
+
+    id: str
+    environment_type: str
+
+    def __str__(self) -> str:
+        return f"{self.id}, {self.environment_type}"
+
+
+OnRetry = Callable[[ClerkError, float], None]
+"""Takes an error that is waited out, and the seconds since the call began."""
+
+
 class Clerk:
     """The users of the Clerk instance that `secret_key` belongs to.
 
@@ -106,7 +129,14 @@ class Clerk:
 
     `timeout` is the seconds one attempt takes at most, as a whole, however slowly bytes drip in. `patience`
     is the seconds within which attempts are repeated after 429, 5xx and trouble with the network, 0 for one
-    attempt. A call takes no longer than both together, waiting for its turn included.
+    attempt. A call takes no longer than both together, waiting for its turn included, for each of `doubts`.
+
+    `doubts` are the pauses, in seconds, after which a refusal is put to the test: it is believed when Clerk
+    has repeated it after each of them. Without any it is believed at once. A 404 of one user is not doubted
+    here. `on_retry` is called before each pause.
+
+    With `instance_id` (CLERK_INSTANCE_ID) nothing is asked or changed before Clerk has said that the key
+    belongs to this instance: all calls raise ClerkMisconfigured if it belongs to another one.
 
     Calls wait for their turn, in the order they came, so that the instance's rate is kept: 1000 in 10 seconds
     for a key of production (sk_live_), else 100. After a 429 all calls of this object wait as long as Clerk
@@ -130,10 +160,16 @@ class Clerk:
         timeout: float = 30.0,
         patience: float = 10.0,
         connect_timeout: float = 5.0,
+        doubts: Sequence[float] = (),
+        instance_id: str | None = None,
+        on_retry: OnRetry = lambda error, seconds: None,
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")  # Clerk's own documents give it with /v1
         self.timeout = timeout
         self.patience = patience
+        self.doubts = doubts
+        self._on_retry = on_retry
+        self._awaited_instance = instance_id  # None as soon as Clerk has confirmed it
         self._headers = {
             "Accept": "application/json",
             "Authorization": f"Bearer {secret_key}",
@@ -141,6 +177,11 @@ class Clerk:
         }
         self._pool = Pool(connect_timeout=connect_timeout)
         self._rate = Rate(_RATE_LIVE if secret_key.startswith("sk_live_") else _RATE_TEST, _RATE_WINDOW)
+
+    async def instance(self) -> Instance:
+        """Return the instance that the secret key belongs to."""
+        answer, _ = await self._call("GET", "/instance", dict)
+        return _instance(answer)
 
     async def list_users(
         self,
@@ -186,7 +227,7 @@ class Clerk:
         # The default limit is 10, here too.
         page = await self.list_users(limit=_MOST_IDS, user_id=ids)
         found = [user.get("id") for user in page.users if isinstance(user, dict)]
-        return {user_id for user_id in ids if user_id in found}  # Clerk takes "-user_…" for "all but"
+        return {user_id for user_id in ids if user_id in found}
 
     async def get_user(self, user_id: str) -> Snapshot:
         return await self._call_user("GET", user_id)
@@ -245,49 +286,86 @@ class Clerk:
         repeatable: bool = True,
         user_id: str | None = None,
     ) -> tuple[Any, float]:
-        """What Clerk answers, and when it observed that."""
-        url = f"{self.url}/v1{path}"
+        """Return what Clerk answers, and when it observed that."""
+        request = _Request(method, path, expected, body, repeatable, user_id)
+        doubts = iter(self.doubts if repeatable else ())
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                if self._awaited_instance is not None:
+                    await self._check_instance(self._awaited_instance, started)
+                return await self._attempt(request, started)
+            except (ClerkNotFound, ClerkUnavailable):
+                raise
+            except ClerkError as error:
+                pause = next(doubts, None)
+                if pause is None or error.status is None:  # without a status it is no answer of Clerk's
+                    raise
+                self._on_retry(error, 0.0)
+            await asyncio.sleep(pause)
+
+    async def _check_instance(self, expected: str, started: float) -> None:
+        try:
+            answer, _ = await self._attempt(_Request("GET", "/instance", dict), started)
+            actual = _instance(answer)
+        except ClerkUnavailable as error:
+            error.surely_not_done = True  # what the call is for was not sent
+            raise
+        if actual.id != expected:
+            raise ClerkMisconfigured(
+                f"CLERK_SECRET_KEY belongs to another Clerk instance ({actual}) than CLERK_INSTANCE_ID names:"
+                " nothing was done. Set the key of the right instance, or correct CLERK_INSTANCE_ID."
+            )
+        self._awaited_instance = None
+
+    async def _attempt(self, request: _Request, started: float) -> tuple[Any, float]:
+        """Send the request, again and again within the patience, which counts from `started`."""
+        url = f"{self.url}/v1{request.path}"
         headers, content = self._headers, b""
-        if body is not None:
+        if request.body is not None:
             headers = {**headers, "Content-Type": "application/json"}
-            content = json.dumps(body, allow_nan=False).encode()
+            content = json.dumps(request.body, allow_nan=False).encode()
 
         time = asyncio.get_running_loop().time
-        last_start = time() + self.patience
+        last_start = started + self.patience
         deadline = last_start + self.timeout
         problem: ClerkUnavailable | None = None
         failures = 0
         may_be_done = False
         while await self._rate.turn(within=deadline - time()):
             response = await self._pool.send(
-                method,
+                request.method,
                 url,
                 headers,
                 content,
                 timeout=min(self.timeout, deadline - time()),
                 largest=_LARGEST_RESPONSE,
-                repeatable=repeatable,
+                repeatable=request.repeatable,
             )
             if isinstance(response, Response):
                 observed_at = _observed_at(response)
                 may_be_done = may_be_done or response.repeated
                 try:
-                    return _read(response, expected, about_user=user_id is not None), observed_at
+                    answer = _read(response, request.expected, about_user=request.user_id is not None)
                 except ClerkNotFound as error:
-                    if method == "DELETE" and may_be_done:  # and its answer got lost
-                        return {"id": user_id, "object": "user", "deleted": True}, observed_at
-                    error.observed_at = observed_at
+                    if request.method == "DELETE" and may_be_done:  # and its answer got lost
+                        deleted = {"id": request.user_id, "object": "user", "deleted": True}
+                        return deleted, observed_at
+                    error.observed_at, error.gone_by = observed_at, _observed_by(response)
                     raise
                 except ClerkUnavailable as error:
                     problem = error
+                else:
+                    return answer, observed_at
             else:
                 problem = self._problem(response)
             may_be_done = may_be_done or not problem.surely_not_done
             problem.surely_not_done = not may_be_done
             pause = self._pause(problem, failures)
-            if time() + pause > last_start or not (repeatable or problem.surely_not_done):
+            if time() + pause > last_start or not (request.repeatable or problem.surely_not_done):
                 break
             failures += 1
+            self._on_retry(problem, time() - started)
             await asyncio.sleep(pause)
         raise problem or self._too_many_calls()
 
@@ -328,6 +406,28 @@ class Clerk:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """`user_id` is whom it is about, and `repeatable` whether once more does no harm."""
+
+    method: str
+    path: str
+    expected: type
+    body: Mapping[str, Any] | None = None
+    repeatable: bool = True
+    user_id: str | None = None
+
+
+def _instance(answer: dict[str, Any]) -> Instance:
+    words = answer.get("id"), answer.get("environment_type")
+    instance_id, environment_type = (
+        word if isinstance(word, str) and _INSTANCE_WORD.fullmatch(word) else None for word in words
+    )
+    if instance_id is None:
+        raise ClerkUnavailable(_UNREADABLE)
+    return Instance(instance_id, environment_type or "of an unknown kind")
+
+
 def _not_done(text: str, *, retry_after: float | None = None, **more: Any) -> ClerkUnavailable:
     problem = ClerkUnavailable(text, **more)
     problem.retry_after = retry_after
@@ -338,7 +438,7 @@ def _not_done(text: str, *, retry_after: float | None = None, **more: Any) -> Cl
 def _read(response: Response, expected: type, *, about_user: bool) -> Any:
     """The JSON in a response. Raises what the response means."""
     try:
-        answer = parse_json(response.content)
+        answer = parse_json(response.content, users=_MOST_USERS if expected is list else 1)
     except ValueError:
         answer = None
     if not 200 <= response.status < 300:
@@ -353,7 +453,8 @@ def _refusal(response: Response, answer: Any, *, about_user: bool) -> ClerkError
     own = _own_words(answer)
     code = own["code"]
     said = f"Clerk answered {status} ({code})" if code else f"Clerk answered {status}"
-    if status == 401:
+    is_clerks = isinstance(answer, dict) and isinstance(answer.get("errors"), list)
+    if status == 401 and code != "deprovisioned":
         return ClerkMisconfigured(
             f"Clerk answered 401: CLERK_SECRET_KEY was rejected. {_SET_KEY}", status=status, **own
         )
@@ -379,7 +480,9 @@ def _refusal(response: Response, answer: Any, *, about_user: bool) -> ClerkError
     if status == 404 and code == "resource_not_found" and about_user:
         return ClerkNotFound(f"{said}: it has no such user (any more).", status=status, **own)
     remedy = _REMEDIES.get(code or status) or _REMEDIES.get(status)
-    if remedy is None and (status == 404 or code is None):
+    if status == 409 and code == "resource_locked":
+        return _not_done(f"{said}: {remedy}", retry_after=_retry_after(response), status=status, **own)
+    if remedy is None and not is_clerks:
         return ClerkMisconfigured(
             f"{said}: what is at CLERK_API_URL is not Clerk's Backend API. {_SET_URL}", status=status, **own
         )
@@ -405,11 +508,17 @@ def _own_words(answer: Any) -> dict[str, str | None]:
 
 
 def _observed_at(response: Response) -> float:
-    """When Clerk looked, at the latest: before it dated its answer, and after it was asked."""
+    """When Clerk looked, at the earliest: before it dated its answer, and after it was asked."""
     date = _seconds(response.headers.get("date"))
     if date is None:
         return 0.0
     return max(0.0, (date - response.seconds) * 1000 - _CLOCK_MARGIN)
+
+
+def _observed_by(response: Response) -> float:
+    """When Clerk looked, at the latest; infinite if it did not say."""
+    date = _seconds(response.headers.get("date"))
+    return math.inf if date is None else date * 1000 + _WHOLE_SECOND + _CLOCK_MARGIN
 
 
 def _retry_after(response: Response) -> float | None:
@@ -443,5 +552,7 @@ def _query(parameters: Mapping[str, object]) -> str:
                 value = "true" if value else "false"
             case float():
                 value = math.ceil(value) if name.endswith("_before") else math.floor(value)
+            case [*ids] if name in _SIGNED:
+                value = [f"+{each}" if str(each).startswith(("+", "-")) else each for each in ids]
         pairs.append((name, value))
     return urlencode(pairs, doseq=True, errors="replace")

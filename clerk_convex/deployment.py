@@ -35,24 +35,48 @@ _MISCONFIGURED = {
     "Trying to execute ": f"it is another kind of function. {_DEPLOY}",
     "You do not have permission": f"CONVEX_DEPLOY_KEY lacks a permission. {_PERMISSIONS}",
     "The provided deploy key": f"CONVEX_DEPLOY_KEY was rejected. {_PERMISSIONS}",
-    "Cannot run functions while": "the deployment is paused or suspended. Resume it in the dashboard.",
+    "Cannot run functions while this deployment is paused": (
+        "the deployment is paused. Resume it in the dashboard, under Settings."
+    ),
+    "Cannot run functions while": "the deployment is suspended. The dashboard says why.",
     "You have exceeded": "the deployment is disabled, a limit was exceeded. The dashboard says which one.",
     "This deployment has been disabled": "the deployment is disabled. The dashboard says why.",
+}
+# Codes of Convex's (crates/local_backend, crates/database) that say more than their HTTP status.
+_CODES = {
+    "ClientVersionUnsupported": (
+        "it does not accept this version of the package convex any more. Upgrade it: pip install -U convex."
+    ),
+    "HeaderParseFailure": (
+        "it cannot read a header of the call. Set CONVEX_DEPLOY_KEY again; if that does not help, a proxy in"
+        " front of Convex changes headers."
+    ),
+    "OptimisticConcurrencyControlFailure": (
+        "other mutations changed the same documents at the same time. Nothing was written. Try again later."
+    ),
+    "TooManyWrites": (
+        "more is written at a time than the deployment's class allows. Nothing was written. Try again later."
+    ),
 }
 _CLASS = re.compile(r"(ArgumentValidationError|ReturnsValidationError)\b")
 _CODE = re.compile(r"[A-Za-z]{1,60}")
 
 
 class CallRefused(ChangeRefused):
-    """A function refused its arguments or failed on them. `data` is what a ConvexError carried, else None."""
+    """A function refused its arguments or failed on them.
 
-    def __init__(self, text: str, data: ConvexValue = None) -> None:
+    data: what a ConvexError carried, else None.
+    is_validation: the function does not take these arguments. Hosted deployments may not say so.
+    """
+
+    def __init__(self, text: str, data: ConvexValue = None, *, is_validation: bool = False) -> None:
         super().__init__(text)
         self.data = data
+        self.is_validation = is_validation
 
 
 class Throttled(DeploymentUnavailable):
-    """Convex answered 429: too many calls at once."""
+    """Convex answered 429: too many calls at once, or too much written in too short a time."""
 
 
 class Deployment(ConvexHttpClient):
@@ -139,6 +163,8 @@ def _status_problem(name: str, status: int, answer: dict[str, Any]) -> Deploymen
     said = f"Convex answered {status}"
     if isinstance(code, str) and _CODE.fullmatch(code):
         said += f" ({code})"
+        if code in _CODES:
+            return _kind(status)(f"{said}: {_CODES[code]}")
     if status == 401:
         return DeploymentMisconfigured(f"{said}: CONVEX_DEPLOY_KEY was rejected. {_PERMISSIONS}")
     if status == 403:
@@ -162,6 +188,12 @@ def _status_problem(name: str, status: int, answer: dict[str, Any]) -> Deploymen
     return DeploymentUnavailable(f"{said}. It may get better by itself.")
 
 
+def _kind(status: int) -> type[DeploymentError]:
+    if status == 429:
+        return Throttled
+    return DeploymentUnavailable if status >= 500 else DeploymentMisconfigured
+
+
 def _refusal(name: str, answer: dict[str, Any]) -> DeploymentError:
     message = answer.get("errorMessage")
     text = _PREAMBLE.sub("", message, count=1) if isinstance(message, str) else ""
@@ -172,7 +204,9 @@ def _refusal(name: str, answer: dict[str, Any]) -> DeploymentError:
     reason = f" ({known[1]})" if known else ""
     data = _decode(answer["errorData"]) if "errorData" in answer else None
     return CallRefused(
-        f"Convex refused the call of {name}{reason}. Its log (dashboard, Logs) says why.", data
+        f"Convex refused the call of {name}{reason}. Its log (dashboard, Logs) says why.",
+        data,
+        is_validation=known is not None and known[1] == "ArgumentValidationError",
     )
 
 

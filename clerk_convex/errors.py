@@ -19,6 +19,8 @@
 The text of each says what happened and what to do. None quotes a secret or a user's data.
 """
 
+import math
+
 __all__ = [
     "ChangeRefused",
     "ClerkConvexError",
@@ -47,7 +49,14 @@ class SettingsError(ClerkConvexError):
 
 
 class EventError(ClerkConvexError):
-    """A webhook that is not signed, not JSON, not an event, or another Clerk instance's."""
+    """A webhook that is not signed, not JSON, not an event, or another Clerk instance's.
+
+    cause: one word for why its signature is no good, where that is what is wrong.
+    """
+
+    def __init__(self, text: str, *, cause: str = "") -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class TokenError(ClerkConvexError):
@@ -59,7 +68,9 @@ class TokenError(ClerkConvexError):
 
 
 class UserError(ClerkConvexError):
-    """A user or a deletion, sent by Clerk, that cannot be read."""
+    """A user or a deletion, sent by Clerk, that cannot be read. `clerk_id` is the user's, None if unknown."""
+
+    clerk_id: str | None = None
 
 
 class ClerkError(ClerkConvexError):
@@ -90,9 +101,14 @@ class ClerkMisconfigured(ClerkError):
 
 
 class ClerkNotFound(ClerkError):
-    """Clerk has no such user, `observed_at` (Unix milliseconds by Clerk's clock, 0 if it did not say)."""
+    """Clerk has no such user.
+
+    observed_at: when Clerk looked, at the earliest (Unix milliseconds by its clock); 0 if it did not say.
+    gone_by: when it looked, at the latest: what it said of the user, it said before. Infinite likewise.
+    """
 
     observed_at: float = 0.0
+    gone_by: float = math.inf
 
 
 class ClerkUnavailable(ClerkError):
@@ -113,7 +129,9 @@ class DeploymentError(ClerkConvexError):
 
 
 class ChangeRefused(DeploymentError):
-    """Convex's functions refused this one change; its neighbours were written."""
+    """Convex's functions refused this one change; its neighbours were written. `clerk_id` is the user's."""
+
+    clerk_id: str | None = None
 
 
 class DeploymentMisconfigured(DeploymentError):

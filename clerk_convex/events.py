@@ -6,33 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clerk_convex.changes import Delete, Upsert
+from clerk_convex.changes import Change, Delete, SignIn, Upsert
 from clerk_convex.errors import EventError, UserError
-from clerk_convex.users import Fields, milliseconds, parse_json, read_id, read_user
+from clerk_convex.users import Fields, is_partial, milliseconds, parse_json, read_id, read_user
 
 __all__ = ["Ignored", "read_event"]
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """An event that changes no user."""
+    """An event that changes no user. `reason`: why not, if it is of a type that should."""
 
     type: str
+    reason: str | None = None
 
 
 def read_event(
     body: bytes, *, event_id: str | None = None, instance_id: str | None = None, fields: Fields | None = None
-) -> Upsert | Delete | Ignored:
-    """What a webhook's body, verified before, asks for.
+) -> Change | Ignored:
+    """Return the change that the body of a verified webhook asks for.
 
-    `user.created` and `user.updated` are the same upsert. `session.created` brings the user it embeds, looked
-    at no one knows when (`observed_at` 0), so it never overwrites what is as new. Other types are ignored.
+    `user.created` and `user.updated` are the same upsert. `session.created` is an upsert of the user it
+    embeds. When Clerk looked at that user is not known (`observed_at` 0), so it overwrites nothing that is as
+    new. If the embedded user is partial, only the time of the sign-in is taken. Other types are ignored.
+
+    A deletion or a sign-in that does not say whose it is can never be applied: it is ignored with a reason.
 
     `event_id` is the svix-id header, for the audit log. With `instance_id` the events of other Clerk
     instances are refused. `fields` is the function behind CLERK_CONVEX_FIELDS.
 
-    Raises EventError if the body is not JSON, no event, or another instance's; UserError if it is about a
-    user that cannot be read. (Shapes: Clerk's webhook specification, 2025-04-15.)
+    Raises EventError if the body is not JSON, no event, or another instance's; UserError if a user that was
+    created or updated cannot be read, or if `fields` fails. Both may succeed later: after an upgrade, or once
+    `fields` is mended. (Shapes: Clerk's webhook specification, 2025-04-15.)
     """
     event = _envelope(body, instance_id)
     kind, data = event["type"], event.get("data")
@@ -40,20 +45,44 @@ def read_event(
     observed_at = milliseconds(event.get("timestamp")) or 0.0
     match kind:
         case "user.created" | "user.updated":
-            user = read_user(data, fields)
+            user = read_user(data, fields, observed_at=observed_at)
             return Upsert(user.clerk_id, user.updated_at, observed_at, user.columns, "webhook", event_id)
         case "user.deleted":
-            if not isinstance(data, dict):
-                raise UserError("The event's data is not a JSON object.")
-            return Delete(read_id(data), observed_at, "webhook", event_id)
+            clerk_id = _id(data)
+            if clerk_id is None:
+                return Ignored(
+                    kind, "it does not say which user was deleted. A backfill with --prune finds out."
+                )
+            return Delete(clerk_id, observed_at, "webhook", event_id)
         case "session.created":
             embedded = data.get("user") if isinstance(data, dict) else None
             if embedded is None:
                 return Ignored(kind)
-            user = read_user(embedded, fields)
-            return Upsert(user.clerk_id, user.updated_at, 0.0, user.columns, "webhook", event_id)
+            return _signed_in(kind, embedded, fields, event_id)
         case _:
             return Ignored(kind)
+
+
+def _signed_in(
+    kind: str, user: object, fields: Fields | None, event_id: str | None
+) -> Upsert | SignIn | Ignored:
+    clerk_id = _id(user)
+    if clerk_id is None or not isinstance(user, dict):
+        return Ignored(kind, "it does not say who signed in.")
+    if is_partial(user):
+        at = milliseconds(user.get("last_sign_in_at"))
+        if at is None:
+            return Ignored(kind, "its user is partial and has no last_sign_in_at.")
+        return SignIn(clerk_id, at, "webhook", event_id)
+    read = read_user(user, fields)
+    return Upsert(clerk_id, read.updated_at, 0.0, read.columns, "webhook", event_id)
+
+
+def _id(data: object) -> str | None:
+    try:
+        return read_id(data) if isinstance(data, dict) else None
+    except UserError:
+        return None
 
 
 def _envelope(body: bytes, instance_id: str | None) -> Mapping[str, Any]:

@@ -1,4 +1,7 @@
-"""Settings from the environment, secrets masked."""
+"""Settings from the environment or from code: checked for form and strength, secrets masked.
+
+A check says what is wrong with a value and what to do. It never quotes the value, which may be a secret.
+"""
 
 from __future__ import annotations
 
@@ -8,64 +11,302 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from ipaddress import ip_address
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from clerk_convex.errors import SettingsError
 
 __all__ = ["Settings"]
 
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@]+")
+_QUOTES = frozenset("\"'`\u2018\u2019\u201c\u201d")
+_SEPARATOR = re.compile(r"\s*,\s*|\s+")
+
+# How values begin that have a place of their own, and are pasted into another one.
+_BELONGS = {
+    "sk_": "is Clerk's secret key, which belongs into CLERK_SECRET_KEY",
+    "pk_": "is Clerk's publishable key, which is for browsers",
+    "whsec_": "is a webhook signing secret, which belongs into CLERK_WEBHOOK_SIGNING_SECRET",
+    "ins_": "is the id of a Clerk instance, which belongs into CLERK_INSTANCE_ID",
+    "prod:": "is a deploy key of Convex, which belongs into CONVEX_DEPLOY_KEY",
+    "dev:": "is a deploy key of Convex, which belongs into CONVEX_DEPLOY_KEY",
+}
+_COPY_SECRET_KEY = "copy it (sk_…) from Clerk, API keys"  # noqa: S105 - the advice
+_COPY_SIGNING_SECRET = "copy it (whsec_…) from Clerk, Webhooks, your endpoint"  # noqa: S105 - the advice
+_COPY_DEPLOY_KEY = (
+    "copy it (prod:…|…) from Convex, Settings, Deploy Keys, and quote it where a shell reads it"
+)
+_COPY_INSTANCE_ID = "copy it (ins_…) from the instance_id of a webhook's event"
+
+# Clerk's have 40 and more. A shorter one was copied in part, or comes from an example.
+_SECRET_KEY = re.compile(r"sk_(test|live)_[A-Za-z0-9]{20,}")
+_KEY_BYTES = range(24, 65)  # of a signing secret, by the specification of Standard Webhooks
+_FEWEST_DISTINCT_BYTES = 8  # 24 random ones never have fewer; those of whsec_xxxxxxxx… are three
+
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)"
+    r"(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?"
+)
+_AUTHORITY = re.compile(r"((?P<user>.*)@)?(?P<host>\[[^\[\]@]*\]|[^:\[\]@]+)(:(?P<port>[^:@]*))?")
+_LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"  # with underscores: container platforms name hosts after services
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+_USUAL_PORTS = {"http": 80, "https": 443}
+# What no public DNS resolves (RFC 6761, 6762, 8375; .internal), and services of a Kubernetes cluster.
+_PRIVATE_NAMES = (".internal", ".local", ".home.arpa", ".test", ".svc")
 
 
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise ValueError("is not a URL; it starts with https://")
-    return value.rstrip("/")
+def _clean(value: object) -> object:
+    """Text, also a secret's, without blanks around it. Raises ValueError for what no value may have."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    first, last = text[:1], text[-1:]
+    if first in _QUOTES or last in _QUOTES:
+        raise ValueError("begins or ends with a quotation mark; write the value without quotes")
+    if re.search(r"(^|\s)#", text):
+        raise ValueError("has a comment (#) in it; put the comment on a line of its own")
+    if first in {",", ";"} or last in {",", ";"}:
+        raise ValueError("begins or ends with a comma or semicolon; remove it")
+    if len(text.splitlines()) > 1:
+        raise ValueError("has a line break in it; write the value on one line")
+    if re.search(r"\s", text):
+        raise ValueError("has a space in it; remove it")
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(
+            "has a character that is not printable ASCII, perhaps an invisible one; type it again"
+        )
+    return text
 
 
-def _convex_url(value: str) -> str:
-    host = urlsplit(value).hostname or ""
-    if host.endswith(".convex.site"):
-        raise ValueError("is the address of HTTP actions; use the one that ends in .convex.cloud")
-    return value
+def _clean_entry(value: object) -> object:
+    if value == "":
+        raise ValueError("is empty; there is a comma too many")
+    return _clean(value)
 
 
 def _split(value: object) -> object:
-    return value.replace(",", " ").split() if isinstance(value, str) else value
+    """The entries of a list. Each is checked afterwards, so that a mistake is named by its position."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    return _SEPARATOR.split(value.strip()) if isinstance(value, str) else value
 
 
-def _origin(value: str) -> str:
-    if not _ORIGIN.fullmatch(value):
-        raise ValueError("has what is no origin; they are written https://app.example.com, without a path")
-    return value.lower()
+def _must_begin(text: str, prefix: str, remedy: str) -> None:
+    if not text.startswith(prefix):
+        belongs = next((where for start, where in _BELONGS.items() if text.startswith(start)), None)
+        raise ValueError(f"{belongs or f'does not begin with {prefix}'}; {remedy}")
 
 
-def _rate_limit(value: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]{0,5}/(second|minute|hour)", value):
-        raise ValueError("is no limit; they are written 60/minute (or second, or hour)")
+def _secret_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    _must_begin(text, "sk_", _COPY_SECRET_KEY)
+    if not _SECRET_KEY.fullmatch(text):
+        raise ValueError(f"is not a whole secret key, sk_test_… or sk_live_…; {_COPY_SECRET_KEY}")
     return value
-
-
-def _redis_url(value: SecretStr) -> SecretStr:
-    url = value.get_secret_value().removeprefix("async+")
-    if urlsplit(url).scheme not in {"redis", "rediss"}:
-        raise ValueError("is not a URL of Redis; it is written redis://host:6379/0")
-    return SecretStr(url)
 
 
 def _signing_secret(value: SecretStr) -> SecretStr:
-    secret = value.get_secret_value().removeprefix("whsec_").rstrip("=")
+    text = value.get_secret_value()
+    _must_begin(text, "whsec_", _COPY_SIGNING_SECRET)
+    encoded = text.removeprefix("whsec_").rstrip("=")
     try:
-        key = base64.b64decode(secret + "=" * (-len(secret) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not key:
-        raise ValueError("is not a signing secret; copy it (whsec_…) from Clerk, Webhooks, your endpoint")
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error:
+        raise ValueError(f"is not base64 after whsec_; {_COPY_SIGNING_SECRET}") from None
+    if len(key) not in _KEY_BYTES:
+        size = "short" if len(key) < _KEY_BYTES.start else "long"
+        raise ValueError(f"is too {size}, it must decode to 24 to 64 bytes; {_COPY_SIGNING_SECRET}")
+    if len(set(key)) < _FEWEST_DISTINCT_BYTES:
+        raise ValueError(f"is an example's, not a random one; {_COPY_SIGNING_SECRET}")
+    return SecretStr(f"whsec_{base64.b64encode(key).decode()}")  # svix wants the padding
+
+
+def _deploy_key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    name, _, key = text.partition("|")
+    if not key and text.startswith(("sk_", "pk_", "whsec_", "ins_")):
+        _must_begin(text, "prod:", _COPY_DEPLOY_KEY)
+    if not (name and key) or "|" in key:
+        raise ValueError(f"is not a whole deploy key, which has one | inside; {_COPY_DEPLOY_KEY}")
+    if name.startswith("project:") or (name.startswith("preview:") and name.count(":") > 1):
+        raise ValueError(f"is a key that makes deployments, not a deployment's own; {_COPY_DEPLOY_KEY}")
     return value
+
+
+def _instance_id(text: str) -> str:
+    _must_begin(text, "ins_", _COPY_INSTANCE_ID)
+    if not re.fullmatch(r"ins_[A-Za-z0-9]+", text):
+        raise ValueError(f"is not the id of an instance; {_COPY_INSTANCE_ID}")
+    return text
+
+
+def _module(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*", text):
+        raise ValueError("is not a module of convex/; write users or lib/users, without .ts and without :")
+    return text
+
+
+class _Url(NamedTuple):
+    scheme: str
+    user: str | None
+    host: str
+    port: int | None
+    path: str
+    query: str | None
+
+    @property
+    def origin(self) -> str:
+        """As browsers and Clerk write it: lower case, without the usual port."""
+        port = "" if self.port in {None, _USUAL_PORTS.get(self.scheme)} else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it can only be reached on this machine or in a network of its owner's."""
+        try:
+            return not ip_address(self.host.strip("[]")).is_global
+        except ValueError:
+            return self.is_loopback or "." not in self.host or self.host.endswith(_PRIVATE_NAMES)
+
+
+def _parse(text: str, form: str) -> _Url:
+    """The parts of a URL. Raises ValueError; `form` shows how it is written."""
+    found = _URL.fullmatch(text)
+    if found is None:
+        raise ValueError(f"is not a URL; write {form}")
+    if "://" in text.partition("://")[2]:
+        raise ValueError(f"has a second :// in it; write {form}")
+    authority = _AUTHORITY.fullmatch(found["authority"])
+    if authority is None or not _is_host(host := authority["host"].lower()):
+        raise ValueError(f"is not a URL with a valid host name; write {form}")
+    port = authority["port"]
+    if port is not None and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"has a port that is not a number from 1 to 65535; write {form}")
+    if not _PATH.fullmatch(found["path"]):
+        raise ValueError(f"has a path that is malformed; write {form}")
+    if found["fragment"] is not None:
+        raise ValueError(f"has a # in it; write {form}")
+    return _Url(
+        found["scheme"].lower(),
+        authority["user"],
+        host,
+        None if port is None else int(port),
+        found["path"].rstrip("/"),
+        found["query"],
+    )
+
+
+def _is_host(host: str) -> bool:
+    if host.startswith("[") or host.rpartition(".")[2].isdecimal():
+        try:
+            ip_address(host.strip("[]"))
+        except ValueError:
+            return False
+        return True
+    return _HOST.fullmatch(host) is not None
+
+
+def _parse_web(text: str, form: str) -> _Url:
+    """The parts of a URL of a service, to which secrets may be sent."""
+    url = _parse(text, form)
+    if url.scheme not in _USUAL_PORTS:
+        raise ValueError(f"is not a URL of https; write {form}")
+    if url.user is not None:
+        raise ValueError(f"has a user name or a password in it; write {form}")
+    if url.query is not None:
+        raise ValueError(f"has a query (?) in it; write {form}")
+    return url
+
+
+def _api_url(text: str) -> str:
+    form = "https://api.clerk.com"
+    url = _parse_web(text, form)
+    if url.scheme == "http" and not url.is_loopback:
+        raise ValueError("is not https; http is for this machine only (127.0.0.1, localhost)")
+    return url.origin + url.path
+
+
+def _issuer(text: str) -> str:
+    form = "https://clerk.example.com, the Frontend API URL"
+    url = _parse_web(text, form)
+    if url.path:
+        raise ValueError(f"has a path; write {form}")
+    if url.scheme == "http" and not url.is_loopback:
+        raise ValueError("is not https; http is for this machine only (127.0.0.1, localhost)")
+    return url.origin
+
+
+def _convex_url(text: str) -> str:
+    form = "https://happy-animal-123.convex.cloud, or the address of a self-hosted backend"
+    url = _parse_web(text, form)
+    if url.host.endswith(".convex.site"):
+        raise ValueError("is the address of HTTP actions; use the one that ends in .convex.cloud")
+    if url.host.endswith(".convex.dev"):
+        raise ValueError("is the address of the dashboard; use the one that ends in .convex.cloud")
+    if url.path and url.host.endswith(".convex.cloud"):
+        raise ValueError(f"has a path; write {form}")
+    if url.scheme == "http" and not url.is_private:
+        raise ValueError("is not https; http is for this machine and private networks only")
+    return url.origin + url.path
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it. Apps may have schemes of their own, such as capacitor://localhost."""
+    form = "https://app.example.com, without a path"
+    if "://" not in text:
+        raise ValueError(f"is not an origin; write {form}")
+    url = _parse(text, form)
+    if url.user is not None or url.query is not None or text.count("/") > 2:
+        raise ValueError(f"is not an origin; write {form}")
+    if url.scheme == "http" and not url.is_private:
+        raise ValueError("is not https; http is for this machine and private networks only")
+    return url.origin
+
+
+def _audience(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._~:/-]+", text):
+        raise ValueError("is not an audience; write convex, or the aud of your token's template")
+    return text
+
+
+def _rate_limit(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}/(second|minute|hour)", text):
+        raise ValueError("is not a limit; write 60/minute (or second, or hour)")
+    return text
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().removeprefix("async+")
+    form = "redis://host:6379/0, with %-escapes for what is special in a password"
+    url = _parse(text, form)
+    if url.scheme not in {"redis", "rediss"}:
+        raise ValueError(f"is not a URL of Redis; write {form}")
+    if not re.fullmatch(r"(/[0-9]+)?", url.path):
+        raise ValueError(f"has a path that is not the number of a database; write {form}")
+    return SecretStr(text)
 
 
 def _function(value: object) -> object:
@@ -83,9 +324,11 @@ def _function(value: object) -> object:
     return function
 
 
-Url = Annotated[str, AfterValidator(_url)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
-RateLimit = Annotated[str, AfterValidator(_rate_limit)]
+_Clean = BeforeValidator(_clean)
+_Entry = BeforeValidator(_clean_entry)
+_Split = BeforeValidator(_split)
+_Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin), _Entry], ...], _Split]
+_RateLimit = Annotated[str, AfterValidator(_rate_limit), _Clean]
 _Fields = Callable[
     [Mapping[str, Any]], Mapping[str, Any]
 ]  # pydantic cannot resolve the values of users.Fields
@@ -94,72 +337,67 @@ _Fields = Callable[
 class Settings(BaseModel):
     """Everything that can be set; `Settings.from_env()` reads it from the environment.
 
-    Nothing is required here: each entry point asks for what it uses with `require`.
+    Nothing is required here: each entry point asks for what it uses with `require`. An empty value counts as
+    not set. Raises SettingsError naming every setting that is malformed.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    clerk_secret_key: SecretStr | None = Field(default=None, description="Clerk's Backend API key, sk_…")
+    clerk_secret_key: Annotated[SecretStr, AfterValidator(_secret_key), _Clean] | None = Field(
+        default=None, description="Clerk's Backend API key, sk_…"
+    )
     clerk_webhook_signing_secret: Annotated[
-        tuple[Annotated[SecretStr, AfterValidator(_signing_secret)], ...], BeforeValidator(_split)
+        tuple[Annotated[SecretStr, AfterValidator(_signing_secret), _Entry], ...], _Split
     ] = Field(default=(), description="whsec_…; several, separated by comma or space, while one is rotated")
-    clerk_api_url: Url = Field(default="https://api.clerk.com", description="where Clerk's Backend API is")
-    clerk_jwt_issuer_domain: Url | None = Field(default=None, description="Clerk's Frontend API URL")
-    clerk_instance_id: str | None = Field(
+    clerk_api_url: Annotated[str, AfterValidator(_api_url), _Clean] = Field(
+        default="https://api.clerk.com", description="where Clerk's Backend API is"
+    )
+    clerk_jwt_issuer_domain: Annotated[str, AfterValidator(_issuer), _Clean] | None = Field(
+        default=None, description="Clerk's Frontend API URL"
+    )
+    clerk_instance_id: Annotated[str, AfterValidator(_instance_id), _Clean] | None = Field(
         default=None, description="ins_…: refuse the events of other instances"
     )
-    clerk_authorized_parties: Origins = Field(
+    clerk_authorized_parties: _Origins = Field(
         default=(), description="the origins that session tokens may be made for (azp); none is any"
     )
-    clerk_jwt_audience: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
-        default=("convex",), description="what the aud of a session token may be, if it has one"
+    clerk_jwt_audience: Annotated[tuple[Annotated[str, AfterValidator(_audience), _Entry], ...], _Split] = (
+        Field(default=("convex",), description="what the aud of a session token may be, if it has one")
     )
-    convex_url: Annotated[Url, AfterValidator(_convex_url)] | None = Field(
+    convex_url: Annotated[str, AfterValidator(_convex_url), _Clean] | None = Field(
         default=None, description="the deployment, https://….convex.cloud or self-hosted"
     )
-    convex_deploy_key: SecretStr | None = Field(
+    convex_deploy_key: Annotated[SecretStr, AfterValidator(_deploy_key), _Clean] | None = Field(
         default=None, description="may run internal mutations and queries"
     )
-    convex_users_module: str = Field(
-        default="users",
-        pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$",
-        description="the module of the functions in convex/",
+    convex_users_module: Annotated[str, AfterValidator(_module), _Clean] = Field(
+        default="users", description="the module of the functions in convex/"
     )
-    clerk_convex_fields: Annotated[_Fields, BeforeValidator(_function)] | None = Field(
+    clerk_convex_fields: Annotated[_Fields, BeforeValidator(_function), _Clean] | None = Field(
         default=None, description="module:function that maps a Clerk user to extra columns"
     )
-    clerk_convex_cors_origins: Origins = Field(
+    clerk_convex_cors_origins: _Origins = Field(
         default=(), description="the origins whose pages may call user management from another one"
     )
-    clerk_convex_read_limit: RateLimit = Field(
+    clerk_convex_read_limit: _RateLimit = Field(
         default="300/minute", description="calls of user management that only read, for each caller"
     )
-    clerk_convex_write_limit: RateLimit = Field(
+    clerk_convex_write_limit: _RateLimit = Field(
         default="60/minute", description="those that change something, for each caller"
     )
-    clerk_convex_address_limit: RateLimit = Field(
+    clerk_convex_address_limit: _RateLimit = Field(
         default="60/minute", description="those without a valid token, for each address"
     )
-    clerk_convex_redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+    clerk_convex_redis_url: Annotated[SecretStr, AfterValidator(_redis_url), _Clean] | None = Field(
         default=None, description="redis://…: where several replicas count calls together"
     )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """The settings in `environ` (default: the process's). An empty value counts as not set.
-
-        Raises SettingsError naming every setting that is malformed.
-        """
+        """Return the settings in `environ` (default: the process's)."""
         environ = os.environ if environ is None else environ
-        values: dict[str, Any] = {
-            name: value for name in cls.model_fields if (value := environ.get(name.upper(), "").strip())
-        }
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise SettingsError(_sentence(error)) from None
+        values: dict[str, Any] = {name: environ.get(name.upper(), "") for name in cls.model_fields}
+        return cls(**values)
 
     def require(self, *names: str) -> None:
         """Raises SettingsError naming every one of `names` (as in the environment) that is not set."""
@@ -168,10 +406,34 @@ class Settings(BaseModel):
                 f"Not set in the environment: {', '.join(missing)}. The README says where to find each."
             )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(values, dict):
+            values = {name: value for name, value in values.items() if not _is_empty(value)}
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise SettingsError(_sentence(error)) from None
+
+
+def _is_empty(value: object) -> bool:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return isinstance(text, str) and not text.strip()
+
 
 def _sentence(error: ValidationError) -> str:
-    problems = {
-        f"{str(problem['loc'][0]).upper()} {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors(include_input=False, include_url=False)
-    }
-    return "; ".join(sorted(problems)) + "."
+    """What is wrong with each setting, and for a list with the first of its entries that is wrong."""
+    problems: dict[str, str] = {}
+    for problem in error.errors(include_input=False, include_url=False):
+        name, *entry = map(str, problem["loc"])
+        where = " entry ".join([name.upper(), *(str(int(position) + 1) for position in entry)])
+        match problem["type"]:
+            case "value_error":
+                text = f"{where} {problem['ctx']['error']}"
+            case "extra_forbidden":
+                text = f"{name} is not a setting"
+            case _:  # only from code, where mypy says so too
+                text = f"{where} is of a wrong type: {problem['msg']}"
+        problems.setdefault(name, text)
+    return "; ".join(problems[name] for name in sorted(problems)) + "."

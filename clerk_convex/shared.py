@@ -8,13 +8,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Generic, TypeVar, cast
 
 from pydantic import SecretStr
-from starlette.requests import Request
 
 from clerk_convex.deployment import Deployment
 from clerk_convex.settings import Settings
 from clerk_convex.writer import Writer
 
-__all__ = ["BodyRefused", "PerLoop", "close_with_loop", "read_body", "writers"]
+__all__ = ["PerLoop", "close_with_loop", "writers"]
 
 T = TypeVar("T")
 
@@ -83,28 +82,3 @@ async def close_with_loop(close: Callable[[], Awaitable[object]]) -> None:
     lifetime = live()
     _lifetimes.add(lifetime)
     await anext(lifetime)
-
-
-class BodyRefused(Exception):
-    """Why a body is not taken, in words; `status` is what its sender is answered with."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-async def read_body(request: Request, *, largest: int, within: float) -> bytes:
-    """The body, whatever its Content-Length says.
-
-    Raises BodyRefused over `largest` bytes (413) or if it is not there `within` so many seconds (408).
-    """
-    body = bytearray()
-    try:
-        async with asyncio.timeout(within):
-            async for chunk in request.stream():
-                if len(body) + len(chunk) > largest:
-                    raise BodyRefused(413, f"The body is over {largest} bytes.")
-                body += chunk
-    except TimeoutError:
-        raise BodyRefused(408, f"The body was not there after {within:.0f} s.") from None
-    return bytes(body)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from convex.values import CoercibleToConvexValue
 
@@ -19,12 +20,18 @@ __all__ = [
     "COLUMNS",
     "Fields",
     "User",
+    "UserStatus",
     "canonical_json",
+    "is_partial",
     "milliseconds",
     "parse_json",
     "read_id",
     "read_user",
 ]
+
+UserStatus = Literal["active", "locked", "deprovisioned", "banned"]
+"""What a user may do. If several hold, the last one counts. `deprovisioned`: the company's directory removed
+the user, and Clerk lets nobody sign in as them."""
 
 Columns = dict[str, CoercibleToConvexValue]
 Fields = Callable[[Mapping[str, Any]], Mapping[str, CoercibleToConvexValue]]
@@ -40,6 +47,7 @@ COLUMNS: frozenset[str] = frozenset(
         "imageUrl",
         "lastName",
         "lastSignInAt",
+        "lockedUntil",
         "phone",
         "publicMetadata",
         "role",
@@ -49,13 +57,19 @@ COLUMNS: frozenset[str] = frozenset(
 )
 """The columns every user has. What sorting and search need is derived in `convex/clerk/derived.ts`."""
 
+_PRIMARY = (
+    ("email_addresses", "primary_email_address_id"),
+    ("phone_numbers", "primary_phone_number_id"),
+)
 _RESERVED = COLUMNS | {"clerkId", "sortName", "sortEmail", "searchText"}
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}"]|[^\[\]{}"]+', re.DOTALL)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _FIRST_MILLISECOND = 1e11  # 1973-03-03; in seconds, the year 5138
 _LAST_MILLISECOND = 8.64e15  # the end of JavaScript's Date
 _LONGEST_ID = 255
-_LONGEST_INT = 4000  # Python refuses to read integers of more than 4,300 digits
+_LONGEST_INT = sys.int_info.str_digits_check_threshold  # digits; Python may be set to read no longer ones
+# A float holds every number of 15 digits in this range, so that none of so few characters has to be compared.
+_LONGEST_EXACT, _SMALLEST_EXACT, _LARGEST_EXACT = 16, 1e-290, 1e290
+_MOST_VALUES = 20_000  # in one user; Clerk keeps 8 KB of each kind of metadata: 12,300 values at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,37 +81,72 @@ class User:
     columns: Columns
 
 
-def parse_json(text: bytes | str) -> Any:
-    """JSON with every number whole, however deeply it is nested: users can nest theirs as they like.
+def parse_json(text: bytes | str, *, users: int = 1) -> Any:
+    """Parse JSON that holds up to so many users, keeping every number whole.
 
     A number that a Python number would round or refuse becomes a Decimal, and one that a Decimal refuses
-    (1e1000000000000000000) its text. Raises ValueError if the text is not JSON (RFC 8259: no NaN).
+    (1e1000000000000000000) its text. Users can nest their metadata as deeply as they like, deeper than
+    Python's own reader goes. What Python's reader cannot take is read in time linear in its length, up to
+    the number of values that Clerk keeps of so many users.
+
+    Raises ValueError if the text is not JSON (RFC 8259: no NaN), or if that number is exceeded.
     """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8-sig", "surrogatepass")
     try:
-        return json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_refuse)
-    except RecursionError:
-        return _parse_deeply_nested(text if isinstance(text, str) else text.decode())
+        return _decoder.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError):  # ValueError: an integer is longer than Python reads
+        return _read_iteratively(text, users * _MOST_VALUES)
 
 
-def read_user(user: object, fields: Fields | None = None) -> User:
-    """What Convex keeps of a Clerk user.
+def read_user(user: object, fields: Fields | None = None, *, observed_at: float = 0.0) -> User:
+    """Return the columns Convex keeps of a Clerk user.
 
     Takes the user object of Clerk's API and webhooks, parsed by `parse_json`, and the function behind
     CLERK_CONVEX_FIELDS. Only `id`, `created_at` and `updated_at` are needed; whatever else is missing, null,
     unknown or of an unexpected type counts as not there, because Clerk adds fields and values often.
 
-    Raises UserError if one of those three cannot be read, or if `fields` fails.
+    `observed_at` is when Clerk looked (Unix milliseconds by its clock), 0 if that is not known. Clerk says
+    in how many seconds a lock ends, so without it the columns lack the `lockedUntil` of a locked user.
+
+    Raises UserError if one of those three cannot be read, or if `fields` fails. Its `clerk_id` is the user's,
+    if that can be read.
     """
     if not isinstance(user, dict):
         raise UserError("The user is not a JSON object.")
     clerk_id = read_id(user)
+    try:
+        return _read(clerk_id, user, fields, observed_at)
+    except UserError as error:
+        error.clerk_id = clerk_id
+        raise
+
+
+def is_partial(user: Mapping[str, Any]) -> bool:
+    """Return whether the object is visibly not the whole user: a time or a primary address is missing.
+
+    Clerk's specification has such users inside `session.created`. What they lack may still be there.
+    """
+    if milliseconds(user.get("created_at")) is None or milliseconds(user.get("updated_at")) is None:
+        return True
+    for collection, pointer in _PRIMARY:
+        items = user.get(collection)
+        if not isinstance(items, list):
+            return True
+        if isinstance(user.get(pointer), str) and not _primary(user, collection, pointer):
+            return True
+    return False
+
+
+def _read(clerk_id: str, user: Mapping[str, Any], fields: Fields | None, observed_at: float) -> User:
     updated_at = milliseconds(user.get("updated_at"))
     created_at = milliseconds(user.get("created_at"))
     if updated_at is None or created_at is None:
         raise UserError("The user's created_at or updated_at is missing or is no time in Unix milliseconds.")
 
-    email = _primary(user, "email_addresses", "primary_email_address_id")
-    phone = _primary(user, "phone_numbers", "primary_phone_number_id")
+    email, phone = (_primary(user, collection, pointer) for collection, pointer in _PRIMARY)
     address = _text(email.get("email_address"))
     metadata = user.get("public_metadata")
     if not isinstance(metadata, dict):
@@ -117,6 +166,10 @@ def read_user(user: object, fields: Fields | None = None) -> User:
         "createdAt": created_at,
         "lastSignInAt": milliseconds(user.get("last_sign_in_at")),
     }
+    if columns["status"] != "locked":
+        columns["lockedUntil"] = None
+    elif observed_at > 0:
+        columns["lockedUntil"] = _lock_end(user, observed_at)
     if fields is not None:
         columns |= _extra_columns(user, fields)
     return User(clerk_id, updated_at, columns)
@@ -172,10 +225,24 @@ def _is_verified(address: Mapping[str, Any]) -> bool:
     return isinstance(verification, dict) and verification.get("status") == "verified"
 
 
-def _status(user: Mapping[str, Any]) -> str:
+def _status(user: Mapping[str, Any]) -> UserStatus:
     if user.get("banned") is True:
         return "banned"
+    if user.get("deprovisioned") is True:
+        return "deprovisioned"
     return "locked" if user.get("locked") is True else "active"
+
+
+def _lock_end(user: Mapping[str, Any], observed_at: float) -> float | None:
+    """Return when the lock ends, in Unix milliseconds, or None for a lock without an end."""
+    seconds = user.get("lockout_expires_in_seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float, Decimal)):
+        return None
+    try:
+        end = observed_at + float(seconds) * 1000
+    except OverflowError:
+        return None
+    return end if observed_at <= end <= _LAST_MILLISECOND else None
 
 
 def _extra_columns(user: Mapping[str, Any], fields: Fields) -> Columns:
@@ -233,45 +300,106 @@ def _write_canonical_json(value: object) -> str:
     return "".join(text)
 
 
-def _parse_deeply_nested(text: str) -> Any:
-    """Parses one object or array at a time, those inside first; NaN stands where one has been taken out."""
-    taken: list[Any] = []  # out of what is parsed next, the first one last
-    decoder = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=lambda _: taken.pop())
-    enclosing: list[tuple[list[str], list[Any]]] = []
-    pieces: list[str] = []
-    values: list[Any] = []
-    for token in _TOKEN.findall(text):
-        if token in {"[", "{"}:
-            enclosing.append((pieces, values))
-            pieces, values = [token], []
-        elif token in {"]", "}"} and enclosing:
-            taken += reversed(values)
-            value = decoder.decode("".join(pieces) + token)
-            pieces, values = enclosing.pop()
-            pieces.append("NaN")
-            values.append(value)
-        elif token[0] != '"' and ("NaN" in token or "Infinity" in token):
-            raise ValueError("NaN and Infinity are not JSON")
-        else:
-            pieces.append(token)
-    if enclosing:
-        raise ValueError("the JSON ends too early")
-    taken += reversed(values)
-    return decoder.decode("".join(pieces))
-
-
 def _integer(text: str) -> int | float | Decimal | str:
     return int(text) if len(text) <= _LONGEST_INT else _float(text)
 
 
 def _float(text: str) -> float | Decimal | str:
+    number = float(text)
+    is_plain = "e" not in text and "E" not in text
+    if len(text) <= _LONGEST_EXACT and (is_plain or _SMALLEST_EXACT < abs(number) < _LARGEST_EXACT):
+        return number
     try:
         exact = Decimal(text)
     except InvalidOperation:
         return text
-    number = float(text)
     return number if math.isfinite(number) and Decimal(repr(number)) == exact else exact
 
 
 def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is not JSON")
+    raise json.JSONDecodeError(f"{constant} is not JSON", constant, 0)
+
+
+# Python's own reader. The second one reads integers of any length, at the price of a call for each.
+_decoder = json.JSONDecoder(parse_float=_float, parse_constant=_refuse)
+_exact_decoder = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_refuse)
+_skip_space = re.compile(r"[ \t\n\r]*").match
+
+
+def _read_iteratively(text: str, most: int) -> Any:
+    """Parse JSON of up to `most` values without recursion, in time linear in its length."""
+    length = len(text)
+    text += "\0"  # valid nowhere in JSON, so that no position has to be compared with the length
+    document: list[Any] = []
+    container: Any = document
+    is_object = False
+    opened = [container]  # from the document down to `container`
+    key = ""
+    at = 0
+    for _ in range(most):
+        # A value begins at `at`, after white space.
+        if (char := text[at]) <= " ":
+            at = _end_of_space(text, at)
+            char = text[at]
+        value: Any
+        if is_open := char in "[{":
+            value = [] if char == "[" else {}
+            at += 1
+        else:
+            value, at = _exact_decoder.raw_decode(text, at)
+        if is_object:
+            container[key] = value
+        else:
+            container.append(value)
+        if is_open:
+            container, is_object = value, char == "{"
+            opened.append(container)
+            if (char := text[at]) <= " ":
+                at = _end_of_space(text, at)
+                char = text[at]
+            if char != ("}" if is_object else "]"):
+                if is_object:
+                    key, at = _read_key(text, at)
+                continue
+        # A value or an empty container has ended: close what ends here, up to the next value.
+        while True:
+            if (char := text[at]) <= " ":
+                at = _end_of_space(text, at)
+                char = text[at]
+            if len(opened) == 1:
+                if at != length:
+                    raise _not_json(text, at)
+                return document[0]
+            if char == ",":
+                at += 1
+                if is_object:
+                    key, at = _read_key(text, at)
+                break
+            if char != ("}" if is_object else "]"):
+                raise _not_json(text, at)
+            at += 1
+            opened.pop()
+            container = opened[-1]
+            is_object = isinstance(container, dict)
+    raise ValueError("the JSON is nested too deeply and has more values than a user of Clerk's")
+
+
+def _read_key(text: str, at: int) -> tuple[str, int]:
+    """Return a key of an object and where its value begins."""
+    at = _end_of_space(text, at)
+    if text[at] != '"':
+        raise _not_json(text, at)
+    key, at = _exact_decoder.raw_decode(text, at)
+    at = _end_of_space(text, at)
+    if text[at] != ":":
+        raise _not_json(text, at)
+    return key, at + 1
+
+
+def _end_of_space(text: str, at: int) -> int:
+    found = _skip_space(text, at)
+    return at if found is None else found.end()
+
+
+def _not_json(text: str, at: int) -> ValueError:
+    return json.JSONDecodeError("not JSON", text, at)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,22 +13,25 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
-from svix.webhooks import Webhook, WebhookVerificationError
+from svix.webhooks import Webhook
 
+from clerk_convex.bodies import BodyRefused, closing, read_body
 from clerk_convex.changes import Change, Outcome
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
     DeploymentMisconfigured,
     EventError,
+    SettingsError,
     UserError,
 )
 from clerk_convex.events import Ignored, read_event
 from clerk_convex.logs import OnceAMinute, describe
+from clerk_convex.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.settings import Settings
-from clerk_convex.shared import BodyRefused, PerLoop, read_body, writers
+from clerk_convex.shared import PerLoop, writers
+from clerk_convex.signatures import SignedHeaders, event_id, verify
 from clerk_convex.users import Fields
 from clerk_convex.writer import Status, Writer
 
@@ -47,10 +49,6 @@ _LISTEN_AFTER = 1.0  # seconds
 _ON_CHANGE_LIMIT = 5.0  # seconds
 _ON_CHANGE_THREADS = 8  # not the loop's own: those look up the address of Convex
 _RETRY_AFTER = {"Retry-After": "5"}  # seconds
-
-# HMAC-SHA256 in base64 has 44 characters. svix raises for an entry that is written otherwise, even if the
-# next one is right.
-_SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 
 
 def webhook_route(
@@ -76,22 +74,21 @@ def webhook_route(
     Answers in JSON, `{"outcome": …}` or `{"error": "why"}`, and within 10 s of the body's end:
 
     200 committed in Convex, or nothing to do; 400 not signed by this Clerk instance in the last five minutes,
-    or no event; 405 not POST; 413 over 512 KiB; 422 no user can be read from it; 502 Convex refused this
-    change; 503 not now, with Retry-After: Convex is down, too slow or not set up, or the settings are not.
+    or no event; 405 not POST; 408 the body takes over 10 s; 413 it is over 512 KiB; 422 no user can be read
+    from it; 502 Convex refused this change; 503 not now, with Retry-After: Convex is down, too slow or not
+    set up, or the settings are not, or too many bodies arrive at once.
 
     It works wherever it is mounted, with and without a slash at the end, and needs no lifespan.
     """
     return WebhookRoute(path, Receiver(settings, fields, on_change))
 
 
-class WebhookRoute(Route):
+class WebhookRoute(DoorRoute):
     """A route to a receiver, with and without a slash at the end: Svix takes a redirect for a failure."""
 
     def __init__(self, path: str, receiver: Receiver) -> None:
-        super().__init__(path, receiver, name="clerk_webhook")
+        super().__init__(path, receiver)
         self.receiver = receiver
-        path_without_slash = self.path_regex.pattern.removesuffix("$").removesuffix("/")
-        self.path_regex = re.compile(path_without_slash + "/?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +101,11 @@ class _Setup:
     writers: PerLoop[Writer]
 
 
-class Receiver:
+class Receiver(Endpoint):
     """The ASGI application behind the route. Makes nothing before the first request needs it."""
 
     def __init__(self, settings: Settings | None, fields: Fields | None, on_change: OnChange | None) -> None:
+        super().__init__("clerk_webhook")
         self.last_event_at: float | None = None
         """When an event of Clerk's last came in, whatever became of it: Unix time in seconds."""
         self._settings = settings
@@ -117,7 +115,7 @@ class Receiver:
         self._threads = PerLoop(lambda: ThreadPoolExecutor(_ON_CHANGE_THREADS, "clerk_convex.on_change"))
         self._sayings = OnceAMinute()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         with contextlib.suppress(ClientDisconnect):
             response, applied = await self._answer(Request(scope, receive))
             with contextlib.suppress(OSError):  # the client has gone, ASGI 2.4 says
@@ -136,15 +134,24 @@ class Receiver:
         return None if writer is None else writer.status
 
     async def _answer(self, request: Request) -> tuple[Response, tuple[Change, Outcome] | None]:
+        if rest_of_path(request.scope) not in {"", "/"}:
+            return _error(404, "There is nothing here. Is the path right?"), None
         if request.method != "POST":
             return _error(405, "Clerk's webhooks are POST requests.", {"Allow": "POST"}), None
+        if not is_on_asyncio():
+            return self._refusal(ClerkConvexError(NEEDS_ASYNCIO), request), None
         try:
+            signed = SignedHeaders.read(request.headers)  # before the body: anyone can send one
             body = await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
-        except BodyRefused as error:
-            return _error(error.status, str(error), {"Connection": "close"}), None
+        except (EventError, BodyRefused) as error:
+            return self._refusal(error, request, closing(request)), None
         try:
-            change = self._read(request, body)
+            change = self._read(signed, body, request)
+            del body  # an event waits without it
             if isinstance(change, Ignored):
+                if change.reason is not None:
+                    which = event_id(request.headers), change.type
+                    logger.warning("Webhook %s (%s) is ignored: %s", *which, change.reason)
                 return JSONResponse({"outcome": "ignored"}), None
             outcome = await self._write(change, request)
         except ClientDisconnect:
@@ -155,22 +162,15 @@ class Receiver:
         response = Response(b'{"outcome":"%b"}' % outcome.encode(), media_type="application/json")
         return response, (change, outcome) if outcome in _APPLIED else None
 
-    def _read(self, request: Request, body: bytes) -> Change | Ignored:
+    def _read(self, signed: SignedHeaders, body: bytes, request: Request) -> Change | Ignored:
         setup = self._set_up()
-        event_id = _header(request, "id")
-        headers = {
-            "svix-id": event_id,
-            "svix-timestamp": _header(request, "timestamp"),
-            "svix-signature": " ".join(filter(_SIGNATURE.fullmatch, _header(request, "signature").split())),
-        }
-        if not any(_is_verified(webhook, body, headers) for webhook in setup.webhooks):
-            raise EventError(
-                "The signature is missing or wrong, or over five minutes from this machine's clock. Is "
-                "CLERK_WEBHOOK_SIGNING_SECRET this endpoint's? Clerk shows it under Webhooks."
-            )
+        verify(setup.webhooks, signed, body, request.headers)
         self.last_event_at = time.time()
         return read_event(
-            body, event_id=event_id, instance_id=setup.settings.clerk_instance_id, fields=setup.fields
+            body,
+            event_id=signed.event_id,
+            instance_id=setup.settings.clerk_instance_id,
+            fields=setup.fields,
         )
 
     async def _write(self, change: Change, request: Request) -> Outcome:
@@ -196,10 +196,15 @@ class Receiver:
             for listener in listeners:
                 listener.cancel()
 
-    def _refusal(self, error: Exception, request: Request) -> Response:
+    def _refusal(
+        self, error: Exception, request: Request, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        kind: tuple[object, ...] = (type(error),)
         match error:
+            case BodyRefused():
+                status, text, kind = error.status, str(error), (BodyRefused, error.status)
             case EventError():
-                status, text = 400, str(error)
+                status, text, kind = 400, str(error), (EventError, error.cause)
             case UserError():
                 status, text = 422, str(error)
             case ChangeRefused():
@@ -209,10 +214,15 @@ class Receiver:
             case _:
                 status, text = 503, f"Unexpected {describe(error)}."
         if status in {422, 502}:  # Clerk's dashboard finds the event by this id
-            logger.error("Webhook %s is answered with %d: %s", _header(request, "id"), status, text)
+            which = event_id(request.headers)
+            if isinstance(error, UserError | ChangeRefused) and error.clerk_id is not None:
+                which += f" of {error.clerk_id!r}"
+            logger.error("Webhook %s is answered with %d: %s", which, status, text)
         elif not isinstance(error, DeploymentMisconfigured):  # of which the writer says so
-            self._log_once_a_minute(type(error), f"A webhook is answered with {status}: {text}")
-        return _error(status, text, _RETRY_AFTER if status == 503 else {})
+            self._log_once_a_minute(kind, f"A webhook is answered with {status}: {text}")
+        if isinstance(error, SettingsError):  # Nothing is verified yet, so the sender may be anyone.
+            text = "The service is not set up. Its log says what is missing or malformed."
+        return _error(status, text, {**(_RETRY_AFTER if status == 503 else {}), **(headers or {})})
 
     def _set_up(self) -> _Setup:
         if self._setup is None:
@@ -240,7 +250,7 @@ class Receiver:
         except Exception as error:  # noqa: BLE001 - what a team's function raises; its text may hold a user's data
             logger.error("on_change did not succeed: %s", describe(error))  # noqa: TRY400
 
-    def _log_once_a_minute(self, kind: type[Exception], text: str) -> None:
+    def _log_once_a_minute(self, kind: object, text: str) -> None:
         if self._sayings.is_due(kind):
             logger.warning("%s", text)
 
@@ -251,22 +261,9 @@ async def _end_when_gone(waiting: asyncio.Timeout, request: Request) -> None:
         waiting.reschedule(asyncio.get_running_loop().time())
 
 
-def _header(request: Request, name: str) -> str:
-    """A header by Svix's name for it, or by that of Standard Webhooks."""
-    return request.headers.get(f"svix-{name}") or request.headers.get(f"webhook-{name}", "")
-
-
-def _is_verified(webhook: Webhook, body: bytes, headers: dict[str, str]) -> bool:
-    try:
-        webhook.verify(body, headers)
-    except (WebhookVerificationError, ValueError):  # ValueError: the body is not UTF-8
-        return False
-    return True
-
-
 def _is_async(function: OnChange) -> bool:
     return any(map(inspect.iscoroutinefunction, (function, function.__call__)))  # type: ignore[operator]
 
 
-def _error(status: int, text: str, headers: Mapping[str, str]) -> Response:
+def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
     return JSONResponse({"error": text}, status, headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import logging
 import math
 import random
@@ -16,7 +17,16 @@ from typing import TypeGuard
 from convex.values import ConvexValue
 
 from clerk_convex import errors
-from clerk_convex.changes import OUTCOMES, Change, Delete, Outcome, Upsert, encode
+from clerk_convex.changes import (
+    OUTCOMES,
+    Change,
+    Delete,
+    Outcome,
+    SignIn,
+    Upsert,
+    encode,
+    refused_column,
+)
 from clerk_convex.deployment import CallRefused, Deployment, Kind, Throttled
 from clerk_convex.errors import (
     ChangeRefused,
@@ -38,12 +48,17 @@ _MOST_CALLS = 32  # for one batch; it takes 21 to find one bad change among 500
 # Changes worth a mutation of their own while others leave: a row costs Convex far less time than a call, and
 # a call costs this process as much as five events. Larger batches come back all at once, and leave it idle.
 _SMALLEST_SHARE = 64
+_MOST_PROBES = 16  # queries that find out which of a team's columns is at fault
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between attempts, before jitter
 
 _SHUTTING_DOWN = "Not written to Convex: this process is shutting down."
 _VERSIONS_DIFFER = (
-    "The functions in Convex are of another version or cannot run: deploy those in convex/"
-    " (npx convex deploy) and read the deployment's log in the dashboard."
+    "The functions in Convex are of another version: deploy those in convex/ (npx convex deploy)."
+)
+_CANNOT_RUN = (
+    "Convex refuses even an empty call of {function}: CONVEX_DEPLOY_KEY lacks the permission for it, or the"
+    " function fails. Make a key in the dashboard that may run internal mutations and internal queries. If it"
+    " may, the deployment's log in the dashboard says more."
 )
 
 # A change of each type with everything in it: the functions that belong to this version take them. They are
@@ -59,7 +74,9 @@ _EXAMPLES: tuple[Change, ...] = (
         "",
     ),
     Delete("example", 0.0, "webhook", "", ""),
+    SignIn("example", 0.0, "webhook", ""),
 )
+_NO_CHANGES = b'{"changes":[]}'
 
 Waiter = asyncio.Future[Outcome | DeploymentError]
 Batch = dict[Waiter, bytes]
@@ -169,7 +186,10 @@ class Writer:
             self._taken -= 1
             self._taken_bytes -= len(encoded)
         if isinstance(answer, DeploymentError):
-            raise copy.copy(answer)  # one error may answer many
+            error = copy.copy(answer)  # one error may answer many
+            if isinstance(error, ChangeRefused):
+                error.clerk_id = change.clerk_id
+            raise error
         return answer
 
     async def check(self) -> None:
@@ -177,17 +197,28 @@ class Writer:
         and DeploymentUnavailable. It writes nothing.
 
         Hosted Convex may keep from its clients why a function refuses ("Server Error" is all they read), so
-        the reason cannot be read from the refusal.
+        the reason cannot be read from the refusal. Functions of any version take an empty list of changes.
         """
+        if not self.dry_run:
+            await self._check_call("mutation", "syncUsers")
         try:
-            if not self.dry_run:
-                await self._call("mutation", "syncUsers", b'{"changes":[]}')
             await self._call("query", "compareUsers", b'{"changes":[%b]}' % b",".join(map(encode, _EXAMPLES)))
         except CallRefused:
-            differ = DeploymentMisconfigured(_VERSIONS_DIFFER)
+            pass
         else:
             return
-        raise differ
+        await self._check_call("query", "compareUsers")
+        raise DeploymentMisconfigured(_VERSIONS_DIFFER)
+
+    async def _check_call(self, kind: Kind, function: str) -> None:
+        """Raises DeploymentMisconfigured if the function cannot be called at all."""
+        try:
+            await self._call(kind, function, _NO_CHANGES)
+        except CallRefused as refusal:
+            text = _VERSIONS_DIFFER if refusal.is_validation else _CANNOT_RUN
+        else:
+            return
+        raise DeploymentMisconfigured(text.format(function=f"{self.module}:{function}"))
 
     async def aclose(self) -> None:
         """Gives up what is not written yet and closes the deployment's connections."""
@@ -264,7 +295,8 @@ class Writer:
             if refusal is None:
                 continue
             if len(part) == 1:
-                self._answer([part], refusal)
+                (encoded,) = part.values()
+                self._answer([part], await self._explain(encoded, refusal))
             else:
                 items = list(part.items())
                 middle = len(items) // 2
@@ -286,6 +318,32 @@ class Writer:
             if not waiter.done():
                 waiter.set_result(outcome)
         return None
+
+    async def _explain(self, encoded: bytes, refusal: CallRefused) -> CallRefused:
+        """Return the refusal with the names of the team's columns that are at fault, if there are any.
+
+        All of a team's columns are optional in Convex, so that each can be tried without the others.
+        """
+        change = json.loads(encoded)
+        columns = change.get("columns", {})
+        ours = {name: value for name, value in columns.items() if name in COLUMNS}
+        faults: list[str] = []
+        for name in [name for name in columns if name not in ours][:_MOST_PROBES]:
+            probe = {**change, "columns": {**ours, name: columns[name]}}
+            try:
+                await self._call("query", "compareUsers", b'{"changes":[%b]}' % json.dumps(probe).encode())
+            except CallRefused:
+                faults.append(f"{name!r:.100}")
+            except DeploymentError:
+                break
+        if not faults:
+            return refusal
+        return CallRefused(
+            f"{refusal} CLERK_CONVEX_FIELDS returns {', '.join(faults)}: columns.ts lacks it, or has another"
+            " type for it.",
+            refusal.data,
+            is_validation=refusal.is_validation,
+        )
 
     async def _call(self, kind: Kind, function: str, args: bytes) -> ConvexValue:
         started = asyncio.get_running_loop().time()
@@ -345,7 +403,13 @@ def _encode(change: Change) -> bytes:
         return encode(change)
     except (TypeError, ValueError, RecursionError) as error:
         reason = type(error).__name__
-    raise ChangeRefused(f"A column has a value or a name that Convex cannot hold ({reason}).")
+    refusal = ChangeRefused(
+        f"CLERK_CONVEX_FIELDS returns {refused_column(change)!r:.100} with a value or a name that Convex"
+        f" cannot hold ({reason}). Return text, numbers up to 2**53, booleans, None, and lists and dicts of"
+        " these; names are ASCII and begin with a letter."
+    )
+    refusal.clerk_id = change.clerk_id
+    raise refusal
 
 
 def _are_outcomes(value: ConvexValue, count: int) -> TypeGuard[list[Outcome]]:

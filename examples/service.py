@@ -2,8 +2,12 @@
 
     uvicorn examples.service:app
 
-Its settings are in the environment; those of a local set are in the file that
-`python -m clerk_convex.local --env-file .env.local` writes (`uvicorn --env-file .env.local …`).
+Its settings are in the environment. To run it beside a local set, with the settings of that set:
+
+    python -m clerk_convex.local --env-file .env.local
+    uvicorn --env-file .env.local examples.service:app
+
+`pip install 'clerk-convex[server]'` brings uvicorn, and python-dotenv, which reads the file.
 """
 
 import logging

@@ -147,6 +147,16 @@ class Then(OnProgress):
         self.notes.append(text)
 
 
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the pauses between a refusal and its repetitions, and between the two looks at who is gone."""
+    monkeypatch.setattr("clerk_convex.backfill.session._DOUBTS_AT_FIRST", (0.0, 0.0))
+    monkeypatch.setattr("clerk_convex.backfill.session._DOUBTS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("clerk_convex.backfill.reading._SECOND_404", 0.0)
+    monkeypatch.setattr("clerk_convex.backfill.rows._SECOND_LOOK", 0.0)
+    # So that the two looks may be within one second.
+    monkeypatch.setattr("clerk_convex.clerk._WHOLE_SECOND", -10_000.0)
+
+
 def small_pages(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Pages, and ranges of them, so small that few users make many."""
     monkeypatch.setattr("clerk_convex.backfill.ranges.PAGE", size)

@@ -193,7 +193,7 @@ def sign_in(context: BrowserContext, stack: LocalStack, user_id: str) -> None:
     user = clerk.get_user(user_id)
     before = {name: user[name] for name in ("external_id", "banned", "locked")}
     clerk.update_user(user_id, external_id=ACCOUNTS["admin"]["external_id"], banned=False, locked=False)
-    form: dict[str, str | float | bool] = {"account": "admin", "redirect_url": stack.dashboard_url}
+    form: dict[str, str | float | bool] = {"account": "admin", "redirect_url": str(stack.dashboard_url)}
     headers = {"Origin": clerk.url}
     answer = context.request.post(f"{clerk.url}/sign-in", form=form, headers=headers, max_redirects=0)
     assert answer.status == 303, answer.text()

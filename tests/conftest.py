@@ -1,10 +1,15 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.functions import Functions, running
 from tests.managed import Managed, cleared
 from tests.stand_in import StandIn
+
+# Not by the clock: the machine may be busy. pytest-timeout ends what hangs.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")

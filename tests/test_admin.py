@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from clerk_convex import user_routes
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.users import canonical_json
 from tests.managed import NOWHERE, ORIGIN, Managed
 from tests.test_local_clerk_sdk import sdk
@@ -85,7 +86,7 @@ def token_of(managed: Managed, caller: str) -> str | None:
         case "other_issuer":
             return managed.token(managed.ada, claims={"iss": "https://other.clerk.accounts.dev"})
         case "other_instance":
-            other = LocalClerk()
+            other = ClerkInstance()
             user = other.create_user(id=managed.ada, public_metadata={"role": "admin"})
             session = other.sign_in(user["id"])
             return other.session_token(session["id"], azp=ORIGIN, claims={"iss": clerk.issuer})
@@ -224,6 +225,42 @@ async def test_actions(managed: Managed) -> None:
     # The second ban changed nothing, and who is banned stays so when he is locked too.
     assert [row["outcome"] for row in reversed(changes)] == ["created"] + ["updated"] * 6 + ["deleted"]
     assert "mary" not in canonical_json([{**row, "name": None} for row in managed.audit()]).lower()
+
+
+async def test_lock_ends_by_itself(managed: Managed) -> None:
+    """An hour after Clerk's answer, as its clock has it. The time is in the row with the lock."""
+    before = time.time() * 1000
+    async with managed.as_admin() as client:
+        assert (await client.post(f"/{managed.eve}/lock")).json()["synced"] is True
+        row = managed.functions.rows()[managed.eve]
+        assert row["status"] == "locked"
+        # Clerk's `Date` has whole seconds, and the time that it took to answer is not counted.
+        assert before + 3_595_000 < row["lockedUntil"] <= time.time() * 1000 + 3_600_000
+        await client.post(f"/{managed.eve}/unlock")
+    assert managed.functions.rows()[managed.eve].get("lockedUntil") is None
+
+
+async def test_directory_has_removed_the_user(managed: Managed) -> None:
+    """A user whom the company's directory removed is shown so, is no admin any more, and stays at Clerk."""
+    managed.clerk.deprovision(managed.grace)
+    managed.sync(managed.grace)
+    assert managed.functions.rows()[managed.grace]["status"] == "deprovisioned"
+    async with managed.as_admin() as client:
+        assert (await client.get(f"/{managed.grace}")).json()["user"]["deprovisioned"] is True
+        response = await client.delete(f"/{managed.grace}")
+        assert (response.status_code, error(response)["code"]) == (409, "user_managed_by_scim")
+        assert "company's directory" in error(response)["message"]
+
+
+async def test_external_ids_with_a_sign(managed: Managed) -> None:
+    """A value that begins with a minus finds its user, and not all others."""
+    managed.clerk.update_user(managed.eve, external_id="-5")
+    managed.clerk.update_user(managed.grace, external_id="5")
+    async with managed.as_admin() as client:
+        for external_id, user_id in (("-5", managed.eve), ("5", managed.grace)):
+            found = (await client.get("", params={"external_id": external_id})).json()
+            assert [user["id"] for user in found["users"]] == [user_id]
+            assert found["total"] == 1
 
 
 def assert_same(managed: Managed, official: ClerkSDK, response: httpx.Response, **expected: Any) -> None:

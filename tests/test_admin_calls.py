@@ -47,6 +47,8 @@ def refused(*args: Any, status: int = 422, **more: Any) -> dict[str, str]:
     with pytest.raises(Problem) as caught:
         ask(*args, **more)
     assert caught.value.status == status
+    # The rest of a body that is not taken is not read: no other request can follow it.
+    assert (caught.value.headers.get("Connection") == "close") is (status in {408, 413})
     return {it["field"]: it["message"] for it in caught.value.error.get("errors", [])}
 
 
@@ -216,11 +218,20 @@ def test_what_removes_an_admin(metadata: dict[str, Any], removes: bool) -> None:
 def test_answers_hold_anything() -> None:
     """An answer is JSON whatever Clerk says, and a user of an unknown shape is shown as far as he goes."""
     assert user_of([]) == {}
+    assert user_of({"deprovisioned": True, "private_metadata": {"a": 1}})["deprovisioned"] is True
     assert user_of({"email_addresses": 7, "phone_numbers": [7, {"verification": []}]}) == {
         "email_addresses": [],
         "phone_numbers": [{"id": None, "phone_number": None, "verified": False}],
     }
     assert bytes(answer({"half": "\ud800"}).body) == b'{"half":"\\ud800"}'
+
+
+def test_trouble_that_names_no_time() -> None:
+    """Clerk's 429 may come without Retry-After. It is busy all the same."""
+    busy = clerk_problem(ClerkUnavailable("Clerk has trouble.", status=429), is_write=False)
+    assert (busy.status, busy.code, busy.headers["Retry-After"]) == (503, "clerk_too_busy", "5")
+    down = clerk_problem(ClerkUnavailable("Clerk has trouble."), is_write=False)
+    assert (down.status, down.code, down.headers["Retry-After"]) == (502, "clerk_unavailable", "5")
 
 
 @pytest.mark.parametrize(

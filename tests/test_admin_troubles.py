@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,12 @@ import pytest
 from starlette.applications import Starlette
 
 from clerk_convex import shared, user_routes
+from clerk_convex.admin_answers import Problem
+from clerk_convex.admin_attempts import Attempt
 from clerk_convex.app import create_app
 from clerk_convex.clerk import Clerk
+from clerk_convex.deployment import Deployment, Kind
+from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk_http import Faults
 from clerk_convex.writer import Writer
 from tests import stand_in
@@ -35,7 +40,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds of waiting takes a moment."""
     monkeypatch.setattr("clerk_convex.admin._CLERK_PATIENCE", 0.0)
     monkeypatch.setattr("clerk_convex.admin._CLERK_TIMEOUT", 2.0)
-    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_WITHIN", 0.5)
+    monkeypatch.setattr("clerk_convex.admin._RECORD_WITHIN", 0.5)
+    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_FOR", 0.5)
     monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=0.5))
 
 
@@ -66,6 +72,11 @@ async def until(condition: Callable[[], bool]) -> None:
         (401, "clerk_key_invalid", (502, "clerk_misconfigured"), "CLERK_SECRET_KEY was rejected"),
         (302, "", (502, "clerk_misconfigured"), "CLERK_API_URL"),
         (429, "too_many_requests", (503, "clerk_too_busy"), "Nothing was changed"),
+        (400, "", (400, "clerk_refused"), "Its own message says why"),
+        (404, "organization_not_found", (404, "organization_not_found"), "Its own message says why"),
+        (403, "x" * 74 + "_2", (403, "x" * 74 + "_2"), "the instance may not do this"),
+        (401, "deprovisioned", (401, "deprovisioned"), "the company's directory has removed this user"),
+        (409, "user_managed_by_scim", (409, "user_managed_by_scim"), "Remove the user there"),
         (500, "internal_clerk_error", (502, "clerk_unavailable"), "may have been done all the same"),
         (503, "internal_clerk_error", (502, "clerk_unavailable"), "status.clerk.com"),
     ],
@@ -182,6 +193,7 @@ async def test_convex_down_before(managed: Managed, convex: StandIn, behaviour: 
             response = await call(client, route, managed.eve)
             told = error(response)
             assert (response.status_code, told["code"]) == (503, "convex_unavailable")
+            assert response.headers["retry-after"] == "5"
             assert said in told["message"]
             assert "nothing was done" in told["message"]
     assert managed.clerk.users() == before
@@ -240,7 +252,8 @@ async def test_nobody_waits_for_the_record(
     managed: Managed, convex: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who is told that it is not in Convex yet is not kept waiting until that cannot be recorded either."""
-    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_WITHIN", 600.0)
+    monkeypatch.setattr("clerk_convex.admin._RECORD_WITHIN", 600.0)
+    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_FOR", 600.0)
     convex.behave(then=scripted(("beginAction", ALLOWED), ("", stand_in.status(503))))
     async with asyncio.timeout(30), managed.as_admin(on_stand_in(managed, convex)) as client:
         assert (await call(client, "ban", managed.eve)).json()["synced"] is False
@@ -249,14 +262,113 @@ async def test_nobody_waits_for_the_record(
 async def test_convex_comes_back(managed: Managed, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment's trouble of Convex's is waited out: it is written and recorded."""
     monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=9.0))
-    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_WITHIN", 9.0)
+    monkeypatch.setattr("clerk_convex.admin._RECORD_WITHIN", 9.0)
+    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_FOR", 9.0)
     troubles = [stand_in.status(503), stand_in.drop, stand_in.drop, stand_in.status(503)]
     convex.behave(ALLOWED, *troubles[:1], then=scripted(("syncUsers", WRITTEN), ("finishAction", RECORDED)))
     async with managed.as_admin(on_stand_in(managed, convex)) as client:
         assert (await call(client, "ban", managed.eve)).json()["synced"] is True
+        convex.calls.clear()
         convex.behave(ALLOWED, WRITTEN, *troubles, then=RECORDED)
         assert (await call(client, "unban", managed.eve)).json()["synced"] is True
-    assert convex.calls[-1].body["args"] == {"id": "attempt_1", "outcome": "done"}
+    recordings = [asked.body["args"] for asked in convex.calls if asked.path == "users:finishAction"]
+    assert recordings == [{"id": "attempt_1", "outcome": "done"}] * 5  # four troubles, and once more
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What became of a call is recorded for as long as in production."""
+    monkeypatch.setattr("clerk_convex.admin_attempts._RECORD_FOR", 600.0)
+
+
+def losing_answers(monkeypatch: pytest.MonkeyPatch, function: str, times: int = 1) -> list[Any]:
+    """Has the answers of a function get lost, so many times; returns the arguments of its calls."""
+    send, sent = Deployment.send, []
+
+    async def lossy(self: Deployment, kind: Kind, name: str, args: bytes) -> Any:
+        value = await send(self, kind, name, args)
+        if name.endswith(function):
+            sent.append(json.loads(args))
+            if len(sent) <= times:
+                raise DeploymentUnavailable("The answer got lost.")
+        return value
+
+    monkeypatch.setattr(Deployment, "send", lossy)
+    return sent
+
+
+@pytest.mark.usefixtures("patience")
+async def test_what_may_not_begin_comes_to_an_end(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convex had begun to record a call when its answer got lost: nothing is done, and the row says so."""
+    sent = losing_answers(monkeypatch, "beginAction", 3)
+    async with managed.as_admin() as client:
+        response = await call(client, "delete", managed.eve)
+        assert (response.status_code, error(response)["code"]) == (503, "convex_unavailable")
+        await until(lambda: managed.attempts()[-1]["outcome"] != "started")
+    assert managed.eve in {user["id"] for user in managed.clerk.users()}
+    (row,) = managed.attempts()
+    assert (row["outcome"], row["status"], row["reason"]) == ("failed", 503.0, "convex_unavailable")
+    assert sent == sent[:1] * 4  # the same request, or there would be more rows
+
+
+@pytest.mark.usefixtures("patience")
+async def test_denial_whose_answer_got_lost(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for again under the same id, and is one row."""
+    sent = losing_answers(monkeypatch, "beginAction")
+    async with managed.client(managed.app(), managed.token(managed.eve)) as client:
+        assert (await call(client, "delete", managed.ada)).status_code == 503
+        await until(lambda: len(sent) == 2)
+    assert sent[0] == sent[1]
+    (row,) = managed.attempts()
+    assert (row["outcome"], row["reason"]) == ("denied", "not_admin")
+
+
+async def test_connection_that_breaks_is_the_same_request(managed: Managed, convex: StandIn) -> None:
+    """A call that is sent again at once, because a connection broke, has the id it had."""
+    convex.behave(stand_in.drop, ALLOWED, then=RECORDED)
+    async with managed.as_admin(on_stand_in(managed, convex)) as client:
+        assert (await call(client, "get", managed.eve)).status_code == 200
+    first, second, _ = convex.calls
+    assert first.path == second.path == "users:beginAction"
+    assert first.body == second.body
+
+
+@pytest.mark.usefixtures("patience")
+async def test_stray_refusals_do_not_end_the_recording(managed: Managed, convex: StandIn) -> None:
+    """Whatever Convex answers, it is told again what became of the call."""
+    strays = [stand_in.status(400, "BadJsonBody"), stand_in.status(401), stand_in.failure(), stand_in.drop]
+    convex.behave(ALLOWED, WRITTEN, *strays, then=RECORDED)
+    async with managed.as_admin(on_stand_in(managed, convex)) as client:
+        assert (await call(client, "ban", managed.eve)).json()["synced"] is True
+        await until(lambda: len(convex.calls) == 7 and convex.calls[-1].connection > 1)
+    ends = convex.calls[2:]
+    assert {asked.path for asked in ends} == {"users:finishAction"}
+    assert all(asked.body == ends[0].body for asked in ends)
+
+
+@pytest.mark.usefixtures("patience")
+async def test_answer_does_not_wait_long_for_the_record(managed: Managed, convex: StandIn) -> None:
+    """Half a second here, two in production. It is recorded when Convex is back."""
+    convex.behave(ALLOWED, WRITTEN, *[stand_in.status(503)] * 5, then=RECORDED)
+    async with managed.as_admin(on_stand_in(managed, convex)) as client:
+        assert (await call(client, "ban", managed.eve)).json()["synced"] is True
+        assert len(convex.calls) < 8
+        await until(lambda: len(convex.calls) == 8)
+
+
+async def test_service_that_stops_says_what_it_could_not_record(
+    convex: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is given up because the service stops is in the log, and stops at once."""
+    convex.behave(then=stand_in.status(503))
+    attempt = Attempt(Writer(Deployment(convex.url, DEPLOY_KEY)), "users", "req_1")
+    attempt.is_unclear = True
+    recording = asyncio.create_task(attempt.finish(Problem(503, "convex_unavailable", "No.")))
+    await until(lambda: len(convex.calls) > 0)
+    recording.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await recording
+    assert "does not say what became of request req_1 (CancelledError); it was failed" in caplog.text
 
 
 async def test_written_before_it_is_recorded(managed: Managed, convex: StandIn) -> None:
@@ -399,21 +511,24 @@ async def test_unexpected(
             "CLERK_SECRET_KEY, CLERK_JWT_ISSUER_DOMAIN",
         ),
         ({"CONVEX_URL": "", "CONVEX_DEPLOY_KEY": ""}, "CONVEX_URL, CONVEX_DEPLOY_KEY"),
-        ({"CLERK_CONVEX_REDIS_URL": "redis://:s3cret@host:port"}, "CLERK_CONVEX_REDIS_URL is malformed"),
     ],
 )
 async def test_settings(
     managed: Managed, caplog: pytest.LogCaptureFixture, more: dict[str, str], said: str
 ) -> None:
-    """What the settings lack is said in a 503, and in the log once a minute."""
+    """While the settings lack something it is a 503, and the log says once a minute what. The answer does
+    not, for anyone may ask."""
     caplog.set_level(logging.WARNING)
     async with managed.as_admin(managed.app(**more)) as client:
         for _ in range(3):
             response = await call(client, "list", "")
             assert (response.status_code, error(response)["code"]) == (503, "not_set_up")
-            assert said in error(response)["message"]
+            assert error(response)["message"] == (
+                "User management is not set up. The log of the service says what is missing."
+            )
+            assert response.headers["retry-after"] == "60"
     assert caplog.text.count(said) == 1
-    assert "s3cret" not in caplog.text + response.text
+    assert caplog.text.count("not_set_up") == 1
 
 
 async def test_keys_cannot_be_fetched(managed: Managed, caplog: pytest.LogCaptureFixture) -> None:
@@ -508,3 +623,17 @@ async def test_nothing_personal_is_logged(managed: Managed, caplog: pytest.LogCa
     )
     for private in ("example.com", "New", "Eva", token, managed.clerk.secret_key, managed.convex.deploy_key):
         assert private not in text
+
+
+async def test_another_instances_key_touches_nobody(managed: Managed) -> None:
+    """With CLERK_INSTANCE_ID, neither reads nor writes reach an instance that is another one."""
+    for instance_id, status in (("ins_other", 502), (managed.clerk.instance_id, 200)):
+        async with managed.as_admin(CLERK_INSTANCE_ID=instance_id) as client:
+            before = managed.state()
+            for response in (await client.get(""), await client.post(f"/{managed.eve}/ban")):
+                assert response.status_code == status
+                if status == 502:
+                    assert response.json()["error"]["code"] == "clerk_misconfigured"
+                    assert "CLERK_INSTANCE_ID" in response.json()["error"]["message"]
+                    assert managed.state() == before
+    assert managed.clerk.get_user(managed.eve)["banned"]

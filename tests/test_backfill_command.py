@@ -18,8 +18,8 @@ import pytest
 from clerk_convex.backfill import OnProgress, Progress
 from clerk_convex.backfill import __main__ as command
 from clerk_convex.backfill.display import Bar, Lines
-from clerk_convex.local.clerk import LocalClerk
-from tests.backfill_set import BackfillSet, functions_of
+from clerk_convex.local.clerk import Faults, LocalClerk
+from tests.backfill_set import BackfillSet, functions_of, hasty
 from tests.functions import Functions, upsert
 
 
@@ -36,6 +36,7 @@ def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
         for name, value in local.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
+        hasty(monkeypatch)
         yield local
 
 
@@ -77,9 +78,9 @@ def test_a_refused_prune_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[
     ("changes", "status", "said"),
     [
         ({"CLERK_SECRET_KEY": "", "CONVEX_URL": ""}, 2, "CLERK_SECRET_KEY, CONVEX_URL"),
-        ({"CLERK_SECRET_KEY": "sk_live_wrong"}, 2, "CLERK_SECRET_KEY was rejected"),
+        ({"CLERK_SECRET_KEY": "sk_live_wrongwrongwrongwrong"}, 2, "CLERK_SECRET_KEY was rejected"),
         ({"CONVEX_URL": "https://happy-animal-1.convex.site"}, 2, ".convex.cloud"),
-        ({"CONVEX_DEPLOY_KEY": "wrong"}, 2, "CONVEX_DEPLOY_KEY was rejected"),
+        ({"CONVEX_DEPLOY_KEY": "prod:wrong|wrong"}, 2, "CONVEX_DEPLOY_KEY was rejected"),
         ({"CONVEX_USERS_MODULE": "elsewhere"}, 2, "npx convex deploy"),
         ({"CLERK_CONVEX_FIELDS": "nowhere:nothing"}, 2, "CLERK_CONVEX_FIELDS"),
         ({"CLERK_API_URL": "http://127.0.0.1:9"}, 1, "Clerk cannot be reached"),
@@ -97,10 +98,9 @@ def test_what_is_wrong_is_one_line(
     verify: list[str],
 ) -> None:
     """What happened and what to do, within seconds, on stderr, without a traceback; no key in it."""
-    monkeypatch.setattr("clerk_convex.backfill.session._SOON", 0.5)
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
-    assert command.main(verify) == status
+    assert command.main([*verify, "--patience", "1"]) == status
     out, err = capsys.readouterr()
     assert out == ""
     assert said in err
@@ -112,7 +112,7 @@ def test_debug_shows_where_an_error_came_from(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same exit status, with the traceback and the log."""
-    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_wrong")
+    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_wrongwrongwrongwrong")
     configured: list[Any] = []
     monkeypatch.setattr(logging, "basicConfig", lambda **options: configured.append(options["level"]))
     assert command.main(["--debug"]) == 2
@@ -151,7 +151,7 @@ def test_help_is_short_and_leads_with_an_example(capsys: pytest.CaptureFixture[s
 def test_interrupted_is_130_and_the_same_command_goes_on(local: BackfillSet, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM: no traceback, and no minute to wait for."""
     local.sign_up(3000)
-    local.clerk.faults.delay = 0.2
+    local.clerk.faults = Faults(delay=0.2)
     with local.command("--concurrency", "1") as process:
         deadline = time.monotonic() + 30
         while not local.functions.rows() and time.monotonic() < deadline:
@@ -162,7 +162,7 @@ def test_interrupted_is_130_and_the_same_command_goes_on(local: BackfillSet, num
     assert out == ""
     assert "The same command goes on from here." in err
     assert "Traceback" not in err
-    local.clerk.faults.delay = 0.0
+    local.clerk.faults = Faults()
     with local.command("--json") as process:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -315,8 +315,14 @@ def test_a_log_gets_a_plain_line_now_and_then() -> None:
     ]
 
 
-def test_who_listens_to_nothing_hears_nothing() -> None:
-    listener = OnProgress()
+def test_a_listener_may_leave_everything_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a listener does not take up is told to nobody: it is printed nowhere."""
+
+    class Listener(OnProgress):
+        pass
+
+    listener = Listener()
     listener.step(Progress("reading", 1, None))
     listener.note("Going on.")
     listener.end()
+    assert capsys.readouterr() == ("", "")

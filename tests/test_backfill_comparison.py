@@ -7,15 +7,20 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
-from clerk_convex.backfill import Verification, backfill, verify
+from clerk_convex.backfill import OnProgress, Progress, Verification, backfill, verify
 from clerk_convex.clerk import Clerk, Page
+from clerk_convex.errors import ClerkUnavailable
 from clerk_convex.events import Ignored, read_event
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_objects import new_event, to_json
-from tests.backfill_set import BackfillSet, functions_of, small_pages
+from tests.backfill_set import BackfillSet, functions_of, hasty, small_pages
+from tests.backfill_wire import Answer, Request, Wire
 from tests.functions import Functions, delete, upsert
+from tests.virtual_time import now, run
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +32,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 @pytest.fixture
 def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
+    hasty(monkeypatch)
     with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
         yield BackfillSet(clerk, functions)
 
@@ -67,11 +73,13 @@ def test_each_kind_of_difference_is_found(local: BackfillSet) -> None:
         [
             ("missing", ids[0]),
             ("missing", new),
-            *(("differing", ids[number]) for number in range(1, 7)),
+            *(("differing", ids[number]) for number in range(1, 6)),
+            ("duplicate", ids[6]),
             ("extra", ids[7]),
         ]
     )
-    assert (verified.missing, verified.differing, verified.extra) == (2, 6, 1)
+    found = verified.missing, verified.differing, verified.duplicate, verified.extra
+    assert found == (2, 5, 1, 1)
 
 
 def test_what_differs_since_a_webhook_is_found(local: BackfillSet) -> None:
@@ -265,11 +273,10 @@ def test_second_looks_at_hundreds_share_their_calls(
 
 def test_clerk_lost_on_the_way_is_an_error(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nothing can be said, and nothing is."""
-    monkeypatch.setattr("clerk_convex.backfill.session._PATIENT", 0.2)
     local.sign_up(3)
     on_each_list(monkeypatch, lambda question: local.clerk.close())
-    with pytest.raises(Exception, match="Clerk"):
-        local.verify()
+    with pytest.raises(ClerkUnavailable, match="Clerk cannot be reached"):
+        local.verify(patience=0.2)
 
 
 def test_a_program_can_do_both(local: BackfillSet) -> None:
@@ -281,3 +288,218 @@ def test_a_program_can_do_both(local: BackfillSet) -> None:
         return await verify(local.settings())
 
     assert asyncio.run(both()).equal
+
+
+# ---------------------------------------------------------------- in virtual time
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    return Wire(monkeypatch)
+
+
+def sign_up(wire: Wire, count: int, *, rows: bool = False) -> list[str]:
+    ids = [
+        wire.clerk.create_user(username=f"user{number}", created_at=number)["id"] for number in range(count)
+    ]
+    if rows:
+        assert run(backfill(wire.settings)).ok
+        wire.requests.clear()
+    return ids
+
+
+def test_equal_users_are_looked_at_once(wire: Wire) -> None:
+    """No second looks, and no waiting for any."""
+    sign_up(wire, 30, rows=True)
+
+    async def main() -> float:
+        assert (await verify(wire.settings)).equal
+        return now()
+
+    assert run(main()) < 0.1
+    lists = wire.asked("/users")
+    assert sum("user_id" in request.args for request in lists) == 1  # of the rows
+
+
+@pytest.mark.parametrize("side", ["users", "rows"])
+def test_who_differs_is_looked_at_again_five_seconds_later(wire: Wire, side: str) -> None:
+    """Not sooner: a webhook takes a moment; and not much later."""
+    sign_up(wire, 3, rows=True)
+    if side == "users":
+        del wire.rows[0]
+    else:
+        wire.rows.append({"clerkId": "user_ghost"})
+
+    async def main() -> float:
+        assert not (await verify(wire.settings)).equal
+        return now()
+
+    assert (5 if side == "users" else 10) <= run(main()) < 11
+    looks = [request.at for request in wire.asked("compareUsers" if side == "users" else "/users/user_ghost")]
+    if side == "users":
+        assert looks[-1] - looks[-2] == pytest.approx(5, abs=0.1)
+    else:
+        assert looks == pytest.approx([5, 10], abs=0.1)
+
+
+def test_a_webhook_within_five_seconds_makes_it_equal(wire: Wire) -> None:
+    sign_up(wire, 2, rows=True)
+    rows, wire.rows = wire.rows, []
+
+    def answer(request: Request) -> Answer:
+        if now() > 4.9 and not wire.rows:
+            wire.rows = rows
+        return None
+
+    wire.answer = answer
+    assert run(verify(wire.settings)).equal
+
+
+@pytest.mark.parametrize("column", ["first_name", "last_sign_in"])
+def test_who_changes_between_two_looks_is_looked_at_again(wire: Wire, column: str) -> None:
+    """Whatever changes at Clerk, a sign-in too; ten looks, and then it is a difference."""
+    (user_id,) = sign_up(wire, 1, rows=True)
+    stopped = 1000
+    looks = 0
+
+    def answer(request: Request) -> Answer:
+        nonlocal looks
+        if request.what == "/users" and looks < stopped and not wire.asked("exportUsers"):
+            looks += 1
+            if column == "first_name":
+                wire.clerk.update_user(user_id, first_name=f"Name{looks}")
+            else:
+                wire.clerk.sign_in(user_id)
+        return None
+
+    wire.answer = answer
+    assert run(verify(wire.settings)).examples == (("differing", user_id),)
+    assert len(wire.asked("compareUsers")) == 1 + 1 + 10  # the check, the first look, ten more
+    looks, stopped = 0, 6  # three of them to read all users
+    wire.requests.clear()
+    assert run(verify(wire.settings)).examples == (("differing", user_id),)
+    assert len(wire.asked("compareUsers")) == 1 + 1 + 4
+
+
+def test_hundreds_are_looked_at_again_a_hundred_at_a_time(wire: Wire) -> None:
+    sign_up(wire, 450)
+    verified = run(verify(wire.settings, concurrency=1))
+    assert verified.missing == 450
+    again = [request for request in wire.asked("/users") if "user_id" in request.args]
+    assert len(again) == 5
+
+
+def test_a_hundred_examples_of_each_kind(wire: Wire) -> None:
+    """Exactly: the hundred-and-first is counted and not named."""
+    sign_up(wire, 101)
+    wire.rows = [{"clerkId": f"user_ghost{number}"} for number in range(101)]
+    verified = run(verify(wire.settings))
+    assert (verified.missing, verified.extra) == (101, 101)
+    kinds = [kind for kind, _ in verified.examples]
+    assert (kinds.count("missing"), kinds.count("extra")) == (100, 100)
+
+
+def test_progress_is_told_of_both_sides(wire: Wire) -> None:
+    sign_up(wire, 3, rows=True)
+    steps: list[Progress] = []
+
+    class Noting(OnProgress):
+        def step(self, progress: Progress) -> None:
+            steps.append(progress)
+
+    verified = run(verify(wire.settings, on_progress=Noting()))
+    assert (verified.users, verified.rows) == (3, 3)
+    assert steps[0] == Progress("verifying", 3, 3)
+    assert steps[-1] == Progress("verifying the rows", 3, None)
+
+
+# ---------------------------------------------------------------- another instance's rows
+
+
+def ghosts(count: int) -> list[dict[str, Any]]:
+    return [{"clerkId": f"user_ghost{number}"} for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("users", "extra", "doubted"),
+    [
+        (0, 1, True),  # no overlap
+        (3, 3, True),  # half of the rows
+        (4, 3, False),
+        (30, 10, False),  # what --prune takes without a yes
+        (30, 11, True),
+        (300, 15, False),  # 5 %
+        (300, 16, True),
+    ],
+)
+def test_many_rows_of_nobody_raise_a_doubt(wire: Wire, users: int, extra: int, doubted: bool) -> None:
+    """The key may be another instance's: --prune is not told, but how to make sure."""
+    sign_up(wire, users, rows=True)
+    wire.rows += ghosts(extra)
+    verified = run(verify(wire.settings))
+    assert verified.extra == extra
+    if doubted:
+        said = f"{extra} of {users + extra} rows are of users whom the Clerk instance of CLERK_SECRET_KEY "
+        assert verified.doubt is not None
+        assert verified.doubt.startswith(f"{said}({wire.clerk.instance_id}, production) does not have.")
+        assert "--prune" not in str(verified)
+    else:
+        assert verified.doubt is None
+        assert str(verified).endswith("Next: python -m clerk_convex.backfill --prune")
+
+
+def test_no_doubt_is_raised_where_clerk_confirms_the_instance(wire: Wire) -> None:
+    wire.rows = ghosts(50)
+    settings = wire.settings.model_copy(update={"clerk_instance_id": wire.clerk.instance_id})
+    verified = run(verify(settings))
+    assert verified.doubt is None
+    assert str(verified).endswith("Next: python -m clerk_convex.backfill --prune")
+
+
+def test_nothing_is_asked_where_there_is_nothing_to_doubt(wire: Wire) -> None:
+    sign_up(wire, 3)
+    assert run(verify(wire.settings)).doubt is None
+    assert wire.asked("/instance") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "deploy_key"),
+    [("development", "prod:a|x"), ("production", "prod:a|x"), ("development", "dev:a|x")],
+)
+def test_a_development_key_beside_a_production_deployment_raises_one(
+    wire: Wire, kind: str, deploy_key: str
+) -> None:
+    """However few the rows are; other pairs do not."""
+    sign_up(wire, 30, rows=True)
+    wire.rows += ghosts(1)
+    answer = {"object": "instance", "id": "ins_1", "environment_type": kind, "allowed_origins": None}
+    wire.answer = lambda request: httpx.Response(200, json=answer) if request.what == "/instance" else None
+    settings = wire.settings.model_copy(update={"convex_deploy_key": SecretStr(deploy_key)})
+    verified = run(verify(settings))
+    if (kind, deploy_key) == ("development", "prod:a|x"):
+        assert verified.doubt == (
+            "CLERK_SECRET_KEY belongs to a development instance (ins_1, development), CONVEX_DEPLOY_KEY to a "
+            "production deployment. The rows may be another instance's."
+        )
+    else:
+        assert verified.doubt is None
+
+
+@pytest.mark.parametrize("extra", [1, 40])
+def test_a_clerk_that_does_not_tell_its_instance_is_no_error(wire: Wire, extra: int) -> None:
+    """What can be said without it is said."""
+    sign_up(wire, 30, rows=True)
+    wire.rows += ghosts(extra)
+    wire.answer = lambda request: httpx.Response(404) if request.what == "/instance" else None
+    verified = run(verify(wire.settings))
+    assert verified.extra == extra
+    assert (verified.doubt is None) == (extra == 1)
+    assert verified.doubt is None or "CLERK_SECRET_KEY (unknown)" in verified.doubt
+
+
+def test_what_a_row_is_compared_with_is_what_clerk_announces(wire: Wire) -> None:
+    """A deletion is compared as the webhook's: the rules take a prune's for stale where the row is newer."""
+    wire.rows = ghosts(1)
+    run(verify(wire.settings))
+    (change,) = wire.asked("compareUsers")[-1].args["changes"]
+    assert (change["type"], change["source"], change["clerkId"]) == ("delete", "webhook", "user_ghost0")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from clerk_convex.backfill import position
+from clerk_convex import __version__
+from clerk_convex.backfill import backfill, position
 from clerk_convex.backfill.position import options_text
-from clerk_convex.backfill.ranges import Range
+from clerk_convex.backfill.ranges import Position, Range
 from clerk_convex.backfill.session import Session
 from clerk_convex.errors import DeploymentUnavailable
-from clerk_convex.local.clerk import LocalClerk
-from tests.backfill_set import DUMP, BackfillSet, Then, functions_of, small_pages
-from tests.functions import Functions, Project
+from clerk_convex.local.clerk import Faults, LocalClerk
+from tests.backfill_set import DUMP, BackfillSet, Then, functions_of, hasty, small_pages
+from tests.backfill_wire import Answer, Request, Wire
+from tests.functions import LATER, Functions, Project
+from tests.virtual_time import now, run
 
 PROGRESS: dict[str, Any] = {
     "ranges": [{"after": None, "before": None, "position": {"createdAt": 5, "id": "user_1"}, "done": False}],
@@ -40,7 +49,8 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+    hasty(monkeypatch)
     with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
         yield BackfillSet(clerk, functions)
 
@@ -123,16 +133,26 @@ def test_runs_that_are_given_up_are_told_of_in_the_audit_log(functions: Function
     assert [bool(it.get("finishedAt")) for it in table(functions, "clerkBackfills")] == [True, False]
 
 
-def test_a_run_of_yesterday_is_not_gone_on_with(tmp_path_factory: pytest.TempPathFactory) -> None:
-    project = Project(tmp_path_factory.mktemp("project"))
+def test_a_run_of_yesterday_is_not_gone_on_with(tmp_path: Path) -> None:
+    """It is resumed from its first silent minute until it is a day old."""
+    project = Project(tmp_path)
     project.write("test.ts", DUMP)
-    project.replace("clerk/backfill.ts", "const SILENT_MS = 60 * 1000", "const SILENT_MS = 0")
-    project.replace("clerk/backfill.ts", "24 * 60 * 60 * 1000", "0")
+    project.write("later.ts", LATER)
+    options = {"options": "a", "restart": False}
     with project.running() as functions:
         run = start(functions)
         save(functions, run)
-        assert start(functions)["progress"] is None
-        assert len(table(functions, "clerkAudit")) == 1
+        beside = functions.later(45, "startBackfill", options)
+        assert (beside["id"] != run["id"], beside["progress"], beside["isBeside"]) == (True, None, True)
+        finish(functions, beside)
+        for hours, attempt in ((61 / 3600, 2), (23.9, 3)):
+            resumed = functions.later(hours * 3600, "startBackfill", options)
+            assert (resumed["id"], resumed["attempt"]) == (run["id"], attempt)
+            assert resumed["progress"] == PROGRESS
+            save(functions, resumed, progress=None, release=True)
+        new = functions.later(24.1 * 3600, "startBackfill", options)
+        assert (new["attempt"], new["progress"]) == (1, None)
+        assert [row["count"] for row in table(functions, "clerkAudit")] == [7, 7]
 
 
 def test_few_finished_runs_are_kept(functions: Functions) -> None:
@@ -151,7 +171,7 @@ def test_options_tell_instances_keys_and_columns_apart(local: BackfillSet) -> No
     texts = {
         options_text(local.settings(), prune=False),
         options_text(local.settings(), prune=True),
-        options_text(local.settings(clerk_secret_key="sk_test_other"), prune=False),
+        options_text(local.settings(clerk_secret_key="sk_test_otherotherotherother"), prune=False),
         options_text(local.settings(clerk_api_url="http://127.0.0.1:9"), prune=False),
         options_text(local.settings(clerk_convex_fields=dict), prune=False),
     }
@@ -282,6 +302,203 @@ def test_a_run_is_heard_of_while_nothing_comes(local: BackfillSet, monkeypatch: 
     assert calls.count(None) >= 2
 
 
+# ---------------------------------------------------------------- in virtual time
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    small_pages(monkeypatch, 2)
+    wire = Wire(monkeypatch)
+    for number in range(6):
+        wire.clerk.create_user(username=f"user{number}", created_at=number)
+    return wire
+
+
+@asynccontextmanager
+async def started(wire: Wire, *, restart: bool = False) -> AsyncIterator[position.KeptRun]:
+    session = Session.open(wire.settings, concurrency=1, dry_run=False)
+    async with session as opened, position.KeptRun.start(opened, "a", restart=restart) as kept:
+        yield kept
+
+
+def heartbeats(wire: Wire) -> list[float]:
+    return [request.at for request in wire.asked("saveBackfill") if request.args["progress"] is None]
+
+
+def test_a_run_is_heard_of_every_twenty_seconds(wire: Wire) -> None:
+    """Also while Clerk is in trouble: after a minute of silence another one would take the run over. A beat
+    is no release, and names the run and whose it is."""
+    wire.answer = lambda request: (
+        httpx.Response(503) if request.what == "/users" and 1 < now() < 120 else None
+    )
+    wire.latency = lambda request: 0.5
+    assert run(backfill(wire.settings, concurrency=1)).ok
+    beats = heartbeats(wire)
+    assert len(beats) >= 5
+    assert all(15 < later - earlier < 25 for earlier, later in pairwise(beats))
+    (args,) = {str(request.args) for request in wire.asked("saveBackfill") if request.at in beats}
+    assert args == str({"id": "run", "attempt": 1.0, "progress": None, "release": False})
+
+
+@pytest.mark.parametrize("status", [401, 404, 503])
+def test_no_heartbeat_ends_a_run(wire: Wire, status: int) -> None:
+    """Whatever Convex says about them, for good."""
+    wire.answer = lambda request: (
+        httpx.Response(status)
+        if request.what == "saveBackfill" and request.args["progress"] is None
+        else None
+    )
+    wire.latency = lambda request: 14.0
+    assert run(backfill(wire.settings, concurrency=1)).ok
+    assert len(heartbeats(wire)) >= 3
+
+
+def test_the_last_word_of_a_failed_run_comes_last(wire: Wire) -> None:
+    """A heartbeat on its way when the run ends is withdrawn: after the release it would make the run look
+    alive. The release has the position, and the counts."""
+
+    def answer(request: Request) -> Answer:
+        return httpx.Response(401) if request.what == "/users" and len(wire.rows) >= 4 else None
+
+    wire.answer = answer
+    wire.latency = lambda request: (
+        30.0 if request.what == "saveBackfill" and request.args["progress"] is None else 0.3
+    )
+
+    async def main() -> None:
+        report = await backfill(wire.settings, concurrency=1)
+        assert report.error is not None
+        await asyncio.sleep(100)
+
+    run(main())
+    saves = wire.asked("saveBackfill")
+    assert [request.args["release"] for request in saves] == [False] * (len(saves) - 1) + [True]
+    last = saves[-1].args["progress"]
+    assert last["counts"]["created"] == len(wire.rows)
+    assert heartbeats(wire)
+    assert last["ranges"][0]["position"] is not None
+    assert wire.progress == last
+
+
+def test_a_release_that_does_not_get_through_takes_three_seconds(wire: Wire) -> None:
+    """Convex does not answer: whoever stopped the run does not wait for it."""
+    wire.answer = lambda request: httpx.Response(401) if request.what == "/users" else None
+    wire.latency = lambda request: 1000.0 if request.what == "saveBackfill" else 0.0
+
+    async def main() -> float:
+        async with Session.open(wire.settings, concurrency=1, dry_run=False) as session:
+            started = now()
+            with pytest.raises(ZeroDivisionError):
+                async with position.KeptRun.start(session, "a", restart=False):
+                    raise ZeroDivisionError
+            return now() - started
+
+    assert run(main()) == pytest.approx(3, abs=0.1)
+
+
+def test_a_finished_run_is_not_released(wire: Wire) -> None:
+    """It is finished with all that was done, and then nothing more is said of it."""
+    assert run(backfill(wire.settings, concurrency=1)).ok
+    (finish,) = wire.asked("finishBackfill")
+    assert finish.args["id"] == "run"
+    assert finish.args["progress"]["counts"]["created"] == 6.0
+    assert all(part["done"] for part in finish.args["progress"]["ranges"])
+    assert not any(request.args["release"] for request in wire.asked("saveBackfill"))
+    assert wire.requests[-1] == finish
+
+
+def test_a_resumed_run_has_ranges_counts_and_failures_again(wire: Wire) -> None:
+    """All of it comes back as it was saved, and the ranges that are done are not read."""
+    saved = {
+        "ranges": [
+            {"after": None, "before": 2.0, "position": None, "done": True},
+            {"after": 2.0, "before": 4.0, "position": {"createdAt": 2.0, "id": "user_x"}, "done": False},
+            {"after": 4.0, "before": None, "position": {"createdAt": None, "id": ""}, "done": False},
+        ],
+        "counts": {"created": 2.0, "failed": 1.0},
+        "failures": [{"clerkId": "user_x", "reason": "why"}],
+    }
+    wire.progress = saved
+
+    async def main() -> None:
+        async with started(wire, restart=True) as kept:
+            assert kept.is_resumed
+            assert kept.ranges == [
+                Range(None, 2.0, None, True),
+                Range(2.0, 4.0, Position(2.0, "user_x")),
+                Range(4.0, None, Position(None, "")),
+            ]
+            assert kept.tally.counts == {"created": 2, "failed": 1}
+            assert [(it.clerk_id, it.reason) for it in kept.tally.failures] == [("user_x", "why")]
+            await kept.save()
+
+    run(main())
+    assert wire.asked("startBackfill")[0].args == {"options": "a", "restart": True}
+    first, *_ = wire.asked("saveBackfill")
+    assert first.args["progress"] == saved
+    wire.progress = {**saved, "ranges": saved["ranges"][:1]}  # type: ignore[index]
+    report = run(backfill(wire.settings))
+    assert report.resumed
+    assert report.users == 0
+    assert not report.ok
+
+
+def test_a_new_run_has_nothing_yet(wire: Wire) -> None:
+    async def main() -> None:
+        async with started(wire) as kept:
+            assert not kept.is_resumed
+            assert not kept.is_beside_another
+            assert kept.ranges == []
+
+    run(main())
+    assert wire.asked("startBackfill")[0].args["restart"] is False
+
+
+def test_a_save_that_fails_ends_the_run_when_patience_is_over(wire: Wire) -> None:
+    """What cannot be kept is not gone on with; what was saved while it waited is not forgotten."""
+    wire.answer = lambda request: (
+        httpx.Response(503)
+        if request.what == "saveBackfill" and request.args["progress"] is not None and now() < 100
+        else None
+    )
+    assert run(backfill(wire.settings, concurrency=2)).ok
+    wire.requests.clear()
+    report = run(backfill(wire.settings, concurrency=2, patience=20))
+    assert isinstance(report.error, DeploymentUnavailable)
+
+
+def test_a_save_keeps_what_changed_while_it_waited(wire: Wire) -> None:
+    """One is on its way at a time, and each caller returns only when its own change is kept."""
+    wire.latency = lambda request: 1.0 if request.what == "saveBackfill" else 0.0
+
+    async def main() -> None:
+        async with Session.open(wire.settings, concurrency=1, dry_run=False) as session:
+            kept = position.KeptRun(session, {"id": "run", "attempt": 1.0, "progress": None})
+
+            async def change(number: int) -> None:
+                await asyncio.sleep(number * 0.1)
+                kept.tally.counts["created"] = number
+                await kept.save()
+                assert wire.progress["counts"]["created"] >= number
+
+            await asyncio.gather(*(change(number) for number in range(5)))
+
+    run(main())
+    saves = wire.asked("saveBackfill")
+    assert [save.args["progress"]["counts"]["created"] for save in saves] == [0.0, 4.0]
+    assert [save.at for save in saves] == pytest.approx([0, 1], abs=0.01)
+
+
+def test_options_are_of_this_version(local: BackfillSet) -> None:
+    """Another version may have other columns; a function is told by its module and name."""
+    text = json.loads(options_text(local.settings(clerk_convex_fields=start), prune=True))
+    assert text["version"] == __version__
+    assert text["fields"] == f"{start.__module__}:start"
+    assert text["prune"] is True
+    assert re.fullmatch("[0-9a-f]{16}", text["clerk"])
+    assert json.loads(options_text(local.settings(), prune=False))["fields"] is None
+
+
 # ---------------------------------------------------------------- SIGKILL
 
 
@@ -290,7 +507,7 @@ def test_a_run_killed_five_times_ends_equal(local: BackfillSet) -> None:
     local.sign_up(5000)
     before = 0
     for _ in range(5):
-        local.clerk.faults.delay = 0.1
+        local.clerk.faults = Faults(delay=0.1)
         with local.command("--concurrency", "1", "--quiet") as process:
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline and process.poll() is None:
@@ -301,7 +518,7 @@ def test_a_run_killed_five_times_ends_equal(local: BackfillSet) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
         before = len(local.functions.rows())
-    local.clerk.faults.delay = 0.0
+    local.clerk.faults = Faults()
     with local.command("--json") as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clerk_convex.clerk import Clerk, Page
 from clerk_convex.local.clerk import LocalClerk
-from tests.backfill_set import BackfillSet, functions_of
-from tests.functions import Functions, upsert
+from tests.backfill_set import BackfillSet, functions_of, hasty
+from tests.functions import Functions, Project, upsert
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,8 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+    hasty(monkeypatch)
     with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
         yield BackfillSet(clerk, functions)
 
@@ -127,17 +129,21 @@ def test_a_sign_up_during_the_run_is_not_pruned(local: BackfillSet, monkeypatch:
     assert "user_new" in local.functions.rows()
 
 
-def test_a_prune_that_convex_refuses_is_a_failure(
-    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Named, and the others are pruned."""
-    ghosts = add_ghosts(local, 2)
-    local.edit(ghosts[0], "copy")  # two rows of one user: the functions cannot tell which
-    report = local.run(prune=True)
-    assert {failure.clerk_id for failure in report.failures} == {ghosts[0]}
-    assert report.pruning is not None
-    assert report.pruning.deleted == 1
-    assert not report.ok
+def test_a_prune_that_convex_refuses_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named, and the others are pruned: a team's own logic may refuse a deletion."""
+    hasty(monkeypatch)
+    project = Project(tmp_path)
+    refusal = 'if (change.outcome === "deleted" && change.clerkId.endsWith("a0")) throw new Error("no");'
+    project.replace("clerk/onUserChange.ts", "Promise<void> {}", f"Promise<void> {{ {refusal} }}")
+    with project.running() as functions, LocalClerk(rate_limit=0) as clerk:
+        local = BackfillSet(clerk, functions)
+        ghosts = add_ghosts(local, 2)
+        report = local.run(prune=True)
+        assert {failure.clerk_id for failure in report.failures} == {ghosts[0]}
+        assert report.pruning is not None
+        assert report.pruning.deleted == 1
+        assert not report.ok
+        assert set(functions.rows()) == {ghosts[0]}
 
 
 def test_ids_are_asked_for_a_hundred_at_a_time(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """clerk_convex/backfill/report.py: numbers and texts."""
 
-from clerk_convex.backfill.report import Failure, Report, Tally, Verification
+from clerk_convex.backfill.report import Failure, Pruning, Repair, Report, Tally, Verification
 from clerk_convex.errors import ClerkUnavailable
 
 
@@ -20,7 +20,7 @@ def report(**changes: object) -> Report:
 
 def verification(**changes: object) -> Verification:
     values: dict[str, object] = {
-        **dict.fromkeys(("users", "rows", "missing", "differing", "extra", "unreadable"), 0),
+        **dict.fromkeys(("users", "rows", "missing", "differing", "extra", "duplicate", "unreadable"), 0),
         "examples": (),
         "last_webhook_at": None,
         "now": 1e12,
@@ -69,3 +69,47 @@ def test_how_long_ago_the_last_webhook_came() -> None:
         told = verification(last_webhook_at=1e12 - seconds * 1000)
         assert f"The last webhook that changed a row came {text} ago." in str(told)
     assert "No webhook has ever changed a row." in str(verification())
+
+
+def test_a_doubtful_instance_is_never_told_to_be_written_to() -> None:
+    """Neither to prune nor to backfill: first comes CLERK_INSTANCE_ID."""
+    for found in ({"extra": 3}, {"extra": 3, "missing": 2}, {"extra": 3, "duplicate": 1}):
+        text = str(verification(**found, doubt="3 of 4 rows are of users of nobody."))
+        assert "\nWrite nothing yet: 3 of 4 rows are of users of nobody.\n" in text
+        *_, last = text.splitlines()
+        assert last.startswith("Next: set CLERK_INSTANCE_ID to ")
+        assert last.endswith("then python -m clerk_convex.backfill --verify")
+        assert "--prune" not in text
+
+
+def test_duplicates_are_repaired_first() -> None:
+    """They are named only if there are any, in the text and for programs."""
+    text = str(verification(duplicate=2, extra=1, missing=1))
+    assert "1 missing, 0 differing, 1 extra, 2 duplicate, 0 not readable." in text
+    command = "python -m clerk_convex.backfill"
+    assert text.endswith(f"Next: {command} --repair-duplicates, then {command} --verify")
+    assert "duplicate" not in str(verification(missing=1))
+    assert verification(duplicate=2).to_json()["duplicate"] == 2
+    assert verification(doubt="why").to_json()["doubt"] == "why"
+    for kind in ("missing", "differing", "extra", "duplicate", "unreadable"):
+        assert not verification(**{kind: 1}).equal
+
+
+def test_a_refused_prune_says_how_to_make_sure() -> None:
+    text = str(report(pruning=Pruning(rows=20, absent=11, deleted=0, limit=10, refused=True)))
+    assert (
+        "--prune --yes    (only if CLERK_SECRET_KEY belongs to the instance whose users the rows are" in text
+    )
+    assert "CLERK_INSTANCE_ID makes sure of it" in text
+
+
+def test_a_repair_of_many_names_a_hundred() -> None:
+    text = str(Repair(dry_run=False, removed={f"user_{number}": 1 for number in range(103)}))
+    assert text.startswith("103 users with several rows: 103 rows removed, one of each kept.")
+    assert "  and 3 more\n" in text
+    assert len(text.splitlines()) == 103
+    assert str(Repair(dry_run=False, removed={})) == (
+        "No user has several rows. Next: python -m clerk_convex.backfill --verify"
+    )
+    one = Repair(dry_run=False, removed={"user_a": 1})
+    assert str(one).startswith("1 user with several rows: 1 row removed, one of each kept.\n  user_a  1\n")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+from benchmarks import bodies
 from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
@@ -104,3 +105,15 @@ def test_the_backfills_targets_are_told_from_what_was_measured() -> None:
     assert backfill_targets([replace(run, users=1000)]) == []
     assert "WRONG" in backfill_report([replace(run, rows=99_999)])
     assert "WRONG" not in backfill_report([run])
+
+
+def test_memory_is_bounded_against_bodies_that_nobody_signed() -> None:
+    """Of senders who hold back their bodies a server keeps some 32 MB, and lets every event through."""
+    forged = bodies.measure(400, 511_000, 1.5)
+    assert forged["memory_mb"] < 400 * 0.511 * 0.75
+    assert forged["answers_to_senders"].keys() >= {"503"}
+    assert forged["kept_out"] == 0
+    unsigned = bodies.measure(100, 511_000, 0.5, unsigned=True)
+    assert unsigned["memory_mb"] < 100 * 0.511 * 0.6
+    assert unsigned["answers_to_senders"] == {"400": 100}
+    assert unsigned["kept_out"] == 0

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import datetime
+import decimal
+import enum
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -8,7 +12,7 @@ from convex import convex_to_json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clerk_convex.changes import OUTCOMES, Delete, Upsert, encode
+from clerk_convex.changes import OUTCOMES, Delete, SignIn, Upsert, encode, refused_column
 from clerk_convex.users import COLUMNS
 
 
@@ -43,6 +47,19 @@ def test_delete_on_the_wire() -> None:
     }
 
 
+def test_sign_in_on_the_wire() -> None:
+    """A sign-in has a time and no columns, and is no observation of the user."""
+    assert json.loads(encode(SignIn("user_1", 3.0, "webhook", "msg_1"))) == {
+        "type": "signIn",
+        "clerkId": "user_1",
+        "lastSignInAt": 3.0,
+        "source": "webhook",
+        "eventId": "msg_1",
+    }
+    assert b'"lastSignInAt":3.0' in encode(SignIn("user_1", 3.0, "webhook"))
+    assert b"eventId" not in encode(SignIn("user_1", 3.0, "webhook"))
+
+
 def test_times_are_floats_on_the_wire() -> None:
     """Times arrive as Convex numbers: an int would be sent as an int64, which `v.number()` refuses."""
     assert b'"observedAt":3.0' in encode(Delete("user_1", 3.0, "backfill"))
@@ -73,6 +90,34 @@ def test_name_that_convex_cannot_hold(name: Any) -> None:
     """A team's column with a name that Convex refuses raises ValueError."""
     with pytest.raises(ValueError, match=r"[Ff]ield name|keys"):
         encode(Upsert("user_1", 2.0, 3.0, {name: 1.0}, "webhook"))
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+        decimal.Decimal(1),
+        uuid.UUID(int=1),
+        Colour.RED,
+        2**60,
+        {"$a": 1},
+        "\ud800",
+        {1, 2},
+        {"deep": [{"down": object()}]},
+    ],
+)
+def test_column_that_convex_cannot_hold(value: Any) -> None:
+    """The one at fault is named among those that are not."""
+    columns = {"email": "a@b.example", "locale": "fr", "joined": value, "plan": 1.0}
+    change = Upsert("user_1", 2.0, 3.0, columns, "webhook")
+    assert refused_column(change) == "joined"
+    columns["joined"] = None
+    assert refused_column(change) is None
+    assert refused_column(Delete("user_1", 3.0, "webhook")) is None
 
 
 @pytest.mark.parametrize("value", [{"é": 1.0}, {"$x": 1.0}, object(), "\ud800", 2**64])

@@ -7,11 +7,12 @@ import json
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime, formatdate
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, parse_qsl
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from clerk_convex import clerk as module
 from clerk_convex.clerk import Clerk, Page, Snapshot
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk_api import RateLimit
 from tests import stand_in
 from tests.stand_in import Behaviour, StandIn
@@ -160,6 +161,19 @@ async def test_a_hundred_ids_are_asked_after_in_one_call(local: LocalClerk) -> N
     assert await clerk.existing([]) == set()
 
 
+def test_ids_are_never_taken_for_all_but(wire: Wire) -> None:
+    """In these two filters Clerk takes "-5" for "all but 5" and "+5" for "5": a sign says what is meant."""
+    wire.then = lambda: answer([])
+    values = ["-5", "+5", "5", "--"]
+    run(Clerk(KEY).list_users(external_id=values, user_id=values, username=["-5"], phone_number=["+1555"]))
+    query = parse_qs(wire.requests[0].url.query.decode())
+    assert query["external_id"] == query["user_id"] == ["+-5", "++5", "5", "+--"]
+    assert (query["username"], query["phone_number"]) == (["-5"], ["+1555"])
+    wire.then = lambda: answer([{"id": "-user_1"}, {"id": "user_2"}])
+    assert run(Clerk(KEY).existing(["-user_1"])) == {"-user_1"}
+    assert parse_qs(wire.requests[1].url.query.decode())["user_id"] == ["+-user_1"]
+
+
 def test_only_what_was_asked_after_is_found(wire: Wire) -> None:
     """An id that Clerk reads as something else finds nobody else."""
     wire.then = lambda: answer([{"id": "user_other"}, {"id": ["user_a"]}, None, {"id": "user_a"}])
@@ -242,6 +256,14 @@ def test_every_number_and_every_user_arrives(wire: Wire) -> None:
     assert isinstance(third["deep"], list)
 
 
+def test_users_who_nest_their_metadata_hide_nobody(wire: Wire) -> None:
+    """A page is read though many users on it nest their metadata as deeply as Clerk lets them."""
+    nested = "[" * 4096 + "]" * 4096
+    page = ",".join(f'{{"id":"user_{number}","unsafe_metadata":{nested}}}' for number in range(12))
+    wire.then = lambda: httpx.Response(200, content=f"[{page}]".encode())
+    assert len(run(Clerk(KEY).list_users()).users) == 12
+
+
 def test_users_are_not_shown_by_accident() -> None:
     """What is logged of a page or a user has no personal data."""
     assert SECRET not in f"{Page([{'email': SECRET}], 1.0)} {Snapshot({'email': SECRET}, 1.0)}"
@@ -256,6 +278,8 @@ def test_the_time_of_observation_is_clerks_and_early(wire: Wire) -> None:
     with pytest.raises(ClerkNotFound) as caught:
         run(Clerk(KEY).get_user("user_a"))
     assert caught.value.observed_at == pytest.approx(expected, abs=0.1)
+    # Clerk's Date leaves out up to a second, and its clocks may differ by one.
+    assert caught.value.gone_by == pytest.approx((NOON.timestamp() + 2) * 1000)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +304,10 @@ def test_a_date_that_is_none_loses_against_all(wire: Wire, date: str, expected: 
 def test_a_missing_date_loses_against_all(wire: Wire) -> None:
     wire.then = lambda: httpx.Response(200, content=b"[]")
     assert run(Clerk(KEY).list_users()).observed_at == 0
+    wire.then = lambda: httpx.Response(404, json={"errors": [{"code": "resource_not_found"}]})
+    with pytest.raises(ClerkNotFound) as caught:
+        run(Clerk(KEY).get_user("user_a"))
+    assert (caught.value.observed_at, caught.value.gone_by) == (0, float("inf"))
 
 
 # What it does about trouble.
@@ -294,16 +322,31 @@ ERRORS: dict[str, tuple[httpx.Response, type[ClerkError], str]] = {
     "301": (answer(b"", 301, Location="http://elsewhere.test"), ClerkMisconfigured, "301, a redirect"),
     "304": (answer(b"", 304), ClerkMisconfigured, "CLERK_API_URL is wrong. Set it to https://api.clerk.com"),
     "404, HTML": (answer(b"<html>", 404), ClerkMisconfigured, "404: what is at CLERK_API_URL is not Clerk"),
-    "404 of another thing": (refusal(404, "not_user"), ClerkMisconfigured, "404 (not_user): what is at"),
+    "404 of another thing": (refusal(404, "not_user"), ClerkError, "404 (not_user): it refuses"),
+    "404, empty code": (refusal(404, ""), ClerkError, "Clerk answered 404: it refuses"),
     "405": (answer({"detail": SECRET}, 405), ClerkMisconfigured, "405: what is at"),
     "400, no list": (answer({"errors": SECRET}, 400), ClerkMisconfigured, "400: what is at"),
-    "400, no code": (answer({"errors": [SECRET, {"code": SECRET}]}, 400), ClerkMisconfigured, "400: what is"),
+    "400, no code": (answer({"errors": [SECRET, {"code": SECRET}]}, 400), ClerkError, "400: it refuses"),
+    "400, no errors": (answer({"errors": []}, 400), ClerkError, "400: it refuses"),
+    "400, empty code": (refusal(400, ""), ClerkError, "Clerk answered 400: it refuses"),
+    "400, digits": (refusal(400, "oauth_2_failed"), ClerkError, "400 (oauth_2_failed): it refuses"),
+    "403, long": (refusal(403, "x" * 76 + "_2"), ClerkError, "x_2): the instance may not"),
+    "400, deprovisioned": (refusal(400, "deprovisioned"), ClerkError, "the company's directory has removed"),
+    "401, deprovisioned": (refusal(401, "deprovisioned"), ClerkError, "the company's directory has removed"),
+    "409, user": (refusal(409, "user_managed_by_scim"), ClerkError, "Remove the user there"),
+    "409, attribute": (refusal(409, "attribute_managed_by_scim"), ClerkError, "this field. Change it there"),
+    "409, membership": (
+        refusal(409, "organization_membership_managed_by_scim"),
+        ClerkError,
+        "directory manages this. Change it there",
+    ),
     "400": (refusal(400, "request_body_invalid"), ClerkError, "400 (request_body_invalid): it refuses"),
     "402": (refusal(402, "unsupported_subscription_plan_features"), ClerkError, "Change the plan"),
     "403": (refusal(403, "user_quota_exceeded"), ClerkError, "as many users as it may. Its plan"),
     "403, other": (refusal(403, "not_allowed"), ClerkError, "403 (not_allowed): the instance may not"),
     "403, HTML": (answer(b"<html>", 403), ClerkError, "403: the instance may not"),
-    "409": (refusal(409, "resource_locked"), ClerkError, "Try again in a moment"),
+    "409": (refusal(409, "resource_locked"), ClerkUnavailable, "Try again in a moment"),
+    "409, other": (refusal(409, "conflict"), ClerkError, "409 (conflict): it refuses"),
     "413": (refusal(413, "request_body_too_large"), ClerkError, "Send less"),
     "422": (refusal(422, "form_identifier_exists"), ClerkError, "422 (form_identifier_exists): another"),
     "422, other": (refusal(422, "form_param_unknown"), ClerkError, "Its own message says why"),
@@ -343,7 +386,7 @@ def test_every_answer_has_its_error(wire: Wire, name: str) -> None:
     assert error.status == response.status_code
     if b"clerk_trace_id" in response.content:
         own = response.json()["errors"][0]
-        assert (error.code, error.message, error.trace_id) == (own["code"], SECRET, "4f2a")
+        assert (error.code, error.message, error.trace_id) == (own["code"] or None, SECRET, "4f2a")
     else:
         assert (error.code, error.message, error.trace_id) == (None, None, None)
 
@@ -375,8 +418,9 @@ def test_a_count_that_is_none_is_an_error(wire: Wire, body: bytes) -> None:
 def test_no_list_is_no_proof_of_absence(wire: Wire) -> None:
     """A 404 means that a user is gone only where that user was asked for."""
     wire.then = lambda: refusal(404, "resource_not_found")
-    with pytest.raises(ClerkMisconfigured):
+    with pytest.raises(ClerkError) as caught:
         run(Clerk(KEY).list_users())
+    assert type(caught.value) is ClerkError
 
 
 TROUBLE: dict[str, httpx.Response | Exception] = {
@@ -387,6 +431,7 @@ TROUBLE: dict[str, httpx.Response | Exception] = {
     "slow to connect": httpx.ConnectTimeout(SECRET),
     "broken": httpx.ReadError(SECRET),
     "429": refusal(429, retry_after="3"),
+    "locked": refusal(409, "resource_locked"),
 }
 CALLS: dict[str, Callable[[Clerk], Awaitable[Any]]] = {
     "get": lambda clerk: clerk.get_user("user_a"),
@@ -422,7 +467,7 @@ def test_a_user_is_not_made_twice(wire: Wire) -> None:
         return await Clerk(KEY, patience=patience).create_user({"email_address": [SECRET]})
 
     for name, trouble in TROUBLE.items():
-        surely_not_done = name in {"unreachable", "slow to connect", "429"}
+        surely_not_done = name in {"unreachable", "slow to connect", "429", "locked"}
         wire.requests.clear()
         wire.answers = [trouble, answer({"id": "user_a"})]
         if surely_not_done:
@@ -603,6 +648,172 @@ def test_the_instances_rate_is_kept(wire: Wire, key: str, limit: int) -> None:
     assert 25 < wire.times[-1] < 45
 
 
+# Refusals that are doubted, and the instance.
+
+
+def test_a_refusal_is_believed_when_it_is_repeated(wire: Wire) -> None:
+    """After each of the pauses it is asked again; one other answer, and the refusal was a stray one."""
+
+    async def main(*answers: httpx.Response) -> Any:
+        wire.requests, wire.times, wire.answers = [], [], list(answers)
+        return await Clerk(KEY, doubts=(1.0, 4.0)).list_users()
+
+    for status in (301, 400, 401, 402, 403, 404, 405, 409, 422):
+        started = refusal(status)
+        assert run(main(started, refusal(status))).users == []
+        assert wire.times == pytest.approx([0, 1, 5], abs=1e-3)
+        with pytest.raises(ClerkError) as caught:
+            run(main(*[refusal(status)] * 3))
+        assert caught.value.status == status
+        assert caught.value.__context__ is None
+        assert len(wire.requests) == 3
+
+
+def test_what_is_doubted_has_the_whole_patience_again(wire: Wire) -> None:
+    """Trouble between two refusals is waited out, and the time spent before does not count."""
+    wire.answers = [refusal(503), refusal(401), *[refusal(503, retry_after="25")]]
+    assert run(Clerk(KEY, patience=30, doubts=(10.0,)).list_users()).users == []
+    assert wire.times[-1] > 35
+
+
+def test_without_doubts_a_refusal_is_believed_at_once(wire: Wire) -> None:
+    wire.answers = [refusal(401)]
+    with pytest.raises(ClerkMisconfigured):
+        run(Clerk(KEY).list_users())
+    assert len(wire.requests) == 1
+
+
+def test_not_everything_is_doubted(wire: Wire) -> None:
+    """Neither a 404 of one user, nor a refusal to make one, nor trouble when the patience is over."""
+    wire.then = lambda: refusal(404, "resource_not_found")
+    clerk = Clerk(KEY, patience=0, doubts=(1.0,))
+    with pytest.raises(ClerkNotFound):
+        run(clerk.get_user("user_a"))
+    wire.then = lambda: refusal(422)
+    with pytest.raises(ClerkError):
+        run(clerk.create_user({}))
+    wire.then = lambda: refusal(503)
+    with pytest.raises(ClerkUnavailable):
+        run(clerk.list_users())
+    wire.then = lambda: httpx.LocalProtocolError("no")
+    with pytest.raises(ClerkMisconfigured, match="characters"):
+        run(clerk.list_users())
+    assert len(wire.requests) == 4
+
+
+def test_each_pause_is_told(wire: Wire) -> None:
+    """With the error and the time since the call began. Where nothing is waited for, nothing is told."""
+    told: list[tuple[int | None, float]] = []
+    wire.answers = [refusal(503, retry_after="2"), refusal(429, retry_after="3"), refusal(401)]
+    clerk = Clerk(KEY, doubts=(1.0,), on_retry=lambda error, seconds: told.append((error.status, seconds)))
+    run(clerk.list_users())
+    assert [status for status, _ in told] == [503, 429, 401]
+    assert [seconds for _, seconds in told] == pytest.approx([0, 2, 0], abs=1e-3)
+    wire.answers = [refusal(422)]
+    with pytest.raises(ClerkError):
+        run(Clerk(KEY, on_retry=lambda *arguments: told.append((0, 0.0))).list_users())
+    assert len(told) == 3
+
+
+INSTANCE = {"object": "instance", "id": "ins_1", "environment_type": "development", "allowed_origins": None}
+
+
+@pytest.mark.anyio
+async def test_the_instance_of_a_key(local: LocalClerk) -> None:
+    instance = await connected(local).instance()
+    assert (instance.id, instance.environment_type) == (local.instance_id, "development")
+    with LocalClerk(secret_key="sk_live_" + "0" * 20) as live:
+        assert (await connected(live).instance()).environment_type == "production"
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_instance_is_confirmed_before_anything_else(wire: Wire, call: str) -> None:
+    """Once for all calls; and none is made, whatever it is about, with another instance's key."""
+    wire.answers = [answer(INSTANCE), answer({"id": "user_a"}), answer({"id": "user_a"})]
+
+    async def main(instance_id: str) -> None:
+        clerk = Clerk(KEY, instance_id=instance_id)
+        await CALLS[call](clerk)
+        await CALLS[call](clerk)
+
+    run(main("ins_1"))
+    assert [request.url.path for request in wire.requests].count("/v1/instance") == 1
+    assert wire.requests[0].url.path == "/v1/instance"
+    assert wire.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+    wire.requests = []
+    wire.answers = [answer(INSTANCE)]
+    with pytest.raises(ClerkMisconfigured) as caught:
+        run(main("ins_other"))
+    assert len(wire.requests) == 1
+    for part in ("CLERK_SECRET_KEY", "CLERK_INSTANCE_ID", "another Clerk instance (ins_1, development)"):
+        assert part in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_the_other_instance_is_asked_for_each_time(wire: Wire) -> None:
+    """Who ignores the first error gets it again, and nothing else."""
+    wire.then = lambda: answer(INSTANCE)
+
+    async def main() -> None:
+        clerk = Clerk(KEY, instance_id="ins_other")
+        for _ in range(2):
+            with pytest.raises(ClerkMisconfigured):
+                await clerk.create_user({"first_name": "Ada"})
+
+    run(main())
+    assert {request.url.path for request in wire.requests} == {"/v1/instance"}
+
+
+@pytest.mark.parametrize("trouble", ["500", "unreachable", "broken", "429"])
+def test_what_waits_for_the_instance_was_surely_not_done(wire: Wire, trouble: str) -> None:
+    """Nothing but the question which instance it is was sent."""
+    wire.then = lambda: TROUBLE[trouble]
+    with pytest.raises(ClerkUnavailable) as caught:
+        run(Clerk(KEY, patience=1, instance_id="ins_1").ban("user_a"))
+    assert caught.value.surely_not_done
+    assert {request.url.path for request in wire.requests} == {"/v1/instance"}
+
+
+def test_confirming_the_instance_takes_no_extra_patience(wire: Wire) -> None:
+    """The call as a whole takes no longer than its patience and timeout."""
+    wire.latency = 3.0
+    wire.answers = [answer(INSTANCE)]
+    wire.then = lambda: refusal(503)
+    ended = 0.0
+
+    async def main() -> None:
+        nonlocal ended
+        with pytest.raises(ClerkUnavailable):
+            await Clerk(KEY, timeout=4, patience=10, instance_id="ins_1").list_users()
+        ended = now()
+
+    run(main())
+    assert 9 < ended <= 14
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"id": 5, "environment_type": "production"},
+        {"id": "ins 1\n", "environment_type": "production"},
+        {"id": "i" * 101},
+    ],
+)
+def test_an_answer_that_names_no_instance_is_an_error(wire: Wire, body: object) -> None:
+    wire.then = lambda: answer(body)
+    with pytest.raises(ClerkUnavailable, match="cannot be read"):
+        run(Clerk(KEY).instance())
+    with pytest.raises(ClerkUnavailable, match="cannot be read"):
+        run(Clerk(KEY, instance_id="ins_1").list_users())
+
+
+def test_an_instance_of_a_kind_that_is_not_told_is_one(wire: Wire) -> None:
+    wire.then = lambda: answer({"id": "ins_1", "environment_type": SECRET})
+    assert str(run(Clerk(KEY).instance())) == "ins_1, of an unknown kind"
+
+
 # On real connections.
 
 
@@ -614,13 +825,11 @@ async def test_the_local_clerks_troubles_are_waited_out(
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.001)
     local.create_user()
     clerk = connected(local)
-    for fault in ({"status": 500}, {"drop": True}, {"status": 503}):
-        local.faults.times = 3
-        for name, value in fault.items():
-            setattr(local.faults, name, value)
+    for faults in (Faults(status=500), Faults(drop=True), Faults(status=503)):
+        local.faults = replace(faults, times=3)
         assert len((await clerk.list_users()).users) == 1
-        local.faults.status, local.faults.drop = None, False
-    local.faults.times, local.faults.delay = 1, 60
+        assert local.faults.times == 0
+    local.faults = Faults(delay=60, times=1)
     assert len((await connected(local, timeout=1).list_users()).users) == 1
 
 

@@ -170,6 +170,7 @@ LOSSES: dict[str, tuple[Callable[[LocalClerk, str], Any], Callable[[LocalClerk, 
     "demoted": (demote, promote, "for administrators"),
     "locked": (LocalClerk.lock, LocalClerk.unlock, "banned or locked"),
     "banned": (LocalClerk.ban, None, "banned"),
+    "deprovisioned": (LocalClerk.deprovision, None, "your company has removed it"),
     "deleted": (LocalClerk.delete_user, None, "deleted"),
 }
 

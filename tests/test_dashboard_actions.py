@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -113,6 +114,48 @@ def test_standing(action: str, stack: LocalStack, admin: Visit, bea: str) -> Non
     assert [(it["action"], it["outcome"], it["actor"]) for it in attempts(admin)] == [
         (action.lower(), "done", admin.user_id)
     ]
+
+
+def test_deprovisioned(stack: LocalStack, admin: Visit, bea: str) -> None:
+    """It is found by its status and is not to be locked; Clerk's words tell what the directory manages."""
+    admin.expect_complaints("409")
+    stack.clerk.deprovision(bea)
+    expect(admin.row(bea)).to_contain_text("Deprovisioned")
+    statuses = admin.page.get_by_role("group", name="Status")
+    statuses.get_by_role("button", name="Deprovisioned").click()
+    admin.expect_rows([bea])
+    counts = r"All\s*3\s*Active\s*2\s*Banned\s*0\s*Deprovisioned\s*1\s*Locked\s*0"
+    expect(statuses).to_have_text(re.compile(counts))
+    menu_button(admin, bea).click()
+    items = admin.page.get_by_role("menu").get_by_role("menuitem")
+    assert [text.rstrip("…") for text in items.all_inner_texts()] == ["Edit", "Change role", "Ban", "Delete"]
+    items.filter(has_text="Delete").click()
+    confirm(admin, "Delete Bea Person")
+    alert = admin.page.get_by_role("alert")
+    expect(alert).to_contain_text("Bea Person was not deleted.")
+    expect(alert).to_contain_text("user managed by SCIM")
+    admin.page.get_by_role("button", name="Dismiss").click()
+    ban(admin, bea)
+    expect(admin.page.get_by_role("heading", name="No deprovisioned users")).to_be_visible()
+    admin.page.get_by_role("link", name="Audit log").click()
+    refused = admin.page.get_by_role("row").filter(has_text="directory manages this user")
+    expect(refused).to_contain_text("(409)")
+
+
+def test_a_lock_ends_by_itself(stack: LocalStack, admin: Visit, bea: str) -> None:
+    """Until when it lasts is in the details; then the row is active again, though nothing has told of it."""
+    admin.row(bea).get_by_role("link").click()
+    details = admin.page.get_by_role("dialog", name="User")
+    expect(details).to_contain_text("Active")
+    expect(details).not_to_contain_text("Locked until")
+    stack.clerk.lock(bea)
+    until = details.locator(".field").filter(has_text="Locked until")
+    expect(until).to_contain_text(re.compile(r"in (59|60) ?min|in 1 ?h"))
+    stack.clerk.lock(bea, seconds=3)
+    expect(details).to_contain_text("Active")
+    expect(until).to_have_count(0)
+    expect(details.get_by_role("button", name="Lock", exact=True)).to_be_visible()
+    assert not stack.clerk.get_user(bea)["locked"]
 
 
 def test_delete(stack: LocalStack, admin: Visit, bea: str) -> None:
@@ -236,11 +279,10 @@ def test_failed(status: str, stack: LocalStack, admin: Visit, bea: str) -> None:
     """While it is tried the row says so; then it is as before, and the reason is told, and by which id."""
     faults, words, can_retry = FAILURES[status]
     admin.expect_complaints(status)
-    faults.delay = 60
-    stack.clerk.faults = faults
+    stack.clerk.faults = replace(faults, delay=60)
     ban(admin, bea)
     expect(admin.row(bea)).to_contain_text("Banning…")
-    faults.delay = 0
+    stack.clerk.faults = faults
     alert = admin.page.get_by_role("alert")
     expect(alert).to_contain_text("Bea Person was not banned.")
     assert "Active" in admin.row(bea).inner_text()
@@ -280,7 +322,7 @@ def test_failed_form_stays(stack: LocalStack, admin: Visit, bea: str) -> None:
 def test_form_that_was_closed_too_early(stack: LocalStack, admin: Visit, bea: str) -> None:
     """What was asked for goes on, and how it ended is told all the same."""
     admin.expect_complaints("409")
-    faults = stack.clerk.faults = Faults(delay=60, status=409, code="resource_locked")
+    stack.clerk.faults = Faults(delay=60, status=409, code="resource_locked")
     choose(admin, bea, "Edit")
     form = admin.page.get_by_role("dialog", name="Edit user")
     form.get_by_label("First name").fill("Beatrix")
@@ -289,7 +331,7 @@ def test_form_that_was_closed_too_early(stack: LocalStack, admin: Visit, bea: st
     form.get_by_role("button", name="Cancel").click()
     expect(admin.row(bea)).to_contain_text("Saving…")
     admin.page.get_by_role("link", name="Audit log").click()
-    faults.delay = 0
+    stack.clerk.faults = Faults(status=409, code="resource_locked")
     expect(admin.page.get_by_role("alert")).to_contain_text("Bea Person was not changed.")
 
 
@@ -313,14 +355,14 @@ def test_answer_that_got_lost(stack: LocalStack, admin: Visit, bea: str) -> None
 def test_convex_is_gone_after_clerk_did_it(stack: LocalStack, admin: Visit, bea: str) -> None:
     """Exactly that is told: done, and not to be seen here yet."""
     admin.expect_complaints(UNREACHABLE)
-    faults = stack.clerk.faults = Faults(delay=60)
+    stack.clerk.faults = Faults(delay=60)
     try:
         ban(admin, bea)
         expect(admin.row(bea)).to_contain_text("Banning…")
         while not attempts(admin):
             time.sleep(0.02)
         stack.convex.stop()
-        faults.delay = 0
+        stack.clerk.faults = Faults()
         alert = admin.page.get_by_role("alert")
         expect(alert).to_contain_text("Bea Person was banned, but this page does not", timeout=40_000)
         expect(alert).to_contain_text("Clerk has done it, but it is not in Convex yet")
@@ -335,7 +377,7 @@ def test_double_click(stack: LocalStack, admin: Visit, person: People, bea: str)
     crowd = [person(f"Person Number{number}", created_at=4 * DAY) for number in range(12)]
     expect(admin.row(crowd[-1])).to_be_visible()
     calls = calls_of(admin)
-    faults = stack.clerk.faults = Faults(delay=60)
+    stack.clerk.faults = Faults(delay=60)
     choose(admin, bea, "Ban")
     admin.page.get_by_role("alertdialog").get_by_role("button", name="Ban Bea Person").dblclick()
     expect(admin.row(bea)).to_contain_text("Banning…")
@@ -347,7 +389,7 @@ def test_double_click(stack: LocalStack, admin: Visit, person: People, bea: str)
         expect(item).to_have_accessible_description("Banning…")
     items.first.dispatch_event("click")
     expect(admin.page.get_by_role("dialog")).to_have_count(0)
-    faults.delay = 0
+    stack.clerk.faults = Faults()
     expect(admin.row(bea)).to_contain_text("Banned")
     assert len(calls) == 1
     assert len(attempts(admin)) == 1
@@ -355,14 +397,14 @@ def test_double_click(stack: LocalStack, admin: Visit, person: People, bea: str)
 
 def test_double_click_on_save(stack: LocalStack, admin: Visit) -> None:
     """One user, however often the button is pressed."""
-    faults = stack.clerk.faults = Faults(delay=60)
+    stack.clerk.faults = Faults(delay=60)
     calls = calls_of(admin)
     admin.page.get_by_role("button", name="New user").click()
     form = admin.page.get_by_role("dialog", name="New user")
     form.get_by_label("Email").fill("nova@example.com")
     form.get_by_role("button", name="Create user").dblclick()
     form.get_by_label("Email").press("Enter")
-    faults.delay = 0
+    stack.clerk.faults = Faults()
     expect(form).to_have_count(0)
     expect(told(admin, "nova@example.com was created.")).to_be_visible()
     assert len(calls) == 1

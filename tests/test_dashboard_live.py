@@ -98,6 +98,7 @@ CHANGES: dict[str, tuple[Callable[[LocalClerk, str], Any], str]] = {
     "renamed": (lambda clerk, user: clerk.update_user(user, first_name="Renata"), "Renata"),
     "banned": (LocalClerk.ban, "Banned"),
     "locked": (LocalClerk.lock, "Locked"),
+    "deprovisioned": (LocalClerk.deprovision, "Deprovisioned"),
     "given a role": (
         lambda clerk, user: clerk.update_metadata(user, public_metadata={"role": "editor"}),
         "editor",
@@ -162,6 +163,10 @@ def test_totals_and_chart_follow(stack: LocalStack, admin: Visit, person: People
     expect(totals.get_by_role("img", name="1 in all, at most 1 a day")).to_be_visible()
     stack.clerk.ban(newcomer)
     expect(totals).to_contain_text(re.compile(r"Users\s*22\s*Active\s*21\s*Banned\s*1"))
+    stack.clerk.unban(newcomer)
+    stack.clerk.deprovision(newcomer)
+    counts = r"Users\s*22\s*Active\s*21\s*Banned\s*0\s*Deprovisioned\s*1\s*Locked\s*0"
+    expect(totals).to_contain_text(re.compile(counts))
     stack.clerk.delete_user(newcomer)
     expect(totals).to_contain_text(re.compile(r"Users\s*21\s*Active\s*21\s*Banned\s*0"))
     expect(totals.get_by_role("img", name="0 in all")).to_be_visible()

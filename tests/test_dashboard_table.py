@@ -257,5 +257,5 @@ def test_unknown_path_leads_to_the_users(stack: LocalStack, admin: Visit) -> Non
     """So does the root."""
     for path in ("/", "/dashboard/", "/dashboard/nowhere/at/all"):
         admin.page.goto(stack.url + path)
-        expect(admin.page).to_have_url(stack.dashboard_url)
+        expect(admin.page).to_have_url(str(stack.dashboard_url))
         expect(admin.page.locator("[data-clerk-id]")).to_have_count(PAGE)

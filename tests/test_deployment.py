@@ -157,9 +157,24 @@ ANSWERS: dict[str, tuple[Behaviour, type[DeploymentError], str]] = {
         "CONVEX_DEPLOY_KEY was rejected",
     ),
     "paused": (
-        refused("Cannot run functions while this deployment is paused."),
+        refused(f"{HOSTED}\nCannot run functions while this deployment is paused. Resume the deployment in"),
         DeploymentMisconfigured,
-        "Resume it in the dashboard",
+        "the deployment is paused. Resume it in the dashboard",
+    ),
+    "suspended": (
+        refused("Cannot run functions while this deployment is suspended."),
+        DeploymentMisconfigured,
+        "the deployment is suspended. The dashboard says why",
+    ),
+    "client version": (
+        stand_in.status(400, "ClientVersionUnsupported", SECRET),
+        DeploymentMisconfigured,
+        "400 (ClientVersionUnsupported): it does not accept this version of the package convex",
+    ),
+    "header": (
+        stand_in.status(400, "HeaderParseFailure", SECRET),
+        DeploymentMisconfigured,
+        "400 (HeaderParseFailure): it cannot read a header of the call. Set CONVEX_DEPLOY_KEY again",
     ),
     "401": (
         stand_in.status(401, "BadAdminKey", DEPLOY_KEY),
@@ -185,12 +200,17 @@ ANSWERS: dict[str, tuple[Behaviour, type[DeploymentError], str]] = {
         "308, a redirect",
     ),
     "429": (stand_in.status(429, "TooManyConcurrentRequests"), Throttled, "429 (TooManyConcurrentRequests)"),
+    "429, writes": (
+        stand_in.status(429, "TooManyWrites"),
+        Throttled,
+        "429 (TooManyWrites): more is written at a time than",
+    ),
     "408": (stand_in.status(408), DeploymentUnavailable, "408"),
     "500": (stand_in.status(500), DeploymentUnavailable, "500 (InternalServerError)"),
     "503": (
         stand_in.status(503, "OptimisticConcurrencyControlFailure"),
         DeploymentUnavailable,
-        "503 (Optimistic",
+        "503 (OptimisticConcurrencyControlFailure): other mutations changed the same documents",
     ),
     "a code that is none": (stand_in.status(503, SECRET), DeploymentUnavailable, "503. It may"),
     "500, success": (

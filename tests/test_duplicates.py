@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from clerk_convex.changes import Change
-from tests.functions import CREATED_AT, Functions, Project, SignIn, delete, upsert
+from clerk_convex.changes import Change, SignIn
+from tests.functions import CREATED_AT, Functions, Project, delete, upsert
 
 TEST_FUNCTIONS = """
 import { v } from "convex/values";
@@ -142,10 +142,10 @@ def log_lines(functions: Functions, path: str, arguments: dict[str, Any]) -> lis
 
 def test_events_go_to_the_oldest_row(functions: Functions) -> None:
     """Nothing throws, and every function takes the same row for the user's."""
-    changes: list[Change | SignIn] = [
+    changes: list[Change] = [
         upsert(firstName="Ada"),
         upsert(updated_at=11.0, firstName="Grace"),
-        SignIn("user_1", 20.0),
+        SignIn("user_1", 20.0, "webhook"),
     ]
     assert functions.compare(changes) == ["created", "updated", "updated"]
     assert functions.sync(changes) == ["created", "updated", "updated"]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from convex import ConvexClient
 
-from clerk_convex.changes import Change, Upsert
+from clerk_convex.changes import Change, SignIn, Upsert
 from clerk_convex.deployment import Deployment
 from clerk_convex.errors import ChangeRefused
 from clerk_convex.writer import Writer
-from tests.functions import CREATED_AT, ROOT, Functions, Project, SignIn, as_json, delete, eventually, upsert
+from tests.functions import CREATED_AT, LATER, ROOT, Functions, Project, as_json, delete, eventually, upsert
 
 TEST_FUNCTIONS = """
 import { internalQuery } from "./_generated/server";
@@ -85,12 +85,12 @@ def test_audit_leaves_out_what_nobody_did(project: Project) -> None:
     with project.running() as functions:
         backfilled = upsert(source="backfill", lastSignInAt=1.0)
         assert functions.sync([backfilled]) == ["created"]
-        signed_in: list[Change | SignIn] = [
+        signed_in: list[Change] = [
             upsert(updated_at=9.0, lastSignInAt=2.0),
             upsert(updated_at=11.0, lastSignInAt=3.0),
             upsert(updated_at=11.0, observed_at=101.0, source="backfill", lastSignInAt=4.0),
             upsert(updated_at=11.0, observed_at=101.0, lastSignInAt=5.0),
-            SignIn("user_1", 6.0),
+            SignIn("user_1", 6.0, "webhook"),
         ]
         assert functions.sync(signed_in) == ["updated"] * 5
         assert functions.rows()["user_1"]["lastSignInAt"] == 6.0
@@ -112,11 +112,13 @@ def test_audit_is_pruned_in_batches_until_nothing_is_old(project: Project) -> No
         assert len(functions.rows()) == 7
 
 
-def test_audit_keeps_what_is_younger_than_the_retention(project: Project) -> None:
+def test_audit_is_kept_for_a_year(project: Project) -> None:
+    project.write("later.ts", LATER)
     with project.running() as functions:
         functions.sync([upsert()])
-        functions.mutation("users:pruneClerkAudit", {})
-        assert len(functions.query("test:auditRows", {})) == 1
+        for days, left in ((0, 1), (364.9, 1), (365.1, 0)):
+            functions.later(days * 86_400, "pruneClerkAudit", {})
+            assert len(functions.query("test:auditRows", {})) == left
 
 
 # ---------------------------------------------------------------- subscribers
@@ -270,11 +272,11 @@ def test_teams_own_logic_runs_in_the_transaction_of_each_applied_change(project:
         'import { onUserChange } from "./onUserChange";',
         ('import { hook as onUserChange } from "./hook";'),
     )
-    changes: list[Change | SignIn] = [
+    changes: list[Change] = [
         upsert(firstName="a"),
         upsert(firstName="a"),
         upsert(updated_at=11.0, firstName="b"),
-        SignIn("user_1", 5.0),
+        SignIn("user_1", 5.0, "webhook"),
         delete(),
         delete(),
     ]

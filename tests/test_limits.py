@@ -138,6 +138,19 @@ def test_networks(one: str | None, other: str | None, are_together: bool) -> Non
     assert not any(part in network(one) for part in ("192", "2001", "."))
 
 
+async def test_many_addresses_of_one_customer() -> None:
+    """Whoever has a /64 of IPv6, or writes one address of IPv4 in other ways, is one caller."""
+    limiter = Limiter()
+    for addresses in (
+        [f"2001:db8:0:7::{number:x}" for number in range(1, 1000)],
+        ["192.0.2.9", "::ffff:192.0.2.9", "::ffff:c000:209", "0:0:0:0:0:ffff:c000:209"] * 25,
+        [f"not-an-address-{number}" for number in range(100)] + [None, ""],
+    ):
+        waits = [await limiter.hit(TEN, network(address)) for address in addresses]
+        assert waits.count(None) == 10
+        assert waits[:10] == [None] * 10
+
+
 async def test_very_many_addresses() -> None:
     """However many addresses call, memory stays bounded."""
     limiter = Limiter()

@@ -11,14 +11,16 @@ import httpx
 import jwt
 import pytest
 
-from clerk_convex.local.clerk import LocalClerk
-from clerk_convex.local.clerk_api import MAX_BODY, Faults, RateLimit, create_api
+from clerk_convex.local.clerk_api import MAX_BODY, RateLimit, create_api
+from clerk_convex.local.clerk_http import Faults
+from clerk_convex.local.clerk_instance import ClerkInstance
+from tests.local_clerk import served as served_clerk
 
 
 class Api:
     """The API of a local Clerk without a server, called with the right key unless told otherwise."""
 
-    def __init__(self, clerk: LocalClerk) -> None:
+    def __init__(self, clerk: ClerkInstance) -> None:
         self._transport = httpx.ASGITransport(create_api(clerk))
         self._headers = {"authorization": f"Bearer {clerk.secret_key}"}
 
@@ -39,19 +41,19 @@ class Api:
 
 
 @pytest.fixture
-def clerk() -> LocalClerk:
-    return LocalClerk(rate_limit=0)
+def clerk() -> ClerkInstance:
+    return ClerkInstance(rate_limit=0)
 
 
 @pytest.fixture
-def api(clerk: LocalClerk) -> Api:
+def api(clerk: ClerkInstance) -> Api:
     return Api(clerk)
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[LocalClerk, httpx.Client]]:
+def served() -> Iterator[tuple[ClerkInstance, httpx.Client]]:
     """The API over the wire."""
-    with LocalClerk(rate_limit=0) as clerk:
+    with served_clerk(rate_limit=0) as clerk:
         headers = {"authorization": f"Bearer {clerk.secret_key}"}
         with httpx.Client(base_url=f"{clerk.url}/v1", headers=headers, trust_env=False) as client:
             yield clerk, client
@@ -74,7 +76,7 @@ def ids(answer: httpx.Response) -> list[str]:
     return [user["id"] for user in answer.json()]
 
 
-def test_the_key_is_asked_for(clerk: LocalClerk, api: Api) -> None:
+def test_the_key_is_asked_for(clerk: ClerkInstance, api: Api) -> None:
     """No key and another scheme: authentication_invalid; a wrong key: clerk_key_invalid; on any path."""
     for header in ("", "Bearer", f"Basic {clerk.secret_key}"):
         answer = api.get("/users", headers={"authorization": header})
@@ -95,7 +97,7 @@ def test_unknown_paths_and_methods(api: Api) -> None:
     assert answer.headers["allow"]
 
 
-def test_pages_have_ten_users_the_newest_first(clerk: LocalClerk, api: Api) -> None:
+def test_pages_have_ten_users_the_newest_first(clerk: ClerkInstance, api: Api) -> None:
     """A bare array, as many as `limit` says, from `offset` on."""
     made = [clerk.create_user(created_at=at)["id"] for at in range(12)]
     made.reverse()
@@ -106,7 +108,7 @@ def test_pages_have_ten_users_the_newest_first(clerk: LocalClerk, api: Api) -> N
     assert api.get("/users?limit=1").json() == [clerk.get_user(made[0])]
 
 
-def test_the_cursor_walks_over_everyone(clerk: LocalClerk, api: Api) -> None:
+def test_the_cursor_walks_over_everyone(clerk: ClerkInstance, api: Api) -> None:
     """In both directions, also between users of the same millisecond."""
     for at in range(12):
         clerk.create_user(created_at=at // 4)
@@ -124,7 +126,7 @@ def test_the_cursor_walks_over_everyone(clerk: LocalClerk, api: Api) -> None:
     assert len(ids(api.get(f"/users?starting_after={expected[4]}&limit=500"))) == 7
 
 
-def test_the_cursor_respects_filters(clerk: LocalClerk, api: Api) -> None:
+def test_the_cursor_respects_filters(clerk: ClerkInstance, api: Api) -> None:
     """What lies behind the cursor is filtered as the first page was."""
     made = [clerk.create_user(created_at=at, banned=bool(at % 2))["id"] for at in range(10)]
     query = "order_by=%2Bcreated_at&limit=500"
@@ -158,7 +160,7 @@ def test_the_cursor_respects_filters(clerk: LocalClerk, api: Api) -> None:
         ("&".join(f"user_id={number}" for number in range(101)), "user_id"),
     ],
 )
-def test_wrong_parameters_are_refused(clerk: LocalClerk, api: Api, query: str, param: str) -> None:
+def test_wrong_parameters_are_refused(clerk: ClerkInstance, api: Api, query: str, param: str) -> None:
     """With 422 and the parameter's name: a mistake that passed in silence would lose users."""
     user = clerk.create_user()
     answer = api.get(f"/users?{query.format(id=user['id'])}")
@@ -171,13 +173,13 @@ def test_unknown_parameters_are_refused(api: Api) -> None:
     assert_refused(api.get("/users/count?limit=1"), 422, "form_param_unknown", "limit")
 
 
-def test_a_zero_offset_goes_with_a_cursor(clerk: LocalClerk, api: Api) -> None:
+def test_a_zero_offset_goes_with_a_cursor(clerk: ClerkInstance, api: Api) -> None:
     """Only another one is refused."""
     user = clerk.create_user()
     assert ids(api.get(f"/users?offset=0&starting_after={user['id']}")) == []
 
 
-def test_filters(clerk: LocalClerk, api: Api) -> None:
+def test_filters(clerk: ClerkInstance, api: Api) -> None:
     """Each finds whom it is about, in the list and in the count."""
     ada = clerk.create_user(
         email_address=["Ada@example.com", "countess@example.org"],
@@ -204,6 +206,13 @@ def test_filters(clerk: LocalClerk, api: Api) -> None:
         "username=ADA": [ada],
         "external_id=X1": [ada],
         "external_id=x1": [],
+        "external_id=%2BX1": [ada],
+        "external_id=-X1": [sue, bob],
+        "external_id=X1&external_id=-X1": [],
+        "external_id=--X1": [sue, bob, ada],
+        f"user_id=%2B{ada}&user_id={sue}": [sue, ada],
+        f"user_id=-{ada}&user_id=-user_unknown": [sue, bob],
+        f"user_id=-{sue}&external_id=-X1": [bob],
         "email_address_query=ADA@EX": [ada],
         "email_address_query=example.com": [bob, ada],
         "phone_number_query=5000": [ada],
@@ -232,7 +241,7 @@ def test_filters(clerk: LocalClerk, api: Api) -> None:
         assert count == {"object": "total_count", "total_count": len(expected)}, query
 
 
-def test_orders(clerk: LocalClerk, api: Api) -> None:
+def test_orders(clerk: ClerkInstance, api: Api) -> None:
     """By each field, up and down; the first order_by counts; who lacks the field comes first going up."""
     a = clerk.create_user(
         first_name="Ada", email_address=["z@x"], username="b", web3_wallet=["0x2"], created_at=1, updated_at=9
@@ -255,7 +264,7 @@ def test_orders(clerk: LocalClerk, api: Api) -> None:
     assert ids(api.get("/users?order_by=-updated_at&limit=1&offset=1")) == [a]
 
 
-def test_a_user_can_be_made(clerk: LocalClerk, api: Api) -> None:
+def test_a_user_can_be_made(clerk: ClerkInstance, api: Api) -> None:
     """With what Clerk takes: lists of addresses, metadata, RFC 3339 times, a password."""
     answer = api.post(
         "/users",
@@ -286,7 +295,7 @@ def test_a_user_can_be_made(clerk: LocalClerk, api: Api) -> None:
     assert not {"password", "skip_password_checks"} & user.keys()
 
 
-def test_each_call_takes_its_own_parameters(clerk: LocalClerk, api: Api) -> None:
+def test_each_call_takes_its_own_parameters(clerk: ClerkInstance, api: Api) -> None:
     """What only creates or only updates is unknown to the other; what means nothing here is not kept."""
     path = f"/users/{clerk.create_user(username='ada')['id']}"
     for field in ("skip_password_requirement", "skip_user_requirement"):
@@ -337,7 +346,7 @@ def test_a_user_needs_an_identifier(api: Api) -> None:
     ],
 )
 def test_wrong_fields_are_refused(
-    clerk: LocalClerk, api: Api, body: dict[str, Any], code: str, param: str
+    clerk: ClerkInstance, api: Api, body: dict[str, Any], code: str, param: str
 ) -> None:
     """With 422, the parameter's name, and nobody made."""
     clerk.create_user(email_address=["taken@example.com"])
@@ -362,7 +371,7 @@ def test_wrong_fields_are_refused(
     ids=["empty", "null", "array", "cut", "binary", "NaN", "infinite", "long number", "deep", "deeper"],
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_bodies_that_are_no_json_object(clerk: LocalClerk, api: Api, method: str, body: bytes) -> None:
+def test_bodies_that_are_no_json_object(clerk: ClerkInstance, api: Api, method: str, body: bytes) -> None:
     """400, and never an error of the server."""
     user = clerk.create_user(username="ada")
     path = "/users" if method == "POST" else f"/users/{user['id']}/metadata"
@@ -381,7 +390,7 @@ def test_odd_parameter_names_can_be_refused(api: Api) -> None:
     assert_refused(answer, 422, "form_param_unknown", "\ud83d")
 
 
-def test_a_user_can_be_got_and_changed(clerk: LocalClerk, api: Api) -> None:
+def test_a_user_can_be_got_and_changed(clerk: ClerkInstance, api: Api) -> None:
     """GET, PATCH and DELETE of one user, and 404 for one who is not there."""
     user = clerk.create_user(first_name="Ada", last_name="Lovelace", username="ada", external_id="1")
     path = f"/users/{user['id']}"
@@ -404,7 +413,7 @@ def test_a_user_can_be_got_and_changed(clerk: LocalClerk, api: Api) -> None:
         assert_refused(answer, 404, "resource_not_found")
 
 
-def test_the_primary_address_must_be_verified_and_ones_own(clerk: LocalClerk, api: Api) -> None:
+def test_the_primary_address_must_be_verified_and_ones_own(clerk: ClerkInstance, api: Api) -> None:
     """Another's, an unverified one and an unknown one are refused."""
     clerk.create_user(email_address=[{"email_address": "other@example.com", "id": "idn_other"}])
     user = clerk.create_user(
@@ -422,7 +431,7 @@ def test_the_primary_address_must_be_verified_and_ones_own(clerk: LocalClerk, ap
     assert changed["primary_email_address_id"] == "idn_verified"
 
 
-def test_metadata_has_its_own_path(clerk: LocalClerk, api: Api) -> None:
+def test_metadata_has_its_own_path(clerk: ClerkInstance, api: Api) -> None:
     """PATCH of the user refuses it; PATCH of the metadata merges, PUT replaces what is given."""
     user = clerk.create_user(public_metadata={"a": {"b": 1}}, unsafe_metadata={"c": 1})
     path = f"/users/{user['id']}"
@@ -440,7 +449,55 @@ def test_metadata_has_its_own_path(clerk: LocalClerk, api: Api) -> None:
     assert_refused(api.put(f"{path}/metadata", json={"role": 1}), 422, "form_param_unknown", "role")
 
 
-def test_ban_and_lock(clerk: LocalClerk, api: Api) -> None:
+def test_what_a_directory_manages_is_not_clerks_to_change(clerk: ClerkInstance, api: Api) -> None:
+    """Names and deletion are refused with Clerk's codes, also after the directory has taken the user back."""
+    user = clerk.create_user(first_name="Dee")
+    path = f"/users/{user['id']}"
+    assert api.patch(path, json={"last_name": "Prov"}).status_code == 200
+    assert clerk.deprovision(user["id"])["deprovisioned"] is True
+    for change in (lambda: None, lambda: clerk.reprovision(user["id"])):
+        change()
+        for key in ("first_name", "last_name", "username"):
+            assert_refused(api.patch(path, json={key: "x"}), 409, "attribute_managed_by_scim", key)
+        assert_refused(api.delete(path), 409, "user_managed_by_scim")
+    assert api.patch(path, json={"external_id": "7"}).status_code == 200
+    assert api.patch(f"{path}/metadata", json={"public_metadata": {"a": 1}}).status_code == 200
+    assert clerk.get_user(user["id"])["last_name"] == "Prov"
+    assert clerk.delete_user(user["id"])["deleted"] is True  # as the directory would
+    assert_refused(api.delete(path), 404, "resource_not_found")
+
+
+def test_the_flag_is_in_the_api_and_the_directory_is_not(clerk: ClerkInstance, api: Api) -> None:
+    """`deprovisioned` in the user and in lists, `scim` in neither, and no session can be made."""
+    user_id = clerk.create_user(scim={"directory_id": "dir_1", "external_id": "7"})["id"]
+    assert "deprovisioned" not in api.get(f"/users/{user_id}").json()
+    clerk.deprovision(user_id)
+    (listed,) = api.get("/users").json()
+    assert listed == api.get(f"/users/{user_id}").json() == clerk.get_user(user_id)
+    assert listed["deprovisioned"] is True
+    assert "scim" not in listed
+    assert_refused(api.post("/sessions", json={"user_id": user_id}), 400, "deprovisioned")
+    assert clerk.sessions() == []
+    clerk.reprovision(user_id)
+    assert api.post("/sessions", json={"user_id": user_id}).status_code == 200
+
+
+def test_a_lock_counts_down(clerk: ClerkInstance, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the user and in lists, until he is no longer locked; an hour is Clerk's usual time."""
+    path = f"/users/{clerk.create_user()['id']}"
+    locked = api.post(f"{path}/lock").json()
+    assert (locked["locked"], locked["lockout_expires_in_seconds"]) == (True, 3600)
+    now = time.time_ns()
+    for seconds, state in ((600, (True, 3000)), (3599, (True, 1)), (3601, (False, None))):
+        monkeypatch.setattr(time, "time_ns", lambda seconds=seconds: now + seconds * 1_000_000_000)
+        (listed,) = api.get("/users").json()
+        got = api.get(path).json()
+        assert listed == got
+        assert (got["locked"], got["lockout_expires_in_seconds"]) == state
+        assert got["updated_at"] == locked["updated_at"]
+
+
+def test_ban_and_lock(clerk: ClerkInstance, api: Api) -> None:
     """Each answers the user in his new state, without a body in the request."""
     path = f"/users/{clerk.create_user()['id']}"
     for action, field, value in (
@@ -452,7 +509,7 @@ def test_ban_and_lock(clerk: LocalClerk, api: Api) -> None:
         assert answer.json()[field] is value
 
 
-def test_sign_in(clerk: LocalClerk, api: Api) -> None:
+def test_sign_in(clerk: ClerkInstance, api: Api) -> None:
     """A session is made for the user named in the body."""
     user = clerk.create_user()
     session = api.post("/sessions", json={"user_id": user["id"]}).json()
@@ -462,7 +519,7 @@ def test_sign_in(clerk: LocalClerk, api: Api) -> None:
         assert_refused(api.post("/sessions", json=body), 422, "form_data_missing", "user_id")
 
 
-def test_sessions(clerk: LocalClerk, api: Api) -> None:
+def test_sessions(clerk: ClerkInstance, api: Api) -> None:
     """Got, listed with the newest first, and revoked; 404 for what is not there."""
     ada, bob = clerk.create_user()["id"], clerk.create_user()["id"]
     sessions = [clerk.sign_in(ada) for _ in range(12)]
@@ -510,7 +567,7 @@ def test_wrong_questions_after_sessions(api: Api, query: str, code: str, param: 
     assert_refused(api.get(f"/sessions?{query}"), 422, code, param)
 
 
-def test_tokens(clerk: LocalClerk, api: Api) -> None:
+def test_tokens(clerk: ClerkInstance, api: Api) -> None:
     """A session token, or one from the template "convex", for as long as asked for; no body is needed."""
     session = clerk.sign_in(clerk.create_user()["id"])
     path = f"/sessions/{session['id']}/tokens"
@@ -541,12 +598,13 @@ def test_tokens(clerk: LocalClerk, api: Api) -> None:
 
 def test_the_rate_is_limited() -> None:
     """100 requests in 10 seconds with a development key, then 429 with Retry-After."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     api = Api(clerk)
     wrong = {"authorization": "Bearer sk_test_wrong"}
     statuses = [api.get("/users/count").status_code for _ in range(100)]
     answer = api.get("/users/count")
     assert api.get("/users/count", headers=wrong).status_code == 401
+    assert api.get("/jwks").status_code == 200  # what verifies tokens is not limited
     assert set(statuses) == {200}
     assert_refused(answer, 429, "too_many_requests")
     assert 1 <= int(answer.headers["retry-after"]) <= 10
@@ -554,7 +612,7 @@ def test_the_rate_is_limited() -> None:
 
 def test_changes_of_one_user_are_limited() -> None:
     """Ten in ten seconds, of the user and his metadata together; other users and other calls go on."""
-    clerk = LocalClerk(rate_limit=1000)
+    clerk = ClerkInstance(rate_limit=1000)
     api = Api(clerk)
     user, other = clerk.create_user(), clerk.create_user()
     path = f"/users/{user['id']}"
@@ -570,7 +628,7 @@ def test_changes_of_one_user_are_limited() -> None:
     assert api.patch(f"/users/{other['id']}", json={}).status_code == 200
 
 
-def test_changes_of_one_user_are_not_limited_without_a_limit(clerk: LocalClerk, api: Api) -> None:
+def test_changes_of_one_user_are_not_limited_without_a_limit(clerk: ClerkInstance, api: Api) -> None:
     """`rate_limit=0` is none at all."""
     path = f"/users/{clerk.create_user()['id']}"
     assert {api.patch(path, json={}).status_code for _ in range(30)} == {200}
@@ -590,7 +648,7 @@ def test_the_rate_limit_slides() -> None:
     assert {RateLimit(0).wait() for _ in range(5000)} == {0.0}
 
 
-def test_faults_on_request(clerk: LocalClerk, api: Api) -> None:
+def test_faults_on_request(clerk: ClerkInstance, api: Api) -> None:
     """A status, for so many requests, and then all is well again."""
     clerk.faults = Faults(status=503, times=2)
     for _ in range(2):
@@ -609,7 +667,7 @@ def test_faults_on_request(clerk: LocalClerk, api: Api) -> None:
         (429, "too_many_requests"),
     ],
 )
-def test_each_of_clerks_errors_on_request(clerk: LocalClerk, api: Api, status: int, code: str) -> None:
+def test_each_of_clerks_errors_on_request(clerk: ClerkInstance, api: Api, status: int, code: str) -> None:
     """With its status, code and message, for the next call, which changes nothing; the one after goes on."""
     user = clerk.create_user()
     clerk.faults = Faults(status=status, code=code, message="No, sorry", times=1)
@@ -617,19 +675,21 @@ def test_each_of_clerks_errors_on_request(clerk: LocalClerk, api: Api, status: i
     assert_refused(answer, status, code)
     assert answer.json()["errors"][0]["message"] == "No, sorry"
     assert answer.headers.get("retry-after") == ("1" if status == 429 else None)
+    clerk.faults = Faults(status=status, code=code, retry_after=None, times=1)
+    assert "retry-after" not in api.post(f"/users/{user['id']}/ban").headers
     assert clerk.get_user(user["id"]) == user
     assert api.post(f"/users/{user['id']}/ban").json()["banned"] is True
 
 
-def test_answers_can_be_slow(clerk: LocalClerk, api: Api) -> None:
+def test_answers_can_be_slow(clerk: ClerkInstance, api: Api) -> None:
     """By so many seconds."""
-    clerk.faults.delay = 0.1
+    clerk.faults = Faults(delay=0.1)
     started = time.monotonic()
     assert api.get("/users").status_code == 200
     assert time.monotonic() - started >= 0.1
 
 
-def test_connections_can_break(served: tuple[LocalClerk, httpx.Client]) -> None:
+def test_connections_can_break(served: tuple[ClerkInstance, httpx.Client]) -> None:
     """In the middle of an answer; the next request goes through."""
     clerk, client = served
     clerk.faults = Faults(drop=True, times=1)
@@ -638,7 +698,7 @@ def test_connections_can_break(served: tuple[LocalClerk, httpx.Client]) -> None:
     assert client.get("/users").status_code == 200
 
 
-def test_every_answer_is_dated(served: tuple[LocalClerk, httpx.Client]) -> None:
+def test_every_answer_is_dated(served: tuple[ClerkInstance, httpx.Client]) -> None:
     """By one Date header with the time of the answer, errors too."""
     _, client = served
     for answer in (
@@ -651,7 +711,7 @@ def test_every_answer_is_dated(served: tuple[LocalClerk, httpx.Client]) -> None:
         assert abs(email.utils.parsedate_to_datetime(date).timestamp() - time.time()) < 60
 
 
-def test_texts_travel_as_utf8(served: tuple[LocalClerk, httpx.Client]) -> None:
+def test_texts_travel_as_utf8(served: tuple[ClerkInstance, httpx.Client]) -> None:
     """As they are, and escaped where UTF-8 has no form for them."""
     clerk, client = served
     user = clerk.create_user(first_name="Łukasz")
@@ -663,11 +723,11 @@ def test_texts_travel_as_utf8(served: tuple[LocalClerk, httpx.Client]) -> None:
 
 
 def test_a_client_may_hang_up(
-    served: tuple[LocalClerk, httpx.Client], caplog: pytest.LogCaptureFixture
+    served: tuple[ClerkInstance, httpx.Client], caplog: pytest.LogCaptureFixture
 ) -> None:
     """In the middle of a body: nobody is made, nothing is logged, the next request goes through."""
     clerk, client = served
-    clerk.faults.times = 1  # before the request, which may be taken at any moment after
+    clerk.faults = Faults(times=1)  # before the request, which may be taken at any moment after
     with socket.create_connection(("127.0.0.1", int(clerk.url.rpartition(":")[2]))) as half:
         head = f"POST /v1/users HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {clerk.secret_key}\r\n"
         half.sendall(head.encode() + b"content-length: 99\r\n\r\n{")

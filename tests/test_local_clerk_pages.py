@@ -1,15 +1,17 @@
 import html
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import jwt
 import pytest
 
-from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk_http import MAX_BODY, Faults
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.local.clerk_pages import ACCOUNTS
+from tests.local_clerk import served
 
 APP = "http://127.0.0.1:5173"
 
@@ -17,7 +19,7 @@ APP = "http://127.0.0.1:5173"
 class Browser:
     """Keeps cookies and says where its page is from, as a browser does; goes nowhere by itself."""
 
-    def __init__(self, clerk: LocalClerk) -> None:
+    def __init__(self, clerk: ClerkInstance) -> None:
         self.clerk = clerk
         self.http = httpx.Client(base_url=clerk.url, trust_env=False)
 
@@ -40,19 +42,19 @@ class Browser:
 
 
 @pytest.fixture
-def clerk() -> Iterator[LocalClerk]:
-    with LocalClerk() as clerk:
+def clerk() -> Iterator[ClerkInstance]:
+    with served() as clerk:
         yield clerk
 
 
 @pytest.fixture
-def browser(clerk: LocalClerk) -> Iterator[Browser]:
+def browser(clerk: ClerkInstance) -> Iterator[Browser]:
     browser = Browser(clerk)
     with browser.http:
         yield browser
 
 
-def account(clerk: LocalClerk, name: str) -> dict[str, Any]:
+def account(clerk: ClerkInstance, name: str) -> dict[str, Any]:
     """The user behind one of the two."""
     (user,) = [it for it in clerk.users() if it["external_id"] == ACCOUNTS[name]["external_id"]]
     return user
@@ -69,7 +71,7 @@ def assert_refused(answer: httpx.Response, status: int, code: str) -> None:
     assert [error["code"] for error in answer.json()["errors"]] == [code]
 
 
-def test_public_keys_are_public(clerk: LocalClerk, browser: Browser) -> None:
+def test_public_keys_are_public(clerk: ClerkInstance, browser: Browser) -> None:
     """Without a key, for pages of any origin, at the place that discovery names."""
     configuration = browser.http.get("/.well-known/openid-configuration")
     assert configuration.json()["issuer"] == clerk.issuer
@@ -98,7 +100,7 @@ def test_everything_else_needs_the_key(browser: Browser) -> None:
     assert_refused(browser.http.put("/sign-in"), 405, "method_not_allowed")
 
 
-def test_faults_of_both_sides_are_apart(clerk: LocalClerk, browser: Browser) -> None:
+def test_faults_of_both_sides_are_apart(clerk: ClerkInstance, browser: Browser) -> None:
     """A fault of the Backend API is not met by a page that fetches its token, and the other way round."""
     key = {"authorization": f"Bearer {clerk.secret_key}"}
     clerk.faults = Faults(status=409, times=1)
@@ -110,7 +112,7 @@ def test_faults_of_both_sides_are_apart(clerk: LocalClerk, browser: Browser) -> 
     assert browser.http.get("/.well-known/jwks.json").status_code == 200
 
 
-def test_the_page_offers_two_people(clerk: LocalClerk, browser: Browser) -> None:
+def test_the_page_offers_two_people(clerk: ClerkInstance, browser: Browser) -> None:
     """It says what it is, who they are and what they may do; they are made when it is first looked at."""
     answer = browser.http.get("/sign-in", params={"redirect_url": f"{APP}/dashboard/users"})
     assert answer.status_code == 200
@@ -128,14 +130,14 @@ def test_the_page_offers_two_people(clerk: LocalClerk, browser: Browser) -> None
     assert clerk.users() == users
 
 
-def test_making_the_two_is_announced(clerk: LocalClerk, browser: Browser) -> None:
+def test_making_the_two_is_announced(clerk: ClerkInstance, browser: Browser) -> None:
     """By user.created, like anyone's coming."""
     clerk.webhooks.add_endpoint("http://127.0.0.1:9/")
     browser.http.get("/sign-in")
     assert clerk.webhooks.stats.sent == 2
 
 
-def test_picking_someone_signs_him_in(clerk: LocalClerk, browser: Browser) -> None:
+def test_picking_someone_signs_him_in(clerk: ClerkInstance, browser: Browser) -> None:
     """A session, a cookie that scripts and other sites do not get, and a way back to where he came from."""
     back = f"{APP}/dashboard/users?q=a%26b&user=x#top"
     answer = browser.sign_in("admin", back)
@@ -159,7 +161,7 @@ def test_the_way_back_is_the_page_itself_if_none_is_given(browser: Browser) -> N
     assert "You are Otto Ordinary" in text_of(browser.http.get("/sign-in"))
 
 
-def test_a_browser_is_one_person_at_a_time(clerk: LocalClerk, browser: Browser) -> None:
+def test_a_browser_is_one_person_at_a_time(clerk: ClerkInstance, browser: Browser) -> None:
     """Who signs in as another is signed out as the first; another browser stays who it is."""
     with Browser(clerk).http as http:
         other = Browser(clerk)
@@ -203,7 +205,7 @@ def test_a_browser_is_one_person_at_a_time(clerk: LocalClerk, browser: Browser) 
         "http://127.0.0.1:5173/\n",
     ],
 )
-def test_it_leads_nowhere_else(clerk: LocalClerk, browser: Browser, redirect_url: str) -> None:
+def test_it_leads_nowhere_else(clerk: ClerkInstance, browser: Browser, redirect_url: str) -> None:
     """Not to another machine, however the address is disguised: a readable 400, and nobody is signed in."""
     for answer in (
         browser.http.get("/sign-in", params={"redirect_url": redirect_url}),
@@ -227,7 +229,7 @@ def test_it_leads_back_to_this_machine(browser: Browser, redirect_url: str) -> N
 
 
 @pytest.mark.parametrize("origin", ["", "null", "http://evil.example", "http://127.0.0.1.evil.example"])
-def test_pages_elsewhere_sign_nobody_in(clerk: LocalClerk, browser: Browser, origin: str) -> None:
+def test_pages_elsewhere_sign_nobody_in(clerk: ClerkInstance, browser: Browser, origin: str) -> None:
     """A form that another site sends, or that does not say which, is refused."""
     answer = browser.sign_in("admin", origin=origin)
     assert answer.status_code == 403
@@ -236,7 +238,7 @@ def test_pages_elsewhere_sign_nobody_in(clerk: LocalClerk, browser: Browser, ori
     assert "set-cookie" not in answer.headers
 
 
-def test_there_are_no_others_to_pick(clerk: LocalClerk, browser: Browser) -> None:
+def test_there_are_no_others_to_pick(clerk: ClerkInstance, browser: Browser) -> None:
     """The page again, with the reason; a body that is no form, or too large, is no server error."""
     answer = browser.sign_in("root", f"{APP}/back")
     assert answer.status_code == 400
@@ -249,14 +251,20 @@ def test_there_are_no_others_to_pick(clerk: LocalClerk, browser: Browser) -> Non
     assert clerk.sessions() == []
 
 
-def test_who_may_not_sign_in(clerk: LocalClerk, browser: Browser) -> None:
-    """One who is banned or locked cannot be picked, the page says why, and a form all the same is refused."""
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(ClerkInstance.ban, "banned"), (ClerkInstance.deprovision, "deprovisioned")],
+)
+def test_who_may_not_sign_in(
+    clerk: ClerkInstance, browser: Browser, change: Callable[[ClerkInstance, str], object], reason: str
+) -> None:
+    """A banned, deprovisioned or locked user cannot be picked, and the page says why; a form is refused."""
     browser.http.get("/sign-in")
-    clerk.ban(account(clerk, "admin")["id"])
+    change(clerk, account(clerk, "admin")["id"])
     clerk.lock(account(clerk, "ordinary")["id"])
     answer = browser.http.get("/sign-in")
     text = text_of(answer)
-    for name, choice, why in (("admin", "Ada Admin", "banned"), ("ordinary", "Otto Ordinary", "locked")):
+    for name, choice, why in (("admin", "Ada Admin", reason), ("ordinary", "Otto Ordinary", "locked")):
         assert f"{choice} is {why} and cannot sign in." in text
         assert f'value="{name}" disabled>' in answer.text
         refused = browser.sign_in(name)
@@ -266,7 +274,38 @@ def test_who_may_not_sign_in(clerk: LocalClerk, browser: Browser) -> None:
     assert clerk.sessions() == []
 
 
-def test_the_page_shows_what_became_of_them(clerk: LocalClerk, browser: Browser) -> None:
+def test_a_lock_ends_by_itself(
+    clerk: ClerkInstance, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the page refuses, and afterwards it lets in, without anything in between."""
+    browser.http.get("/sign-in")
+    clerk.lock(account(clerk, "ordinary")["id"], seconds=60)
+    assert browser.sign_in("ordinary").status_code == 403
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 59_000_000_000)
+    assert browser.sign_in("ordinary").status_code == 403
+    monkeypatch.setattr(time, "time_ns", lambda: now + 61_000_000_000)
+    assert "cannot sign in" not in text_of(browser.http.get("/sign-in"))
+    assert browser.sign_in("ordinary").status_code == 303
+
+
+def test_a_deprovisioned_user_gets_no_token(clerk: ClerkInstance, browser: Browser) -> None:
+    """His sessions are over: 401 with Clerk's code and words, and 404 once he is gone altogether."""
+    browser.sign_in("ordinary")
+    (session,) = clerk.sessions(status="active")
+    path = f"/v1/client/sessions/{session['id']}/tokens"
+    headers = {"origin": APP}
+    assert browser.http.post(path, headers=headers).status_code == 200
+    clerk.deprovision(session["user_id"])
+    answer = browser.http.post(path, headers=headers)
+    assert_refused(answer, 401, "deprovisioned")
+    assert answer.json()["errors"][0]["long_message"] == "Your account is deprovisioned"
+    assert browser.client()["sessions"] == []
+    clerk.delete_user(session["user_id"])
+    assert_refused(browser.http.post(path, headers=headers), 404, "resource_not_found")
+
+
+def test_the_page_shows_what_became_of_them(clerk: ClerkInstance, browser: Browser) -> None:
     """Names, addresses and powers as they are by now, harmless whatever they contain."""
     browser.http.get("/sign-in")
     admin, ordinary = (account(clerk, name)["id"] for name in ACCOUNTS)
@@ -282,7 +321,7 @@ def test_the_page_shows_what_became_of_them(clerk: LocalClerk, browser: Browser)
     assert "<i>" not in answer.text
 
 
-def test_they_are_found_again(clerk: LocalClerk, browser: Browser) -> None:
+def test_they_are_found_again(clerk: ClerkInstance, browser: Browser) -> None:
     """By external id, or by address if that was taken from them; deleted ones are made anew."""
     browser.http.get("/sign-in")
     admin, ordinary = (account(clerk, name)["id"] for name in ACCOUNTS)
@@ -310,7 +349,7 @@ def test_pages_are_closed_to_other_sites(browser: Browser) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_client_has_its_sessions(clerk: LocalClerk, browser: Browser) -> None:
+def test_a_client_has_its_sessions(clerk: ClerkInstance, browser: Browser) -> None:
     """With the user as he may see himself; nothing before he has signed in, and nothing after it is over."""
     nobody: dict[str, Any] = {"object": "client", "id": None, "sessions": [], "last_active_session_id": None}
     assert browser.client() == nobody
@@ -327,7 +366,7 @@ def test_a_client_has_its_sessions(clerk: LocalClerk, browser: Browser) -> None:
     assert browser.client() == {**nobody, "id": client["id"]}
 
 
-def test_a_client_gets_tokens(clerk: LocalClerk, browser: Browser) -> None:
+def test_a_client_gets_tokens(clerk: ClerkInstance, browser: Browser) -> None:
     """Of its own live sessions, made for the page that asks."""
     browser.sign_in("admin")
     session_id = browser.client()["last_active_session_id"]
@@ -348,7 +387,7 @@ def test_a_client_gets_tokens(clerk: LocalClerk, browser: Browser) -> None:
     assert_refused(browser.call("POST", path), 401, "authentication_invalid")
 
 
-def test_a_client_signs_out(clerk: LocalClerk, browser: Browser) -> None:
+def test_a_client_signs_out(clerk: ClerkInstance, browser: Browser) -> None:
     """Of its own session, which is over then."""
     browser.sign_in("admin")
     session_id = browser.client()["last_active_session_id"]
@@ -361,9 +400,9 @@ def test_a_client_signs_out(clerk: LocalClerk, browser: Browser) -> None:
     assert browser.client()["sessions"] == []
 
 
-def test_instances_have_cookies_of_their_own(clerk: LocalClerk, browser: Browser) -> None:
+def test_instances_have_cookies_of_their_own(clerk: ClerkInstance, browser: Browser) -> None:
     """All of this machine shares 127.0.0.1: one signs in at two, and neither takes the other's cookie."""
-    with LocalClerk() as other:
+    with served() as other:
         browser.sign_in("admin")
         visitor = Browser(other)
         with visitor.http as http:

@@ -24,6 +24,7 @@ from clerk_backend_api.security import (
 from clerk_backend_api.users import Users
 
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.local.clerk_objects import to_json
 from clerk_convex.local.people import ODDITIES, ordinary
 
@@ -334,7 +335,7 @@ def test_the_sdk_verifies_tokens(clerk: LocalClerk) -> None:
     assert (payload["sub"], payload["sid"], payload["v"]) == (session["user_id"], session["id"], 2)
     clerk.rotate_keys()
     assert verify_token(clerk.session_token(session["id"]), options)["sid"] == session["id"]
-    forged = LocalClerk()
+    forged = ClerkInstance()
     forger = forged.sign_in(forged.create_user()["id"])
     for token, reason in (
         (clerk.session_token(session["id"], lifetime=-60), "TOKEN_EXPIRED"),
@@ -449,7 +450,7 @@ def test_people_beyond_the_model_cost_the_sdk_its_page(clerk: LocalClerk, users:
 
 def test_users_fit_the_model_whatever_happened_to_them() -> None:
     """Also after every change that the local Clerk can make."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     user_id = clerk.create_user(email_address=["ada@example.com"], phone_number=["+1"])["id"]
     assert_modelled(clerk.update_user(user_id, first_name="Ada", email_address=[], web3_wallet=["0x1"]))
     assert_modelled(clerk.update_metadata(user_id, private_metadata={"note": 1}))

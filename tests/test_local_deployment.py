@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from clerk_convex.errors import ClerkConvexError, LocalError
 from clerk_convex.local import deployment
 from clerk_convex.local.deployment import LocalConvex
 
+ROOT = Path(__file__).parent.parent
 PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
 
 
@@ -355,13 +357,38 @@ def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
 
 
 def test_log_lines_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptureFixture) -> None:
-    """What functions log is logged at DEBUG."""
+    """What functions write on their console, with their name, at the level of the method."""
     with caplog.at_level(logging.DEBUG, "clerk_convex.local"):
         ConvexHttpClient(convex.url).mutation("items:chatter", {"lines": 2})
-        eventually(lambda: sum("items:chatter" in message for message in caplog.messages) == 2)
-    assert {record.levelno for record in caplog.records if record.name == "clerk_convex.local"} == {
-        logging.DEBUG
-    }
+        ConvexHttpClient(convex.url).query("items:speak", {})
+        eventually(lambda: len(caplog.records) == 6)
+    spoken = [(record.levelname, record.getMessage()[:36]) for record in caplog.records]
+    assert spoken == [
+        *[("INFO", "[CONVEX M(items:chatter)] [LOG] 'a l")] * 2,
+        ("DEBUG", "[CONVEX Q(items:speak)] [DEBUG] 'one"),
+        ("INFO", "[CONVEX Q(items:speak)] [INFO] 'two'"),
+        ("WARNING", "[CONVEX Q(items:speak)] [WARN] 'thre"),
+        ("ERROR", "[CONVEX Q(items:speak)] [ERROR] 'fou"),
+    ]
+
+
+def test_failures_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptureFixture) -> None:
+    """In one record each with the whole text, where it happened, and the function's name."""
+    client = ConvexHttpClient(convex.url)
+    with caplog.at_level(logging.DEBUG, "clerk_convex.local"):
+        for what, told in (("TypeError", "Uncaught TypeError: first line"), ("ConvexError", "as meant")):
+            with pytest.raises(Exception, match=told):
+                client.mutation("items:stumble", {"what": what})
+        eventually(lambda: len(caplog.records) == 2)
+    unexpected, expected = caplog.records
+    assert unexpected.levelname == "ERROR"
+    assert re.fullmatch(
+        r"\[CONVEX M\(items:stumble\)\] Uncaught TypeError: first line\nsecond line\n"
+        r"    at handler \(\.\./convex/items\.ts:\d+:\d+\)",
+        unexpected.getMessage(),
+    )
+    assert expected.levelname == "INFO"
+    assert expected.getMessage().startswith("[CONVEX M(items:stumble)] Uncaught ConvexError: ")
 
 
 def test_clear_says_when_it_failed() -> None:
@@ -499,10 +526,61 @@ def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "convex").mkdir()
     monkeypatch.chdir(tmp_path)
     message = failure(LocalConvex(project=tmp_path))
-    assert "convex, convex-test, jose, ws" in message
-    assert "npm install -D convex convex-test jose ws" in message
+    assert message == (
+        f"The local Convex needs the npm packages convex, convex-test, jose, ws in {tmp_path}. Run there:"
+        " npm ci, if its package.json names them, else"
+        " npm install -D convex@^1.43.0 convex-test@0.0.60 jose@^6.2.0 ws@^8.21.0"
+    )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "pip install 'clerk-convex[local]'" in failure(LocalConvex(project=PROJECT))
+
+
+def test_missing_packages_of_the_functions_that_come_with_this_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They belong into the team's folder, not where Python keeps this package, and only those missing."""
+    here = tmp_path / "site-packages" / "clerk_convex" / "local"
+    (here / "convex").mkdir(parents=True)
+    (here / "convex" / "schema.ts").touch()
+    monkeypatch.setattr(deployment, "HERE", here)
+    team = tmp_path / "team"
+    for name in ("convex", "ws"):
+        (team / "node_modules" / name).mkdir(parents=True)
+        (team / "node_modules" / name / "package.json").write_text('{"version": "1.43.0"}')
+    monkeypatch.chdir(team)
+    message = failure(LocalConvex())
+    assert f"needs the npm packages convex-test, jose in {team}. Run there:" in message
+    assert message.endswith(" npm install -D convex-test@0.0.60 jose@^6.2.0")
+    assert "site-packages" not in message
+
+
+@pytest.mark.parametrize(("version", "is_taken"), [("1.42.3", False), ("1.43.0", True), ("2.0.0", True)])
+def test_convex_that_is_too_old(
+    version: str, is_taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The functions run with convex 1.31, but convex-test does not: the error says which one is needed."""
+    (tmp_path / "convex").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in deployment.NODE_PACKAGES:
+        (tmp_path / "node_modules" / name).mkdir(parents=True)
+        (tmp_path / "node_modules" / name / "package.json").write_text(json.dumps({"version": version}))
+    message = failure(LocalConvex(project=tmp_path))
+    assert is_taken != (
+        f"needs convex 1.43 or newer (the functions alone 1.31); {tmp_path} has {version}" in message
+        and "npm install convex@^1.43.0" in message
+    )
+
+
+def test_versions_asked_for_are_those_tested() -> None:
+    """What the error tells to install is what this package is tested with, and what convex-test needs."""
+    tested = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    for name, wanted in deployment.NODE_PACKAGES.items():
+        assert tested[name].split(".")[0] == wanted.lstrip("^").split(".")[0]
+    assert tested["convex-test"] == deployment.NODE_PACKAGES["convex-test"]
+    peers = json.loads((ROOT / "node_modules" / "convex-test" / "package.json").read_text())[
+        "peerDependencies"
+    ]
+    assert peers["convex"] == deployment.NODE_PACKAGES["convex"]
 
 
 def test_node_of_another_shape_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -534,7 +612,7 @@ def test_default_project_of_an_installed_package(tmp_path: Path, monkeypatch: py
     (tmp_path / "convex").mkdir()
     monkeypatch.setattr(deployment, "HERE", package)
     monkeypatch.chdir(tmp_path)
-    assert f"in {package / 'node_modules'}" in failure(LocalConvex())
+    assert deployment._default_project() == package
 
 
 def test_never_ready_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from clerk_convex.errors import LocalError
 from clerk_convex.local import live as live_module
 from clerk_convex.local import scenario
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.local.live import live
 from clerk_convex.local.scenario import sign_up
 from clerk_convex.local.stack import LocalStack
@@ -123,7 +123,7 @@ def test_live_says_why_convex_refuses(stack: LocalStack) -> None:
 def test_traffic_survives_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Users whom somebody else has deleted do not end it, and it ends with its block."""
     monkeypatch.setattr(live_module, "PAUSE", 0.001)
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     with live_module._traffic(clerk, ["user_gone"]):
         deadline = time.monotonic() + 30
         while clerk.count < 5:
@@ -136,7 +136,7 @@ def test_traffic_survives_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_traffic_has_every_kind_of_change() -> None:
     """Users sign up until there are many, change and are deleted: those in the table, mostly the newest."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     known = sign_up(clerk, 3)
     live_module._change_someone(clerk, known, 100, Dice(0.1), 2000)
     assert (clerk.count, len(known)) == (4, 4)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import logging
 import os
 import pty
 import re
@@ -15,15 +16,19 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from clerk_convex.local import __main__ as command
 from clerk_convex.local import live, scenario
 from clerk_convex.local.__main__ import main
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.deployment import LocalConvex
+from clerk_convex.local.env_file import EnvFile
 from clerk_convex.local.stack import LocalStack
 from tests.functions import ROOT
 
@@ -45,6 +50,12 @@ def children(pid: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def parts(pid: int, count: int = 2) -> list[int]:
+    """The processes of the local Clerk and of Node, in that order, as soon as there are `count`."""
+    eventually(lambda: len(children(pid)) == count)
+    return children(pid)
 
 
 def alive(pid: int) -> bool:
@@ -95,9 +106,9 @@ def after_start(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[LocalSta
 AfterStart = Callable[[Callable[[LocalStack], object]], None]
 
 
-def end_convex(stack: LocalStack) -> list[str]:
-    stack.convex.process.kill()
-    stack.convex.process.wait()
+def end(part: LocalClerk | LocalConvex) -> list[str]:
+    part.process.kill()
+    part.process.wait()
     return []
 
 
@@ -116,12 +127,47 @@ def test_once_exits_with_1(after_start: AfterStart, capsys: pytest.CaptureFixtur
         stack.connect()
         stack.clerk.create_user(first_name="Before")
         stack.clerk.webhooks.drain(30)
-        stack.clerk._users.clear()
-        stack.clerk._order.clear()
+        stack.clerk.events = set()  # nobody is told
+        for user in stack.clerk.users():
+            stack.clerk.delete_user(user["id"])
 
     after_start(tamper)
     assert main(["--once", "--users", "0"]) == 1
     assert re.search(r"1 rows: 0 equal, .* 1 too many\ntoo many: user_\w+\n", capsys.readouterr().out)
+
+
+def fail_a_function(stack: LocalStack) -> None:
+    headers = {"Authorization": f"Convex {stack.convex.deploy_key}"}
+    body = {"path": "users:deleteUser", "args": {"clerkId": 5}, "format": "json"}
+    answer = httpx.post(f"{stack.convex.url}/api/mutation", json=body, headers=headers, trust_env=False)
+    assert answer.json()["status"] == "error"
+
+
+def test_what_functions_fail_with_is_on_stderr(
+    after_start: AfterStart, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the time, the function's name and the whole text, as `npx convex dev` shows it."""
+    after_start(fail_a_function)
+    assert main(["--once", "--users", "0"]) == 0
+    assert re.match(
+        r"\d\d:\d\d:\d\d \[CONVEX M\(users:deleteUser\)\] ArgumentValidationError: .*clerkId",
+        capsys.readouterr().err,
+        re.DOTALL,
+    )
+
+
+def test_the_live_table_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal; sent elsewhere, what functions say is kept. Nothing of it outlives the command."""
+    logger = logging.getLogger("clerk_convex.local")
+    before = (logger.level, list(logger.handlers))
+    for is_live, tty, said in ((True, True, ""), (True, False, "hm\n"), (False, True, "hm\n")):
+        stderr = io.StringIO()
+        monkeypatch.setattr(stderr, "isatty", lambda tty=tty: tty)
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with command._logging(live=is_live):
+            logger.info("hm")
+        assert stderr.getvalue()[9:] == said
+    assert (logger.level, logger.handlers) == before
 
 
 @pytest.mark.parametrize("option", ["--port", "--convex-port", "--clerk-port"])
@@ -137,21 +183,44 @@ def test_busy_port_is_one_line_and_status_2(option: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize("mode", [[], ["--demo"]])
-def test_end_of_convex_is_said(
-    mode: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize("part", ["Convex", "Clerk"])
+def test_end_of_a_part_is_said(
+    mode: list[str],
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    """When the local Convex ends, all ends: its data is gone. One line says so."""
-    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end_convex(stack))
+    """When the local Convex or Clerk ends, all ends: its data is gone. One line says so."""
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end(getattr(stack, part.lower())))
     assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
     assert list(tmp_path.iterdir()) == []
     out, err = capsys.readouterr()
-    assert err == "The local Convex has ended, and its data with it: start all of it again.\n"
+    assert err == f"The local {part} has ended, and its data with it: start all of it again.\n"
     if not mode:
         assert re.match(
             r"Dashboard http://127.0.0.1:\d+/dashboard/users\nClerk     http://127.0.0.1:\d+\n"
             r"Service   http://127.0.0.1:\d+\nConvex    http://127.0.0.1:\d+\n",
             out,
         )
+
+
+@pytest.mark.parametrize("mode", [[], ["--demo"]])
+def test_no_dashboard_is_offered_where_there_is_none(
+    mode: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In a checkout where it was not built: neither on the screen nor in the file."""
+    monkeypatch.setattr("clerk_convex.local.dashboard.STATIC", tmp_path / "static")
+    written: list[Mapping[str, str]] = []
+    monkeypatch.setattr(EnvFile, "write", lambda self, values: written.append(values))
+    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end(stack.convex))
+    assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
+    out, _ = capsys.readouterr()
+    assert "dashboard" not in out.lower()
+    assert "Open" not in out
+    (settings,) = written
+    assert "WEBHOOK_URL" in settings
+    assert "DASHBOARD_URL" not in settings
 
 
 @pytest.mark.parametrize(("mode", "status"), [([], 0), (["--once"], 130)])
@@ -342,37 +411,37 @@ def test_other_programs_reach_the_set_until_it_is_terminated(tmp_path: Path) -> 
         program = [sys.executable, "-c", textwrap.dedent(SECOND_PROGRAM), json.dumps(environment)]
         done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
         assert done.stdout.splitlines() == ["['Posted']", "3"], done.stderr
-        (node,) = children(process.pid)
+        started = parts(process.pid)
         process.terminate()
         out, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (0, "")
         assert environment["CONVEX_URL"] in out
     assert not path.exists()
-    assert not alive(node)
+    assert not any(map(alive, started))
 
 
-def test_interrupt_in_the_middle_of_start_up(tmp_path: Path) -> None:
-    """SIGINT while Node is starting ends it with status 0, without a word, and Node with it."""
+@pytest.mark.parametrize("count", [1, 2])
+def test_interrupt_in_the_middle_of_start_up(tmp_path: Path, count: int) -> None:
+    """SIGINT while the Clerk or Node is starting ends all with status 0 and without a word."""
     with running("--users", "2000", "--env-file", tmp_path / ".env") as process:
-        eventually(lambda: bool(children(process.pid)))
-        (node,) = children(process.pid)
+        started = parts(process.pid, count)
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 0
-    eventually(lambda: not alive(node))  # it may not have read so far that its stdin was closed
+    eventually(lambda: not any(map(alive, started)))  # one may not have read so far that its stdin was closed
     assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupt_while_users_sign_up() -> None:
     """SIGINT in the middle of thousands of locks taken and released ends it all the same."""
     with running("--users", "10000", "--port", "0") as process:
-        eventually(lambda: bool(children(process.pid)))
-        (node,) = children(process.pid)
+        clerk, node = parts(process.pid)
         eventually(lambda: is_listening(node))
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60)[1] == ""
         assert process.returncode == 0
+    assert not alive(clerk)
     assert not alive(node)
 
 
@@ -392,10 +461,10 @@ def test_nothing_outlives_sigkill(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     with running("--users", "0", "--env-file", path) as process:
         eventually(path.exists)
-        (node,) = children(process.pid)
+        started = parts(process.pid)
         process.kill()
         process.wait()
-        eventually(lambda: not alive(node))
+        eventually(lambda: not any(map(alive, started)))
     assert path.exists()
 
 

@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.local.people import ODD_EVERY, ODDITIES, people
 
 COUNT = len(ODDITIES) * ODD_EVERY
@@ -15,7 +15,7 @@ def test_the_same_people_every_time() -> None:
 
 def test_a_clerk_takes_them_all() -> None:
     """Nobody shares an identifier with another, over several rounds of oddities."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     for person in people(3 * COUNT):
         clerk.create_user(**person)
     assert clerk.count == 3 * COUNT
@@ -23,7 +23,7 @@ def test_a_clerk_takes_them_all() -> None:
 
 def test_every_oddity_is_among_them() -> None:
     """One round holds all that real instances hold."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     users = [clerk.create_user(**person) for person in people(COUNT)]
     metadata = [user["public_metadata"] for user in users]
     verifications = [item["verification"] for user in users for item in user["email_addresses"]]

@@ -10,10 +10,11 @@ import pytest
 
 from clerk_convex.errors import LocalError
 from clerk_convex.local import scenario
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk import Webhooks
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.local.scenario import begin, compare, once, sign_up
 from clerk_convex.local.stack import LocalStack
-from clerk_convex.local.svix import Delivery
+from clerk_convex.local.svix import Delivery, Stats
 from clerk_convex.users import read_user
 from tests.functions import ROOT, Functions
 
@@ -28,27 +29,30 @@ def test_once_ends_equal(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> 
     """The scenario has every kind of change and trouble, and ends with Convex equal to Clerk."""
     monkeypatch.setattr(scenario, "PAGE", 8)  # rows are read page by page
     out = io.StringIO()
-    assert once(stack, 20, out) == 0
+    assert once(stack, 30, out) == 0
     backfill, clerk, webhooks, convex = out.getvalue().splitlines()
-    assert backfill == "Backfill  10 users who were there before the webhook"
-    kinds = "new names, 8 new addresses, 8 new roles, 8 bans, 8 locks, 8 sign-ins, 2 deletions"
-    assert clerk == f"Clerk     18 users: 10 sign-ups, 8 {kinds}"
+    assert backfill == "Backfill  15 users who were there before the webhook"
+    kinds = (
+        "new names, 12 new addresses, 12 new roles, 12 bans, 12 locks, 12 deprovisions, 12 sign-ins, "
+        "3 deletions"
+    )
+    assert clerk == f"Clerk     27 users: 15 sign-ups, 12 {kinds}"
     assert re.fullmatch(
         r"Webhooks  (\d+) messages, [1-9]\d* of them doubled, in \d+ attempts; 0 undelivered", webhooks
     )
-    assert convex == "Convex    18 rows: 18 equal, 0 differing, 0 missing, 0 too many"
+    assert convex == "Convex    27 rows: 27 equal, 0 differing, 0 missing, 0 too many"
     trouble = stack.clerk.webhooks.delivery
     assert min(trouble.late, trouble.doubled, trouble.shuffled) > 0
     functions = Functions(stack.convex)
     with functions.http:
         rows = functions.rows()
     assert rows.keys() == {user["id"] for user in stack.clerk.users()}
-    assert {row["status"] for row in rows.values()} == {"active", "banned", "locked"}
+    assert {row["status"] for row in rows.values()} == {"active", "banned", "deprovisioned", "locked"}
 
 
 def test_users_have_come_until_now() -> None:
     """A set that just began looks as if it had grown: more users in the last month than in any before."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     now = 1_800_000_000_000
     ids = sign_up(clerk, 200, now=now)
     users = clerk.users()
@@ -65,7 +69,7 @@ def test_once_is_the_same_each_time() -> None:
     """The same users change in the same way in every run; only Clerk's clock differs."""
 
     def played() -> list[dict[str, Any]]:
-        clerk = LocalClerk()
+        clerk = ClerkInstance()
         scenario._play(clerk, [], 40)
         return [
             {name: value for name, value in read_user(user).columns.items() if name != "lastSignInAt"}
@@ -80,8 +84,8 @@ def test_once_is_the_same_each_time() -> None:
 
 def test_once_names_each_wrong_row(stack: LocalStack) -> None:
     """A row that is missing, differs or is too many is named, with its columns but no value, and it is 1."""
-    ids = sign_up(LocalClerk(), 20)  # the same ids as in every run
-    clerk = LocalClerk()
+    ids = sign_up(ClerkInstance(), 20)  # the same ids as in every run
+    clerk = ClerkInstance()
     scenario._play(clerk, [], 20)
     gone, changed = [user["id"] for user in clerk.users()][:2]
     functions = Functions(stack.convex)
@@ -115,7 +119,10 @@ def test_once_notices_a_wrong_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Mistaken(LocalStack):
         def environment(self) -> Mapping[str, str]:
-            return {**super().environment(), "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_bWlzdGFrZW4="}
+            return {
+                **super().environment(),
+                "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_bWlzdGFrZW4gZm9yIGFub3RoZXIgb25l",
+            }
 
     monkeypatch.setattr(scenario, "PATIENCE", 0.2)
     with Mistaken(project=ROOT) as stack:
@@ -146,17 +153,17 @@ def test_deliveries_are_waited_for_while_any_arrives(
     def drain(timeout: float) -> bool:
         nonlocal delivered
         done, delivered = next(answers)
-        stack.clerk.webhooks._stats.delivered = delivered
         return done
 
     monkeypatch.setattr(stack.clerk.webhooks, "drain", drain)
+    monkeypatch.setattr(Webhooks, "stats", property(lambda webhooks: Stats(delivered=delivered)))
     scenario._wait_for_deliveries(stack)
     assert delivered == 3
 
 
 def test_compare_counts_second_rows_and_own_columns() -> None:
     """A second row of one user is too many; the columns of CLERK_CONVEX_FIELDS are compared too."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     user = clerk.create_user(first_name="Ada")
     row = {"clerkId": user["id"], **read_user(user).columns}
     assert compare([user], [row]).problems() == []

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from clerk_convex.errors import LocalError, SettingsError
+from clerk_convex.local.dashboard import is_built
 from clerk_convex.local.deployment import LocalConvex
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.settings import Settings
@@ -38,8 +39,9 @@ def is_open(port: int) -> bool:
 def assert_nothing_runs(stack: LocalStack, before: set[threading.Thread]) -> None:
     names = {thread.name for thread in threading.enumerate() if thread not in before}
     assert not {name for name in names if name.startswith("local-")}
-    if hasattr(stack, "convex") and hasattr(stack.convex, "process"):
-        assert stack.convex.process.returncode is not None
+    for name in ("convex", "clerk"):
+        process = getattr(getattr(stack, name, None), "process", None)
+        assert process is None or process.returncode is not None
 
 
 def test_changes_at_clerk_arrive_in_convex(stack: LocalStack) -> None:
@@ -125,7 +127,7 @@ def test_service_that_ends_while_it_starts_is_an_error(monkeypatch: pytest.Monke
     monkeypatch.setattr("clerk_convex.local.stack.LocalClerk.start", lambda self: None)
     monkeypatch.setattr("clerk_convex.local.stack.LocalConvex.start", start_nothing)
     with pytest.raises(LocalError, match="The service ended"):
-        LocalStack(project=ROOT).start()
+        LocalStack(project=ROOT, connected=False).start()
 
 
 def start_nothing(self: LocalConvex) -> None:
@@ -176,7 +178,8 @@ def test_stop_does_not_wait_for_messages(
 
 def test_dashboard_is_served(stack: LocalStack) -> None:
     """Where DASHBOARD_URL leads there is the page, and beside it what it needs to know."""
+    assert is_built(), "The dashboard has not been built: npm run build"
     assert stack.environment()["DASHBOARD_URL"] == stack.dashboard_url == f"{stack.url}/dashboard/users"
     places = httpx.get(f"{stack.url}/dashboard/config.json", trust_env=False).json()
     assert places == {"convexUrl": stack.convex.url, "clerkUrl": stack.clerk.url, "usersModule": "users"}
-    assert httpx.get(stack.dashboard_url, trust_env=False).status_code in {200, 404}
+    assert httpx.get(f"{stack.url}/dashboard/users", trust_env=False).status_code == 200

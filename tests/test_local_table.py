@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clerk_convex.local import table as table_module
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.svix import Stats
 from clerk_convex.local.table import Table
 
 
@@ -16,8 +16,8 @@ def row(clerk_id: str, **columns: Any) -> dict[str, Any]:
     return {"clerkId": clerk_id, "status": "active", "createdAt": 0, "sortName": clerk_id, **columns}
 
 
-def table(*rows: dict[str, Any], whole: bool = True) -> Table:
-    table = Table(LocalClerk(), "http://127.0.0.1:1")
+def table(*rows: dict[str, Any], whole: bool = True, failed: int = 0) -> Table:
+    table = Table(lambda: (3, Stats(failed=failed)), "http://127.0.0.1:1")
     table.update(rows, whole=whole)
     return table
 
@@ -85,7 +85,9 @@ def test_the_table_is_no_higher_than_the_terminal(lines: int) -> None:
 
 def test_the_empty_table_has_its_headings() -> None:
     """Nobody yet: no answer so far, or no rows, is said."""
-    assert "Convex has not answered yet" in Table(LocalClerk(), "").screen(80, 24)
+    screen = Table(lambda: (0, Stats()), "").screen(80, 24)
+    assert "Convex has not answered yet" in screen
+    assert "Open" not in screen, "where there is no page to open"
     screen = table().screen(80, 24)
     assert "Convex 0 rows" in screen
     assert "Name" in screen
@@ -111,10 +113,8 @@ def test_rows_that_changed_stand_out_on_top(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_failed_webhooks_are_counted() -> None:
     """Messages that were given up are in the summary, once there are any."""
-    shown = table()
-    assert "failed" not in shown.summary()
-    shown._clerk.webhooks._stats.failed = 3
-    assert ", 3 failed" in shown.summary()
+    assert "failed" not in table().summary()
+    assert ", 3 failed" in table(failed=3).summary()
 
 
 def test_times_are_relative() -> None:

@@ -10,25 +10,25 @@ import pytest
 
 from clerk_convex.errors import LocalError
 from clerk_convex.local import tokens
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.local.clerk_objects import ClerkRefusal
 from clerk_convex.local.tokens import SESSION_TOKEN, TEMPLATE_TOKEN, SigningKeys, expand
 
 
 @pytest.fixture(scope="module")
-def clerk() -> LocalClerk:
+def clerk() -> ClerkInstance:
     """Its keys are made once."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     clerk.url = "http://127.0.0.1:4000"
     return clerk
 
 
 @pytest.fixture
-def session(clerk: LocalClerk) -> dict[str, Any]:
+def session(clerk: ClerkInstance) -> dict[str, Any]:
     return clerk.sign_in(clerk.create_user()["id"])
 
 
-def verified(clerk: LocalClerk, token: str, audience: str | None = "convex") -> dict[str, Any]:
+def verified(clerk: ClerkInstance, token: str, audience: str | None = "convex") -> dict[str, Any]:
     """The claims of a token that the instance's public keys verify."""
     kid = jwt.get_unverified_header(token)["kid"]
     (key,) = [key for key in clerk.jwks()["keys"] if key["kid"] == kid]
@@ -38,7 +38,7 @@ def verified(clerk: LocalClerk, token: str, audience: str | None = "convex") -> 
     return claims
 
 
-def test_a_session_token_has_clerks_claims(clerk: LocalClerk, session: dict[str, Any]) -> None:
+def test_a_session_token_has_clerks_claims(clerk: ClerkInstance, session: dict[str, Any]) -> None:
     """Those of version 2, for a minute, from a little before now on, and a header that says what it is."""
     before = int(time.time())
     token = clerk.session_token(session["id"], azp="http://127.0.0.1:5173")
@@ -63,13 +63,13 @@ def test_a_session_token_has_clerks_claims(clerk: LocalClerk, session: dict[str,
     assert "azp" not in verified(clerk, clerk.session_token(session["id"]))
 
 
-def test_every_token_is_another(clerk: LocalClerk, session: dict[str, Any]) -> None:
+def test_every_token_is_another(clerk: ClerkInstance, session: dict[str, Any]) -> None:
     """Also within one second: each has its own `jti`."""
     assert clerk.session_token(session["id"]) != clerk.session_token(session["id"])
 
 
 def test_the_age_of_the_sign_in_is_in_it(
-    clerk: LocalClerk, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    clerk: ClerkInstance, session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In whole minutes."""
     monkeypatch.setattr(clerk, "_now", lambda: session["created_at"] + 7 * 60_000 + 59_999)
@@ -77,7 +77,7 @@ def test_the_age_of_the_sign_in_is_in_it(
     assert jwt.decode(token, options={"verify_signature": False})["fva"] == [7, -1]
 
 
-def test_tokens_can_be_short_expired_and_wrong(clerk: LocalClerk, session: dict[str, Any]) -> None:
+def test_tokens_can_be_short_expired_and_wrong(clerk: ClerkInstance, session: dict[str, Any]) -> None:
     """Whatever a test of a verifier needs: any lifetime, any claim replaced or taken out."""
     claims = verified(clerk, clerk.session_token(session["id"], lifetime=5))
     assert claims["exp"] == claims["iat"] + 5
@@ -96,19 +96,19 @@ def test_tokens_can_be_short_expired_and_wrong(clerk: LocalClerk, session: dict[
 
 def test_the_lifetime_can_be_set() -> None:
     """For all tokens of an instance."""
-    clerk = LocalClerk(token_lifetime=2)
+    clerk = ClerkInstance(token_lifetime=2)
     session = clerk.sign_in(clerk.create_user()["id"])
     claims = verified(clerk, clerk.session_token(session["id"]))
     assert claims["exp"] == claims["iat"] + 2
 
 
-def test_pending_sessions_say_so(clerk: LocalClerk) -> None:
+def test_pending_sessions_say_so(clerk: ClerkInstance) -> None:
     """There is a token of one, which is not signed in."""
     session = clerk.sign_in(clerk.create_user()["id"], status="pending")
     assert verified(clerk, clerk.session_token(session["id"]))["sts"] == "pending"
 
 
-def test_no_tokens_of_what_is_over(clerk: LocalClerk, session: dict[str, Any]) -> None:
+def test_no_tokens_of_what_is_over(clerk: ClerkInstance, session: dict[str, Any]) -> None:
     """Nor of what never was."""
     clerk.revoke_session(session["id"])
     for session_id in (session["id"], "sess_nothing"):
@@ -119,7 +119,7 @@ def test_no_tokens_of_what_is_over(clerk: LocalClerk, session: dict[str, Any]) -
 
 def test_session_tokens_can_have_custom_claims() -> None:
     """With the user's data as it is now; Clerk's own claims stay, but for the audience."""
-    clerk = LocalClerk(
+    clerk = ClerkInstance(
         session_claims={
             "metadata": "{{user.public_metadata}}",
             "aud": ["app", "convex"],
@@ -140,10 +140,10 @@ def test_session_tokens_can_have_custom_claims() -> None:
 def test_clerks_own_claims_cannot_be_custom() -> None:
     """They are refused by name, not dropped in silence."""
     with pytest.raises(LocalError, match="session claims iss, sub are Clerk's own"):
-        LocalClerk(session_claims={"sub": "somebody", "iss": "somewhere", "mine": 1})
+        ClerkInstance(session_claims={"sub": "somebody", "iss": "somewhere", "mine": 1})
 
 
-def test_the_convex_template(clerk: LocalClerk) -> None:
+def test_the_convex_template(clerk: ClerkInstance) -> None:
     """A token about the user that says nothing of his session; there is no other template."""
     user = clerk.create_user(
         first_name="Ada",
@@ -213,7 +213,7 @@ def test_the_convex_template(clerk: LocalClerk) -> None:
 )
 def test_shortcodes(template: Any, expected: Any) -> None:
     """Each stands for what Clerk's documentation says: any type alone, text among text, else null."""
-    user = LocalClerk().create_user(
+    user = ClerkInstance().create_user(
         id="user_1",
         first_name="Ada",
         created_at=1_700_000_000_999,
@@ -232,7 +232,7 @@ def test_shortcodes(template: Any, expected: Any) -> None:
 
 def test_a_full_name_has_what_there_is() -> None:
     """Null if there is neither a first nor a last name."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     for names, expected in (
         ({"first_name": "Ada", "last_name": "Lovelace"}, "Ada Lovelace"),
         ({"last_name": "Lovelace"}, "Lovelace"),
@@ -277,7 +277,7 @@ def test_a_public_key_is_a_jwk() -> None:
 
 def test_keys_can_be_rotated() -> None:
     """A new key signs; what the old one signed stays valid as long as it is kept, and no longer."""
-    clerk = LocalClerk()
+    clerk = ClerkInstance()
     session = clerk.sign_in(clerk.create_user()["id"])
     first = clerk.session_token(session["id"])
     clerk.rotate_keys()
@@ -297,6 +297,6 @@ def test_keys_can_be_rotated() -> None:
 def test_any_metadata_fits_into_a_token() -> None:
     """Halves of surrogate pairs and huge numbers too."""
     metadata = {"cut": "\ud83d", "huge": 10**40, "$x": {"é": None}}
-    clerk = LocalClerk(session_claims={"metadata": "{{user.public_metadata}}"})
+    clerk = ClerkInstance(session_claims={"metadata": "{{user.public_metadata}}"})
     session = clerk.sign_in(clerk.create_user(public_metadata=metadata)["id"])
     assert verified(clerk, clerk.session_token(session["id"]))["metadata"] == metadata

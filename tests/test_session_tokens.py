@@ -165,10 +165,14 @@ async def test_clocks_may_differ_a_little(server: KeyServer) -> None:
 
 
 async def test_authorized_parties(server: KeyServer) -> None:
-    """With a list of origins others are refused; a token that names none is accepted, as by Clerk's SDKs."""
+    """With a list of origins others are refused, and a token that names none, as by Clerk's SDKs."""
     verifier = tokens(server, authorized_parties=("https://app.example.com", "http://localhost:3000"))
     assert await verifier.verify(token(server)) == "user_1"
-    assert await verifier.verify(token(server, azp=None)) == "user_1"
+    with pytest.raises(TokenError, match="azp is missing") as caught:
+        await verifier.verify(token(server, azp=None))
+    assert caught.value.code == "wrong_party"
+    for aud in ("convex", None):  # a template may leave azp out, too
+        assert await refusal(verifier, token(server, azp=None, aud=aud)) == "wrong_party"
     for azp in (
         "https://evil.example.com",
         "https://app.example.com.evil.com",
@@ -372,11 +376,25 @@ async def test_rotation(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> N
     server.delay = 0.2
     assert await verifier.verify(new) == "user_1"  # an hour later, and while they are fetched
     assert verifier._keys._fetching is not None
-    while "ins_1" in verifier._keys._keys:  # noqa: ASYNC110 - what is waited for happens in another thread
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while "ins_1" in verifier._keys._keys:  # noqa: ASYNC110 - what is waited for happens elsewhere
+            await asyncio.sleep(0.01)
     assert server.asked == 3
     clock.ahead += 6.0
     assert await refusal(verifier, old) == "invalid_token"
+
+
+@pytest.mark.parametrize(("bits", "code"), [(2048, ""), (2040, "invalid_token"), (1024, "invalid_token")])
+@pytest.mark.filterwarnings("ignore:The RSA key")
+async def test_short_keys(server: KeyServer, bits: int, code: str) -> None:
+    """A key of less than 2048 bits proves nothing, even if the instance should name it."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    server.body = {"keys": [jwk(), jwk(key, "ins_2")]}
+    text = token(server, key, kid="ins_2")
+    if code:
+        assert await refusal(tokens(server), text) == code
+    else:
+        assert await tokens(server).verify(text) == "user_1"
 
 
 @pytest.mark.parametrize(
@@ -454,9 +472,12 @@ async def test_odd_keys(server: KeyServer) -> None:
             short | {"kid": "d"},
             jwk(kid="e", use="enc"),
             private | {"kid": "f"},
+            *({**jwk(), "kid": kid} for kid in (17, [["x"]], None)),
             jwk(),
         ]
     }
     verifier = tokens(server)
     assert await verifier.verify(token(server)) == "user_1"
+    for kid in ("17", "[['x']]", "None"):
+        assert await refusal(verifier, token(server, kid=kid)) == "invalid_token"
     assert list(verifier._keys._keys) == ["ins_1"]

@@ -112,12 +112,19 @@ def added_up(counts: list[dict[str, float]]) -> Counter[str]:
     return Counter({name: count for name, count in sums.items() if count != 0})
 
 
-def assert_exact(functions: Functions) -> None:
-    """The counts that are read, and those of a rebuild as far as it has come, equal the rows."""
+class Inexact(Exception):
+    """The counts are not those of the rows."""
+
+
+def check_counts(functions: Functions) -> None:
+    """Raise Inexact unless the counts, and those of a rebuild as far as it has come, equal the rows."""
     look = functions.query("test:look", {})
-    assert added_up(look["counts"]) == recounted(functions)
+    pairs = [(added_up(look["counts"]), recounted(functions))]
     if look["next"] is not None:
-        assert added_up(look["nextCounts"]) == recounted(functions, until=look["position"] or "")
+        pairs.append((added_up(look["nextCounts"]), recounted(functions, until=look["position"] or "")))
+    for found, wanted in pairs:
+        if found != wanted:
+            raise Inexact(f"{found} is not {wanted}")
 
 
 def recounted(functions: Functions, until: str | None = None) -> Counter[str]:
@@ -313,6 +320,7 @@ def stays_exact(
         phases=phases,
         deadline=None,
         database=None,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
 
@@ -324,14 +332,15 @@ def stays_exact(
         rebuilds: list[float] = []
         for operation in history:
             perform(functions, operation, rebuilds)
-            assert_exact(functions)
+            check_counts(functions)
         while (next_generation := functions.query("test:look", {})["next"]) is not None:
             functions.mutation("test:step", {"next": next_generation})
-        assert counted(functions) == recounted(functions)
+        check_counts(functions)
         while functions.mutation("test:drop", {}):
             pass
         look = functions.query("test:look", {})
-        assert look["generations"] == [look["generation"]]
+        if look["generations"] != [look["generation"]]:
+            raise Inexact(f"{look} has counts of other generations")
 
     return counts_equal_rows
 
@@ -365,11 +374,16 @@ WITHOUT = {
 
 @pytest.mark.parametrize("part", WITHOUT)
 def test_exactness_needs_every_part(part: str, tmp_path: Path) -> None:
-    """The property finds a counterexample as soon as one part is taken out."""
+    """The property finds a counterexample as soon as one part is taken out.
+
+    The functions still run without it: an error of theirs is an AssertionError, which does not count."""
     project = small_batches(Project(tmp_path))
     project.replace("clerk/stats.ts", *WITHOUT[part])
-    with project.running() as functions, pytest.raises(AssertionError):
-        stays_exact(functions, 300, phases=(Phase.generate,))()
+    with project.running() as functions:
+        for clerk_id in ("user_1", "user_2"):
+            functions.sync([upsert(clerk_id), delete(clerk_id)])
+        with pytest.raises(Inexact):
+            stays_exact(functions, 300, phases=(Phase.generate,))()
 
 
 def test_what_cancels_out_is_told_to_a_rebuild(functions: Functions) -> None:
@@ -380,7 +394,7 @@ def test_what_cancels_out_is_told_to_a_rebuild(functions: Functions) -> None:
     functions.mutation("test:begin", {})
     assert functions.query("test:look", {})["position"] == "user_2"
     functions.sync([upsert("user_1", updated_at=11.0), upsert("user_8", updated_at=11.0, status="banned")])
-    assert_exact(functions)
+    check_counts(functions)
     while functions.query("test:look", {})["next"] is not None:
         functions.mutation("test:step", {"next": 2})
     assert stats(functions) == {**EMPTY, "total": 9, "active": 8, "banned": 1}

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import random
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from clerk_convex.errors import (
 from clerk_convex.writer import Writer
 from tests import stand_in
 from tests.stand_in import DEPLOY_KEY, HOSTED, Behaviour, StandIn
+from tests.virtual_time import run
 
 pytestmark = pytest.mark.anyio
 
@@ -210,22 +212,28 @@ async def test_a_batch_is_never_more_than_32_calls(convex: StandIn) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("column", "change"),
     [
-        user(1, plan={"clé": 1}),
-        user(1, plan=2**60),
-        user(1, plan=object()),
-        user(1, email="\ud800"),
+        ("plan", user(1, plan={"clé": 1})),
+        ("plan", user(1, locale="fr", plan=2**60, team=None)),
+        ("plan", user(1, plan=object())),
+        ("email", user(1, email="\ud800")),
+        ("$plan", user(1, **{"$plan": 1.0})),
     ],
 )
-async def test_what_cannot_be_encoded_fails_alone(convex: StandIn, change: Change) -> None:
-    """It is refused before it is sent, without a word of what is in it."""
+async def test_what_cannot_be_encoded_fails_alone(convex: StandIn, column: str, change: Change) -> None:
+    """It is refused before it is sent, with the name of the column and without a word of what is in it."""
     writer = Writer(Deployment(convex.url, DEPLOY_KEY))
     first, refused, last = await submit_all(writer, [user(0), change, user(2)])
     assert (first, last) == ("created", "created")
     assert isinstance(refused, ChangeRefused)
     assert refused.__context__ is None
-    assert str(refused).startswith("A column has a value or a name that Convex cannot hold (")
+    assert (refused.clerk_id, last) == (change.clerk_id, "created")
+    assert str(refused).startswith(
+        f"CLERK_CONVEX_FIELDS returns '{column}' with a value or a name that Convex cannot hold ("
+    )
+    assert "clé" not in str(refused)
+    assert str(2**60) not in str(refused)
     assert names(convex.calls[0].changes) == ["0", "2"]
     await writer.aclose()
 
@@ -351,34 +359,42 @@ async def test_trouble_while_a_refused_batch_is_split_loses_nothing(convex: Stan
     await writer.aclose()
 
 
-async def test_too_many_calls_make_fewer_calls() -> None:
-    """Each wave of 429 halves the slots, each success brings some back."""
-    deployment = Scripted()
-    writer = Writer(deployment, deadline=60)
-    tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(1600)]
-    await turns()
-    assert len(deployment.sent) == 8
-    for sent in deployment.sent:
-        sent.answer.set_exception(Throttled("429"))
-    slots = []
-    answered = 8
-    while not all(task.done() for task in tasks):
-        await asyncio.sleep(0.001)
-        if under_way := deployment.sent[answered:]:
-            slots.append(len(under_way))
+def test_too_many_calls_make_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wave of 429 halves the slots, each success brings some back, and never more than there were."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+
+    async def main() -> None:
+        deployment = Scripted()
+        writer = Writer(deployment, deadline=60)
+        tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(1600)]
+        await turns()
+        under_way = deployment.sent
+        for slots in (8, 4, 2, 1, 1):
+            assert len(under_way) == slots
+            before = len(deployment.sent)
+            for sent in under_way:
+                sent.answer.set_exception(Throttled("429"))
+            await asyncio.sleep(1.5)  # longer than any pause
+            under_way = deployment.sent[before:]
+        assert writer._slots == 1
+        answered = len(deployment.sent) - 1
+        while not all(task.done() for task in tasks):
+            under_way = deployment.sent[answered:]
+            assert 1 <= len(under_way) <= int(writer._slots)
             answered += len(under_way)
             for sent in under_way:
                 sent.succeed()
-    assert max(slots) <= 8
-    assert int(writer._slots) > 4
-    slots_after = writer._slots
-    assert slots[0] <= 4
-    for n in range(100):
-        task = asyncio.create_task(writer.submit(user(n)))
-        await turns()
-        deployment.sent[-1].succeed()
-        await task
-    assert slots_after < writer._slots == 8
+            await turns(8)
+        slots_after = writer._slots
+        assert 2 < slots_after < 8
+        for n in range(100):
+            task = asyncio.create_task(writer.submit(user(n)))
+            await turns()
+            deployment.sent[-1].succeed()
+            await task
+        assert writer._slots == 8
+
+    run(main())
 
 
 async def test_what_takes_too_long_gets_through_in_parts(convex: StandIn) -> None:
@@ -566,12 +582,91 @@ async def test_functions_that_do_not_know_a_column_are_of_another_version(convex
     writer = Writer(Deployment(convex.url, DEPLOY_KEY))
     (result,) = await submit_all(writer, [user(1, imageUrl="https://img.clerk.com/1")])
     assert isinstance(result, DeploymentMisconfigured)
+    assert "of another version" in str(result)
     assert [(call.target, call.path) for call in convex.calls] == [
         ("/api/mutation", "users:syncUsers"),
         ("/api/mutation", "users:syncUsers"),
         ("/api/query", "users:compareUsers"),
+        ("/api/query", "users:compareUsers"),
     ]
-    assert [change["type"] for change in convex.calls[2].changes] == ["upsert", "delete"]
+    assert [change["type"] for change in convex.calls[2].changes] == ["upsert", "delete", "signIn"]
+    assert convex.calls[3].changes == []
+    await writer.aclose()
+
+
+def by_kind(*, mutations: Behaviour, queries: Behaviour) -> Behaviour:
+    async def behaviour(call: stand_in.Call, writer: asyncio.StreamWriter) -> None:
+        await (mutations if call.target == "/api/mutation" else queries)(call, writer)
+
+    return behaviour
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "function"),
+    [
+        (stand_in.failure(), "users:syncUsers"),
+        (
+            by_kind(
+                mutations=stand_in.sync(refuse=lambda change: True),
+                queries=stand_in.failure(),
+            ),
+            "users:compareUsers",
+        ),
+    ],
+)
+async def test_a_missing_permission_is_not_another_version(
+    convex: StandIn, behaviour: Behaviour, function: str
+) -> None:
+    """Hosted Convex says no more than "Server Error". That even an empty call is refused tells them apart."""
+    convex.behave(then=behaviour)
+    writer = Writer(Deployment(convex.url, DEPLOY_KEY))
+    (result,) = await submit_all(writer, [user(1)])
+    assert isinstance(result, DeploymentMisconfigured)
+    assert f"an empty call of {function}: CONVEX_DEPLOY_KEY lacks the permission for it" in str(result)
+    assert "another version" not in str(result)
+    await writer.aclose()
+
+
+async def test_columns_that_convex_does_not_know_are_named(convex: StandIn) -> None:
+    """Without their values, though hosted Convex says no more than "Server Error"."""
+
+    def refuse(change: dict[str, Any]) -> bool:
+        columns = change.get("columns", {})
+        return "locale" in columns or columns.get("joined", 1.0) != 1.0
+
+    convex.behave(then=stand_in.sync(refuse=refuse))
+    writer = Writer(Deployment(convex.url, DEPLOY_KEY))
+    changes = [
+        user(1, plan="free", locale=SECRET, joined=SECRET),
+        user(2, plan="free", joined=SECRET),
+        user(3, plan="free"),
+    ]
+    first, second, third = await submit_all(writer, changes)
+    assert isinstance(first, CallRefused)
+    assert "CLERK_CONVEX_FIELDS returns 'locale', 'joined': columns.ts lacks it" in str(first)
+    assert "CLERK_CONVEX_FIELDS returns 'joined': columns.ts lacks it" in str(second)
+    assert third == "created"
+    assert isinstance(second, CallRefused)
+    assert (first.clerk_id, second.clerk_id) == (changes[0].clerk_id, changes[1].clerk_id)
+    assert SECRET not in f"{first}{second}"
+    await writer.aclose()
+
+
+@pytest.mark.parametrize("queries", [stand_in.sync(), stand_in.status(503)])
+async def test_a_refusal_that_no_column_explains_stands(convex: StandIn, queries: Behaviour) -> None:
+    """The columns are not blamed if Convex takes each of them, or cannot be asked."""
+    refused = stand_in.sync(refuse=lambda change: True)
+
+    async def behaviour(call: stand_in.Call, writer: asyncio.StreamWriter) -> None:
+        is_probe = any("plan" in change.get("columns", {}) for change in call.changes)
+        kind = queries if is_probe else stand_in.sync()
+        await (refused if call.target == "/api/mutation" else kind)(call, writer)
+
+    convex.behave(then=behaviour)
+    writer = Writer(Deployment(convex.url, DEPLOY_KEY))
+    (result,) = await submit_all(writer, [user(1, plan="free")])
+    assert isinstance(result, CallRefused)
+    assert "CLERK_CONVEX_FIELDS" not in str(result)
     await writer.aclose()
 
 

@@ -9,7 +9,16 @@ or, in a program:
 """
 
 from clerk_convex.backfill.comparison import verify
-from clerk_convex.backfill.report import Failure, OnProgress, Progress, Pruning, Report, Verification
+from clerk_convex.backfill.duplicates import repair_duplicates
+from clerk_convex.backfill.report import (
+    Failure,
+    OnProgress,
+    Progress,
+    Pruning,
+    Repair,
+    Report,
+    Verification,
+)
 from clerk_convex.backfill.run import backfill
 
 __all__ = [
@@ -17,8 +26,10 @@ __all__ = [
     "OnProgress",
     "Progress",
     "Pruning",
+    "Repair",
     "Report",
     "Verification",
     "backfill",
+    "repair_duplicates",
     "verify",
 ]

@@ -18,8 +18,11 @@ from typing import cast
 
 from clerk_convex.backfill.comparison import verify
 from clerk_convex.backfill.display import Bar, Lines
-from clerk_convex.backfill.report import OnProgress, Report, Verification
+from clerk_convex.backfill.duplicates import repair_duplicates
+from clerk_convex.backfill.env_file import load_env_file
+from clerk_convex.backfill.report import OnProgress, Repair, Report, Verification
 from clerk_convex.backfill.run import CONCURRENCY, backfill
+from clerk_convex.backfill.session import PATIENCE
 from clerk_convex.errors import ClerkConvexError, ClerkMisconfigured, DeploymentMisconfigured, SettingsError
 
 DONE, NOT_ALL, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -28,11 +31,19 @@ DESCRIPTION = """
   python -m clerk_convex.backfill && python -m clerk_convex.backfill --verify
 
 Brings every user of Clerk into Convex. Needs CLERK_SECRET_KEY, CONVEX_URL and CONVEX_DEPLOY_KEY in the
-environment. Safe to run again, to stop at any time, and while webhooks arrive: a stopped run goes on."""
+environment or in --env-file. Safe to run again, to stop at any time, and while webhooks arrive: a stopped
+run goes on. For cron: python -m clerk_convex.backfill --nightly --env-file .env"""
+
+# The modes, and what each has no use for.
+_NOT_WITH = {
+    "--verify": ("--dry-run", "--prune", "--restart"),
+    "--repair-duplicates": ("--verify", "--prune", "--restart"),
+    "--nightly": ("--repair-duplicates", "--verify", "--dry-run", "--prune", "--yes", "--json"),
+}
 
 EPILOG = """\
-exit status: 0 done, or equal; 1 not everything was written, or not equal; 2 usage, settings or a rejected
-key; 130 interrupted. The result is on stdout, everything else on stderr."""
+exit status: 0 done, or equal; 1 not everything was written, or not equal; 2 usage, settings, a rejected key
+or another instance's; 130 interrupted. The result is on stdout, everything else on stderr."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     display = _display(options)
     try:
-        return asyncio.run(_run(options, display))
+        if options.env_file is not None:
+            load_env_file(options.env_file)
+        return asyncio.run((_run_nightly if options.nightly else _run)(options, display))
     except KeyboardInterrupt:
         display.end()
         wrote_nothing = options.verify or options.dry_run
@@ -67,19 +80,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(options: argparse.Namespace, display: OnProgress) -> int:
-    result: Report | Verification
+    result: Report | Verification | Repair
     if options.verify:
-        result = await verify(concurrency=options.concurrency, on_progress=display)
+        result = await _verify(options, display)
         status = DONE if result.equal else NOT_ALL
-    else:
-        result = await backfill(
-            dry_run=options.dry_run,
-            prune=options.prune,
-            yes=options.yes,
-            restart=options.restart,
-            concurrency=options.concurrency,
-            on_progress=display,
+    elif options.repair_duplicates:
+        result = await repair_duplicates(
+            dry_run=options.dry_run, patience=options.patience, on_progress=display
         )
+        status = DONE
+    else:
+        result = await _backfill(options, display, prune=options.prune)
         status = DONE if result.ok else _status(result.error)
     display.end()
     try:
@@ -89,6 +100,35 @@ async def _run(options: argparse.Namespace, display: OnProgress) -> int:
         # Whoever read the output has gone. What is left of it must not fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
+
+
+async def _run_nightly(options: argparse.Namespace, display: OnProgress) -> int:
+    """Backfill with --prune, then verify. What is not well is on stderr, nothing is on stdout."""
+    report = await _backfill(options, display, prune=True)
+    if not report.ok:
+        _say(str(report))
+    if report.error is not None:
+        return _status(report.error)
+    verification = await _verify(options, display)
+    if not verification.equal:
+        _say(str(verification))
+    return DONE if report.ok and verification.equal else NOT_ALL
+
+
+async def _backfill(options: argparse.Namespace, display: OnProgress, *, prune: bool) -> Report:
+    return await backfill(
+        dry_run=options.dry_run,
+        prune=prune,
+        yes=options.yes,
+        restart=options.restart,
+        concurrency=options.concurrency,
+        patience=options.patience,
+        on_progress=display,
+    )
+
+
+async def _verify(options: argparse.Namespace, display: OnProgress) -> Verification:
+    return await verify(concurrency=options.concurrency, patience=options.patience, on_progress=display)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -104,7 +144,7 @@ def _status(error: ClerkConvexError | None) -> int:
 
 
 def _display(options: argparse.Namespace) -> OnProgress:
-    if options.quiet:
+    if options.quiet or options.nightly:
         return OnProgress()
     return Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)
 
@@ -126,7 +166,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--prune", action="store_true", help="also remove the rows of users whom Clerk does not have")
     add("--yes", action="store_true", help="with --prune: even more than 10 rows and 5 %% of all")
     add("--verify", action="store_true", help="write nothing; say whether Convex equals Clerk")
+    add("--nightly", action="store_true", help="--prune, then --verify; prints nothing if all is well")
+    add("--repair-duplicates", action="store_true", help="remove all rows but one of users with several")
     add("--restart", action="store_true", help="begin anew, do not go on with a run that was stopped")
+    add("--env-file", metavar="FILE", help="settings that the environment does not have (dotenv)")
     add(
         "--concurrency",
         type=_count,
@@ -134,15 +177,34 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help=f"pages that are read at once (default: {CONCURRENCY})",
     )
+    add(
+        "--patience",
+        type=_seconds,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help=f"wait so long for Clerk or Convex in trouble (default: {PATIENCE:.0f})",
+    )
     add("--json", action="store_true", help="the result as JSON")
     add("--quiet", action="store_true", help="no progress")
     add("--debug", action="store_true", help="log what happens; show where an error came from")
     options = parser.parse_args(arguments)
-    if options.verify and (options.dry_run or options.prune or options.restart):
-        parser.error("--verify writes nothing and takes none of --dry-run, --prune and --restart")
+    for mode, others in _NOT_WITH.items():
+        given = [other for other in others if getattr(options, _attribute(other))]
+        if getattr(options, _attribute(mode)) and given:
+            parser.error(f"{mode} cannot be combined with {', '.join(given)}")
     if options.yes and not options.prune:
         parser.error("--yes belongs to --prune")
     return options
+
+
+def _attribute(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")
+
+
+def _seconds(text: str) -> float:
+    if not (text.isdecimal() and len(text) < 6):
+        raise argparse.ArgumentTypeError("a number of seconds")
+    return float(text)
 
 
 def _count(text: str) -> int:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from clerk_convex.backfill.duplicates import find_duplicates
 from clerk_convex.backfill.ranges import Range
-from clerk_convex.backfill.reading import plan, read, together
+from clerk_convex.backfill.reading import find_user, plan, read, together
 from clerk_convex.backfill.report import NAMED, OnProgress, Progress, Verification
 from clerk_convex.backfill.rows import confirm, find_absent
-from clerk_convex.backfill.run import CONCURRENCY, read_page
-from clerk_convex.backfill.session import Session
+from clerk_convex.backfill.run import CONCURRENCY, most_pruned, read_page
+from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.changes import Upsert
 from clerk_convex.clerk import Page
-from clerk_convex.errors import ClerkNotFound
+from clerk_convex.errors import ClerkError
 from clerk_convex.settings import Settings
 
 __all__ = ["verify"]
@@ -36,20 +37,27 @@ async def verify(
     settings: Settings | None = None,
     *,
     concurrency: int = CONCURRENCY,
+    patience: float = PATIENCE,
     on_progress: OnProgress | None = None,
 ) -> Verification:
     """Compares every user of Clerk with Convex, and every row of Convex with Clerk.
 
-    `settings` are those of the environment by default; the deploy key is used for queries only.
+    `settings` are those of the environment by default; the deploy key is used for queries only. `patience`
+    is the seconds that trouble at Clerk or Convex is waited out.
 
     Raises SettingsError, ClerkError or DeploymentError: then nothing can be said.
     """
     settings = Settings.from_env() if settings is None else settings
     started = time.monotonic()
-    async with Session.open(settings, concurrency=concurrency, dry_run=True) as session:
+    on_progress = on_progress or OnProgress()
+    opened = Session.open(
+        settings, concurrency=concurrency, dry_run=True, patience=patience, on_progress=on_progress
+    )
+    async with opened as session:
         total = await session.preflight()
-        comparison = _Comparison(session, total, on_progress or OnProgress())
+        comparison = _Comparison(session, total, await find_duplicates(session), on_progress)
         await comparison.run()
+        doubt = await _doubt(session, settings, comparison.counts["extra"], comparison.rows)
         last_webhook_at = await session.call("query", "lastWebhookAt", {})
     return Verification(
         users=comparison.users,
@@ -57,12 +65,37 @@ async def verify(
         missing=comparison.counts["missing"],
         differing=comparison.counts["differing"],
         extra=comparison.counts["extra"],
+        duplicate=comparison.counts["duplicate"],
         unreadable=comparison.counts["unreadable"],
         examples=tuple(comparison.examples),
         last_webhook_at=last_webhook_at,
         now=time.time() * 1000,
         seconds=time.monotonic() - started,
+        doubt=doubt,
     )
+
+
+async def _doubt(session: Session, settings: Settings, extra: int, rows: int) -> str | None:
+    """Return why the extra rows may be another Clerk instance's, None if nothing speaks for it."""
+    if not extra or settings.clerk_instance_id is not None:
+        return None
+    try:
+        instance = await session.clerk.instance()
+    except ClerkError:  # an old or restricted key: the rest can be told without it
+        name, is_development = "unknown", False
+    else:
+        name, is_development = str(instance), instance.environment_type == "development"
+    if extra > most_pruned(rows) or extra * 2 >= rows:
+        return (
+            f"{extra:,} of {rows:,} rows are of users whom the Clerk instance of CLERK_SECRET_KEY ({name}) "
+            "does not have. It may be another instance than theirs."
+        )
+    if is_development and session.is_production:
+        return (
+            f"CLERK_SECRET_KEY belongs to a development instance ({name}), CONVEX_DEPLOY_KEY to a production "
+            "deployment. The rows may be another instance's."
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +151,16 @@ class _SecondLooks:
 
 
 class _Comparison:
-    def __init__(self, session: Session, total: int, on_progress: OnProgress) -> None:
+    def __init__(
+        self, session: Session, total: int, duplicates: Sequence[str], on_progress: OnProgress
+    ) -> None:
         self.users = self.rows = 0
         self.counts: Counter[str] = Counter()
         self.examples: list[tuple[str, str]] = []
         self._session = session
+        self._duplicates = frozenset(duplicates)
+        for clerk_id in duplicates:
+            self._found("duplicate", clerk_id)
         self._total = total
         self._on_progress = on_progress
         self._users_again = _SecondLooks(self._look_at_users)
@@ -154,7 +192,7 @@ class _Comparison:
                 "missing" if outcome in ("created", "tombstoned") else "differing",
             )
             for change, outcome in zip(changes, outcomes, strict=True)
-            if outcome != "unchanged"
+            if outcome != "unchanged" and change.clerk_id not in self._duplicates
         ]
 
     async def _look_at_users(self, suspects: list[_Suspect]) -> list[_Suspect]:
@@ -174,17 +212,13 @@ class _Comparison:
         page = await self._session.clerk.list_users(limit=_AT_ONCE, user_id=clerk_ids)
         listed = {user.get("id") for user in page.users if isinstance(user, dict)}
         # That somebody is not listed proves nothing.
-        unlisted = [await self._get(clerk_id) for clerk_id in clerk_ids if clerk_id not in listed]
+        clerk = self._session.clerk
+        unlisted = [await find_user(clerk, clerk_id) for clerk_id in clerk_ids if clerk_id not in listed]
         return [page, *unlisted]
 
-    async def _get(self, clerk_id: str) -> Page:
-        try:
-            snapshot = await self._session.clerk.get_user(clerk_id)
-        except ClerkNotFound as error:
-            return Page([], error.observed_at)
-        return Page([snapshot.user], snapshot.observed_at)
-
     async def _suspect_row(self, clerk_id: str) -> None:
+        if clerk_id in self._duplicates:
+            return
         await self._rows_again.add(_Suspect(clerk_id, asyncio.get_running_loop().time()))
 
     async def _look_at_rows(self, suspects: list[_Suspect]) -> list[_Suspect]:

@@ -77,6 +77,7 @@ class KeptRun(Run):
             yield run
         finally:
             beating.cancel()
+            await asyncio.wait([beating])  # or its last word might come after the ones below
             if not run._is_finished:
                 await run._release()
 

@@ -16,7 +16,7 @@ from clerk_convex.errors import (
     ClerkUnavailable,
 )
 
-__all__ = ["plan", "read", "together"]
+__all__ = ["find_user", "plan", "read", "together"]
 
 Handle = Callable[[Page], Awaitable[None]]
 """Deals with a page's users."""
@@ -24,6 +24,7 @@ Moved = Callable[[int, Range], Awaitable[None]]
 """Is told that a range's users are dealt with up to its position: the range's number, and the range now."""
 
 _RANGES_EACH = 2  # for each of those that are read at once: so that a long one is not left over
+_SECOND_404 = 1.0  # seconds after the first one, which may be a gateway's
 _MOST_DIVISIONS = 16  # of a span into halves; what is left has the same created_at, nearly
 
 
@@ -58,8 +59,7 @@ async def read(clerk: Clerk, ranges: Sequence[Range], handle: Handle, moved: Mov
     async def work() -> None:
         while waiting:
             number, part = waiting.popleft()
-            if not part.done:
-                await _read_range(clerk, number, part, handle, moved)
+            await _read_range(clerk, number, part, handle, moved)
 
     await together(*(work() for _ in range(concurrency)))
 
@@ -130,13 +130,23 @@ async def _ask(clerk: Clerk, walk: Walk) -> Page | None:
     return Page(walk.take(page.users), page.observed_at)
 
 
-async def _created_at(clerk: Clerk, user_id: str) -> float | None:
-    """NaN if there is no such user: no time is equal to it."""
+async def find_user(clerk: Clerk, user_id: str) -> Page:
+    """Return a page of this user; an empty one if Clerk says twice that it has no such user."""
     try:
         snapshot = await clerk.get_user(user_id)
     except ClerkNotFound:
-        return float("nan")
-    return created_at(snapshot.user)
+        await asyncio.sleep(_SECOND_404)
+        try:
+            snapshot = await clerk.get_user(user_id)
+        except ClerkNotFound as error:
+            return Page([], error.observed_at)
+    return Page([snapshot.user], snapshot.observed_at)
+
+
+async def _created_at(clerk: Clerk, user_id: str) -> float | None:
+    """NaN if there is no such user: no time is equal to it."""
+    page = await find_user(clerk, user_id)
+    return created_at(page.users[0]) if page.users else float("nan")
 
 
 async def _edge(clerk: Clerk, order: str) -> float | None:

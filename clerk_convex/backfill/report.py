@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from clerk_convex.errors import ClerkConvexError
 
-__all__ = ["Failure", "OnProgress", "Progress", "Pruning", "Report", "Tally", "Verification"]
+__all__ = ["Failure", "OnProgress", "Progress", "Pruning", "Repair", "Report", "Tally", "Verification"]
 
 COMMAND = "python -m clerk_convex.backfill"
 NAMED = 100
@@ -152,7 +153,10 @@ class Report:
         if self.error is not None:
             return f"Next: {COMMAND}{prune}    (goes on where this one stopped)"
         if self.pruning is not None and self.pruning.refused:
-            return f"Next: {COMMAND} --prune --yes    (only if CLERK_SECRET_KEY is the right instance's)"
+            return (
+                f"Next: {COMMAND} --prune --yes    (only if CLERK_SECRET_KEY belongs to the instance whose "
+                "users the rows are; CLERK_INSTANCE_ID makes sure of it)"
+            )
         if self.dry_run:
             return f"Nothing was written. Next: {COMMAND}{prune}"
         return f"Next: {COMMAND} --verify"
@@ -162,9 +166,10 @@ class Report:
 class Verification:
     """Whether Convex equals Clerk. `users` are Clerk's, `rows` Convex's, as they came; `seconds` it took.
 
-    `missing` users have no row, `differing` ones another one; `extra` rows have no user; `unreadable` users
-    cannot be compared. `examples` names the first 100 of each: (kind, id). `last_webhook_at`: Unix
-    milliseconds by Convex's clock, of the last one that changed a row; None if none ever did.
+    `missing` users have no row, `differing` ones another one; `extra` rows have no user; `duplicate` users
+    have several rows, and count as nothing else; `unreadable` users cannot be compared. `examples` names the
+    first 100 of each: (kind, id). `last_webhook_at`: Unix milliseconds by Convex's clock, of the last one
+    that changed a row; None if none ever did. `doubt` says why the extra rows may be another instance's.
     """
 
     users: int
@@ -172,15 +177,17 @@ class Verification:
     missing: int
     differing: int
     extra: int
+    duplicate: int
     unreadable: int
     examples: Sequence[tuple[str, str]]
     last_webhook_at: float | None
     now: float
     seconds: float
+    doubt: str | None = None
 
     @property
     def equal(self) -> bool:
-        return not (self.missing or self.differing or self.extra or self.unreadable)
+        return not (self.missing or self.differing or self.extra or self.duplicate or self.unreadable)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -190,9 +197,11 @@ class Verification:
             "missing": self.missing,
             "differing": self.differing,
             "extra": self.extra,
+            "duplicate": self.duplicate,
             "unreadable": self.unreadable,
             "examples": [{"kind": kind, "clerkId": clerk_id} for kind, clerk_id in self.examples],
             "lastWebhookAt": self.last_webhook_at,
+            "doubt": self.doubt,
             "seconds": round(self.seconds, 3),
         }
 
@@ -203,6 +212,7 @@ class Verification:
             lines = [f"Equal: {counted}."]
         else:
             found = f"{self.missing:,} missing, {self.differing:,} differing, {self.extra:,} extra"
+            found += f", {self.duplicate:,} duplicate" if self.duplicate else ""
             lines = [f"Not equal: {counted}; {found}, {self.unreadable:,} not readable."]
             lines += [f"  {kind}  {clerk_id}" for kind, clerk_id in self.examples]
         if self.last_webhook_at is None:
@@ -211,10 +221,49 @@ class Verification:
             lines.append(
                 f"The last webhook that changed a row came {_ago(self.now - self.last_webhook_at)} ago."
             )
-        if self.missing or self.differing or self.unreadable:
-            lines.append(f"Next: {COMMAND}" + (" --prune" if self.extra else ""))
-        elif self.extra:
-            lines.append(f"Next: {COMMAND} --prune")
+        if self.doubt is not None:
+            lines.append(f"Write nothing yet: {self.doubt}")
+        if not self.equal:
+            lines.append(f"Next: {self._next()}")
+        return "\n".join(lines)
+
+    def _next(self) -> str:
+        if self.doubt is not None:
+            return (
+                "set CLERK_INSTANCE_ID to the instance whose users the rows are (Clerk's webhooks have it as "
+                f"instance_id), then {COMMAND} --verify"
+            )
+        if self.duplicate:
+            return f"{COMMAND} --repair-duplicates, then {COMMAND} --verify"
+        return f"{COMMAND} --prune" if self.extra else COMMAND
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What became of users with several rows: `removed` rows, by Clerk id. One row of each was kept."""
+
+    dry_run: bool
+    removed: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        removed = [{"clerkId": clerk_id, "rows": rows} for clerk_id, rows in self.removed.items()]
+        return {"dryRun": self.dry_run, "removed": removed}
+
+    def __str__(self) -> str:
+        """What happened, who is concerned, and the next command to run."""
+        rows = sum(self.removed.values())
+        would = "would be " if self.dry_run else ""
+        if not self.removed:
+            return f"No user has several rows. Next: {COMMAND} --verify"
+        users, counted = _users(len(self.removed)), "1 row" if rows == 1 else f"{rows:,} rows"
+        lines = [f"{users} with several rows: {counted} {would}removed, one of each kept."]
+        lines += [f"  {clerk_id}  {count}" for clerk_id, count in islice(self.removed.items(), NAMED)]
+        if (unnamed := len(self.removed) - NAMED) > 0:
+            lines.append(f"  and {unnamed:,} more")
+        if self.dry_run:
+            lines.append(f"Nothing was written. Next: {COMMAND} --repair-duplicates")
+        else:
+            lines.append(f"Next: {COMMAND} --verify")
         return "\n".join(lines)
 
 

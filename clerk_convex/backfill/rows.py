@@ -13,6 +13,9 @@ from clerk_convex.errors import ClerkNotFound
 __all__ = ["confirm", "find_absent"]
 
 _IDS = 100  # that Clerk takes in one call
+# Seconds after the first 404: dates have whole seconds (1), and clocks may differ (1), at both looks, and
+# the second stamp must be the later one (1).
+_SECOND_LOOK = 5.0
 
 
 async def find_absent(
@@ -47,17 +50,36 @@ async def find_absent(
 
 
 async def confirm(session: Session, clerk_ids: Sequence[str]) -> list[Delete]:
-    """The deletions of those whom Clerk says it does not have, asked for each one, and when it said so."""
-    deletions: list[Delete] = []
-    waiting = list(clerk_ids)
+    """Return the deletions of those users that Clerk has not, asked for each one at two times.
+
+    One 404 proves too little. It may be a stray one. And its stamp is up to some seconds too early, so that
+    an event of the user's last second would seem to be later than it, and would bring the row back. The
+    second one is asked for after the latest moment at which the first can have been true: its stamp is later
+    than all that ever happened to the user. Where it is not, by Clerk's own dates, the row stays.
+    """
+    first = await _ask_for_each(session, clerk_ids)
+    if not first:
+        return []
+    await asyncio.sleep(_SECOND_LOOK)
+    second = await _ask_for_each(session, list(first))
+    return [
+        Delete(clerk_id, error.observed_at, "backfill")
+        for clerk_id, error in second.items()
+        if error.observed_at > first[clerk_id].gone_by
+    ]
+
+
+async def _ask_for_each(session: Session, clerk_ids: Sequence[str]) -> dict[str, ClerkNotFound]:
+    """Return what Clerk says of each user that it does not have."""
+    gone: dict[str, ClerkNotFound] = {}
+    waiting = iter(clerk_ids)
 
     async def ask() -> None:
-        while waiting:
-            clerk_id = waiting.pop()
+        for clerk_id in waiting:
             try:
                 await session.clerk.get_user(clerk_id)
             except ClerkNotFound as error:
-                deletions.append(Delete(clerk_id, error.observed_at, "backfill"))
+                gone[clerk_id] = error
 
     await together(*(ask() for _ in range(session.concurrency)))
-    return deletions
+    return gone

@@ -12,14 +12,14 @@ from clerk_convex.backfill.ranges import Range
 from clerk_convex.backfill.reading import plan, read
 from clerk_convex.backfill.report import Failure, OnProgress, Progress, Pruning, Report
 from clerk_convex.backfill.rows import confirm, find_absent
-from clerk_convex.backfill.session import Session
+from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.changes import Upsert
 from clerk_convex.clerk import Page
 from clerk_convex.errors import ChangeRefused, ClerkConvexError, UserError
 from clerk_convex.settings import Settings
 from clerk_convex.users import Fields, read_id, read_user
 
-__all__ = ["CONCURRENCY", "backfill", "read_page"]
+__all__ = ["CONCURRENCY", "backfill", "most_pruned", "read_page"]
 
 CONCURRENCY = 8
 _PRUNED_ROWS, _PRUNED_SHARE = 10, 0.05  # the more of both may be pruned without a yes
@@ -34,6 +34,7 @@ async def backfill(
     yes: bool = False,
     restart: bool = False,
     concurrency: int = CONCURRENCY,
+    patience: float = PATIENCE,
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Reads all users of Clerk and writes those that Convex does not have, or has older.
@@ -41,7 +42,8 @@ async def backfill(
     `settings` are those of the environment by default. `dry_run` writes nothing and tells what would become
     of everyone. `prune` removes the rows of users whom Clerk does not have, confirmed one by one; more than
     10 of them or 5 %, whichever is more, only with `yes`. It goes on where a run before stopped, unless
-    `restart`. `concurrency` is how many pages are read at once.
+    `restart`. `concurrency` is how many pages are read at once, `patience` the seconds that trouble at Clerk
+    or Convex is waited out.
 
     It can be stopped and started again at any time, and be run while webhooks arrive.
 
@@ -52,7 +54,13 @@ async def backfill(
     on_progress = on_progress or OnProgress()
     started = time.monotonic()
     async with AsyncExitStack() as stack:
-        opened = Session.open(settings, concurrency=concurrency, dry_run=dry_run)
+        opened = Session.open(
+            settings,
+            concurrency=concurrency,
+            dry_run=dry_run,
+            patience=patience,
+            on_progress=on_progress,
+        )
         session = await stack.enter_async_context(opened)
         total = await session.preflight()
         if dry_run:
@@ -91,13 +99,18 @@ async def backfill(
         )
 
 
+def most_pruned(rows: int) -> int:
+    """Return how many of so many rows are pruned without a yes."""
+    return max(_PRUNED_ROWS, int(rows * _PRUNED_SHARE))
+
+
 def read_page(page: Page, fields: Fields | None) -> tuple[list[Upsert], list[Failure]]:
     """What a page says of each user, and who on it cannot be read."""
     changes: list[Upsert] = []
     failures: list[Failure] = []
     for data in page.users:
         try:
-            user = read_user(data, fields)
+            user = read_user(data, fields, observed_at=page.observed_at)
         except UserError as error:
             failures.append(Failure(_name(data), str(error)))
         else:
@@ -142,7 +155,7 @@ async def _prune(session: Session, run: Run, yes: bool, on_progress: OnProgress)
         on_progress.step(Progress("pruning", looked_at, None))
 
     await find_absent(session, found, counted)
-    limit = max(_PRUNED_ROWS, int(rows * _PRUNED_SHARE))
+    limit = most_pruned(rows)
     if len(absent) > limit and not yes:
         return Pruning(rows, len(absent), deleted=0, limit=limit, refused=True)
 

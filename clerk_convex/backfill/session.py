@@ -1,31 +1,50 @@
-"""What a run works with: Clerk, the writer and the functions beside it, patient once they have answered."""
+"""What a run works with: Clerk, the writer and the functions beside it, and its patience with them.
+
+Trouble that passes by itself (no connection, 429, 5xx) is waited out from the first call on. A refusal is
+believed only once it has been repeated: gateways and proxies of either side answer 401, 403 or 404 now and
+then for a moment.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from convex import convex_to_json
 
+from clerk_convex.backfill.report import OnProgress
 from clerk_convex.changes import Change, Outcome
 from clerk_convex.clerk import Clerk
 from clerk_convex.deployment import Deployment, Kind
-from clerk_convex.errors import ChangeRefused, DeploymentMisconfigured, DeploymentUnavailable
+from clerk_convex.errors import (
+    ChangeRefused,
+    ClerkConvexError,
+    DeploymentError,
+    DeploymentMisconfigured,
+    DeploymentUnavailable,
+)
+from clerk_convex.logs import OnceAMinute
 from clerk_convex.settings import Settings
 from clerk_convex.users import Fields
 from clerk_convex.writer import Writer
 
-__all__ = ["Session"]
+__all__ = ["PATIENCE", "Session"]
 
 Result = TypeVar("Result")
 
+PATIENCE = 300.0
+"""Seconds that trouble of Clerk's or Convex's is waited out, by default."""
+
 _REQUIRED = ("CLERK_SECRET_KEY", "CONVEX_URL", "CONVEX_DEPLOY_KEY")
-# Seconds: what is wrong from the start is told soon, what goes wrong later is waited for.
-_SOON, _PATIENT = 3.0, 300.0
+# Seconds between a refusal and its repetitions, until it is believed: a wrong key is told soon, and a run
+# that has worked already does not end over a moment of trouble.
+_DOUBTS_AT_FIRST, _DOUBTS = (0.5, 1.5), (1.0, 4.0, 15.0)
+_SILENCE = 1.0  # seconds that are waited without a word
 _CLERK_TIMEOUT, _CONVEX_TIMEOUT = 30.0, 15.0  # seconds, of one call
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds between attempts, before jitter
 _UNTOLD = 1 << 40  # bytes: what waits is bounded by the number of pages, not by the writer
@@ -36,7 +55,15 @@ _HOPELESS = 100  # refusals, and nobody who was written: then something is wrong
 class Session:
     """Use `Session.open`; it raises SettingsError if a setting is missing."""
 
-    def __init__(self, settings: Settings, *, concurrency: int, dry_run: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        concurrency: int,
+        dry_run: bool,
+        patience: float = PATIENCE,
+        on_progress: OnProgress | None = None,
+    ) -> None:
         settings.require(*_REQUIRED)
         assert settings.clerk_secret_key is not None  # noqa: S101 - mypy does not know what require does
         assert settings.convex_url is not None  # noqa: S101
@@ -44,9 +71,19 @@ class Session:
         self.concurrency = concurrency
         self.fields: Fields | None = settings.clerk_convex_fields
         self.clerk = Clerk(
-            settings.clerk_secret_key.get_secret_value(), settings.clerk_api_url, timeout=5.0, patience=_SOON
+            settings.clerk_secret_key.get_secret_value(),
+            settings.clerk_api_url,
+            timeout=_CLERK_TIMEOUT,
+            patience=patience,
+            doubts=_DOUBTS_AT_FIRST,
+            instance_id=settings.clerk_instance_id,
+            on_retry=partial(self._tell, "Clerk"),
         )
-        self.deployment = Deployment(settings.convex_url, settings.convex_deploy_key.get_secret_value())
+        self.deployment = Deployment(
+            settings.convex_url, settings.convex_deploy_key.get_secret_value(), timeout=_CONVEX_TIMEOUT
+        )
+        self.is_production = settings.convex_deploy_key.get_secret_value().startswith("prod:")
+        """Whether the deploy key says so; a self-hosted deployment's says nothing."""
         self.module = settings.convex_users_module
         self.writer = Writer(
             self.deployment,
@@ -54,16 +91,29 @@ class Session:
             in_flight=max(1, concurrency // 2),  # the webhooks need some of Convex too
             queue_size=concurrency * 1000,
             queue_bytes=_UNTOLD,
-            deadline=_PATIENT,
+            deadline=patience,
             dry_run=dry_run,
         )
-        self._patience = _SOON
+        self._patience = patience
+        self._doubts: Sequence[float] = _DOUBTS_AT_FIRST
+        self._on_progress = on_progress or OnProgress()
+        self._told = OnceAMinute()
         self._written = self._refused = 0
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, *, concurrency: int, dry_run: bool) -> AsyncIterator[Self]:
-        session = cls(settings, concurrency=concurrency, dry_run=dry_run)
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        concurrency: int,
+        dry_run: bool,
+        patience: float = PATIENCE,
+        on_progress: OnProgress | None = None,
+    ) -> AsyncIterator[Self]:
+        session = cls(
+            settings, concurrency=concurrency, dry_run=dry_run, patience=patience, on_progress=on_progress
+        )
         try:
             yield session
         finally:
@@ -71,38 +121,48 @@ class Session:
             await session.clerk.aclose()
 
     async def preflight(self) -> int:
-        """How many users Clerk has. Raises what is wrong with keys, addresses and functions, in seconds."""
+        """Return how many users Clerk has.
+
+        Raises what is wrong with keys, instances, addresses and functions within seconds; ClerkUnavailable
+        and DeploymentUnavailable when the patience is over.
+        """
         total = await self.clerk.count_users()
         await self._patiently(self.writer.check)
-        self.clerk.timeout, self.clerk.patience = _CLERK_TIMEOUT, _PATIENT
-        self.deployment.timeout, self._patience = _CONVEX_TIMEOUT, _PATIENT
+        self.clerk.doubts = self._doubts = _DOUBTS
         return total
 
     async def submit(self, changes: Sequence[Change]) -> list[Outcome | ChangeRefused]:
-        """What became of each change.
+        """Return what became of each change.
 
         Raises DeploymentUnavailable when the patience is over; DeploymentMisconfigured, also if Convex
         refuses everyone.
         """
         results: dict[int, Outcome | ChangeRefused] = {}
         left = list(enumerate(changes))
+        doubts = iter(self._doubts)
         while left:
             answers = await asyncio.gather(
                 *(self.writer.submit(change) for _, change in left), return_exceptions=True
             )
             late: list[tuple[int, Change]] = []
-            problem: BaseException | None = None
+            problems: list[BaseException] = []
             for (number, change), answer in zip(left, answers, strict=True):
-                if isinstance(answer, str | ChangeRefused):
+                if isinstance(answer, ChangeRefused) and number not in results:
+                    results[number] = answer
+                    late.append((number, change))  # it may have been for a moment only
+                elif isinstance(answer, str | ChangeRefused):
                     results[number] = answer
                 else:
                     # Too many refusals among the changes that came with it are no fault of its own.
-                    problem = answer
+                    problems.append(answer)
                     late.append((number, change))
-            if problem is not None and (
-                len(late) == len(left) or not isinstance(problem, DeploymentUnavailable)
-            ):
-                raise problem
+            for problem in problems:
+                if not isinstance(problem, DeploymentUnavailable):
+                    await self._doubt(problem, doubts)
+                    break
+            else:
+                if len(problems) == len(left):
+                    raise problems[0]
             left = late
         answered = [results[number] for number in range(len(changes))]
         self._give_up_on_refusals(answered)
@@ -127,16 +187,34 @@ class Session:
 
     async def _patiently(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
         time = asyncio.get_running_loop().time
-        deadline = time() + self._patience
+        started = time()
         pause = _FIRST_PAUSE
+        doubts = iter(self._doubts)
         while True:
             try:
                 return await attempt()
-            except DeploymentUnavailable:
-                if time() + pause > deadline:
+            except DeploymentUnavailable as error:
+                if time() + pause > started + self._patience:
                     raise
+                self._tell("Convex", error, time() - started)
+            except DeploymentError as error:
+                await self._doubt(error, doubts)
+                continue
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def _doubt(self, problem: BaseException, doubts: Iterator[float]) -> None:
+        """Wait until Convex is to be asked again. Raises what it says if it has been asked often enough."""
+        pause = next(doubts, None)
+        if pause is None or not isinstance(problem, DeploymentError):
+            raise problem
+        await asyncio.sleep(pause)
+
+    def _tell(self, side: str, error: ClerkConvexError, seconds: float) -> None:
+        """Tell a person why nothing happens, and how long that may go on."""
+        if seconds >= _SILENCE and self._told.is_due(side):
+            left = max(0.0, self._patience - seconds)
+            self._on_progress.note(f"Waiting for {side}, at most {left:.0f} s more: {error}")
 
     def _give_up_on_refusals(self, answers: Sequence[Outcome | ChangeRefused]) -> None:
         refused = sum(isinstance(answer, ChangeRefused) for answer in answers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import io
+import logging
 import os
 import signal
 import sys
@@ -19,13 +20,15 @@ from clerk_convex.errors import ClerkConvexError, LocalError
 if TYPE_CHECKING:
     from clerk_convex.local.stack import LocalStack
 
+LOOK_EVERY = 0.5  # seconds
 MOST_USERS = 10_000  # what the local Convex is meant for
 
 DESCRIPTION = """
   python -m clerk_convex.local --users 200 --env-file .env.local
 
 Starts a local Clerk, a local Convex and the service between them, on free ports of 127.0.0.1. No account is
-needed, and nothing is kept. Ctrl-C or SIGTERM stops all of it."""
+needed, and nothing is kept. Ctrl-C or SIGTERM stops all of it. What Convex's functions log or fail with is
+on stderr."""
 
 EPILOG = """\
 exit status: 0 stopped, or Convex equals Clerk; 1 it does not (--once); 2 usage, or a part could not be
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # names in whatever the terminal can show of them
     try:
-        with _stopped_by_signals():
+        with _stopped_by_signals(), _logging(live=options.demo and not options.once):
             return _run(options, sys.stdout)
     except KeyboardInterrupt:
         return 130 if options.once else 0
@@ -72,21 +75,22 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
             live.live(stack, user_ids, out)
         else:
             _wait(stack, out)
-        raise LocalError("The local Convex has ended, and its data with it: start all of it again.")
+        raise LocalError(f"{stack.ended()} has ended, and its data with it: start all of it again.")
 
 
 def _wait(stack: LocalStack, out: TextIO) -> None:
-    """Says where everything is; returns when the local Convex has ended."""
+    """Say where everything is; return when a part has ended."""
     places = {
         "Dashboard": stack.dashboard_url,
         "Clerk": stack.clerk.url,
         "Service": stack.url,
         "Convex": stack.convex.url,
     }
-    out.write("".join(f"{name:<9} {url}\n" for name, url in places.items()))
+    out.write("".join(f"{name:<9} {url}\n" for name, url in places.items() if url is not None))
     out.write("Ctrl-C stops all of it; --env-file PATH writes the settings that reach it.\n")
     out.flush()
-    stack.convex.process.wait()
+    while stack.ended() is None:
+        time.sleep(LOOK_EVERY)
 
 
 @contextmanager
@@ -104,6 +108,24 @@ def _stopped_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _logging(*, live: bool) -> Iterator[None]:
+    """Show on stderr what Convex's functions say, but not in the middle of a `live` table."""
+    logger = logging.getLogger("clerk_convex.local")
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if live and sys.stderr.isatty():
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,73 +6,68 @@
 
 It has what this project uses of Clerk: users, their metadata, sessions with their tokens, and a page to sign
 in. No organizations, no plans, no page to sign up. Everything is gone when it closes.
+
+It runs in a process of its own. In the caller's it could not answer while a native client holds the
+interpreter's lock, as the official ConvexClient does until Convex has fetched this Clerk's public keys.
 """
 
-import base64
-import json
-import random
-import secrets
-import threading
-import time
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
-from types import TracebackType
-from typing import Any, Self
+from __future__ import annotations
 
-import uvicorn
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Generic, Protocol, Self, TypeVar, cast
+
+import httpx
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk_api import Faults
-from clerk_convex.local.clerk_list import UserList
-from clerk_convex.local.clerk_objects import (
-    ClerkRefusal,
-    check_depth,
-    identifiers,
-    merge_metadata,
-    new_event,
-    new_session,
-    new_user,
-    not_found,
-    to_json,
-    user_fields,
-)
-from clerk_convex.local.clerk_pages import create_app
-from clerk_convex.local.clerk_sessions import LIVE, STATUSES, Sessions
+from clerk_convex.local.clerk_control import PREFIX, plain
+from clerk_convex.local.clerk_http import Faults
+from clerk_convex.local.clerk_instance import LOCKOUT_SECONDS, SUBSCRIBED, ClerkInstance
+from clerk_convex.local.clerk_objects import ClerkRefusal, check_depth, to_json
 from clerk_convex.local.listener import listen
-from clerk_convex.local.svix import BASE62, WebhookSender
-from clerk_convex.local.tokens import (
-    CONVEX_TEMPLATE,
-    RESERVED,
-    SESSION_TOKEN,
-    TEMPLATE_TOKEN,
-    SigningKeys,
-    expand,
-    session_claims,
-    template_claims,
-)
+from clerk_convex.local.svix import Attempt, Delivery, Endpoint, Stats, new_secret
 
-__all__ = ["SUBSCRIBED", "LocalClerk"]
+__all__ = ["SUBSCRIBED", "Faults", "LocalClerk", "Webhooks"]
 
-DAY = 86_400_000
+ANSWER_SECONDS = 30.0
 
-SUBSCRIBED = frozenset({"user.created", "user.updated", "user.deleted", "session.created"})
-"""The types of events that this project asks Clerk for, as the README has them ticked."""
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A user, never changed nor handed out, and the same as JSON."""
+class _Caller(Protocol):
+    def _call(self, name: str, **arguments: Any) -> Any: ...
 
-    user: dict[str, Any]
-    text: str
+
+class _Remote(Generic[T]):
+    """An attribute that is kept in the other process. `read` makes its value of JSON."""
+
+    def __init__(self, read: Callable[[Any], T]) -> None:
+        self._read = read
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: _Caller, owner: type[object]) -> T:
+        return self._read(instance._call(f"get.{self._name}"))
+
+    def __set__(self, instance: _Caller, value: T) -> None:
+        instance._call(f"set.{self._name}", value=plain(value))
 
 
 class LocalClerk:
-    """A Clerk instance. Its methods can be called from any thread, and before `start` too.
+    """A Clerk instance on 127.0.0.1. Use it as a context manager, or with `start` and `close`.
 
-    port: of the HTTP API, on 127.0.0.1; 0 is any free one.
+    Its methods can be called from any thread while it runs. It ends with the process that started it, however
+    that one ends. POSIX only.
+
+    port: of the HTTP API; 0 is any free one.
     webhook_url: who is told of every change; None is nobody, `webhooks.add_endpoint` adds more.
     speed: Svix's retry schedule is divided by it.
     seed: makes ids and the troubles of deliveries repeatable.
@@ -80,12 +75,26 @@ class LocalClerk:
     rate_limit: requests in 10 seconds; None is what Clerk grants the kind of key (100 for sk_test_, 1000 for
         sk_live_), 0 is no limit; nor is there one on changes of one user then.
     token_lifetime: seconds that a session token is valid.
+    lockout_seconds: how long a lock lasts; None is for ever.
     session_claims: custom claims of session tokens, with Clerk's shortcodes, such as
         {"metadata": "{{user.public_metadata}}"}. Raises LocalError for a claim that is Clerk's own.
     events: the types of events that are sent, as ticked for an endpoint at Clerk; None is all.
-    Users go in and out as Clerk's JSON objects; what is returned is a copy.
-    Refusals are ClerkRefusal, with Clerk's status and code, in process as over HTTP.
+
+    Users go in and out as Clerk's JSON objects. What Clerk would refuse is a ClerkRefusal, with Clerk's
+    status and code, as over HTTP.
     """
+
+    process: subprocess.Popen[bytes]
+    """The process that it runs in, once started."""
+
+    faults = _Remote(lambda value: Faults(**value))
+    """Trouble of the Backend API."""
+    frontend_faults = _Remote(lambda value: Faults(**value))
+    """Trouble of what needs no secret key: public keys, the page to sign in, the calls of browsers."""
+    token_lifetime = _Remote(float)
+    lockout_seconds: _Remote[float | None] = _Remote(lambda value: value)
+    session_claims: _Remote[Mapping[str, Any]] = _Remote(dict)
+    events: _Remote[Collection[str] | None] = _Remote(lambda value: value if value is None else set(value))
 
     def __init__(
         self,
@@ -98,78 +107,93 @@ class LocalClerk:
         webhook_secret: str | None = None,
         rate_limit: int | None = None,
         token_lifetime: float = 60,
+        lockout_seconds: float | None = LOCKOUT_SECONDS,
         session_claims: Mapping[str, Any] | None = None,
         events: Collection[str] | None = SUBSCRIBED,
     ) -> None:
         self.url = ""
         """Where the API is, without `/v1`; empty before `start`."""
-        self.secret_key = secret_key or f"sk_test_{secrets.token_hex(20)}"
-        self.webhook_secret = webhook_secret or f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
-        self.webhooks = WebhookSender(speed=speed, seed=seed)
-        if webhook_url is not None:
-            self.webhooks.add_endpoint(webhook_url, self.webhook_secret)
-        self.events = events
-        self.faults = Faults()
-        """Trouble of the Backend API."""
-        self.frontend_faults = Faults()
-        """Trouble of what needs no secret key: public keys, the page to sign in, the calls of browsers."""
-        if rate_limit is None:
-            rate_limit = 1000 if self.secret_key.startswith("sk_live_") else 100
-        self.rate_limit = rate_limit
-        self.token_lifetime = token_lifetime
-        self.session_claims = dict(session_claims or {})
-        if taken := sorted(RESERVED & self.session_claims.keys()):
-            raise LocalError(
-                f"The session claims {', '.join(taken)} are Clerk's own. Give yours other names."
-            )
         self._port = port
-        self._random = random.Random(seed)
-        self.instance_id = self._new_id("ins")
-        self._users: dict[str, _Stored] = {}
-        # (created_at, id) of every user in order: a page is found by bisection, not by sorting.
-        self._order: list[tuple[int, str]] = []
-        # Who has which email address, user name and so on: no two users share one.
-        self._owners: dict[tuple[str, str], str] = {}
-        self._sessions = Sessions()
-        self._keys = SigningKeys()
-        self._latest = 0
-        self._lock = threading.RLock()
-        self._server: uvicorn.Server | None = None
+        self._webhook_url = webhook_url
+        self._options = {
+            "speed": speed,
+            "seed": seed,
+            "secret_key": secret_key,
+            "rate_limit": rate_limit,
+            "token_lifetime": token_lifetime,
+            "lockout_seconds": lockout_seconds,
+            "session_claims": session_claims,
+            "events": plain(events),
+        }
+        # Made here too, so that what is wrong with the options is said by whom they are given to.
+        like = ClerkInstance(**self._options)
+        self._options["secret_key"] = self._secret_key = like.secret_key
+        self.rate_limit = like.rate_limit
+        self.instance_id = like.instance_id
+        self.webhook_secret = webhook_secret or new_secret()
+        self.webhooks = Webhooks(self)
+        self._control_key = secrets.token_hex(24)
+        self._client: httpx.Client | None = None
 
     @property
     def issuer(self) -> str:
         """The `iss` of session tokens: the Frontend API, which here shares the Backend API's address."""
         return self.url
 
+    @property
+    def secret_key(self) -> str:
+        """The key of the Backend API. Setting another is what a rotation looks like to a program."""
+        return self._secret_key
+
+    @secret_key.setter
+    def secret_key(self, value: str) -> None:
+        self._call("set.secret_key", value=value)
+        self._secret_key = value
+
     def start(self) -> None:
-        """Serves the API and starts to deliver webhooks. Raises LocalError if the port is taken."""
-        listener = listen(self._port, "The local Clerk")
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            create_app(self),
-            log_config=None,
-            access_log=False,
-            date_header=False,  # the API sends its own, exact to the second
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="local-clerk", daemon=True
-        )
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.005)
-        self.webhooks.start()
+        """Return when it answers. Raises LocalError if it cannot be started, or the port is taken."""
+        with listen(self._port, "The local Clerk") as listener:
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            configuration = {
+                "options": self._options,
+                "descriptor": listener.fileno(),
+                "control_key": self._control_key,
+                "parent": os.getpid(),
+            }
+            # The modules come from where this process has them, not from the directory it was started in.
+            path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "clerk_convex.local.clerk_server"],
+                bufsize=0,
+                stdin=subprocess.PIPE,  # open as long as this process lives: the other one ends with it
+                stdout=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C on the terminal is ours to hear: its clients end before it does
+                pass_fds=[listener.fileno()],
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        try:
+            with suppress(BrokenPipeError):  # it has ended, as the first call finds out
+                cast(IO[bytes], self.process.stdin).write(to_json(configuration).encode() + b"\n")
+            headers = {"authorization": f"Bearer {self._control_key}"}
+            self._client = httpx.Client(base_url=self.url + PREFIX, headers=headers, trust_env=False)
+            self._call("get.count")
+            if self._webhook_url is not None:
+                self.webhooks.add_endpoint(self._webhook_url, self.webhook_secret)
+        except BaseException:
+            self._end()
+            raise
 
     def close(self) -> None:
-        """Stops serving and delivering within 2 seconds, whatever is under way. Safe to call twice."""
-        self.faults = self.frontend_faults = Faults()  # lets delayed answers go
-        self.webhooks.close()
-        if self._server is not None:
-            self._server.should_exit = True
-            self._thread.join(2.0)
+        """End it at once, whatever is under way. Safe to call twice."""
+        if self._client is not None:
+            self._end()
+
+    def _end(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        with self.process as process:
+            process.kill()  # nothing of it is kept
 
     def __enter__(self) -> Self:
         self.start()
@@ -182,131 +206,103 @@ class LocalClerk:
 
     @property
     def count(self) -> int:
-        return len(self._users)
+        """How many users there are."""
+        return int(self._call("get.count"))
 
     def users(self) -> list[dict[str, Any]]:
         """All users, the oldest first."""
-        with self._lock:
-            texts = [self._users[user_id].text for _, user_id in self._order]
-        return [json.loads(text) for text in texts]
+        return self._objects("users")
 
     def get_user(self, user_id: str) -> dict[str, Any]:
-        with self._lock:
-            return _loaded(self._get(user_id).text)
-
-    def select(self, question: UserList) -> list[str]:
-        """The page of users that `question` asks for, each as JSON text."""
-        with self._lock:
-            matching = self._matching(question)
-            page = islice(matching, question.offset, question.offset + question.limit)
-            return [stored.text for stored in page]
-
-    def count_matching(self, question: UserList) -> int:
-        """How many users `question` is about, on all pages."""
-        with self._lock:
-            return sum(1 for _ in self._matching(question))
+        return self._object("get_user", user_id=user_id)
 
     def create_user(self, **fields: Any) -> dict[str, Any]:
-        """Makes a user and sends `user.created`.
+        """Make a user and send `user.created`.
 
         `fields` are those of Clerk's user object, taken as they are, unknown ones too. The lists of addresses
         have a short form, the first one primary: `email_address`, `phone_number` and `web3_wallet` take
-        strings (verified), or objects whose own fields replace the usual ones.
+        strings (verified), or objects whose own fields replace the usual ones. With `locked`,
+        `lockout_expires_in_seconds` is when the lock ends by itself. `scim` is the directory that manages the
+        user: webhooks carry it, and the Backend API does not.
         """
-        with self._lock:
-            now = self._now()
-            user = self._store(new_user(fields, self._new_id, now))
-            self._emit("user.created", user, now)
-            return _loaded(self._users[user["id"]].text)
+        return self._object("create_user", **fields)
+
+    def create_users(self, people: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Make many users in one call, each as create_user does. The ones before a refused one stay."""
+        return self._objects("create_users", people=list(people))
 
     def update_user(self, user_id: str, **fields: Any) -> dict[str, Any]:
-        """Replaces the given fields (as in create_user; metadata whole) and sends `user.updated`."""
-        with self._lock:
-            user = self._get(user_id).user
-            now = max(self._now(), user["updated_at"] + 1)
-            changed = self._store({**user, **user_fields(fields, self._new_id, now), "updated_at": now})
-            self._emit("user.updated", changed, now)
-            if changed["banned"]:
-                self._finish_all(changed, "revoked")
-            return _loaded(self._users[user_id].text)
+        """Replace the given fields (as in create_user; metadata whole) and send `user.updated`."""
+        return self._object("update_user", user_id=user_id, **fields)
 
     def update_metadata(self, user_id: str, *, merge: bool = True, **metadata: Any) -> dict[str, Any]:
-        """Merges into `public_metadata`, `private_metadata`, `unsafe_metadata`, or replaces those given."""
-        with self._lock:
-            if merge:
-                check_depth(metadata)
-                user = self._get(user_id).user
-                metadata = {key: merge_metadata(user[key] or {}, value) for key, value in metadata.items()}
-            return self.update_user(user_id, **metadata)
+        """Merge into `public_metadata`, `private_metadata`, `unsafe_metadata`, or replace those given."""
+        return self._object("update_metadata", user_id=user_id, merge=merge, **metadata)
 
     def ban(self, user_id: str) -> dict[str, Any]:
-        return self.update_user(user_id, banned=True)
+        """Ban a user, and revoke his sessions."""
+        return self._object("ban", user_id=user_id)
 
     def unban(self, user_id: str) -> dict[str, Any]:
-        return self.update_user(user_id, banned=False)
+        return self._object("unban", user_id=user_id)
 
-    def lock(self, user_id: str) -> dict[str, Any]:
-        """Locks for ever (`lockout_expires_in_seconds` stays null)."""
-        return self.update_user(user_id, locked=True, verification_attempts_remaining=0)
+    def lock(self, user_id: str, *, seconds: float | None = None) -> dict[str, Any]:
+        """Lock a user for `seconds`, None is `lockout_seconds`. No event tells that the lock has ended."""
+        return self._object("lock", user_id=user_id, seconds=seconds)
 
     def unlock(self, user_id: str) -> dict[str, Any]:
-        return self.update_user(user_id, locked=False, verification_attempts_remaining=100)
+        return self._object("unlock", user_id=user_id)
+
+    def deprovision(self, user_id: str) -> dict[str, Any]:
+        """Do as a company's directory that removes a user: revoke his sessions, and let him sign in no more.
+
+        From now on a directory manages the user, and the Backend API refuses to delete him.
+        """
+        return self._object("deprovision", user_id=user_id)
+
+    def reprovision(self, user_id: str) -> dict[str, Any]:
+        """Do as the directory that takes a user back."""
+        return self._object("reprovision", user_id=user_id)
 
     def delete_user(self, user_id: str) -> dict[str, Any]:
-        """Removes the user for good and sends `user.deleted`; returns what Clerk answers to a deletion."""
-        with self._lock:
-            user = self._get(user_id).user
-            self._finish_all(user, "ended")
-            for key in identifiers(user):
-                self._owners.pop(key, None)
-            self._remove_from_order(user)
-            del self._users[user_id]
-            deleted = {"id": user_id, "object": "user", "deleted": True}
-            if user["external_id"] is not None:
-                deleted["external_id"] = user["external_id"]
-            self._emit("user.deleted", deleted, max(self._now(), user["updated_at"] + 1))
-            return deleted
+        """Remove the user for good and send `user.deleted`; returns what Clerk answers to a deletion."""
+        return self._object("delete_user", user_id=user_id)
 
     def sign_in(
-        self, user_id: str, *, client_id: str | None = None, status: str = "active"
+        self,
+        user_id: str,
+        *,
+        client_id: str | None = None,
+        status: str = "active",
+        partial: bool = False,
     ) -> dict[str, Any]:
-        """Makes a session, sends `session.created` with the user in it, and returns the session.
+        """Make a session, send `session.created` with the user in it, and return the session.
 
-        `client_id` is the browser, a new one if None. With status "pending" something is left to do before
-        he is signed in, and it is `session.pending` that is sent.
+        client_id: the browser, a new one if None.
+        status: with "pending" something is left to do before he is signed in, and `session.pending` is sent.
+        partial: the event's user has no addresses, only the ids of the primary ones, as in Clerk's example.
         The user's `last_sign_in_at` moves and his `updated_at` does not, and no `user.updated` is sent: what
-        Clerk does there is not documented. Nor is whether its Backend API lets the banned in: this does.
+        Clerk does there is not documented. Nor is whether its Backend API lets the banned in: this does. The
+        deprovisioned are refused (400).
         """
-        with self._lock:
-            user = self._get(user_id).user
-            now = max(self._now(), (user["last_sign_in_at"] or 0) + 1)
-            # Clerk knows the last activity by the day only.
-            changed = self._store({**user, "last_sign_in_at": now, "last_active_at": now - now % DAY})
-            session = new_session(changed, self._new_id, now, client_id=client_id, status=status)
-            self._sessions.add(session)
-            kind = "session.pending" if status == "pending" else "session.created"
-            self._emit(kind, {**session, "user": changed}, now)
-            return session
+        return self._object("sign_in", user_id=user_id, client_id=client_id, status=status, partial=partial)
 
     def get_session(self, session_id: str) -> dict[str, Any]:
-        with self._lock:
-            return self._sessions.get(session_id)
+        return self._object("get_session", session_id=session_id)
 
     def sessions(
         self, *, user_id: str | None = None, client_id: str | None = None, status: str | None = None
     ) -> list[dict[str, Any]]:
         """All that fit, the newest first; ended ones too."""
-        with self._lock:
-            statuses = STATUSES if status is None else (status,)
-            return self._sessions.select(user_id=user_id, client_id=client_id, statuses=statuses)
+        return self._objects("sessions", user_id=user_id, client_id=client_id, status=status)
 
     def revoke_session(self, session_id: str) -> dict[str, Any]:
-        """Ends a session from outside and sends `session.revoked`; one that was over stays as it is."""
-        return self._finish(session_id, "revoked")
+        """End a session from outside and send `session.revoked`; one that was over stays as it is."""
+        return self._object("revoke_session", session_id=session_id)
 
     def remove_session(self, session_id: str) -> dict[str, Any]:
-        """Signs out and sends `session.removed`; a session that was over stays as it is."""
-        return self._finish(session_id, "removed")
+        """Sign out and send `session.removed`; a session that was over stays as it is."""
+        return self._object("remove_session", session_id=session_id)
 
     def session_token(
         self,
@@ -317,7 +313,7 @@ class LocalClerk:
         claims: Mapping[str, Any] | None = None,
         template: str | None = None,
     ) -> str:
-        """A JWT of a live session, signed now.
+        """Return a JWT of a live session, signed now.
 
         azp: the origin it is made for.
         lifetime: seconds, `token_lifetime` if None; a negative one has expired.
@@ -325,127 +321,105 @@ class LocalClerk:
         template: the JWT template, of which there is one, "convex". Else it is the session token.
         Raises ClerkRefusal (404) if there is no such session or template, or the session is over.
         """
-        with self._lock:
-            session = self._sessions.get(session_id)
-            if session["status"] not in LIVE:
-                raise not_found("active session")
-            user = self._get(session["user_id"]).user
-            now = self._now()
-        if template not in (None, "convex"):
-            raise not_found("JWT template")
-        make, custom, category = session_claims, self.session_claims, SESSION_TOKEN
-        if template is not None:
-            make, custom, category = template_claims, dict(CONVEX_TEMPLATE), TEMPLATE_TOKEN
-        lifetime = self.token_lifetime if lifetime is None else lifetime
-        usual = make(session, expand(custom, user), issuer=self.issuer, azp=azp, now=now, lifetime=lifetime)
-        removed = {name for name, value in (claims or {}).items() if value is None}
-        made = {**usual, **(claims or {})}
-        return self._keys.sign({name: made[name] for name in made if name not in removed}, category)
+        options = {"azp": azp, "lifetime": lifetime, "claims": claims, "template": template}
+        return str(self._call("session_token", session_id=session_id, **options))
 
     def jwks(self) -> dict[str, Any]:
         """The public keys that verify session tokens."""
-        return self._keys.jwks()
+        return self._object("jwks")
 
     def rotate_keys(self, *, keep_old: bool = True) -> None:
-        """Signs with a new key from now on. The old ones stay among the public keys, or go at once."""
-        self._keys.rotate(keep_old=keep_old)
+        """Sign with a new key from now on. The old ones stay among the public keys, or go at once."""
+        self._call("rotate_keys", keep_old=keep_old)
 
-    def _new_id(self, prefix: str) -> str:
-        return f"{prefix}_{''.join(self._random.choices(BASE62, k=27))}"
+    def _object(self, name: str, **arguments: Any) -> dict[str, Any]:
+        result: dict[str, Any] = self._call(name, **arguments)
+        return result
 
-    def _now(self) -> int:
-        # Clerk's clock does not go back, whatever this machine's does.
-        self._latest = max(self._latest, time.time_ns() // 1_000_000)
-        return self._latest
+    def _objects(self, name: str, **arguments: Any) -> list[dict[str, Any]]:
+        result: list[dict[str, Any]] = self._call(name, **arguments)
+        return result
 
-    def _get(self, user_id: str) -> _Stored:
-        stored = self._users.get(user_id)
-        if stored is None:
-            raise not_found()
-        return stored
-
-    def _finish(self, session_id: str, status: str) -> dict[str, Any]:
-        with self._lock:
-            now = self._now()
-            session = self._sessions.finish(session_id, status, now)
-            if session is None:
-                return self._sessions.get(session_id)
-            user = self._get(session["user_id"]).user
-            self._emit(f"session.{status}", {**session, "user": user}, now)
-            return session
-
-    def _finish_all(self, user: Mapping[str, Any], status: str) -> None:
-        for session in self._sessions.select(user_id=user["id"], statuses=LIVE):
-            self._finish(session["id"], status)
-
-    def _store(self, user: Mapping[str, Any]) -> dict[str, Any]:
-        """Keeps a copy of `user` in place of what there was, or refuses and changes nothing."""
-        check_depth(user)
-        stored = _Stored(_loaded(text := to_json(user)), text)
-        user_id = user["id"]
-        wanted = list(identifiers(stored.user))
-        for kind, value in wanted:
-            if self._owners.get((kind, value), user_id) != user_id:
-                raise ClerkRefusal(
-                    422, "form_identifier_exists", "is taken", f"Another user has this {kind}.", kind
-                )
-        before = self._users.get(user_id)
-        if before is not None:
-            for key in identifiers(before.user):
-                self._owners.pop(key, None)
-            self._remove_from_order(before.user)
-        self._owners.update(dict.fromkeys(wanted, user_id))
-        insort(self._order, (stored.user["created_at"], user_id))
-        self._users[user_id] = stored
-        return stored.user
-
-    def _remove_from_order(self, user: Mapping[str, Any]) -> None:
-        del self._order[bisect_left(self._order, (user["created_at"], user["id"]))]
-
-    def _matching(self, question: UserList) -> Iterator[_Stored]:
-        """All users that `question` is about, in its order, from its cursor on. The lock is held."""
-        keys = self._order
-        if question.exact:
-            kind, values = next(iter(question.exact.items()))
-            ids = values if kind == "user_id" else {self._owners.get((kind, value), "") for value in values}
-            keys = sorted((self._users[it].user["created_at"], it) for it in ids if it in self._users)
-        stored: Iterator[_Stored]
-        if question.order_by == "created_at":
-            low, high = self._range(question, keys)
-            places = range(high - 1, low - 1, -1) if question.descending else range(low, high)
-            stored = (self._users[keys[place][1]] for place in places)
-        else:
-            everyone = [self._users[user_id] for _, user_id in keys]
-            everyone.sort(key=lambda it: question.sort_key(it.user), reverse=question.descending)
-            stored = iter(everyone)
-        return (it for it in stored if question.matches(it.user))
-
-    def _range(self, question: UserList, keys: list[tuple[int, str]]) -> tuple[int, int]:
-        """Which part of `keys` lies within the bounds of `created_at` and behind the cursor."""
-        after, before = question.bounds.get("created_at", (None, None))
-        low = 0 if after is None else bisect_left(keys, (after + 1, ""))
-        high = len(keys) if before is None else bisect_left(keys, (before, ""))
-        if question.starting_after is not None:
-            cursor = self._users.get(question.starting_after)
-            if cursor is None:
-                # Not documented by Clerk.
-                raise ClerkRefusal(
-                    *(422, "form_param_value_invalid", "is invalid"),
-                    *("starting_after is no user of this instance.", "starting_after"),
-                )
-            place = (cursor.user["created_at"], cursor.user["id"])
-            if question.descending:
-                high = min(high, bisect_left(keys, place))
-            else:
-                low = max(low, bisect_right(keys, place))
-        return low, high
-
-    def _emit(self, kind: str, data: Mapping[str, Any], now: int) -> None:
-        # Under the lock, so that messages leave in the order of the changes they tell of.
-        if self.webhooks.has_endpoints and (self.events is None or kind in self.events):
-            self.webhooks.send(to_json(new_event(kind, data, self.instance_id, now)))
+    def _call(self, name: str, **arguments: Any) -> Any:
+        client = self._client
+        if client is None:
+            raise LocalError("The local Clerk does not run. Use it in a with statement, or call start().")
+        check_depth(arguments)
+        # As long as it may wait for deliveries, it is waited for.
+        patience = ANSWER_SECONDS + arguments.get("timeout", 0.0)
+        try:
+            response = client.post(name, content=to_json(arguments), timeout=patience)
+        except httpx.HTTPError as error:
+            ended = self.process.poll() is not None
+            raise LocalError(
+                "The local Clerk has ended; what it said is on stderr. Start it again."
+                if ended
+                else f"The local Clerk did not answer ({type(error).__name__})."
+            ) from error
+        answer = json.loads(response.content)
+        if not response.is_error:
+            return answer["value"]
+        if "message" in answer:
+            raise LocalError(answer["message"])
+        (refused,) = answer["errors"]
+        parameter = refused.get("meta", {}).get("param_name", "")
+        raise ClerkRefusal(
+            response.status_code, refused["code"], refused["message"], refused["long_message"], parameter
+        )
 
 
-def _loaded(text: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+class Webhooks:
+    """How a local Clerk tells of changes: signed, at least once and retried, as Svix does it for Clerk."""
+
+    delivery = _Remote(lambda value: Delivery(**value))
+    """What goes wrong on the way."""
+
+    def __init__(self, clerk: LocalClerk) -> None:
+        self._clerk = clerk
+
+    def add_endpoint(self, url: str, secret: str | None = None) -> Endpoint:
+        """Send every message from now on to `url` too, signed with `secret` (made up if None).
+
+        Clerk's documented rotation of secrets looks like two endpoints with one url to a receiver: each
+        message comes twice, with the same id and body, signed differently.
+        Raises LocalError if `url` is no http(s) address or `secret` cannot be signed with.
+        """
+        return Endpoint(**self._call("add_endpoint", url=url, secret=secret))
+
+    @property
+    def has_endpoints(self) -> bool:
+        return bool(self._call("get.has_endpoints"))
+
+    def send(self, body: str) -> str:
+        """Take one message for all endpoints and return its id (`msg_…`); never wait for a receiver."""
+        return str(self._call("send", body=body))
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until nothing is pending, retries included; False if that took over `timeout` seconds."""
+        return bool(self._call("drain", timeout=timeout))
+
+    @property
+    def stats(self) -> Stats:
+        """The counts at this moment."""
+        return Stats(**self._call("get.stats"))
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The latest 1,000 requests to receivers, oldest first."""
+        return [Attempt(**attempt) for attempt in self._call("get.attempts")]
+
+    @property
+    def failed(self) -> list[str]:
+        """The ids of messages that were given up after the last retry, oldest first."""
+        return list(self._call("get.failed"))
+
+    def replay(self, message_id: str) -> int:
+        """Send a given-up message again, with the same id and body; return how many deliveries that are."""
+        return int(self._call("replay", message_id=message_id))
+
+    def replay_failed(self) -> int:
+        """Send every given-up message again; return how many deliveries that are."""
+        return int(self._call("replay_failed"))
+
+    def _call(self, name: str, **arguments: Any) -> Any:
+        return self._clerk._call(f"webhooks.{name}", **arguments)

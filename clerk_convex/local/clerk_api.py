@@ -23,7 +23,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clerk_convex.local.clerk_http import (
     MAX_BODY,
-    Faults,
     Troubled,
     answer,
     answer_error,
@@ -35,9 +34,9 @@ from clerk_convex.local.clerk_list import read_list, read_sessions
 from clerk_convex.local.clerk_objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
 
 if TYPE_CHECKING:
-    from clerk_convex.local.clerk import LocalClerk
+    from clerk_convex.local.clerk_instance import ClerkInstance
 
-__all__ = ["MAX_BODY", "Faults", "RateLimit", "create_api"]
+__all__ = ["MAX_BODY", "RateLimit", "create_api"]
 
 RATE_WINDOW = 10.0
 CHANGES_OF_ONE = 10
@@ -70,9 +69,9 @@ class RateLimit:
 
 
 class _Api:
-    """The handlers: read the request, ask the local Clerk, answer with Clerk's JSON."""
+    """The handlers: read the request, ask the instance, answer with Clerk's JSON."""
 
-    def __init__(self, clerk: "LocalClerk") -> None:
+    def __init__(self, clerk: "ClerkInstance") -> None:
         self._clerk = clerk
         # One user can be changed so often, whoever asks for it.
         limit = CHANGES_OF_ONE if clerk.rate_limit else 0
@@ -107,6 +106,10 @@ class _Api:
             return _too_many_requests(wait)
         fields = await _fields(request, UPDATE)
         user = self._clerk.get_user(request.path_params["user_id"])
+        if self._clerk.is_managed(user["id"]):
+            for key in MANAGED & fields.keys():
+                message = "attribute managed by SCIM"
+                raise ClerkRefusal(409, "attribute_managed_by_scim", message, param=key)
         for kind, plural in IDENTIFIERS.items():
             key = f"primary_{kind}_id"
             verified = {
@@ -124,7 +127,10 @@ class _Api:
         return answer(self._clerk.update_metadata(user_id, merge=merge, **fields))
 
     async def delete_user(self, request: Request) -> Response:
-        return answer(self._clerk.delete_user(request.path_params["user_id"]))
+        user_id = request.path_params["user_id"]
+        if self._clerk.is_managed(user_id):
+            raise ClerkRefusal(409, "user_managed_by_scim", "user managed by SCIM")
+        return answer(self._clerk.delete_user(user_id))
 
     async def ban(self, request: Request) -> Response:
         return answer(self._clerk.ban(request.path_params["user_id"]))
@@ -169,6 +175,11 @@ class _Api:
         )
         return answer({"object": "token", "jwt": token})
 
+    async def get_instance(self, request: Request) -> Response:
+        kind = "production" if self._clerk.secret_key.startswith("sk_live_") else "development"
+        instance = {"object": "instance", "id": self._clerk.instance_id, "environment_type": kind}
+        return answer({**instance, "allowed_origins": None})
+
     def jwks(self, request: Request) -> Response:
         return answer(self._clerk.jwks())
 
@@ -176,16 +187,16 @@ class _Api:
 class _Gate:
     """What comes before the handlers: the secret key and the rate limit."""
 
-    def __init__(self, app: ASGIApp, clerk: "LocalClerk") -> None:
+    def __init__(self, app: ASGIApp, clerk: "ClerkInstance") -> None:
         self._app = app
         self._clerk = clerk
         self._rate = RateLimit(clerk.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(Headers(scope=scope))
+        refusal = self._refusal(scope["path"], Headers(scope=scope))
         await (refusal or self._app)(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> Response | None:
+    def _refusal(self, path: str, headers: Headers) -> Response | None:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             return answer_error(
@@ -202,11 +213,13 @@ class _Gate:
                     "This is not the instance's secret key.",
                 )
             )
+        if path == "/v1/jwks":  # not limited at Clerk
+            return None
         wait = self._rate.wait()
         return _too_many_requests(wait) if wait else None
 
 
-def create_api(clerk: "LocalClerk") -> ASGIApp:
+def create_api(clerk: "ClerkInstance") -> ASGIApp:
     """The ASGI application that serves `clerk`."""
     api = _Api(clerk)
     app = Starlette(
@@ -228,12 +241,13 @@ def create_api(clerk: "LocalClerk") -> ASGIApp:
             Route("/v1/sessions/{session_id}/revoke", api.revoke_session, methods=["POST"]),
             Route("/v1/sessions/{session_id}/tokens", api.create_token, methods=["POST"]),
             Route("/v1/sessions/{session_id}/tokens/{template}", api.create_token, methods=["POST"]),
+            Route("/v1/instance", api.get_instance),
             Route("/v1/jwks", api.jwks),
         ],
         exception_handlers={ClerkRefusal: on_refusal, HTTPException: on_http_error},
     )
     app.router.redirect_slashes = False
-    return Troubled(_Gate(app, clerk), lambda: clerk.faults)
+    return Troubled(_Gate(app, clerk), clerk.take_fault, lambda: clerk.faults.delay)
 
 
 def _too_many_requests(wait: float) -> Response:
@@ -348,6 +362,8 @@ def _moment(key: str, value: Any) -> int:
         raise _refused(key, f"{key} must be an RFC 3339 time.") from None
 
 
+# What a company's directory says of its users, of all that a PATCH can change.
+MANAGED = frozenset({"first_name", "last_name", "username"})
 # Without a meaning here: nothing is sent to users, and passwords are not kept.
 IGNORED = (
     *("skip_password_requirement", "skip_password_checks", "skip_legal_checks"),

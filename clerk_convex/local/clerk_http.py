@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
-from typing import Self, cast
+from typing import cast
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -21,15 +21,15 @@ __all__ = ["MAX_BODY", "Faults", "Troubled", "answer", "answer_error", "on_http_
 MAX_BODY = 1024 * 1024
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Faults:
-    """Trouble on request, for every answer while it is set: change the attributes at any time.
+    """Trouble on request, for every answer while it is set, as with `clerk.faults = Faults(status=503)`.
 
-    delay: seconds before each answer; smaller values free those that wait already.
-    status: an error status that is answered instead, with Clerk's `code` and `message`. 429 comes with
-        Retry-After, of one second.
+    delay: seconds before each answer; setting a smaller one frees those that wait already.
+    status: an error status that is answered instead, with Clerk's `code` and `message`.
+    retry_after: seconds in the Retry-After of a 429; None leaves it out, as Clerk may.
     drop: the connection breaks off in the middle of the answer.
-    times: how many requests meet it, None is all.
+    times: how many requests meet it, None is all. What is left of them can be read at any time.
     """
 
     delay: float = 0.0
@@ -38,22 +38,28 @@ class Faults:
     times: int | None = None
     code: str = "internal_clerk_error"
     message: str = "Something went wrong"
+    retry_after: int | None = 1
 
-    def take(self) -> Self:
-        """What happens to one request."""
+    def take(self) -> tuple["Faults", "Faults"]:
+        """Return what happens to one request, and what is left for the others."""
+        if self.times is None:
+            return self, self
         if self.times == 0:
-            return type(self)()
-        if self.times is not None:
-            self.times -= 1
-        return replace(self)
+            return Faults(), self
+        return self, replace(self, times=self.times - 1)
 
 
 class Troubled:
-    """An application whose answers meet `faults`, asked for each time. Dates every answer."""
+    """An application whose answers meet trouble. Dates every answer.
 
-    def __init__(self, app: ASGIApp, faults: Callable[[], Faults]) -> None:
+    take: returns what happens to one request, and counts it.
+    delay: returns the delay that is set at the moment, which frees those that wait for longer.
+    """
+
+    def __init__(self, app: ASGIApp, take: Callable[[], Faults], delay: Callable[[], float]) -> None:
         self._app = app
-        self._faults = faults
+        self._take = take
+        self._delay = delay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_dated(message: Message) -> None:
@@ -61,10 +67,10 @@ class Troubled:
                 MutableHeaders(scope=message)["date"] = formatdate(usegmt=True)
             await send(message)
 
-        taken = self._faults().take()
+        taken = self._take()
         started = time.monotonic()
         # Looked at again and again, because any thread may change the faults.
-        while time.monotonic() < started + min(taken.delay, self._faults().delay):  # noqa: ASYNC110
+        while time.monotonic() < started + min(taken.delay, self._delay()):  # noqa: ASYNC110
             await asyncio.sleep(min(0.05, taken.delay))
         if taken.drop:
             # A start without its body: the server closes the connection.
@@ -74,7 +80,9 @@ class Troubled:
             return
         app = self._app
         if taken.status is not None:
-            headers = {"retry-after": "1"} if taken.status == 429 else None
+            headers = None
+            if taken.status == 429 and taken.retry_after is not None:
+                headers = {"retry-after": str(taken.retry_after)}
             refusal = ClerkRefusal(taken.status, taken.code, taken.message, f"{taken.message} (on request)")
             app = answer_error(refusal, headers)
         await app(scope, receive, send_dated)

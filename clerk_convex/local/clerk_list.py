@@ -12,6 +12,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 10, 500
 MAX_VALUES = 100
 
 EXACT = ("user_id", "email_address", "phone_number", "web3_wallet", "username", "external_id")
+SIGNED = ("user_id", "external_id")  # with + before a value (as without) "these", with - "all but these"
 PARTIAL = ("query", "email_address_query", "phone_number_query", "username_query", "name_query")
 TIMES = ("created_at", "last_sign_in_at", "last_active_at")
 FILTERS = {*EXACT, *PARTIAL, "banned", *(f"{time}_{side}" for time in TIMES for side in ("before", "after"))}
@@ -24,9 +25,10 @@ ORDERS = (
 
 @dataclass(frozen=True, slots=True)
 class UserList:
-    """One question: who (`exact`, `partial`, `banned`, `bounds` in ms, exclusive), and which page of them."""
+    """One question: who (`exact`, `excluded`, `partial`, `banned`, `bounds` in ms, exclusive), which page."""
 
     exact: Mapping[str, frozenset[str]]
+    excluded: Mapping[str, frozenset[str]]
     partial: Mapping[str, str]
     banned: bool | None
     bounds: Mapping[str, tuple[int | None, int | None]]
@@ -44,9 +46,11 @@ class UserList:
             at = user[field]
             if at is None or (after is not None and at <= after) or (before is not None and at >= before):
                 return False
-        if self.exact:
+        if self.exact or self.excluded:
             own = {*identifiers(user), ("user_id", user["id"])}
-            if any(not any((kind, value) in own for value in values) for kind, values in self.exact.items()):
+            if any(not _any_of(own, kind, values) for kind, values in self.exact.items()):
+                return False
+            if any(_any_of(own, kind, values) for kind, values in self.excluded.items()):
                 return False
         return all(
             any(text in found.lower() for found in _texts(kind, user)) for kind, text in self.partial.items()
@@ -60,6 +64,10 @@ class UserList:
         else:
             value = next((own for found, own in identifiers(user) if found == kind), None)
         return value is not None, value, user["id"]
+
+
+def _any_of(own: Collection[tuple[str, str]], kind: str, values: Iterable[str]) -> bool:
+    return any((kind, value) in own for value in values)
 
 
 def _texts(kind: str, user: Mapping[str, Any]) -> Iterable[str]:
@@ -86,6 +94,17 @@ def read_list(items: Iterable[tuple[str, str]], *, paging: bool = True) -> UserL
         if len(values.get(key, ())) > MAX_VALUES:
             raise _invalid(key, f"At most {MAX_VALUES} values of {key} can be given.")
 
+    exact: dict[str, set[str]] = {}
+    excluded: dict[str, set[str]] = {}
+    for key in EXACT:
+        for value in values.get(key, ()):
+            if key not in SIGNED:
+                exact.setdefault(key, set()).add(value.lower())
+            elif value.startswith("-"):
+                excluded.setdefault(key, set()).add(value[1:])
+            else:
+                exact.setdefault(key, set()).add(value.removeprefix("+"))
+
     # Where Clerk takes one value, the first one counts.
     first = {key: found[0] for key, found in values.items()}
     if first.get("banned", "true") not in ("true", "false"):
@@ -108,13 +127,8 @@ def read_list(items: Iterable[tuple[str, str]], *, paging: bool = True) -> UserL
     if starting_after is not None and offset:
         raise _invalid("starting_after", "starting_after and offset cannot be combined.")
     return UserList(
-        exact={
-            key: frozenset(
-                value if key in ("user_id", "external_id") else value.lower() for value in values[key]
-            )
-            for key in EXACT
-            if key in values
-        },
+        exact={key: frozenset(them) for key, them in exact.items()},
+        excluded={key: frozenset(them) for key, them in excluded.items()},
         partial={key: first[key].lower() for key in PARTIAL if key in first},
         banned=first["banned"] == "true" if "banned" in first else None,
         bounds=bounds,

@@ -28,7 +28,7 @@ from clerk_convex.local.clerk_sign_in import Choice, error_page, sign_in_page
 from clerk_convex.users import read_user
 
 if TYPE_CHECKING:
-    from clerk_convex.local.clerk import LocalClerk
+    from clerk_convex.local.clerk_instance import ClerkInstance
 
 __all__ = ["ACCOUNTS", "create_app"]
 
@@ -63,7 +63,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 class _Frontend:
     """The handlers, and which browser has which cookie."""
 
-    def __init__(self, clerk: "LocalClerk") -> None:
+    def __init__(self, clerk: "ClerkInstance") -> None:
         self._clerk = clerk
         self._clients: dict[str, str] = {}
 
@@ -197,9 +197,14 @@ class _Frontend:
             raise ClerkRefusal(
                 401, "authentication_invalid", "Invalid authentication", "This browser is not signed in."
             )
-        for session in self._sessions(client_id):
+        for session in self._clerk.sessions(client_id=client_id):
             if session["id"] == request.path_params["session_id"]:
-                return session
+                if session["status"] in LIVE:
+                    return session
+                if _is_deprovisioned(self._clerk, session["user_id"]):
+                    raise ClerkRefusal(
+                        *(401, "deprovisioned", "account deprovisioned", "Your account is deprovisioned")
+                    )
         raise not_found("active session of this browser")
 
 
@@ -256,8 +261,16 @@ def _name(user: Mapping[str, Any]) -> str:
 
 
 def _refused(user: Mapping[str, Any]) -> str:
-    status = str(read_user(user).columns["status"])
-    return "" if status == "active" else f"{_name(user)} is {status} and cannot sign in."
+    reasons = (reason for reason in ("banned", "deprovisioned", "locked") if user.get(reason))
+    reason = next(reasons, None)
+    return "" if reason is None else f"{_name(user)} is {reason} and cannot sign in."
+
+
+def _is_deprovisioned(clerk: "ClerkInstance", user_id: str) -> bool:
+    try:
+        return bool(clerk.get_user(user_id).get("deprovisioned"))
+    except ClerkRefusal:  # deleted since
+        return False
 
 
 def _not_there() -> Response:
@@ -268,7 +281,7 @@ def _not_there() -> Response:
     )
 
 
-def create_app(clerk: "LocalClerk") -> ASGIApp:
+def create_app(clerk: "ClerkInstance") -> ASGIApp:
     """The ASGI application that serves all of `clerk`: what is not public is the Backend API's."""
     frontend = _Frontend(clerk)
     calls: Mapping[str, tuple[str, Handler]] = {
@@ -288,7 +301,8 @@ def create_app(clerk: "LocalClerk") -> ASGIApp:
         ],
         exception_handlers={ClerkRefusal: on_refusal, HTTPException: on_http_error},
     )
-    browsers, backends = Troubled(public, lambda: clerk.frontend_faults), create_api(clerk)
+    browsers = Troubled(public, lambda: clerk.take_fault(frontend=True), lambda: clerk.frontend_faults.delay)
+    backends = create_api(clerk)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         mine = PUBLIC.fullmatch(scope["path"])

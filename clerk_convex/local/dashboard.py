@@ -12,10 +12,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
-__all__ = ["PAGE_PATH", "STATIC", "with_dashboard"]
+__all__ = ["PAGE_PATH", "STATIC", "is_built", "with_dashboard"]
 
 PAGE_PATH = "/dashboard/users"
 STATIC = Path(__file__).parent / "static"
+
+
+def is_built() -> bool:
+    """Whether there is a dashboard: a wheel has one, a checkout once it was built."""
+    return (STATIC / "index.html").is_file()
 
 
 def with_dashboard(service: ASGIApp, places: Mapping[str, str]) -> Starlette:
@@ -31,7 +36,7 @@ def with_dashboard(service: ASGIApp, places: Mapping[str, str]) -> Starlette:
         return RedirectResponse(PAGE_PATH)
 
     not_built = PlainTextResponse("The dashboard has not been built: npm run build", 404)
-    pages = _Pages(places) if (STATIC / "index.html").is_file() else not_built
+    pages = _Pages(places) if is_built() else not_built
     routes = [
         Route("/", home),
         Route("/dashboard/config.json", config),

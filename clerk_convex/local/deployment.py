@@ -30,15 +30,23 @@ logger = logging.getLogger("clerk_convex.local")
 READY_SECONDS = 30
 STOP_SECONDS = 5
 HERE = Path(__file__).resolve().parent
-NODE_PACKAGES = ("convex", "convex-test", "jose", "ws")
+LEVELS = logging.getLevelNamesMapping()
+# What npm is asked for. convex-test's internals are reached into, so it is pinned; it needs convex 1.43. An
+# older ws could be made to fill the memory (CVE-2026-48779).
+NODE_PACKAGES = {"convex": "^1.43.0", "convex-test": "0.0.60", "jose": "^6.2.0", "ws": "^8.21.0"}
+LOWEST_CONVEX = (1, 43)
 
 
 class LocalConvex:
     """A Convex deployment on 127.0.0.1, for trying out and for tests: its data is gone when it stops.
 
     Use it as a context manager, or with `start()` and `stop()`. A second `start()` comes up empty, at the
-    same `url` and with the same `deploy_key`. What functions log goes to the logger `clerk_convex.local`,
-    level DEBUG. It ends with the process that started it, however that one ends. POSIX only.
+    same `url` and with the same `deploy_key`. It ends with the process that started it, however that one
+    ends. POSIX only.
+
+    The logger `clerk_convex.local` gets what functions write on their console, at the level of the method
+    (console.log is INFO), and the text and stack of what they fail with: ERROR, or INFO for a ConvexError.
+    Each record names the function, as in `npx convex dev`: `[CONVEX M(users:syncUsers)] …`.
 
     Args:
         port: where to listen; 0 takes a free port.
@@ -161,14 +169,30 @@ def _node() -> Path:
 def _check(project: Path) -> None:
     if not (project / "convex").is_dir():
         raise LocalError(f"There is no convex/ in {project}. Name a project with Convex functions.")
-    places = [project, *project.parents, Path.cwd(), *Path.cwd().parents]
-    modules = [place / "node_modules" for place in places]
-    missing = [name for name in NODE_PACKAGES if not any((place / name).is_dir() for place in modules)]
-    if missing:
+    versions = {name: _version(name, project) for name in NODE_PACKAGES}
+    # The functions that come with this package are not where a team installs anything.
+    folder = Path.cwd() if project == HERE else project
+    if missing := [name for name, version in versions.items() if version is None]:
+        wanted = " ".join(f"{name}@{NODE_PACKAGES[name]}" for name in missing)
         raise LocalError(
-            f"The local Convex needs the npm packages {', '.join(missing)} in {project / 'node_modules'}. "
-            f"Run there: npm ci, or npm install -D {' '.join(NODE_PACKAGES)}"
+            f"The local Convex needs the npm packages {', '.join(missing)} in {folder}. Run there: npm ci, if"
+            f" its package.json names them, else npm install -D {wanted}"
         )
+    convex = str(versions["convex"])
+    if tuple(map(int, convex.split(".")[:2])) < LOWEST_CONVEX:
+        raise LocalError(
+            f"The local Convex needs convex 1.43 or newer (the functions alone 1.31); {folder} has {convex}."
+            f" Run there: npm install convex@{NODE_PACKAGES['convex']}"
+        )
+
+
+def _version(name: str, project: Path) -> str | None:
+    """The version of an npm package that Node finds from the project or the current folder; None if none."""
+    for place in (project, *project.parents, Path.cwd(), *Path.cwd().parents):
+        file = place / "node_modules" / name / "package.json"
+        if file.is_file():
+            return str(json.loads(file.read_text(encoding="utf-8"))["version"])
+    return None
 
 
 def _read_output(stream: IO[bytes], urls: queue.SimpleQueue[str | None]) -> None:
@@ -184,5 +208,9 @@ def _read_output(stream: IO[bytes], urls: queue.SimpleQueue[str | None]) -> None
 def _read_logs(stream: IO[bytes], last_words: deque[str]) -> None:
     with stream:
         for line in stream:
-            last_words.append(line.decode(errors="replace").rstrip())
-            logger.debug("%s", last_words[-1])
+            if line.startswith(b'{"level":'):
+                said = json.loads(line)
+                logger.log(LEVELS[said["level"]], "%s", said["text"])
+            else:  # Node's own
+                last_words.append(line.decode(errors="replace").rstrip())
+                logger.debug("%s", last_words[-1])

@@ -14,10 +14,8 @@ from typing import Any, TextIO
 from convex import ConvexClient
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk import LocalClerk
-from clerk_convex.local.clerk_objects import ClerkRefusal
 from clerk_convex.local.people import ordinary
-from clerk_convex.local.scenario import CHANGES, PAGE, export_users, page_of
+from clerk_convex.local.scenario import CHANGES, PAGE, Clerk, export_users, page_of
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.local.table import AFTER, Table
 
@@ -33,11 +31,12 @@ def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
     """Changes users all the time and shows the table as Convex's subscription delivers it.
 
     `user_ids` are the users who may change, the newest last. It says where a browser sees them; then, on a
-    terminal, it is a table, and elsewhere a line whenever a number in it changes. Returns when the local
-    Convex has ended.
+    terminal, it is a table, and elsewhere a line whenever a number in it changes. Returns when a part has
+    ended.
     """
-    out.write(f"Open {stack.dashboard_url}\n")
-    out.flush()
+    if stack.dashboard_url is not None:
+        out.write(f"Open {stack.dashboard_url}\n")
+        out.flush()
     try:
         with _traffic(stack.clerk, user_ids):
             asyncio.run(_watch(stack, out))
@@ -50,7 +49,7 @@ def live(stack: LocalStack, user_ids: Sequence[str], out: TextIO) -> None:
 
 
 @contextmanager
-def _traffic(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[None]:
+def _traffic(clerk: Clerk, user_ids: Sequence[str]) -> Iterator[None]:
     stopped = threading.Event()
 
     def run() -> None:
@@ -61,7 +60,7 @@ def _traffic(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[None]:
         while not stopped.wait(PAUSE):
             number += 1
             # Others may create, change and delete users too, over HTTP.
-            with suppress(ClerkRefusal):
+            with suppress(LocalError):
                 _change_someone(clerk, known, number, dice, most)
 
     thread = threading.Thread(target=run, name="local-traffic", daemon=True)
@@ -73,7 +72,7 @@ def _traffic(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[None]:
         thread.join()
 
 
-def _change_someone(clerk: LocalClerk, known: list[str], number: int, dice: random.Random, most: int) -> None:
+def _change_someone(clerk: Clerk, known: list[str], number: int, dice: random.Random, most: int) -> None:
     chance = dice.random()
     if not known or (chance < 0.15 and len(known) < most):
         now = int(time.time() * 1000)
@@ -90,12 +89,12 @@ def _change_someone(clerk: LocalClerk, known: list[str], number: int, dice: rand
 
 async def _watch(stack: LocalStack, out: TextIO) -> None:
     # A first subscription waits for Convex for ever, and holds the GIL: not even Ctrl-C would end it.
-    if stack.convex.process.poll() is not None:
+    if stack.ended() is not None:
         return
     client = ConvexClient(stack.convex.url)
     client.set_admin_auth(stack.convex.deploy_key)
     subscription = client.subscribe(export_users(stack), page_of(None, "desc"))
-    table = Table(stack.clerk, stack.dashboard_url)
+    table = Table(lambda: (stack.clerk.count, stack.clerk.webhooks.stats), stack.dashboard_url or "")
     said = ""
     news = asyncio.ensure_future(anext(subscription))
     while True:
@@ -104,7 +103,7 @@ async def _watch(stack: LocalStack, out: TextIO) -> None:
             page = _result(news)
             table.update(page["page"], whole=page["isDone"])
             news = asyncio.ensure_future(anext(subscription))
-        elif stack.convex.process.poll() is not None:
+        elif stack.ended() is not None:
             return
         if out.isatty():
             size = shutil.get_terminal_size()

@@ -186,6 +186,10 @@ def _locked(person: Fields, number: int) -> None:
     person["locked"] = True
 
 
+def _deprovisioned(person: Fields, number: int) -> None:
+    person |= {"deprovisioned": True, "locked": number % 2 == 0, "scim": {"directory_id": f"dir_{number}"}}
+
+
 def _banned_and_locked(person: Fields, number: int) -> None:
     person |= {"banned": True, "locked": True}
 
@@ -201,4 +205,5 @@ ODDITIES: tuple[Callable[[Fields, int], None], ...] = (
     *(_no_email, _only_a_wallet, _only_a_username, _several_addresses, _unverified, _no_verification),
     *(_primary_not_listed, _keys_that_convex_refuses, _numbers, _deep, _many_keys, _half_a_character),
     *(_strange_names, _strange_role, _would_be_admin, _banned, _locked, _banned_and_locked, _from_the_future),
+    _deprovisioned,
 )

@@ -18,12 +18,25 @@ from clerk_convex.backfill import backfill
 from clerk_convex.deployment import Deployment
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk_instance import ClerkInstance
 from clerk_convex.local.people import LAST_DAY, ordinary, people
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.users import Fields, read_user
 
-__all__ = ["CHANGES", "PAGE", "Comparison", "begin", "compare", "export_users", "once", "page_of", "sign_up"]
+__all__ = [
+    "CHANGES",
+    "PAGE",
+    "Clerk",
+    "Comparison",
+    "begin",
+    "compare",
+    "export_users",
+    "once",
+    "page_of",
+    "sign_up",
+]
 
+Clerk = LocalClerk | ClerkInstance
 Row = Mapping[str, Any]
 Result = TypeVar("Result")
 
@@ -34,7 +47,7 @@ SHOWN = 10  # wrong rows that are named
 GROWTH = 60 * 86_400_000  # milliseconds in which an instance grows e-fold
 
 
-def sign_up(clerk: LocalClerk, count: int, *, start: int = 0, now: int | None = None) -> list[str]:
+def sign_up(clerk: Clerk, count: int, *, start: int = 0, now: int | None = None) -> list[str]:
     """Creates `count` users of all kinds at the local Clerk, from person `start` on; returns their ids.
 
     With `now` (Unix milliseconds) it is as if they had come until now, more and more of them, the last one
@@ -44,7 +57,7 @@ def sign_up(clerk: LocalClerk, count: int, *, start: int = 0, now: int | None = 
         dice = random.Random(SEED)
         ages = sorted((int(dice.expovariate(1 / GROWTH)) for _ in range(count)), reverse=True)
         users = (_moved(person, now - age, now) for person, age in zip(users, ages, strict=True))
-    return [clerk.create_user(**person)["id"] for person in users]
+    return [user["id"] for user in clerk.create_users(users)]
 
 
 def _moved(person: dict[str, Any], created_at: int, now: int) -> dict[str, Any]:
@@ -83,38 +96,44 @@ def _aside(work: Callable[[], Result]) -> Result:
     return done.result()
 
 
-def _rename(clerk: LocalClerk, user_id: str, number: int) -> None:
+def _rename(clerk: Clerk, user_id: str, number: int) -> None:
     person = ordinary(number)
     clerk.update_user(user_id, first_name=person["first_name"], last_name=person["last_name"])
 
 
-def _move(clerk: LocalClerk, user_id: str, number: int) -> None:
+def _move(clerk: Clerk, user_id: str, number: int) -> None:
     # No user who signed up has a number as high as this.
     clerk.update_user(user_id, email_address=ordinary(1_000_000 + number)["email_address"])
 
 
-def _promote(clerk: LocalClerk, user_id: str, number: int) -> None:
+def _promote(clerk: Clerk, user_id: str, number: int) -> None:
     clerk.update_metadata(user_id, public_metadata=ordinary(number)["public_metadata"])
 
 
-def _ban(clerk: LocalClerk, user_id: str, number: int) -> None:
+def _ban(clerk: Clerk, user_id: str, number: int) -> None:
     (clerk.unban if clerk.get_user(user_id)["banned"] else clerk.ban)(user_id)
 
 
-def _lock(clerk: LocalClerk, user_id: str, number: int) -> None:
+def _lock(clerk: Clerk, user_id: str, number: int) -> None:
     (clerk.unlock if clerk.get_user(user_id)["locked"] else clerk.lock)(user_id)
 
 
-def _sign_in(clerk: LocalClerk, user_id: str, number: int) -> None:
-    clerk.sign_in(user_id)
+def _deprovision(clerk: Clerk, user_id: str, number: int) -> None:
+    (clerk.reprovision if clerk.get_user(user_id).get("deprovisioned") else clerk.deprovision)(user_id)
 
 
-CHANGES: Mapping[str, Callable[[LocalClerk, str, int], None]] = {
+def _sign_in(clerk: Clerk, user_id: str, number: int) -> None:
+    # A deprovisioned user has to be taken back first.
+    (clerk.reprovision if clerk.get_user(user_id).get("deprovisioned") else clerk.sign_in)(user_id)
+
+
+CHANGES: Mapping[str, Callable[[Clerk, str, int], None]] = {
     "new names": _rename,
     "new addresses": _move,
     "new roles": _promote,
     "bans": _ban,
     "locks": _lock,
+    "deprovisions": _deprovision,
     "sign-ins": _sign_in,
 }
 
@@ -154,7 +173,7 @@ def once(stack: LocalStack, count: int, out: TextIO) -> int:
     return 1 if problems else 0
 
 
-def _play(clerk: LocalClerk, user_ids: list[str], count: int) -> Counter[str]:
+def _play(clerk: Clerk, user_ids: list[str], count: int) -> Counter[str]:
     """Others sign up until there are `count`, each change happens to about 40 %, and every tenth is deleted.
 
     Returns how often what happened."""

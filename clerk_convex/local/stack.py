@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import uvicorn
-from starlette.types import ASGIApp
-
 from clerk_convex.app import create_app
-from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
-from clerk_convex.local.dashboard import PAGE_PATH, with_dashboard
+from clerk_convex.local.dashboard import PAGE_PATH, is_built, with_dashboard
 from clerk_convex.local.deployment import LocalConvex
-from clerk_convex.local.listener import listen
+from clerk_convex.local.listener import listen, serving
 from clerk_convex.settings import Settings
 
 __all__ = ["LocalStack"]
@@ -48,8 +41,8 @@ class LocalStack:
 
     url: str
     """Where the service is, once started."""
-    dashboard_url: str
-    """Where browsers see the users, once started."""
+    dashboard_url: str | None
+    """Where browsers see the users, once started; None in a checkout where the dashboard was not built."""
     clerk: LocalClerk
     convex: LocalConvex
     settings: Settings
@@ -77,7 +70,7 @@ class LocalStack:
         with ExitStack() as parts:
             listener = parts.enter_context(listen(self._port, "The service"))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            self.dashboard_url = self.url + PAGE_PATH
+            self.dashboard_url = self.url + PAGE_PATH if is_built() else None
             self.clerk = LocalClerk(port=self._clerk_port, speed=self._speed)
             parts.enter_context(self.clerk)
             if self._connected:
@@ -93,9 +86,9 @@ class LocalStack:
                 "usersModule": self.settings.convex_users_module,
             }
             service = with_dashboard(create_app(self.settings), places)
-            parts.enter_context(_serving(service, listener))
+            parts.enter_context(serving(service, listener, "The service"))
             # The first to stop: then no request is left for the service to wait for.
-            parts.callback(self.clerk.webhooks.close)
+            parts.callback(self.clerk.close)
             self._parts = parts.pop_all()
 
     def connect(self) -> None:
@@ -115,6 +108,16 @@ class LocalStack:
     ) -> None:
         self.stop()
 
+    def ended(self) -> str | None:
+        """Return which of the other processes has ended by itself, if one has."""
+        for process, part in (
+            (self.convex.process, "The local Convex"),
+            (self.clerk.process, "The local Clerk"),
+        ):
+            if process.poll() is not None:
+                return part
+        return None
+
     def environment(self) -> Mapping[str, str]:
         """The settings, by their names in the environment, with which any program reaches this set."""
         return {
@@ -125,23 +128,5 @@ class LocalStack:
             "CLERK_WEBHOOK_SIGNING_SECRET": self.clerk.webhook_secret,
             "CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer,
             "WEBHOOK_URL": self.url + WEBHOOK_PATH,
-            "DASHBOARD_URL": self.dashboard_url,
+            **({} if self.dashboard_url is None else {"DASHBOARD_URL": self.dashboard_url}),
         }
-
-
-@contextmanager
-def _serving(service: ASGIApp, listener: socket.socket) -> Iterator[None]:
-    """The service in a thread of this process."""
-    config = uvicorn.Config(service, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],), name="local-service", daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            if not thread.is_alive():
-                raise LocalError("The service ended while it was started; the log says why.")
-            time.sleep(0.005)
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(3.0)

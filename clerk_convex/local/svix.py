@@ -25,10 +25,11 @@ from svix.webhooks import Webhook
 
 from clerk_convex.errors import LocalError
 
-__all__ = ["Attempt", "Delivery", "Endpoint", "Stats", "WebhookSender"]
+__all__ = ["BASE62", "Attempt", "Delivery", "Endpoint", "Stats", "WebhookSender", "new_secret"]
 
 # Seconds from one attempt to the next; https://docs.svix.com/retries.
 SCHEDULE = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
+KEPT_ATTEMPTS = 1_000
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 logger = logging.getLogger("clerk_convex.local")
@@ -90,6 +91,11 @@ class Attempt:
         return self.status is not None and 200 <= self.status < 300
 
 
+def new_secret() -> str:
+    """Make up a signing secret."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
 @dataclass(slots=True)
 class _Job:
     """One message on its way to one endpoint."""
@@ -130,6 +136,7 @@ class WebhookSender:
         self._capacity = capacity
         self._endpoints: list[Endpoint] = []
         self._failed: deque[_Job] = deque(maxlen=capacity)
+        self._attempts: deque[Attempt] = deque(maxlen=KEPT_ATTEMPTS)
         self._stats = Stats()
         self._heap: list[tuple[float, int, _Job]] = []
         self._pushed = 0
@@ -183,7 +190,7 @@ class WebhookSender:
             raise LocalError(
                 "The webhook URL is not an address: give one such as http://127.0.0.1:8000/webhooks/clerk."
             )
-        secret = secret or "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        secret = secret or new_secret()
         try:
             Webhook(secret)
         except Exception as error:  # noqa: BLE001  # svix raises many kinds, and its text quotes the secret
@@ -225,6 +232,12 @@ class WebhookSender:
         """The ids of messages that were given up after the last retry, oldest first."""
         with self._changed:
             return list(dict.fromkeys(job.message_id for job in self._failed))
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The latest 1,000 requests to receivers, oldest first."""
+        with self._changed:
+            return list(self._attempts)
 
     def replay(self, message_id: str) -> int:
         """Sends a given-up message again, with the same id and body; returns how many deliveries that are."""
@@ -333,6 +346,7 @@ class WebhookSender:
         self._report(attempt)
         with self._changed:
             self._stats.attempts += 1
+            self._attempts.append(attempt)
             if attempt.ok:
                 self._stats.delivered += 1
             elif job.attempts < len(SCHEDULE):

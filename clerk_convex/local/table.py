@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.svix import Stats
 
 __all__ = ["AFTER", "Table"]
 
@@ -25,9 +25,13 @@ HEADINGS = {"Name": 20, "Email": 25, "Status": 6, "Role": 6, "Joined": 9, "Signe
 
 
 class Table:
-    """The newest rows of Convex's table, for a terminal; those that changed last are on top."""
+    """The newest rows of Convex's table, for a terminal; those that changed last are on top.
 
-    def __init__(self, clerk: LocalClerk, url: str) -> None:
+    clerk: returns how many users Clerk has, and what has become of its webhooks.
+    url: where a browser sees them.
+    """
+
+    def __init__(self, clerk: Callable[[], tuple[int, Stats]], url: str) -> None:
         self._clerk = clerk
         self._url = url
         self._rows: dict[str, Row] | None = None
@@ -48,21 +52,22 @@ class Table:
         }
 
     def summary(self) -> str:
-        stats = self._clerk.webhooks.stats
+        users, stats = self._clerk()
         if self._rows is None:
             shown = "has not answered yet"
         else:
             shown = f"{len(self._rows)} rows" if self._whole else f"the newest {len(self._rows)} rows"
         failed = f", {stats.failed} failed" if stats.failed else ""
         return (
-            f"Clerk {self._clerk.count} users · Convex {shown} · "
+            f"Clerk {users} users · Convex {shown} · "
             f"webhooks {stats.delivered} delivered, {stats.pending} on their way{failed}"
         )
 
     def screen(self, columns: int, lines: int) -> str:
         """What draws the table over whatever the terminal shows, in no more than its size."""
         now = time.monotonic()
-        head = [_fit(f"Open {self._url}", columns), _fit(self.summary(), columns), ""]
+        where = [_fit(f"Open {self._url}", columns)] if self._url else []
+        head = [*where, _fit(self.summary(), columns), ""]
         written = [*head, BOLD + _cells(list(HEADINGS), columns) + PLAIN]
         rows = self._rows or {}
         latest = sorted(rows, key=lambda clerk_id: self._changed[clerk_id], reverse=True)

@@ -24,6 +24,7 @@ __all__ = [
     "TEMPLATE_TOKEN",
     "SigningKeys",
     "expand",
+    "new_secret_key",
     "session_claims",
     "template_claims",
 ]
@@ -54,6 +55,11 @@ CONVEX_TEMPLATE: Mapping[str, Any] = {
 """The claims of the JWT template "convex", as Clerk offers it."""
 
 Claims = dict[str, Any]
+
+
+def new_secret_key() -> str:
+    """Make up a secret key of a development instance."""
+    return f"sk_test_{secrets.token_hex(20)}"
 
 
 @dataclass(frozen=True, slots=True)

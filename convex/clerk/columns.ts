@@ -7,3 +7,7 @@
 import type { GenericValidator } from "convex/values";
 
 export const extraColumns = {} satisfies Record<string, GenericValidator>;
+
+// Those that a users table from before requires. The Python function must give each a value for every user: a user
+// without one is refused.
+export const requiredExtraColumns = {} satisfies Record<string, GenericValidator>;

@@ -6,7 +6,7 @@ import type { Row } from "./rules";
 // the words, so that the few users who have all of them are found among the many who have one.
 const LENGTH = 8; // words; hardly a name has more
 
-type Underived = Omit<Row, "sortName" | "sortEmail" | "searchText">;
+type Underived = Partial<Row> & { clerkId: string };
 
 export function derived(row: Underived): Pick<Row, "sortName" | "sortEmail" | "searchText"> {
   const terms = new Set([...words(fullName(row)), ...words(row.username ?? ""), ...domainTerms(row.email)]);

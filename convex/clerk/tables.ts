@@ -1,7 +1,7 @@
 // The tables, and the validators that the functions share with them.
 import { defineTable, paginationResultValidator } from "convex/server";
 import { v, type Infer, type Validator, type VOptional, type VUnion, type VNull } from "convex/values";
-import { extraColumns } from "./columns";
+import { extraColumns, requiredExtraColumns } from "./columns";
 
 type Required = Validator<any, "required", any>;
 
@@ -24,6 +24,7 @@ const requiredColumns = {
   // A user who is several of them has the first of: banned, deprovisioned (by the company's directory), locked.
   status: v.union(v.literal("active"), v.literal("banned"), v.literal("deprovisioned"), v.literal("locked")),
   createdAt: v.number(), // this time and all others: Unix milliseconds, Clerk's clock
+  ...requiredExtraColumns,
 };
 
 // What a user may lack.

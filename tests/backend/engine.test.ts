@@ -4,6 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { UserIdentity } from "convex/server";
 
+import { notFound, type LogEntry } from "../../clerk_convex/local/backend/engine.ts";
 import { call, eventually, failure, startEngine, value } from "./helpers.ts";
 
 test("a function is known by its path, with and without .js, with its kind and visibility", async () => {
@@ -216,26 +217,44 @@ test("an action's mutations are transactions of their own, and actions run at th
 });
 
 test("a scheduled function runs after the commit, is announced, and fails without harm", async () => {
-  const engine = await startEngine();
+  const entries: LogEntry[] = [];
+  const engine = await startEngine({ log: (entry) => entries.push(entry) });
   const commits: Set<string>[] = [];
   engine.onCommit((writes) => commits.push(writes));
-  const warnings: string[] = [];
-  const original = console.error;
-  console.error = (line: string) => warnings.push(line);
-  try {
-    await value(engine, "cases:later", { key: "soon", delay: 0, fails: false, what: "note" });
-    await value(engine, "cases:later", { key: "secret", delay: 0, fails: false, what: "wrongly" });
-    await eventually(async () => /success.*failed/.test(JSON.stringify(await value(engine, "cases:jobs"))));
-  } finally {
-    console.error = original;
-  }
+  await value(engine, "cases:later", { key: "soon", delay: 0, fails: false, what: "note" });
+  await value(engine, "cases:later", { key: "plain", delay: 0, fails: false, what: "wrongly" });
+  await eventually(async () => /success.*failed/.test(JSON.stringify(await value(engine, "cases:jobs"))));
   assert.deepEqual(await value(engine, "cases:log"), ["soon"]);
   assert.deepEqual(await value(engine, "cases:jobs"), [
     ["cases:note", "success"],
     ["cases:wrongly", "failed"],
   ]);
   assert.ok(commits.some((writes) => writes.has("log")));
-  assert.deepEqual(warnings, ["The scheduled function cases:wrongly failed. Run it by hand to see why."]);
+  assert.deepEqual(
+    entries.map((entry) => entry.function),
+    ["M(cases:wrongly)"],
+  );
+  assert.match(entries[0]?.error ?? "", /^Uncaught Error: boom\n {4}at /);
+});
+
+test("what functions say and fail with is logged with their names, and the rest is not", async () => {
+  const entries: LogEntry[] = [];
+  const engine = await startEngine({ log: (entry) => entries.push(entry) });
+  await call(engine, "cases:talk", { lines: 1 });
+  await call(engine, "cases:log");
+  await call(engine, "cases:wrongly", { how: "convex" });
+  await call(engine, "cases.js:wrongly", { how: "type" });
+  await call(engine, "cases:nothing");
+  assert.deepEqual(
+    entries.map((entry) => [entry.function, entry.lines.length, entry.error?.split("\n")[0], entry.expected]),
+    [
+      ["Q(cases:talk)", 5, undefined, false],
+      ["M(cases:wrongly)", 0, 'Uncaught ConvexError: {"code":"full","left":"0n"}', true],
+      ["M(cases:wrongly)", 0, "Uncaught TypeError: not that", false],
+      ["(cases:nothing)", 0, notFound("cases:nothing"), false],
+    ],
+  );
+  assert.match(entries[2]?.error ?? "", /\n {4}at handler \(\.\.\/convex\/cases\.ts:\d+:\d+\)/);
 });
 
 test("what is undone, cancelled, cleared or closed before its time does not run", async () => {

@@ -46,12 +46,7 @@ export function createCrons(
       if (running.has(name)) {
         return;
       }
-      void perform(name, job).then((outcome) => {
-        if (!outcome.ok) {
-          // The reason may quote the data of a user.
-          console.error(`The cron job "${name}" failed. Run ${job.name} by hand to see why.`);
-        }
-      });
+      void perform(name, job);
     });
     timers.set(name, cancel);
   }

@@ -26,7 +26,15 @@ export interface EngineOptions {
   functionsDir: string; // absolute path of the folder that holds schema.ts and the functions
   env: Record<string, string>; // process.env of the functions
   now?: () => number; // Unix milliseconds
+  log?: (entry: LogEntry) => void; // called after each function that said something or failed, scheduled ones too
   accelerated?: boolean; // false: convex-test alone reads, which is slow; for comparing the two
+}
+
+export interface LogEntry {
+  function: string; // as `npx convex dev` names it: "M(users:syncUsers)"
+  lines: string[]; // what it wrote on its console: "[LOG] 'text'"
+  error: string | null; // the whole text of what it failed with, and where
+  expected: boolean; // it failed with a ConvexError, which is an answer to its caller
 }
 
 export interface Call {
@@ -87,7 +95,7 @@ export interface Engine {
 const STRETCH_MS = 5;
 
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { functionsDir, env, now = Date.now, accelerated = true } = options;
+  const { functionsDir, env, now = Date.now, log, accelerated = true } = options;
   resolvePackagesFrom(functionsDir);
   const project = await loadProject(functionsDir, env);
   const providers = providersOf(project);
@@ -138,6 +146,20 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   async function run(call: Call): Promise<Outcome> {
     const path = canonicalPath(call.path);
     const info = functions.get(path);
+    const outcome = await perform(call, path, info);
+    const error = outcome.ok ? null : outcome.errorMessage;
+    if (error !== null || outcome.logLines.length > 0) {
+      log?.({
+        function: `${info === undefined ? "" : info.kind.charAt(0).toUpperCase()}(${path})`,
+        lines: outcome.logLines,
+        error,
+        expected: !outcome.ok && outcome.errorData !== undefined,
+      });
+    }
+    return outcome;
+  }
+
+  async function perform(call: Call, path: string, info: FunctionInfo | undefined): Promise<Outcome> {
     const frame = newFrame(parseJournal(call.journal));
     const { logLines, reads, writes } = frame;
     if (info === undefined) {

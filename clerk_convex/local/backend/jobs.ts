@@ -49,10 +49,6 @@ export function createJobRunner(
     }
     const { name, args } = job as Job;
     const succeeded = await run(name, args[0]);
-    if (!succeeded) {
-      // The reason may quote the data of a user.
-      console.error(`The scheduled function ${name} failed. Run it by hand to see why.`);
-    }
     await transact(() => {
       if (jobAt(id) !== null) {
         database.patch(JOBS, id, { state: { kind: succeeded ? "success" : "failed" }, completedTime: now() });

@@ -1,15 +1,19 @@
 // Entry point: node main.ts --project DIR --port N
 //
 // DIR holds convex/ and node_modules/. LOCAL_CONVEX_DEPLOY_KEY is the deploy key, LOCAL_CONVEX_ENV a JSON object: the
-// functions' own environment. When all is up, one line of JSON on stdout says where. The process lives as long as its stdin
-// is open, so that it cannot outlive whoever started it, however that one ends.
+// functions' own environment. When all is up, one line of JSON on stdout says where. What functions log and fail with goes to
+// stderr, a line of JSON for each: {"level": …, "text": …}. The process lives as long as its stdin is open, so that it cannot
+// outlive whoever started it, however that one ends.
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { Engine } from "./engine.ts";
+import type { LogEntry } from "./engine.ts";
 import { resolvePackagesFrom } from "./loader.ts";
 
 const MAX_UNREAD_LOGS = 1024 * 1024; // bytes
+
+// Of the console's lines, by the names that Python has for them; all others are INFO.
+const LEVELS: Partial<Record<string, string>> = { DEBUG: "DEBUG", WARN: "WARNING", ERROR: "ERROR" };
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -26,24 +30,22 @@ async function main(): Promise<void> {
   resolvePackagesFrom(functionsDir);
   const { createEngine } = await import("./engine.ts");
   const { startServer } = await import("./server.ts");
-  const engine = printLogs(await createEngine({ functionsDir, env }));
+  const engine = await createEngine({ functionsDir, env, log: logWriter() });
   const { url } = await startServer({ engine, deployKey, port: Number(values.port) });
   process.stdout.write(`${JSON.stringify({ url })}\n`);
 }
 
-/** Log lines go to stderr as well, and are dropped when nobody reads: console.error would wait for a reader for ever. */
-function printLogs(engine: Engine): Engine {
+/** Writes to stderr, and drops what is not read: console.error would wait for a reader for ever. */
+function logWriter(): (entry: LogEntry) => void {
   const stderr = createWriteStream("", { fd: 2, autoClose: false });
   stderr.on("error", () => process.exit(0));
-  return {
-    ...engine,
-    async run(call) {
-      const outcome = await engine.run(call);
-      for (const line of outcome.logLines) {
-        if (stderr.writableLength < MAX_UNREAD_LOGS) stderr.write(`${call.path} ${line}\n`);
-      }
-      return outcome;
-    },
+  const write = (level: string, text: string): void => {
+    if (stderr.writableLength < MAX_UNREAD_LOGS) stderr.write(`${JSON.stringify({ level, text })}\n`);
+  };
+  return ({ function: name, lines, error, expected }) => {
+    const prefix = `[CONVEX ${name}]`;
+    for (const line of lines) write(LEVELS[/^\[(\w+)\]/.exec(line)?.[1] ?? ""] ?? "INFO", `${prefix} ${line}`);
+    if (error !== null) write(expected ? "INFO" : "ERROR", `${prefix} ${error}`);
   };
 }
 

@@ -28,8 +28,8 @@ const TEXTS: Record<Props["reason"], { title: string; text: ReactNode }> = {
     text: "Sign in with another one.",
   },
   not_active: {
-    title: "Your account is banned or locked",
-    text: `Another administrator can change that. ${GOES_ON}`,
+    title: "Your account is banned or locked, or your company has removed it",
+    text: `Another administrator can end a ban or a lock, and your company’s directory can take you back. ${GOES_ON}`,
   },
   not_admin: {
     title: "This page is for administrators",

@@ -13,6 +13,7 @@ const SOURCES: Record<AuditEntry["source"], string> = {
   backfill: "Backfill",
   admin: "Administrator",
   manual: "By hand",
+  schedule: "On time", // a lock that has ended by itself
 };
 
 // Columns that follow from others.

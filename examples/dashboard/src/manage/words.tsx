@@ -1,4 +1,5 @@
 import type { ReactNode } from "react";
+import type { UserStatus } from "../functions.ts";
 import type { Action, UserAction } from "./calls.ts";
 import type { Asked } from "./Manager.ts";
 
@@ -22,11 +23,17 @@ export const CONSEQUENCES: Record<Asked, string> = {
   delete: "Deletes the account at Clerk and here, and signs it out everywhere. This is final: nothing brings it back.",
 };
 
-// By what a row shows. Locked and banned at once shows as banned.
-export function actionsFor(status: "active" | "banned" | "locked"): UserAction[][] {
-  const standing: UserAction[] =
-    status === "active" ? ["ban", "lock"] : status === "banned" ? ["unban"] : ["ban", "unlock"];
-  return [["update", "role"], standing, ["delete"]];
+// A ban also holds for a deprovisioned user whom the company's directory takes back; a lock would end before.
+const STANDING: Record<UserStatus, UserAction[]> = {
+  active: ["ban", "lock"],
+  banned: ["unban"],
+  deprovisioned: ["ban"],
+  locked: ["ban", "unlock"],
+};
+
+// By what a row shows: the first of banned, deprovisioned and locked, whatever else the user is.
+export function actionsFor(status: UserStatus): UserAction[][] {
+  return [["update", "role"], STANDING[status], ["delete"]];
 }
 
 const OWN = new Set<UserAction>(["role", "ban", "lock", "delete"]);

@@ -1,8 +1,9 @@
 import type { ReactNode } from "react";
 import type { Stats } from "../functions.ts";
 import { Failure } from "../ui/Failure.tsx";
-import { StatusShape } from "../ui/Status.tsx";
+import { STATUS_LABELS, StatusShape } from "../ui/Status.tsx";
 import { number } from "../ui/number.ts";
+import { STATUSES } from "../users/usersView.ts";
 import { SignUpsChart } from "./SignUpsChart.tsx";
 
 type Props = { stats: Stats | undefined; error: Error | undefined; onRetry: () => void };
@@ -19,9 +20,14 @@ export function StatsPanel({ stats, error, onRetry }: Props) {
     <section className="stats" aria-label="Totals" aria-busy={stats === undefined}>
       <dl className="totals">
         <Total label="Users" value={stats?.total} />
-        <Total label="Active" value={stats?.active} shape={<StatusShape status="active" />} />
-        <Total label="Banned" value={stats?.banned} shape={<StatusShape status="banned" />} />
-        <Total label="Locked" value={stats?.locked} shape={<StatusShape status="locked" />} />
+        {STATUSES.map((status) => (
+          <Total
+            key={status}
+            label={STATUS_LABELS[status]}
+            value={stats?.[status]}
+            shape={<StatusShape status={status} />}
+          />
+        ))}
       </dl>
       <SignUpsChart days={stats?.days} note={stats?.rebuilding ? "being counted afresh" : undefined} />
     </section>

@@ -1,13 +1,25 @@
 import type { ReactNode } from "react";
+import type { UserStatus } from "../functions.ts";
 
-type Kind = "active" | "banned" | "locked";
-
-export const STATUS_LABELS: Record<Kind, string> = { active: "Active", banned: "Banned", locked: "Locked" };
-const SHAPES: Record<Kind, ReactNode> = {
+export const STATUS_LABELS: Record<UserStatus, string> = {
+  active: "Active",
+  banned: "Banned",
+  deprovisioned: "Deprovisioned",
+  locked: "Locked",
+};
+const SHAPES: Record<UserStatus, ReactNode> = {
   active: <circle cx="6" cy="6" r="3.5" fill="currentColor" />,
   banned: (
     <path
       d="M6 1.75a4.25 4.25 0 1 1 0 8.5a4.25 4.25 0 0 1 0-8.5zM3 9l6-6"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="1.5"
+    />
+  ),
+  deprovisioned: (
+    <path
+      d="M6 1.75a4.25 4.25 0 1 1 0 8.5a4.25 4.25 0 0 1 0-8.5zM4 6h4"
       fill="none"
       stroke="currentColor"
       strokeWidth="1.5"
@@ -21,7 +33,7 @@ const SHAPES: Record<Kind, ReactNode> = {
   ),
 };
 
-export function StatusShape({ status }: { status: Kind }) {
+export function StatusShape({ status }: { status: UserStatus }) {
   return (
     <svg
       className={`status-shape is-${status}`}
@@ -35,7 +47,7 @@ export function StatusShape({ status }: { status: Kind }) {
   );
 }
 
-export function Status({ status }: { status: Kind }) {
+export function Status({ status }: { status: UserStatus }) {
   return (
     <span className={`status is-${status}`}>
       <StatusShape status={status} />

@@ -27,6 +27,7 @@ const KNOWN = new Set<string>([
   "publicMetadata",
   "createdAt",
   "lastSignInAt",
+  "lockedUntil",
   "updatedAt",
 ] satisfies (keyof UserDetails)[]);
 
@@ -55,6 +56,7 @@ export function UserFields({ user, manage }: { user: UserDetails; manage: Manage
         <Field label="First name" text={user.firstName} />
         <Field label="Last name" text={user.lastName} />
         <Field label="Role" text={user.role} />
+        {user.lockedUntil !== undefined && <TimeField label="Locked until" value={user.lockedUntil} />}
         <TimeField label="Joined" value={user.createdAt} />
         <TimeField label="Last sign-in" value={user.lastSignInAt} missing="Never" />
         <TimeField label="Updated" value={user.updatedAt ?? undefined} missing="Unknown" />

@@ -1,7 +1,7 @@
 // What the list shows, as the URL has it: ?q= &status= &sort= &order=. Whatever does not belong there is ignored.
 import type { Stats, UserStatus } from "../functions.ts";
 
-export const STATUSES = ["active", "banned", "locked"] as const satisfies readonly UserStatus[];
+export const STATUSES = ["active", "banned", "deprovisioned", "locked"] as const satisfies readonly UserStatus[];
 const SORTS = ["name", "email", "createdAt", "lastSignInAt"] as const;
 const ORDERS = ["asc", "desc"] as const;
 

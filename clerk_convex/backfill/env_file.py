@@ -1,0 +1,35 @@
+"""Settings from a file, for cron and other places without an environment."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from dotenv import load_dotenv
+from dotenv.parser import parse_stream
+
+from clerk_convex.errors import SettingsError
+
+__all__ = ["load_env_file"]
+
+
+def load_env_file(path: str) -> None:
+    """Set what the dotenv file at `path` sets and the environment does not, as `uvicorn --env-file` does.
+
+    No shell reads it: `|`, `&` and `;` have no meaning, and `$` only in `${NAME}`. Raises SettingsError.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")  # some editors begin with a byte order mark
+    except OSError as error:
+        problem = f"{path} cannot be read ({error.strerror})"
+    except ValueError:
+        problem = f"{path} is no UTF-8 text. Save it as UTF-8"
+    else:
+        wrong = [binding.original.line for binding in parse_stream(io.StringIO(text)) if binding.error]
+        if not wrong and "\0" not in text:
+            load_dotenv(stream=io.StringIO(text))
+            return
+        problem = f"{path} is no dotenv file"
+        if wrong:
+            problem = f"line {wrong[0]} of {path} cannot be read. Write NAME=value, and close every quote"
+    raise SettingsError(f"--env-file: {problem}.")

@@ -1,0 +1,166 @@
+"""Svix's signature of a webhook: what the headers tell before the body is read, and why a signature is wrong.
+
+How Svix signs: https://docs.svix.com/receiving/verifying-payloads/how-manual
+A refusal says what its sender can see as well: the headers, the body, and the time, which is in every answer.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from svix.webhooks import Webhook, WebhookVerificationError
+
+from clerk_convex.errors import EventError
+
+__all__ = ["SignedHeaders", "event_id", "verify"]
+
+_TOLERANCE = 300.0  # seconds either way; svix has the same
+_LATEST = 253_402_300_800.0  # seconds; the year 10000, which datetime cannot tell
+_ID = re.compile(r"[!-~]{1,255}")
+
+# HMAC-SHA256 in base64 has 44 characters. svix raises for an entry that is written otherwise, even if the
+# next one is right.
+_SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
+
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, zstd
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHeaders:
+    """The three headers of a signed webhook, well formed and of the last five minutes."""
+
+    event_id: str
+    timestamp: str
+    signatures: str
+
+    @classmethod
+    def read(cls, headers: Mapping[str, str]) -> Self:
+        """Reads them by Svix's names or those of Standard Webhooks.
+
+        Raises EventError for what is missing, malformed or over five minutes from this machine's clock.
+        """
+        names = ("id", "timestamp", "signature")
+        message_id, timestamp, signature = values = [_header(headers, name) for name in names]
+        if missing := [f"svix-{name}" for name, value in zip(names, values, strict=True) if not value]:
+            raise _uncheckable(
+                "missing",
+                f"the request has no {' and no '.join(missing)}. Clerk sends such headers with every webhook."
+                " Either this request is not Clerk's, or a proxy in front drops them",
+            )
+        if not _ID.fullmatch(message_id):
+            raise _uncheckable(
+                "id", "svix-id is malformed: it is up to 255 characters of ASCII, without spaces"
+            )
+        signatures = " ".join(filter(_SIGNATURE.fullmatch, signature.split()))
+        if not signatures:
+            raise _uncheckable(
+                "signature",
+                "svix-signature is malformed: no part of it is written v1,… with 44 characters of base64",
+            )
+        _check_time(timestamp)
+        return cls(message_id, timestamp, signatures)
+
+    def as_svix(self) -> dict[str, str]:
+        """As svix reads them."""
+        return {
+            "svix-id": self.event_id,
+            "svix-timestamp": self.timestamp,
+            "svix-signature": self.signatures,
+        }
+
+
+def event_id(headers: Mapping[str, str]) -> str:
+    """Return the id under which Clerk's dashboard finds the event."""
+    return _header(headers, "id")
+
+
+def verify(
+    webhooks: Sequence[Webhook], signed: SignedHeaders, body: bytes, headers: Mapping[str, str]
+) -> None:
+    """Raises EventError unless one of `webhooks` signed the body. The text names the cause if it shows."""
+    if not any(_is_verified(webhook, body, signed) for webhook in webhooks):
+        _check_time(signed.timestamp)  # a body may take a while
+        cause, text = _cause(body, headers)
+        raise EventError(f"The signature is wrong: {text}.", cause=cause)
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    return headers.get(f"svix-{name}") or headers.get(f"webhook-{name}", "")
+
+
+def _is_verified(webhook: Webhook, body: bytes, signed: SignedHeaders) -> bool:
+    try:
+        webhook.verify(body, signed.as_svix())
+    except (WebhookVerificationError, ValueError):  # ValueError: the body is not UTF-8
+        return False
+    return True
+
+
+def _check_time(timestamp: str) -> None:
+    try:
+        at = float(timestamp)
+    except ValueError:
+        at = -1.0
+    if not 0.0 <= at < _LATEST:  # nan, too, is not
+        raise _uncheckable("timestamp", "svix-timestamp is malformed: it is a time in Unix seconds")
+    late = time.time() - at
+    if late > _TOLERANCE:
+        raise _uncheckable(
+            "late",
+            f"svix-timestamp is {_span(late)} behind this machine's clock, and 5 minutes are allowed. Is this"
+            " machine's clock ahead? Otherwise the webhook was held up, or sent once more, on its way",
+        )
+    if -late > _TOLERANCE:
+        raise _uncheckable(
+            "early",
+            f"svix-timestamp is {_span(-late)} ahead of this machine's clock, and 5 minutes are allowed. Set"
+            " this machine's clock",
+        )
+
+
+def _uncheckable(cause: str, text: str) -> EventError:
+    return EventError(f"The signature cannot be checked: {text}.", cause=cause)
+
+
+def _span(seconds: float) -> str:
+    minutes = seconds / 60
+    if minutes < 10:
+        return f"{math.ceil(minutes * 10) / 10} minutes"  # 5.1 where it is one second too many
+    if minutes < 120:
+        return f"{minutes:.0f} minutes"
+    return f"{minutes / 60:.0f} hours" if minutes < 2880 else f"{minutes / 1440:.0f} days"
+
+
+def _cause(body: bytes, headers: Mapping[str, str]) -> tuple[str, str]:
+    """One word for why the signature of this body may be wrong, and the words for its sender."""
+    changer = "a proxy or middleware in front"
+    length = headers.get("content-length", "")
+    if not body:
+        return "empty", f"the body is empty. Perhaps {changer} has read it and not passed it on"
+    if headers.get("content-encoding", "identity") != "identity" or body.startswith(_COMPRESSED):
+        return "compressed", f"the body is compressed, as Clerk never sends it. Perhaps {changer} does that"
+    if body.startswith(_MARKS):
+        return "mark", f"the body begins with a byte order mark. Clerk sends none; {changer} has added it"
+    if not _is_text(body):
+        return "encoding", f"the body is not UTF-8. Clerk's always is; {changer} has changed it"
+    if length.isdecimal() and length != str(len(body)):
+        return "length", f"the body is not as long as Content-Length says: {changer} has changed it"
+    return "secret or body", (
+        "two causes are left. Either CLERK_WEBHOOK_SIGNING_SECRET is another endpoint's (Clerk shows the"
+        f" secret of each under Webhooks), or {changer} has changed the body"
+    )
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

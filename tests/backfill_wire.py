@@ -1,0 +1,186 @@
+"""Clerk and Convex in the test's own event loop, on which waiting takes no time (tests.virtual_time).
+
+Clerk is the local one, asked without a network. Convex is a list of rows: it applies changes without the
+rules of order, and compares columns. What is tested with it is what a run does about the answers it gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from clerk_convex.local.clerk_api import create_api
+from clerk_convex.local.clerk_instance import ClerkInstance
+from clerk_convex.settings import Settings
+from tests.virtual_time import now
+
+NOON = 1_785_585_600.0  # Unix seconds, of the loop's second 0
+
+Answer = httpx.Response | Exception | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request on the wire: `side` is "Clerk" or "Convex", `what` a path or a function, `at` the time."""
+
+    side: str
+    what: str
+    at: float
+    args: Any = None
+    kind: str = ""
+
+
+class Wire:
+    """`answer` is asked first what to do about a request: None lets it through."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clerk = ClerkInstance(rate_limit=0, secret_key="sk_live_" + "0" * 20)
+        self.rows: list[dict[str, Any]] = []
+        self.deletions: list[dict[str, Any]] = []
+        self.runs = 0
+        self.progress: Any = None
+        self.requests: list[Request] = []
+        self.answer: Callable[[Request], Answer] = lambda request: None
+        self.latency: Callable[[Request], float] = lambda request: 0.0
+        self.skew: Callable[[], float | None] = lambda: 0.0  # seconds; None: answers have no date
+        self.most_removed = 1000
+        self.open = self.most_open = 0
+        self.connected = 0
+        self._api = httpx.ASGITransport(create_api(self.clerk))
+        wire = self
+
+        class Transport(httpx.AsyncBaseTransport):
+            def __init__(self, **options: object) -> None:
+                wire.connected += 1
+
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                return await wire.handle(request)
+
+            async def aclose(self) -> None:
+                wire.connected -= 1
+
+        monkeypatch.setattr(httpx, "AsyncHTTPTransport", Transport)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            clerk_secret_key=SecretStr(self.clerk.secret_key),
+            clerk_api_url="http://clerk.test",
+            convex_url="http://convex.test",
+            convex_deploy_key=SecretStr("dev:test|x"),
+        )
+
+    def asked(self, what: str) -> list[Request]:
+        return [request for request in self.requests if request.what == what]
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host == "clerk.test":
+            note = Request("Clerk", request.url.path.removeprefix("/v1"), now(), dict(request.url.params))
+        else:
+            body = json.loads(request.content)
+            kind = request.url.path.removeprefix("/api/")
+            note = Request("Convex", body["path"].removeprefix("users:"), now(), body["args"], kind)
+        self.requests.append(note)
+        self.open += note.side == "Convex"
+        self.most_open = max(self.most_open, self.open)
+        try:
+            await asyncio.sleep(self.latency(note))
+            answer = self.answer(note)
+            if isinstance(answer, Exception):
+                raise answer
+            if answer is None:
+                answer = await self._api.handle_async_request(request) if note.side == "Clerk" else None
+            if answer is None:
+                answer = value(getattr(self, f"_{note.what}")(note.args))
+            answer.headers.pop("date", None)
+            if (skew := self.skew()) is not None:
+                answer.headers["date"] = formatdate(int(NOON + now() + skew), usegmt=True)
+            return answer
+        finally:
+            self.open -= note.side == "Convex"
+
+    # The functions.
+
+    def _syncUsers(self, args: Any) -> list[str]:  # noqa: N802 - Convex's names
+        outcomes = self._compareUsers(args)
+        for change in args["changes"]:
+            self.rows = [row for row in self.rows if row["clerkId"] != change["clerkId"]] + (
+                [row_of(change)] if change["type"] == "upsert" else []
+            )
+            self.deletions += [change] if change["type"] == "delete" else []
+        return outcomes
+
+    def _compareUsers(self, args: Any) -> list[str]:  # noqa: N802
+        rows = {row["clerkId"]: row for row in self.rows}
+        outcomes = []
+        for change in args["changes"]:
+            row = rows.get(change["clerkId"])
+            if change["type"] == "delete":
+                outcomes.append("unchanged" if row is None else "deleted")
+            else:
+                changed = "created" if row is None else "updated"
+                outcomes.append("unchanged" if row == row_of(change) else changed)
+        return outcomes
+
+    def _exportUsers(self, args: Any) -> Any:  # noqa: N802
+        options = args["paginationOpts"]
+        start, count = int(options["cursor"] or 0), int(options["numItems"])
+        end = start + count
+        return {
+            "page": [dict(row) for row in self.rows[start:end]],
+            "isDone": end >= len(self.rows),
+            "continueCursor": str(end),
+        }
+
+    def _startBackfill(self, args: Any) -> Any:  # noqa: N802
+        self.runs += 1
+        return {"id": "run", "attempt": float(self.runs), "progress": self.progress, "isBeside": False}
+
+    def _saveBackfill(self, args: Any) -> bool:  # noqa: N802
+        self.progress = args["progress"] or self.progress
+        return True
+
+    def _finishBackfill(self, args: Any) -> bool:  # noqa: N802
+        self.progress = None
+        return True
+
+    def _lastWebhookAt(self, args: Any) -> None:  # noqa: N802
+        return None
+
+    def _findDuplicates(self, args: Any) -> Any:  # noqa: N802
+        """Two rows a page, so that a few make several pages."""
+        start = int(args["cursor"] or 0)
+        ids = [row["clerkId"] for row in self.rows]
+        found = [clerk_id for clerk_id in ids[start : start + 2] if ids.count(clerk_id) > 1]
+        return {"clerkIds": found, "cursor": str(start + 2) if start + 2 < len(ids) else None}
+
+    def _repairDuplicates(self, args: Any) -> Any:  # noqa: N802
+        assert 0 < len(args["clerkIds"]) <= 100
+        repaired = []
+        for clerk_id in args["clerkIds"]:
+            rows = [row for row in self.rows if row["clerkId"] == clerk_id]
+            kept = max(1, len(rows) - self.most_removed)
+            self.rows = [row for row in self.rows if row["clerkId"] != clerk_id] + rows[:kept]
+            repaired.append({"clerkId": clerk_id, "removed": float(len(rows) - kept)})
+        return repaired
+
+
+def row_of(change: Any) -> dict[str, Any]:
+    return {"clerkId": change["clerkId"], **change["columns"]}
+
+
+def value(result: object) -> httpx.Response:
+    return httpx.Response(200, json={"status": "success", "value": result, "logLines": []})
+
+
+def failure(text: str = "Server Error") -> httpx.Response:
+    """A function that refuses its arguments."""
+    return httpx.Response(200, json={"status": "error", "errorMessage": text, "logLines": []})

@@ -1,0 +1,376 @@
+"""The code in the README and the documentation: found, and run as a reader would.
+
+Every fenced block has a language with a handler, see HANDLED. The `console` and `python` blocks of a page run
+in order, in one shell and one empty folder, against a local set:
+
+- In a `console` block a line that begins with "$ " is a command; what follows is what it prints, in which "…"
+  stands for anything. A command must exit with 0.
+- A block whose first line is a comment with a file name is that file, in the folder.
+- A server is left running for the rest of the page.
+- Addresses and names that a reader replaces are replaced, see `Session`. A command that needs an account, or
+  takes minutes, is not run: NOT_RUN says why. What it names is checked all the same.
+
+As a program this module stands in for pip, npm and npx, and runs blocks of Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).parent.parent
+
+RUN = {"console", "python"}
+HANDLED = {
+    "console": "run",
+    "python": "run",
+    "sh": "lines of a crontab, run without a terminal",
+    "diff": "what it takes away is in the code, once",
+    "ts": "type-checked in convex/",
+    "tsx": "type-checked in examples/dashboard",
+    "json": "parsed",
+    "toml": "parsed",
+    "yaml": "parsed, and its probes compared with the application's routes",
+    "text": "pictures, the same wherever they stand",
+}
+NOT_RUN = {
+    r"scripts/test\b.*": "it is what runs these tests",
+    r"scripts/(install|lint|docs)\b.*": "CI runs it",
+    r"scripts/(release|picture)\b.*": "it takes minutes",
+    r"scripts/demo$": "it runs until it is stopped; with --once it is run",
+    r"npx convex deploy\b.*": "it needs an account at Convex",
+}
+SERVER = re.compile(r"uvicorn |python -m clerk_convex\.local(?!.* --(once|help))")
+READY = "Uvicorn running|Ctrl-C stops all of it"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block, with the line where it begins."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def file(self) -> str | None:
+        """The file that it is, as its first line says."""
+        named = re.match(r"(?:#|//) ([\w./-]+\.\w+)\n", self.text)
+        return named[1] if named else None
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def pages() -> list[Path]:
+    docs = [path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(docs)]
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the fenced blocks of a page, without the directives of the site's generator."""
+    found: list[Block] = []
+    lines = page.read_text().split("\n")
+    number = 0
+    while number < len(lines):
+        fence = re.match(r"( *)(`{3,}|:{3,}|~{3,})(.*)", lines[number])
+        if fence is None:
+            number += 1
+            continue
+        start = number
+        number += 1
+        while lines[number].strip() != fence[2]:
+            number += 1
+        text = "".join(f"{line.removeprefix(fence[1])}\n" for line in lines[start + 1 : number])
+        number += 1
+        if not fence[3].startswith("{"):
+            found.append(Block(page, start + 1, fence[3].strip(), text))
+    return found
+
+
+def indented_code(page: Path) -> Iterator[int]:
+    """Yield the lines where code stands indented, not fenced: nothing would run it."""
+    is_fenced, opener = False, ""
+    before = ""
+    for number, line in enumerate(page.read_text().split("\n"), 1):
+        if line.lstrip().startswith("```"):
+            is_fenced = not is_fenced
+        if line.strip() and not line.startswith(" "):
+            opener = line
+        is_item = re.match(r"[-*+] |[0-9]+\. ", opener) is not None
+        if not is_fenced and line.startswith("    ") and not before.strip() and not is_item:
+            yield number
+        before = line
+
+
+@dataclass
+class Command:
+    text: str
+    output: list[str]
+
+    def reason(self) -> str | None:
+        """Why it is not run."""
+        return next((reason for pattern, reason in NOT_RUN.items() if re.match(pattern, self.text)), None)
+
+
+def commands(block: Block) -> list[Command]:
+    found: list[Command] = []
+    for line in block.text.splitlines():
+        if line.startswith("$ "):
+            text, _, _ = line[2:].partition("  # ")
+            found.append(Command(text.strip(), []))
+        else:
+            assert found, f"{block}: begin with a command: $ …"
+            found[-1].output.append(line)
+    return found
+
+
+class Session:
+    """Runs the blocks of a page in an empty folder, as one shell.
+
+    `environment`: the settings of a local set, for pages that do not start one.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._port = str(_free_port())
+        self._replaced = {
+            "https://users.example.com": f"http://127.0.0.1:{self._port}",
+            "8000": self._port,
+            "8001": str(_free_port()),
+            "scripts/demo ": "python -m clerk_convex.local --demo ",
+        }
+        self._environment = {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT),
+            "LC_ALL": "C.UTF-8",
+            "DJANGO_SETTINGS_MODULE": "django_project",
+            **environment,
+        }
+        (folder / "examples").symlink_to(ROOT / "examples")
+        (folder / "django_project.py").write_text(DJANGO_PROJECT)
+
+    def run(self, found: Sequence[Block]) -> None:
+        script = [PRELUDE]
+        expected: list[tuple[Block, Command]] = []
+        programs: list[str] = []
+        for number, block in enumerate(found):
+            if block.file is not None:
+                path = self._folder / block.file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(self._replace(block.text))
+            steps: list[Command] = []
+            if block.language == "python":
+                (self._folder / f".block{number}.py").write_text(self._replace(block.text))
+                programs.append(f".block{number}.py")
+                if number + 1 < len(found) and found[number + 1].language == "python":
+                    continue  # those that follow each other share a process: starting one takes the time
+                steps = [Command(f"python -m tests.documents exec {' '.join(programs)}", [])]
+                programs = []
+            elif block.language == "console":
+                steps = commands(block)
+            for command in steps:
+                if command.reason() is None:
+                    script.append(self._step(len(expected), command.text))
+                    expected.append((block, command))
+        (self._folder / ".script").write_text("\n".join(script))
+        outputs = self._run_script()
+        for number, (block, command) in enumerate(expected):
+            assert number in outputs, f"{block}: {command.text} was not reached"
+            status, output = outputs[number]
+            complaint = f"{block}: {command.text}\nexited with {status} and printed:\n{output}"
+            assert status == 0, complaint + self._errors()
+            wanted = [self._replace(line) for line in command.output]
+            assert matches(wanted, output), complaint + "\nand not:\n" + "\n".join(wanted)
+
+    def _replace(self, text: str) -> str:
+        for name, value in self._replaced.items():
+            text = text.replace(name, value)
+        return text
+
+    def _step(self, number: int, command: str) -> str:
+        text = self._replace(command)
+        if SERVER.match(text):
+            log = f".server{number}"
+            text = f"{text} > {log} 2>&1 & wait_for {log}; cat {log}"
+        return f"printf '\\n@@ {number}\\n'; {{ {text}\n}} 2>> .errors; printf '\\n@@ status %s\\n' $?"
+
+    def _run_script(self) -> dict[int, tuple[int, str]]:
+        process = subprocess.Popen(
+            ["bash", ".script"],  # noqa: S607
+            cwd=self._folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            printed, _ = process.communicate(timeout=100)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        parts = re.split(r"\n@@ (\d+)\n", printed)
+        outputs: dict[int, tuple[int, str]] = {}
+        for number, part in zip(parts[1::2], parts[2::2], strict=True):
+            output, _, status = part.rpartition("\n@@ status ")
+            outputs[int(number)] = (int(status), output.strip("\n"))
+        return outputs
+
+    def _errors(self) -> str:
+        return "\nwith the errors:\n" + (self._folder / ".errors").read_text()
+
+
+def matches(wanted: Sequence[str], output: str) -> bool:
+    """Whether this was printed: "…" is anything in a line, and alone in a line any number of lines.
+
+    Nothing wanted is anything.
+    """
+    if not wanted:
+        return True
+    lines = [r"(?:[^\n]*\n)*?" if it == "…" else re.escape(it).replace("…", "[^\n]*") + "\n" for it in wanted]
+    return (
+        re.fullmatch("".join(lines), "\n".join(line.rstrip() for line in output.split("\n")) + "\n")
+        is not None
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+DJANGO_PROJECT = """
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = __name__
+SECRET_KEY = "of a test"
+urlpatterns = []
+"""
+
+# Functions, not files on PATH: a virtual environment that is activated puts itself before them.
+PRELUDE = f"""
+stand_in() {{ {shlex.quote(sys.executable)} -m tests.documents "$@"; }}
+pip() {{ stand_in pip "$@"; }}
+npm() {{ stand_in npm "$@"; }}
+npx() {{ stand_in npx "$@"; }}
+python3() {{ if [ "$1 $2" = "-m venv" ]; then ln -s {shlex.quote(sys.prefix)} "$3"; else python "$@"; fi; }}
+wait_for() {{
+  for _ in $(seq 300); do grep -qE {shlex.quote(READY)} "$1" && return; sleep 0.1; done
+  return 1
+}}
+stop() {{ kill $(jobs -p) 2> /dev/null; wait; }}
+trap stop EXIT
+touch .errors
+"""
+
+
+# What the session calls
+
+
+def stand_in_for_pip(arguments: Sequence[str]) -> None:
+    """pip install REQUIREMENT: it is this project, and has these extras."""
+    verb, *requirements = arguments
+    assert verb == "install"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in requirements:
+        named = re.fullmatch(r"(clerk-convex|\.)(?:\[([\w,]+)\])?", requirement)
+        assert named, requirement
+        extras = set((named[2] or "").split(",")) - {""}
+        assert extras <= project["optional-dependencies"].keys(), requirement
+
+
+def stand_in_for_npm(arguments: Sequence[str]) -> None:
+    """npm install [PACKAGE…], npm run SCRIPT: with the packages that this project has."""
+    match arguments:
+        case ["install", *rest]:
+            package = json.loads((ROOT / "package.json").read_text())
+            versions = package["devDependencies"]
+            for name in (it for it in rest if not it.startswith("-")):
+                name, _, version = name.partition("@")
+                assert name in versions or (ROOT / "node_modules" / name).is_dir(), name
+                assert version in {"", versions.get(name)}, f"{name}@{version}, and not {versions.get(name)}"
+            if not Path("node_modules").exists():
+                Path("node_modules").symlink_to(ROOT / "node_modules")
+        case ["run", script]:
+            assert script in json.loads(Path("package.json").read_text())["scripts"], script
+        case _:
+            raise AssertionError(arguments)
+
+
+def stand_in_for_npx(arguments: Sequence[str]) -> None:
+    """npx convex run [--prod] FUNCTION [ARGUMENTS]: at the local Convex, which validates the arguments."""
+    tool, verb, *rest = (it for it in arguments if it != "--prod")
+    assert (tool, verb) == ("convex", "run")
+    path, given = rest[0], json.loads(rest[1]) if len(rest) > 1 else {}
+    headers = {
+        "Authorization": f"Convex {os.environ['CONVEX_DEPLOY_KEY']}",
+        "Content-Type": "application/json",
+    }
+    body = json.dumps({"path": path, "args": given, "format": "json"}).encode()
+    for kind in ("mutation", "query"):
+        request = Request(f"{os.environ['CONVEX_URL']}/api/{kind}", body, headers)  # noqa: S310
+        with urlopen(request, timeout=30) as response:  # noqa: S310
+            answer = json.load(response)
+        if answer.get("status") == "success":
+            print(json.dumps(answer["value"]))  # noqa: T201
+            return
+    raise AssertionError(answer)
+
+
+def run_python(path: Path) -> None:
+    """Run a block of Python, `await` at its top level too; what it mounts in an application must answer."""
+    text = path.read_text()
+    code = compile(text, path.name, "exec", flags=PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    module = sys.modules[path.stem] = ModuleType(path.stem)  # frameworks look up the module of a handler
+    names = module.__dict__
+
+    async def run() -> None:
+        if inspect.iscoroutine(result := eval(code, names)):  # noqa: S307
+            await result
+        if "app" in names:
+            await _check_app(names["app"], text)
+
+    asyncio.run(run())
+
+
+async def _check_app(app: Any, text: str) -> None:
+    """Neither route lets anyone in, and both are where the block says."""
+    import httpx
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+        if "webhook_route(" in text:
+            paths = ("/webhooks/clerk", "/hooks/clerk", "/auth/webhooks/clerk", "/v1/webhooks/clerk")
+            answers = [await client.post(path, content=b"{}") for path in paths]
+            assert [it.status_code for it in answers if it.status_code != 404] == [400], answers
+        if "user_routes(" in text:
+            answers = [await client.get(path) for path in ("/api/users", "/v1/api/users")]
+            assert [it.status_code for it in answers if it.status_code != 404] == [401], answers
+
+
+if __name__ == "__main__":
+    what, *rest = sys.argv[1:]
+    if what == "exec":
+        for name in rest:
+            run_python(Path(name))
+    else:
+        {"pip": stand_in_for_pip, "npm": stand_in_for_npm, "npx": stand_in_for_npx}[what](rest)

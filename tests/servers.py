@@ -1,0 +1,97 @@
+"""Real servers on free ports of 127.0.0.1, each in a process of its own, for tests of what hosts do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+
+import httpx
+
+from tests.functions import ROOT
+
+START, STOP = 60.0, 20.0  # seconds; a machine may be busy
+_ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith(("CLERK_", "CONVEX_"))
+}
+
+
+class Server:
+    """A server that is up. Its output goes to a file, so that it never waits for a reader."""
+
+    def __init__(self, command: Sequence[str], env: dict[str, str], probe: str) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the server
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *(part.replace("PORT", str(self.port)) for part in command)],
+            cwd=ROOT,
+            env={**_ENVIRONMENT, **env},
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # it may have children
+        )
+        self._probe = probe
+
+    def wait_until_up(self) -> bool:
+        """False if it has ended, as it does where someone else has got the port."""
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                return False
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(self.url + self._probe, timeout=5, trust_env=False).status_code == 200:
+                    return True
+            time.sleep(0.05)
+        self.kill()
+        raise TimeoutError(self.output)
+
+    @property
+    def output(self) -> str:
+        self._output.seek(0)
+        return self._output.read()
+
+    def stop(self) -> float:
+        """Sends SIGTERM; returns how many seconds it took."""
+        started = time.monotonic()
+        self._process.terminate()
+        self._process.wait(STOP)
+        return time.monotonic() - started
+
+    def kill(self) -> None:
+        """Ends it with all its children, if it has not ended, and lets go of its output."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(STOP)
+
+    def close(self) -> None:
+        self.kill()
+        self._output.close()
+
+
+@contextlib.contextmanager
+def serve(command: Sequence[str], env: dict[str, str], probe: str = "/healthz") -> Iterator[Server]:
+    """Runs `python -m command`, in which PORT stands for a free port, until the context ends."""
+    for _ in range(3):
+        server = Server(command, env, probe)
+        try:
+            if server.wait_until_up():
+                yield server
+                return
+            output = server.output
+        finally:
+            server.close()
+    raise AssertionError(output)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port

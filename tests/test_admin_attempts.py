@@ -1,0 +1,86 @@
+"""clerk_convex/admin_attempts.py: the end of a call is told to Convex until Convex has it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from convex.values import ConvexValue
+
+from clerk_convex.admin_answers import Problem
+from clerk_convex.admin_attempts import Attempt
+from clerk_convex.admin_calls import Read
+from clerk_convex.deployment import Deployment, Kind
+from clerk_convex.errors import DeploymentUnavailable
+from clerk_convex.writer import Writer
+from tests.stand_in import DEPLOY_KEY
+from tests.virtual_time import now, run
+
+
+class Scripted(Deployment):
+    """Convex with trouble in its first answers to `finishAction`; keeps what it is told, and when."""
+
+    def __init__(self, troubles: int) -> None:
+        super().__init__("http://convex.test", DEPLOY_KEY)
+        self.troubles = troubles
+        self.told: list[tuple[str, Any]] = []
+        self.times: list[float] = []
+
+    async def send(self, kind: Kind, name: str, args: bytes) -> ConvexValue:
+        if name == "people:beginAction":
+            return {"allowed": True, "id": "attempt_1"}
+        self.told.append((f"{kind} {name}", json.loads(args)))
+        self.times.append(now())
+        if len(self.told) <= self.troubles:
+            raise DeploymentUnavailable("Convex answered 503.")
+        return None
+
+
+def finish(convex: Scripted, problem: Problem | None = None) -> None:
+    async def read(clerk: object) -> dict[str, Any]:
+        return {}
+
+    async def main() -> None:
+        attempt = Attempt(Writer(convex), "people", "req_1")
+        await attempt.begin(Read("list", None, read), "user_admin")
+        await attempt.finish(problem)
+
+    run(main())
+
+
+@pytest.mark.parametrize("troubles", [0, 1, 5])
+def test_the_end_is_recorded_in_spite_of_trouble(troubles: int, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told again after pauses that double, from a tenth of a second, until Convex has it."""
+    convex = Scripted(troubles)
+    finish(convex)
+    end = ("mutation people:finishAction", {"id": "attempt_1", "outcome": "done"})
+    assert convex.told == [end] * (troubles + 1)
+    pauses = [0.1, 0.2, 0.4, 0.8]
+    waited = [later - earlier for earlier, later in zip(convex.times, convex.times[1:], strict=False)]
+    assert waited[:4] == pytest.approx(pauses[:troubles])
+    assert all(pause >= 0.8 for pause in waited[4:])
+    assert caplog.records == []
+
+
+def test_why_it_failed_is_recorded() -> None:
+    convex = Scripted(0)
+    finish(convex, Problem(404, "resource_not_found", "There is no such user."))
+    assert convex.told[0][1] == {
+        "id": "attempt_1",
+        "outcome": "failed",
+        "status": 404,
+        "code": "resource_not_found",
+    }
+
+
+def test_what_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """In time it is given up, and the log says which request it was and how it ended."""
+    caplog.set_level(logging.WARNING)
+    convex = Scripted(1_000_000)
+    finish(convex)
+    (record,) = caplog.records
+    assert "request req_1 (TimeoutError); it was done" in record.getMessage()
+    assert len(convex.told) > 5
+    assert convex.times[-1] - convex.times[0] > 7

@@ -1,0 +1,190 @@
+"""clerk_convex/backfill/rows.py: who is gone, and since when for certain."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from clerk_convex.backfill.rows import confirm, find_absent
+from clerk_convex.backfill.session import Session
+from clerk_convex.changes import Delete
+from clerk_convex.errors import ClerkMisconfigured
+from tests.backfill_wire import NOON, Answer, Request, Wire
+from tests.virtual_time import now, run
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    return Wire(monkeypatch)
+
+
+def confirmed(
+    wire: Wire, *clerk_ids: str, concurrency: int = 4, start: float = 0.0
+) -> tuple[list[Delete], float]:
+    """The deletions, and the seconds that it took."""
+
+    async def main() -> tuple[list[Delete], float]:
+        await asyncio.sleep(start)
+        async with Session.open(wire.settings, concurrency=concurrency, dry_run=True) as session:
+            return await confirm(session, clerk_ids), now() - start
+
+    return run(main())
+
+
+# ---------------------------------------------------------------- confirm
+
+
+@hypothesis_settings(max_examples=60, deadline=None, database=None)
+@given(
+    start=st.floats(0, 3),
+    delays=st.lists(st.floats(0, 6), min_size=8, max_size=8),
+    skews=st.lists(st.floats(-0.5, 0.5), min_size=8, max_size=8),
+)
+def test_the_stamp_is_later_than_all_that_happened_to_the_user(
+    start: float, delays: list[float], skews: list[float]
+) -> None:
+    """Whatever part of a second it is, however long answers take, and if Clerk's clocks differ by up to a
+    second: the last event of the user, at the latest when Clerk first said that it is gone, loses against the
+    tombstone. And the stamp is no later than Clerk's last look, so that a row of a later sign-up stays."""
+    with pytest.MonkeyPatch.context() as patch:
+        wire = Wire(patch)
+        looks: list[float] = []
+
+        def latency(request: Request) -> float:
+            return delays[len(wire.requests) % 8]
+
+        def answer(request: Request) -> Answer:
+            looks.append(now())  # the user may have been there until now
+            return None
+
+        wire.latency, wire.answer = latency, answer
+        wire.skew = lambda: skews[len(looks) % 8]
+        (deletion,), _ = confirmed(wire, "user_gone", start=start)
+    assert deletion.observed_at > (NOON + looks[0] + 0.5) * 1000
+    assert deletion.observed_at < (NOON + looks[-1]) * 1000
+    assert (deletion.clerk_id, deletion.source) == ("user_gone", "backfill")
+
+
+def test_a_quick_clerk_is_asked_twice_five_seconds_apart(wire: Wire) -> None:
+    deletions, seconds = confirmed(wire, "user_a", "user_b")
+    assert {deletion.clerk_id for deletion in deletions} == {"user_a", "user_b"}
+    assert seconds == pytest.approx(5, abs=0.1)
+    assert len(wire.requests) == 4
+
+
+def test_one_404_proves_nothing(wire: Wire) -> None:
+    """Who is there at the second look is not gone, at whichever of the two the stray 404 came."""
+    user_id = wire.clerk.create_user()["id"]
+    for unlucky in (0, 1):
+
+        def answer(request: Request, unlucky: int = unlucky) -> Answer:
+            body = {"errors": [{"code": "resource_not_found"}]}
+            return httpx.Response(404, json=body) if len(wire.requests) == unlucky + 1 else None
+
+        wire.requests, wire.answer = [], answer
+        assert confirmed(wire, user_id)[0] == []
+        assert len(wire.requests) == 2 - unlucky
+
+
+def test_who_exists_is_asked_for_once(wire: Wire) -> None:
+    ids = [wire.clerk.create_user()["id"] for _ in range(3)]
+    deletions, _ = confirmed(wire, *ids, "user_gone")
+    assert [deletion.clerk_id for deletion in deletions] == ["user_gone"]
+    assert len(wire.requests) == 5
+
+
+def test_a_slow_clerk_is_waited_for(wire: Wire) -> None:
+    """However long its answers take: the second look begins when the first has ended."""
+    wire.latency = lambda request: 20.0
+    assert len(confirmed(wire, "user_gone")[0]) == 1
+
+
+@pytest.mark.parametrize("lost", ["date", "time"])
+def test_a_clerk_that_does_not_date_its_answers_prunes_nobody(wire: Wire, lost: str) -> None:
+    """Without a stamp that can be trusted the row stays."""
+    wire.skew = (lambda: None) if lost == "date" else (lambda: -now())
+    assert confirmed(wire, "user_gone")[0] == []
+    assert len(wire.requests) == 2
+
+
+def test_nobody_is_nobody(wire: Wire) -> None:
+    deletions, seconds = confirmed(wire)
+    assert deletions == []
+    assert seconds < 0.01
+
+
+def test_as_many_are_asked_for_at_once_as_pages_are_read(wire: Wire) -> None:
+    most = 0
+    on_their_way = 0
+
+    def answer(request: Request) -> Answer:
+        nonlocal on_their_way
+        on_their_way -= 1
+        return None
+
+    def latency(request: Request) -> float:
+        nonlocal most, on_their_way
+        on_their_way += 1
+        most = max(most, on_their_way)
+        return 0.1
+
+    wire.answer, wire.latency = answer, latency
+    assert len(confirmed(wire, *(f"user_{number}" for number in range(20)), concurrency=3)[0]) == 20
+    assert most == 3
+
+
+# ---------------------------------------------------------------- find_absent
+
+
+def absent(wire: Wire, *, concurrency: int = 2) -> tuple[list[str], list[int]]:
+    found: list[str] = []
+    counts: list[int] = []
+
+    async def note(clerk_id: str) -> None:
+        found.append(clerk_id)
+
+    async def main() -> None:
+        async with Session.open(wire.settings, concurrency=concurrency, dry_run=True) as session:
+            await find_absent(session, note, counts.append)
+
+    run(main())
+    return found, counts
+
+
+def test_all_rows_are_looked_for_a_hundred_at_a_time(wire: Wire) -> None:
+    """Whom Clerk lists is not absent; the rows are counted as they are looked at, the last one too."""
+    ids = [wire.clerk.create_user()["id"] for _ in range(130)]
+    ghosts = [f"user_ghost{number}" for number in range(440)]
+    wire.rows = [{"clerkId": clerk_id} for clerk_id in [*ids, *ghosts]]
+    found, counts = absent(wire)
+    assert sorted(found) == sorted(ghosts)
+    assert counts == sorted(counts)
+    assert counts[-1] == 570
+    assert len(wire.asked("/users")) == 6  # 500 rows a page of Convex's, and the rest
+    assert len(wire.asked("exportUsers")) == 2
+
+
+def test_rows_are_not_read_far_ahead(wire: Wire) -> None:
+    """While Clerk is slow, no more of a large table is in memory than is worked on."""
+    wire.rows = [{"clerkId": f"user_{number}"} for number in range(10_000)]
+    wire.latency = lambda request: 10.0 if request.side == "Clerk" else 0.0
+    absent(wire)
+    assert sum(request.at < 10 for request in wire.asked("exportUsers")) == 1
+    assert len(wire.asked("exportUsers")) == 20
+
+
+def test_an_empty_table_has_no_absentees(wire: Wire) -> None:
+    assert absent(wire) == ([], [])
+
+
+def test_what_goes_wrong_with_one_part_ends_it(wire: Wire) -> None:
+    """Also while others wait for a place in the queue."""
+    wire.rows = [{"clerkId": f"user_{number}"} for number in range(2000)]
+    wire.answer = lambda request: httpx.Response(401) if request.side == "Clerk" else None
+    with pytest.raises(ClerkMisconfigured, match="CLERK_SECRET_KEY"):
+        absent(wire, concurrency=1)

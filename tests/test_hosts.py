@@ -1,0 +1,188 @@
+"""Servers and frameworks as people start them: a signed event is written, and a call refused."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from clerk_convex.app import create_app
+from clerk_convex.settings import Settings
+from tests.clerk_events import EVENTS
+from tests.servers import Server, serve
+from tests.stand_in import DEPLOY_KEY, StandIn
+from tests.test_webhook import SECRET, signed
+
+EVENT = EVENTS["user.updated"]
+OUR_APP = "clerk_convex.app:app"
+
+SERVERS: dict[str, tuple[str, ...]] = {
+    "uvicorn": ("uvicorn", "--loop=asyncio", "--http=h11", "--port=PORT", OUR_APP),
+    "uvicorn, uvloop": ("uvicorn", "--loop=uvloop", "--http=httptools", "--port=PORT", OUR_APP),
+    "gunicorn, uvicorn": ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", OUR_APP),
+    "gunicorn": ("gunicorn", "-k", "asgi", "-b", "127.0.0.1:PORT", OUR_APP),
+    "hypercorn": ("hypercorn", "-b", "127.0.0.1:PORT", OUR_APP),
+    "hypercorn, uvloop": ("hypercorn", "-k", "uvloop", "-b", "127.0.0.1:PORT", OUR_APP),
+    "granian": ("granian", "--interface", "asgi", "--port", "PORT", OUR_APP),
+    "daphne": ("daphne", "-p", "PORT", OUR_APP),
+}
+
+
+def environ(convex: StandIn) -> dict[str, str]:
+    return {
+        "CLERK_WEBHOOK_SIGNING_SECRET": SECRET,
+        "CLERK_SECRET_KEY": "sk_test_" + "x" * 40,
+        "CLERK_JWT_ISSUER_DOMAIN": "https://example.clerk.accounts.dev",
+        "CONVEX_URL": convex.url,
+        "CONVEX_DEPLOY_KEY": DEPLOY_KEY,
+    }
+
+
+def check(client: httpx.Client, convex: StandIn, prefix: str = "", *, merges_slashes: bool = False) -> None:
+    """Everything that a host could spoil: paths, methods, bodies, headers and answers."""
+    path = prefix + "/webhooks/clerk"
+    for end in ("", "/"):
+        answer = client.post(path + end, content=EVENT, headers=signed(EVENT))
+        assert (answer.status_code, answer.json()) == (200, {"outcome": "created"})
+    assert [change["clerkId"] for call in convex.mutations for change in call.changes] == ["user_quince"] * 2
+    answer = client.post(path, content=EVENT + b" ", headers=signed(EVENT))
+    assert (answer.status_code, "two causes are left" in answer.json()["error"]) == (400, True)
+    answer = client.post(path, content=EVENT)
+    assert (answer.status_code, "no svix-id" in answer.json()["error"]) == (400, True)
+    assert client.get(path).status_code == 405
+    # The server may have closed while the body was being sent.
+    with contextlib.suppress(httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+        assert client.post(path, content=b" " * 600_000, headers=signed(EVENT)).status_code == 413
+    users = prefix + "/api/users"
+    for end in ("", "/", "/user_1", "/user_1/"):
+        answer = client.get(users + end)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "no_token"), end
+    unknown = [("DELETE", "/junk/user_1"), ("POST", "/user_1%2Fban")]
+    if not merges_slashes:
+        unknown += [("GET", "//"), ("GET", "//user_1")]
+        assert client.post(path + "//", content=b"", headers=signed(EVENT)).status_code == 404
+    for method, end in unknown:
+        assert client.request(method, users + end).status_code == 404, end
+    answer = client.post(users + "/user_1")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, PATCH, DELETE")
+
+
+def check_end(server: Server) -> None:
+    assert server.stop() < 15
+    assert "Traceback" not in server.output, server.output
+    assert "Exception" not in server.output, server.output
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_servers(convex: StandIn, name: str) -> None:
+    """Each serves the app as it is, and ends on SIGTERM."""
+    with serve(SERVERS[name], environ(convex)) as server:
+        with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+            check(client, convex)
+        check_end(server)
+
+
+def test_http2(convex: StandIn) -> None:
+    """HTTP/2 has no `Connection`, and servers fail with one: refusals of bodies do without."""
+    with serve(SERVERS["hypercorn"], environ(convex)) as server:
+        for headers, status in ((signed(EVENT), 200), ({}, 400)):
+            with httpx.Client(timeout=30, trust_env=False, http1=False, http2=True) as client:
+                answer = client.post(f"{server.url}/webhooks/clerk", content=EVENT, headers=headers)
+            assert (answer.http_version, answer.status_code) == ("HTTP/2", status)
+            assert "connection" not in answer.headers
+        check_end(server)
+
+
+@pytest.mark.parametrize("name", ["fastapi", "litestar", "quart", "quart_dispatched", "django"])
+def test_frameworks(convex: StandIn, name: str) -> None:
+    """In each the routes are right, and what is the service's own stays so."""
+    command = ("uvicorn", "--port=PORT", "--lifespan=off", f"tests.hosts:app_{name}")
+    with serve(command, environ(convex), probe="/") as server:
+        with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+            assert "the service's own" in client.get("/").text
+            check(client, convex, "/v1", merges_slashes=name == "litestar")
+        check_end(server)
+
+
+def test_trio(convex: StandIn) -> None:
+    """On trio each door says with the first request that it needs asyncio, to whom asks and in the log."""
+    command = ("hypercorn", "-k", "trio", "-b", "127.0.0.1:PORT", OUR_APP)
+    with serve(command, environ(convex)) as server:
+        with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+            for _ in range(2):
+                answer = client.post("/webhooks/clerk", content=EVENT, headers=signed(EVENT))
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+                assert "clerk_convex needs asyncio" in answer.json()["error"]
+                answer = client.get("/api/users")
+                assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_set_up")
+                assert "hypercorn --worker-class asyncio" in answer.json()["error"]["message"]
+        assert server.output.count("clerk_convex needs asyncio") == 2
+        check_end(server)
+    assert not convex.calls
+
+
+# Mangum: events of AWS, without a server
+
+
+def gateway(version: str, method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+    """What API Gateway gives a function: version 1.0 (REST) or 2.0 (HTTP)."""
+    event: dict[str, Any] = {
+        "version": version,
+        "headers": {"host": "service.example.com", **headers},
+        "body": base64.b64encode(body).decode(),
+        "isBase64Encoded": True,
+    }
+    if version == "2.0":
+        http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}
+        more: dict[str, Any] = {
+            "rawPath": path,
+            "rawQueryString": "",
+            "requestContext": {"http": http, "stage": "$default"},
+        }
+    else:
+        more = {
+            "path": path,
+            "resource": path,
+            "httpMethod": method,
+            "multiValueHeaders": {name: [value] for name, value in event["headers"].items()},
+            "queryStringParameters": None,
+            "multiValueQueryStringParameters": None,
+            "requestContext": {"identity": {"sourceIp": "192.0.2.1"}, "resourcePath": path},
+        }
+    return event | more
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_mangum(convex: StandIn, version: str) -> None:
+    """In a function of AWS: an event loop that is there for one request after the other."""
+    with ThreadPoolExecutor(1) as threads:  # where there is no event loop of pytest's
+        threads.submit(run_in_mangum, convex, version).result(60)
+
+
+def run_in_mangum(convex: StandIn, version: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the package itself
+        from mangum import Mangum
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    handler: Any = Mangum(create_app(Settings.from_env(environ(convex))), lifespan="off")
+    try:
+        for count in (1, 2):
+            event = gateway(version, "POST", "/webhooks/clerk", EVENT, signed(EVENT))
+            answer = handler(event, None)
+            assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"outcome": "created"})
+            assert len(convex.mutations) == count
+        event = gateway(version, "POST", "/webhooks/clerk", EVENT + b" ", signed(EVENT))
+        assert handler(event, None)["statusCode"] == 400
+        for path, status in (("/api/users", 401), ("/api/users/junk/user_1", 404)):
+            assert handler(gateway(version, "GET", path, b"", {}), None)["statusCode"] == status
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()

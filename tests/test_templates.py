@@ -1,0 +1,105 @@
+"""The functions in convex/ are accepted by the project that a team has: fresh from convex's own template."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from clerk_convex.local.deployment import _node
+from tests.functions import ROOT, Project, upsert
+
+# The lowest version that the documentation names, and the one that everything else is tested with.
+VERSIONS = {
+    "lowest": ROOT / "tests" / "templates" / "lowest" / "node_modules" / "convex",
+    "newest": ROOT / "node_modules" / "convex",
+}
+TEMPLATES = "./node_modules/convex/dist/cjs/cli/codegen_templates"
+TSCONFIG = f"console.log(require('{TEMPLATES}/tsconfig.js').tsconfigCodegen())"
+
+# A team that had a users table before: columns that Clerk fills, required or not, and one unknown to it.
+OWN_COLUMNS = """
+import { v } from "convex/values";
+export const extraColumns = { plan: v.string() };
+export const requiredExtraColumns = { tenant: v.string(), tier: v.union(v.literal("a"), v.literal("b")) };
+"""
+CREDITS = "clerkId: v.string(),\n    credits: v.optional(v.number()),\n    ...requiredColumns"
+
+
+class Template:
+    """A project of a version of convex, with the tsconfig of its template and nothing else installed."""
+
+    def __init__(self, folder: Path, convex: Path) -> None:
+        self.folder = folder
+        shutil.copytree(
+            ROOT / "convex",
+            folder / "convex",
+            ignore=shutil.ignore_patterns("_generated", "tsconfig.json"),
+        )
+        (folder / "node_modules").mkdir()
+        (folder / "node_modules" / "convex").symlink_to(convex)
+        (folder / "package.json").write_text('{"dependencies": {"convex": "*"}}')
+        (folder / "convex" / "tsconfig.json").write_text(self.run("--eval", TSCONFIG))
+
+    def run(self, *arguments: str | Path) -> str:
+        """What Node prints. The environment has no deployment, and no other Node in its path."""
+        ran = subprocess.run(
+            [_node(), *arguments],
+            cwd=self.folder,
+            env={"PATH": os.defpath, "HOME": str(self.folder)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def typecheck(self) -> None:
+        command = self.folder / "node_modules" / "convex" / "bin" / "main.js"
+        self.run(command, "codegen", "--system-udfs", "--typecheck", "disable")
+        self.run(ROOT / "node_modules" / "typescript" / "bin" / "tsc", "-p", "convex")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_fresh_template_takes_the_functions(version: str, tmp_path: Path) -> None:
+    """`npx convex deploy` type-checks with the project's own tsconfig: no `.at()`, no @types/node."""
+    template = Template(tmp_path, VERSIONS[version])
+    # It is as strict as it should be: an error that is expected and does not come is an error.
+    more = "// @ts-expect-error -- no @types/node\nexport const environment = process.env;"
+    if version == "lowest":
+        more += "\n// @ts-expect-error -- ES2021\nexport const last = [1].at(-1);"
+    (tmp_path / "convex" / "more.ts").write_text(more)
+    template.typecheck()
+
+
+def with_own_columns(convex: Path) -> None:
+    (convex / "clerk" / "columns.ts").write_text(OWN_COLUMNS)
+    tables = convex / "clerk" / "tables.ts"
+    before = tables.read_text()
+    after = before.replace("clerkId: v.string(),\n    ...requiredColumns", CREDITS)
+    assert after != before
+    tables.write_text(after)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_columns_of_a_team_type_check(version: str, tmp_path: Path) -> None:
+    """Those that Clerk fills, optional and required ones, and those that it does not know."""
+    template = Template(tmp_path, VERSIONS[version])
+    with_own_columns(tmp_path / "convex")
+    template.typecheck()
+
+
+def test_required_columns_are_required(tmp_path: Path) -> None:
+    """A user with a value for each is written; one without is refused."""
+    project = Project(tmp_path)
+    with_own_columns(tmp_path / "convex")
+    with project.running() as functions:
+        assert functions.sync([upsert("user_1", tenant="acme", tier="b", plan="pro")]) == ["created"]
+        assert functions.sync([upsert("user_1", updated_at=11.0, tenant="acme", tier="a")]) == ["updated"]
+        row = functions.rows()["user_1"]
+        assert (row["tenant"], row["tier"], row["plan"]) == ("acme", "a", "pro")
+        with pytest.raises(AssertionError, match="tier"):
+            functions.sync([upsert("user_2", tenant="acme")])
+        assert list(functions.rows()) == ["user_1"]

@@ -29,6 +29,9 @@ PATHS = {
 }
 # Of files whose tests have another name.
 TESTS = {
+    "backfill/*.py": "test_backfill test_backfill_command test_backfill_comparison test_backfill_position"
+    " test_backfill_prune test_backfill_ranges test_backfill_report",
+    "__init__.py": "test_init",
     "access.py": "test_session_tokens",
     "admin.py": "test_admin test_admin_troubles",
     "admin_answers.py": "test_admin_calls test_admin test_admin_troubles",
@@ -40,10 +43,9 @@ TESTS = {
     "pool.py": "test_pool test_deployment test_clerk",
     "shared.py": "test_admin_calls test_webhook test_app",
     "users.py": "test_users test_events",
-    "backfill/*.py": "test_backfill test_backfill_command test_backfill_comparison test_backfill_position"
-    " test_backfill_prune test_backfill_ranges test_backfill_report",
     "convex/clerk/audit.ts": "test_audit test_functions",
     "convex/clerk/backfill.ts": "test_backfill_position",
+    "convex/clerk/columns.ts": "test_functions",
     "convex/clerk/derived.ts": "test_rules",
     "convex/clerk/onUserChange.ts": "test_functions",
     "convex/clerk/pages.ts": "test_queries",

@@ -7,9 +7,9 @@
 // countdown and differs a little from one look at Clerk to the next. The columns that sorting and search need follow
 // from the others, and are written anew wherever an earlier version of derived.ts has left other ones.
 //
-// A prune's deletion is stamped as early as Clerk may have looked for the user. A change of the moments in between,
-// some two seconds, counts as later: it keeps the row, or brings it back, until Clerk's own user.deleted comes or the
-// next prune. The other way round a user who has just been created could be removed.
+// A prune's deletion is stamped as early as Clerk may have looked for the user the second time. It had said seconds
+// before that the user is gone (clerk_convex/backfill/rows.py), so whatever happened to the user is older than the stamp
+// and does not bring the row back, however late its event arrives. What happens later, a sign-up, does.
 import type { WithoutSystemFields } from "convex/server";
 import { compareValues, type Value } from "convex/values";
 import type { Doc } from "../_generated/dataModel";

@@ -256,6 +256,7 @@ export type Upsert = Infer<typeof upsert>;
 export type Delete = Infer<typeof remove>;
 export type SignIn = Infer<typeof signIn>;
 export type Change = Infer<typeof change>;
+export type UserData = Infer<typeof userData>;
 export type Outcome = Infer<typeof outcome>;
 // The outcomes of a change that was applied. The audit log uses the same names.
 export type AppliedOutcome = Extract<Outcome, AuditOutcome>;

@@ -326,7 +326,7 @@ def test_500_changes_fit_one_transaction(functions: Functions) -> None:
 
 def test_500_changes_fit_one_transaction_at_worst(project: Project) -> None:
     """Also where each has signed up in a month of his own, while the totals are counted afresh."""
-    now = "runAfter(0, functions.rebuildStatsStep, { next });\n    return"
+    now = "runAfter(0, functions().rebuildStatsStep, { next });\n    return"
     project.replace("clerk/users/stats.ts", now, now.replace("0", "1e9"))
     month = 31 * 86_400_000.0
     with project.running() as functions:

@@ -55,7 +55,7 @@ export async function pruneAudit(ctx: MutationCtx): Promise<void> {
     .take(BATCH);
   for (const row of old) await ctx.db.delete("clerkAudit", row._id);
   const isMoreAbandoned = await endAbandoned(ctx);
-  if (old.length === BATCH || isMoreAbandoned) await ctx.scheduler.runAfter(0, functions.pruneClerkAudit);
+  if (old.length === BATCH || isMoreAbandoned) await ctx.scheduler.runAfter(0, functions().pruneClerkAudit);
 }
 
 function filtered(ctx: QueryCtx, clerkId: string | undefined, outcome: AuditOutcome | undefined) {

@@ -140,5 +140,5 @@ async function writeRow(
 
 async function scheduleLockEnd(ctx: MutationCtx, clerkId: string, lockedUntil: number): Promise<void> {
   const time = Math.min(lockedUntil, Date.now() + LONGEST_DELAY_MS);
-  await ctx.scheduler.runAt(time, functions.endLock, { clerkId, lockedUntil });
+  await ctx.scheduler.runAt(time, functions().endLock, { clerkId, lockedUntil });
 }

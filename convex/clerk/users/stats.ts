@@ -79,11 +79,11 @@ export async function rebuildStep(ctx: MutationCtx, next: number): Promise<strin
   await add(ctx, next, tally(users.map((user) => ({ clerkId: user.clerkId, before: null, after: user }))));
   if (!isEnd) {
     await ctx.db.patch("clerkStatsState", id, { position: last!.clerkId });
-    await ctx.scheduler.runAfter(0, functions.rebuildStatsStep, { next });
+    await ctx.scheduler.runAfter(0, functions().rebuildStatsStep, { next });
     return "Counting in the background. The users page shows that it is under way, and the log has the result.";
   }
   await ctx.db.replace("clerkStatsState", id, { generation: next });
-  await ctx.scheduler.runAfter(0, functions.dropOldStats, {});
+  await ctx.scheduler.runAfter(0, functions().dropOldStats, {});
   const totals = await readTotals(ctx, next);
   return `Counted ${totals.total} users: ${STATUSES.map((status) => `${totals[status]} ${status}`).join(", ")}.`;
 }
@@ -96,7 +96,7 @@ export async function dropOld(ctx: MutationCtx): Promise<void> {
     .withIndex("by_generation_and_key_and_shard", (q) => q.lt("generation", generation))
     .take(BATCH);
   for (const { _id } of old) await ctx.db.delete("clerkStats", _id);
-  if (old.length === BATCH) await ctx.scheduler.runAfter(0, functions.dropOldStats, {});
+  if (old.length === BATCH) await ctx.scheduler.runAfter(0, functions().dropOldStats, {});
 }
 
 async function readStatsState(ctx: QueryCtx) {
@@ -118,7 +118,7 @@ async function startFirst(ctx: MutationCtx, moves: Move[]): Promise<WithoutSyste
     return { generation: 1 };
   }
   const next = await startRebuild(ctx);
-  await ctx.scheduler.runAfter(0, functions.rebuildStatsStep, { next });
+  await ctx.scheduler.runAfter(0, functions().rebuildStatsStep, { next });
   return { generation: 0, next };
 }
 

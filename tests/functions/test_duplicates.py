@@ -68,9 +68,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
     )
     for name in ("sync.ts", "duplicates.ts"):
         project.replace(
-            f"clerk/{name}",
-            'import { onUserChange } from "./onUserChange";',
-            'import { onUserChange } from "./hook";',
+            f"clerk/order/{name}",
+            'import { onUserChange } from "../onUserChange";',
+            'import { onUserChange } from "../hook";',
         )
     project.write("clerk/hook.ts", HOOK)
     with project.running() as functions:

@@ -560,7 +560,7 @@ def test_any_order_ends_alike(functions: Functions) -> None:
 PLAY = """
 import { v } from "convex/values";
 import { internalQuery } from "./_generated/server";
-import { decide, decideLockEnd, follow, type State } from "./clerk/order/rules";
+import { decide, decideLockEnd, stateAfter, type State } from "./clerk/order/rules";
 
 const arrivals = v.array(v.object({ at: v.number(), change: v.any() }));
 
@@ -573,12 +573,12 @@ export const play = internalQuery({
       let ends: number[] = [];
       const endLocks = (now: number) => {
         const due = ends.filter((end) => end <= now);
-        for (const end of due.sort((a, b) => a - b)) state = follow(state, decideLockEnd(state, end));
+        for (const end of due.sort((a, b) => a - b)) state = stateAfter(state, decideLockEnd(state, end));
         ends = ends.filter((end) => end > now);
       };
       for (const { at, change } of arrivals) {
         endLocks(at);
-        state = follow(state, decide(state, change, at));
+        state = stateAfter(state, decide(state, change, at));
         if (state.row?.lockedUntil !== undefined) ends.push(state.row.lockedUntil);
       }
       endLocks(Infinity);

@@ -4,7 +4,7 @@ import { v, type Infer } from "convex/values";
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx } from "../../_generated/server";
 import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from "../access";
-import { readUser } from "../order/state";
+import { readUser } from "../state";
 
 const OPEN_MS = 60 * 1000; // what an attempt did has reached the users by then, or it has come to nothing
 const ABANDONED_MS = 10 * 60 * 1000; // far more than a service takes for an action; nobody will tell its end

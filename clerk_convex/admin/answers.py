@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from clerk_convex.entities.users import canonical_json
+from clerk_convex.entities.json import canonical_json
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkUnavailable
 
 __all__ = ["Problem", "answer", "clerk_problem", "user_of"]

@@ -12,12 +12,11 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
-from clerk_convex.entities.users import parse_json
+from clerk_convex.entities.json import parse_json
+from clerk_convex.entities.times import http_date
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
 from clerk_convex.net.pool import Pool, Response, Trouble
 from clerk_convex.net.rate import Rate
@@ -509,7 +508,7 @@ def _own_words(answer: Any) -> dict[str, str | None]:
 
 def _observed_at(response: Response) -> float:
     """When Clerk looked, at the earliest: before it dated its answer, and after it was asked."""
-    date = _seconds(response.headers.get("date"))
+    date = http_date(response.headers.get("date"))
     if date is None:
         return 0.0
     return max(0.0, (date - response.seconds) * 1000 - _CLOCK_MARGIN)
@@ -517,7 +516,7 @@ def _observed_at(response: Response) -> float:
 
 def _observed_by(response: Response) -> float:
     """When Clerk looked, at the latest; infinite if it did not say."""
-    date = _seconds(response.headers.get("date"))
+    date = http_date(response.headers.get("date"))
     return math.inf if date is None else date * 1000 + _WHOLE_SECOND + _CLOCK_MARGIN
 
 
@@ -526,19 +525,10 @@ def _retry_after(response: Response) -> float | None:
     text = response.headers.get("retry-after", "")
     if re.fullmatch("[0-9]{1,9}", text):
         return float(text)
-    until, now = _seconds(text), _seconds(response.headers.get("date"))
+    until, now = http_date(text), http_date(response.headers.get("date"))
     if until is None or now is None:
         return None
     return max(0.0, until - now)
-
-
-def _seconds(date: str | None) -> float | None:
-    """An HTTP date in Unix seconds, None if it is none."""
-    try:
-        moment = parsedate_to_datetime(date or "")
-    except (ValueError, OverflowError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _query(parameters: Mapping[str, object]) -> str:

@@ -452,7 +452,7 @@ async def test_the_queue_is_bounded_in_changes() -> None:
 
 async def test_the_queue_is_bounded_in_bytes() -> None:
     deployment = Scripted()
-    writer = Writer(deployment, queue_bytes=len(encode(user(0))) * 2)
+    writer = Writer(deployment, limits=WriterLimits(queue_bytes=len(encode(user(0))) * 2))
     tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(2)]
     await turns()
     with pytest.raises(QueueFull):

@@ -279,6 +279,15 @@ def test_connections_end_with_the_loop(redis: RedisServer) -> None:
             time.sleep(0.02)
 
 
+def test_redis_is_waited_for_two_seconds() -> None:
+    """And by sixteen calls at most at a time: a connection each."""
+    redis = Limiter("redis://127.0.0.1:9")._redis
+    assert redis is not None
+    options = redis._pool.connection_kwargs
+    assert (options["socket_connect_timeout"], options["socket_timeout"]) == (2.0, 2.0)
+    assert redis.slots._value == 16
+
+
 def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A malformed address, or the package that is not installed, is said at once, without the password."""
     with pytest.raises(SettingsError, match="malformed") as caught:

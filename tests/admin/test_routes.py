@@ -499,3 +499,12 @@ async def test_request_ids_that_are_used_again(managed: Managed) -> None:
             response = await call(client, "ban", managed.eve, headers=given)
             assert (response.status_code, error(response)["code"]) == (403, "not_admin")
             assert response.headers["x-request-id"] == "my-request.1"
+
+
+async def test_clerk_is_waited_for_as_long_as_somebody_waits(managed: Managed) -> None:
+    """Eight seconds for an attempt and four for more of them: who waits is told sooner than a backfill."""
+    route = user_routes(settings=managed.settings())
+    route.manager.check()
+    assert route.manager._setup is not None
+    clerk = route.manager._setup.clerks.get()
+    assert (clerk.timeout, clerk.patience) == (8.0, 4.0)

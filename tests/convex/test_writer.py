@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import json
 import logging
 import random
@@ -29,7 +30,7 @@ from clerk_convex.errors import (
 from clerk_convex.net import logs
 from tests.support import stand_in
 from tests.support.stand_in import DEPLOY_KEY, HOSTED, Behaviour, StandIn
-from tests.support.virtual_time import run
+from tests.support.virtual_time import now, run
 
 pytestmark = pytest.mark.anyio
 
@@ -367,6 +368,65 @@ async def test_trouble_while_a_refused_batch_is_split_loses_nothing(convex: Stan
     assert isinstance(results.pop(3), ChangeRefused)
     assert results == ["created"] * 7
     await writer.aclose()
+
+
+def test_nine_seconds_and_five_thousand_changes() -> None:
+    """So long a change is waited for unless the caller says otherwise, and so many are taken in."""
+
+    async def main() -> None:
+        writer = Writer(Scripted())
+        tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(5000)]
+        await turns()
+        with pytest.raises(QueueFull):
+            await writer.submit(user("one too many"))
+        with pytest.raises(DeploymentUnavailable, match=r"within 9 s"):
+            await tasks[0]
+        assert now() == pytest.approx(9, abs=0.1)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (64, [64]), (65, [64, 1]), (600, [75] * 8)])
+async def test_shares_are_worth_a_mutation(count: int, sizes: list[int]) -> None:
+    """What comes at once is shared out among the free slots, but not in parts of less than 64 changes."""
+    deployment = Scripted()
+    writer = Writer(deployment)
+    tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(count)]
+    await turns()
+    assert [len(sent.users) for sent in deployment.sent] == sizes
+    for sent in deployment.sent:
+        sent.succeed()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(
+    ("jitter", "pauses"), [(1.0, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]), (0.5, [0.05, 0.1, 0.2, 0.4, 0.5, 0.5])]
+)
+def test_pauses_after_trouble(monkeypatch: pytest.MonkeyPatch, jitter: float, pauses: list[float]) -> None:
+    """They double from a tenth of a second to a second, or half of it, and begin anew after a success."""
+    ends = {0.5: lambda low, high: low, 1.0: lambda low, high: high}
+    monkeypatch.setattr(random, "uniform", ends[jitter])
+
+    async def main() -> None:
+        deployment = Scripted()
+        writer = Writer(deployment, deadline=60)
+        for _ in range(2):
+            before = len(deployment.sent)
+            task = asyncio.create_task(writer.submit(user(1)))
+            times = []
+            for number in range(len(pauses) + 1):
+                while len(deployment.sent) == before + number:  # noqa: ASYNC110 - a time that does not pass
+                    await asyncio.sleep(0.001)
+                times.append(now())
+                if number < len(pauses):
+                    deployment.sent[-1].answer.set_exception(DeploymentUnavailable("503"))
+            deployment.sent[-1].succeed()
+            await task
+            waited = [later - earlier for earlier, later in itertools.pairwise(times)]
+            assert waited == pytest.approx(pauses, abs=0.003)
+
+    run(main())
 
 
 def test_too_many_calls_make_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> None:

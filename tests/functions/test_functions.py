@@ -10,9 +10,19 @@ from convex import ConvexClient
 
 from clerk_convex.convex.client import Deployment
 from clerk_convex.convex.writer import Writer
-from clerk_convex.entities.changes import Change, Upsert, encode
+from clerk_convex.entities.changes import Change, SignIn, Upsert
 from clerk_convex.errors import ChangeRefused
-from tests.support.functions import CREATED_AT, LATER, ROOT, Functions, Project, delete, eventually, upsert
+from tests.support.functions import (
+    CREATED_AT,
+    LATER,
+    ROOT,
+    Functions,
+    Project,
+    as_json,
+    delete,
+    eventually,
+    upsert,
+)
 
 TEST_FUNCTIONS = """
 import { internalQuery } from "./_generated/server";
@@ -80,14 +90,24 @@ def test_audit_names_what_changed_and_never_the_values(project: Project) -> None
 
 
 def test_audit_leaves_out_what_nobody_did(project: Project) -> None:
-    """A late sign-in is no row, nor are the thousands whom a backfill brings in; what it updates is."""
+    """A sign-in alone is no row, however it is told, nor are the thousands whom a backfill brings in; what it
+    updates is, and names the sign-in that came with it."""
     with project.running() as functions:
         backfilled = upsert(source="backfill", lastSignInAt=1.0)
         assert functions.sync([backfilled]) == ["created"]
-        assert functions.sync([upsert(updated_at=9.0, lastSignInAt=2.0)]) == ["updated"]
+        signed_in: list[Change] = [
+            upsert(updated_at=9.0, lastSignInAt=2.0),
+            upsert(updated_at=11.0, lastSignInAt=3.0),
+            upsert(updated_at=11.0, observed_at=101.0, source="backfill", lastSignInAt=4.0),
+            upsert(updated_at=11.0, observed_at=101.0, lastSignInAt=5.0),
+            SignIn("user_1", 6.0, "webhook"),
+        ]
+        assert functions.sync(signed_in) == ["updated"] * 5
+        assert functions.rows()["user_1"]["lastSignInAt"] == 6.0
         assert functions.query("test:auditRows", {}) == []
-        functions.sync([upsert(updated_at=11.0, source="backfill", firstName="Ada", lastSignInAt=1.0)])
-        assert [row["outcome"] for row in functions.query("test:auditRows", {})] == ["updated"]
+        functions.sync([upsert(updated_at=12.0, source="backfill", firstName="Ada", lastSignInAt=7.0)])
+        [row] = functions.query("test:auditRows", {})
+        assert (row["outcome"], sorted(row["fields"])) == ("updated", ["firstName", "lastSignInAt"])
 
 
 def test_audit_is_pruned_in_batches_until_nothing_is_old(project: Project) -> None:
@@ -266,17 +286,20 @@ def test_teams_own_logic_runs_in_the_transaction_of_each_applied_change(project:
         upsert(firstName="a"),
         upsert(firstName="a"),
         upsert(updated_at=11.0, firstName="b"),
+        SignIn("user_1", 5.0, "webhook"),
         delete(),
         delete(),
     ]
 
     with project.running() as functions:
-        body = b'{"path":"users:syncUsers","format":"json","args":{"changes":[%b]}}'
-        answer = functions.http.post("/api/mutation", content=body % b",".join(map(encode, changes))).json()
-        assert answer["value"] == ["created", "unchanged", "updated", "deleted", "unchanged"]
+        arguments = {"changes": [as_json(change) for change in changes]}
+        call = {"path": "users:syncUsers", "format": "json", "args": arguments}
+        answer = functions.http.post("/api/mutation", json=call).json()
+        assert answer["value"] == ["created", "unchanged", "updated", "updated", "deleted", "unchanged"]
         assert answer["logLines"] == [
             "[LOG] 'created user_1  a webhook'",
             "[LOG] 'updated user_1 a b webhook'",
+            "[LOG] 'updated user_1 b b webhook'",
             "[LOG] 'deleted user_1 b  webhook'",
         ]
 

@@ -277,7 +277,7 @@ NAMES: dict[str, list[str]] = {
     "François L'Écuyer-Müller": ["francois", "ecuyer muller", "MULLER", "l'ecuyer"],
     "Łukasz Żółć": ["lukasz", "zolc"],
     "Ørsted Straße Æbler": ["orsted", "strasse", "aebler", "straße"],
-    "İsmail Işık": ["ismail", "isik", "ışık"],  # noqa: RUF001 - letters are the case
+    "İsmail Işık": ["ismail", "isik", "ışık"],  # noqa: RUF001 - the letters are the case
     "أحمد محمد": ["احمد", "أحمد"],
     "Νίκος Παπαδόπουλος": ["νικος", "ΝΊΚΟΣ", "παπαδοπουλος"],
     "Ａｄａ ﬁsher": ["ada fisher"],  # noqa: RUF001

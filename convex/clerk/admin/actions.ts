@@ -8,7 +8,7 @@ import { readUser } from "../order/state";
 
 const OPEN_MS = 60 * 1000; // what an attempt did has reached the users by then, or it has come to nothing
 const ABANDONED_MS = 10 * 60 * 1000; // far more than a service takes for an action; nobody will tell its end
-const BATCH = 100; // abandoned attempts that a transaction ends
+const BATCH = 100; // abandoned attempts that a transaction ends, and the newest of one request that it looks at
 
 const MESSAGES = {
   ...ACCESS_MESSAGES,
@@ -80,7 +80,8 @@ async function findOpen(ctx: MutationCtx, { actor, action, target, requestId }: 
   const rows = await ctx.db
     .query("clerkAudit")
     .withIndex("by_request_id", (q) => q.eq("requestId", requestId))
-    .collect();
+    .order("desc")
+    .take(BATCH);
   const same = rows.filter((row) => row.actor === actor && row.action === action && row.clerkId === target);
   const since = Date.now() - OPEN_MS;
   const denied = same.find((row) => row.outcome === "denied" && row._creationTime > since);

@@ -7,9 +7,10 @@
 // countdown and differs a little from one look at Clerk to the next. The columns that sorting and search need follow
 // from the others, and are written anew wherever an earlier version of derived.ts has left other ones.
 //
-// A prune's deletion is stamped as early as Clerk may have looked for the user. A change of the moments in between,
-// some two seconds, counts as later: it keeps the row, or brings it back, until Clerk's own user.deleted comes or the
-// next prune. The other way round a user who has just been created could be removed.
+// A prune concludes from a 404 that a user is gone. Its stamp is the earliest time at which Clerk can have looked, so
+// that no user who has just been created is removed: a row that was observed then or later stays. For an event of the
+// user's last seconds not to count as later, the backfill looks twice. The stamp is the second look's, and that began
+// after the first one was over: all that ever happened to the user was before it.
 import type { WithoutSystemFields } from "convex/server";
 import { compareValues, type Value } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";

@@ -4,8 +4,9 @@
 // page that it splits. Convex reads up to that end, however far away it is. So our cursors say beside Convex's own
 // where they stand, and the end is looked for among the rows of one read of a hundred. If it is not there, the page
 // has to be split, which `usePaginatedQuery` does by itself.
-import type { PaginationOptions, PaginationResult } from "convex/server";
-import { compareValues, ConvexError, convexToJson, jsonToConvex, type JSONValue, type Value } from "convex/values";
+import type { PaginationOptions, paginationOptsValidator, PaginationResult } from "convex/server";
+import { compareValues, ConvexError, convexToJson, jsonToConvex } from "convex/values";
+import type { Infer, JSONValue, Value } from "convex/values";
 
 const MOST = 100; // rows on a page, whatever was asked for
 
@@ -21,7 +22,7 @@ type List<Row> = {
 
 export async function readPage<Row>(
   { rows, order, keyOf }: List<Row>,
-  { numItems, cursor, endCursor }: PaginationOptions,
+  { numItems, cursor, endCursor }: Infer<typeof paginationOptsValidator>, // PaginationOptions of 1.31 has no endCursor
 ): Promise<PaginationResult<Row>> {
   const start: Cursor = cursor === null ? { position: "start", convex: null } : parse(cursor);
   const end = typeof endCursor === "string" ? parse(endCursor) : null;

@@ -23,7 +23,7 @@ from starlette.requests import Request
 
 from clerk_convex.admin.answers import Problem, user_of
 from clerk_convex.clerk.api import Clerk, Filters, Snapshot
-from clerk_convex.entities.users import canonical_json
+from clerk_convex.entities.json import canonical_json
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 
 __all__ = ["Read", "RemovesAdmin", "Write", "find_action", "is_read", "read_call", "removes_admin"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
 from pydantic import SecretStr
@@ -13,7 +13,7 @@ from clerk_convex.convex.client import Deployment
 from clerk_convex.convex.writer import Writer
 from clerk_convex.settings import Settings
 
-__all__ = ["PerLoop", "close_with_loop", "writers"]
+__all__ = ["PerLoop", "writers"]
 
 T = TypeVar("T")
 
@@ -62,23 +62,3 @@ def writers(settings: Settings) -> PerLoop[Writer]:
     if found is None:
         found = PerLoop(lambda: Writer(Deployment(url, deploy_key), module=module))
     return _writers.setdefault((url, deploy_key, module), found)
-
-
-# The garbage collector must not come for one when its loop is about to end.
-_lifetimes: set[AsyncGenerator[None, None]] = set()
-
-
-async def close_with_loop(close: Callable[[], Awaitable[object]]) -> None:
-    """Calls `close` when the running loop ends: many frameworks never run the lifespan of what is mounted."""
-
-    async def live() -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            _lifetimes.discard(lifetime)
-            await close()
-
-    # Event loops close the asynchronous generators that are left when they end.
-    lifetime = live()
-    _lifetimes.add(lifetime)
-    await anext(lifetime)

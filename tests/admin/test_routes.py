@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from clerk_convex import user_routes
-from clerk_convex.entities.users import canonical_json
+from clerk_convex.entities.json import canonical_json
 from clerk_convex.local.clerk.instance import ClerkInstance
 from tests.local.clerk.test_sdk import sdk
 from tests.support.managed import NOWHERE, ORIGIN, Managed

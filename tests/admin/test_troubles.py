@@ -19,7 +19,7 @@ from clerk_convex.admin.audit import Attempt
 from clerk_convex.app import create_app
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment, Kind
-from clerk_convex.convex.writer import Writer
+from clerk_convex.convex.writer import Writer, WriterLimits
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk import Faults
 from clerk_convex.net import per_loop as shared
@@ -43,7 +43,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clerk_convex.admin.routes._CLERK_TIMEOUT", 2.0)
     monkeypatch.setattr("clerk_convex.admin.routes._RECORD_WITHIN", 0.5)
     monkeypatch.setattr("clerk_convex.admin.audit._RECORD_FOR", 0.5)
-    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=0.5))
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, limits=WriterLimits(deadline=0.5)))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -262,7 +262,7 @@ async def test_nobody_waits_for_the_record(
 
 async def test_convex_comes_back(managed: Managed, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment's trouble of Convex's is waited out: it is written and recorded."""
-    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=9.0))
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, limits=WriterLimits(deadline=9.0)))
     monkeypatch.setattr("clerk_convex.admin.routes._RECORD_WITHIN", 9.0)
     monkeypatch.setattr("clerk_convex.admin.audit._RECORD_FOR", 9.0)
     troubles = [stand_in.status(503), stand_in.drop, stand_in.drop, stand_in.status(503)]

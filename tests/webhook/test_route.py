@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message
 from svix.webhooks import Webhook
 
 from clerk_convex import OnChange, Settings, webhook_route
-from clerk_convex.convex.writer import Writer
+from clerk_convex.convex.writer import Writer, WriterLimits
 from clerk_convex.entities.changes import OUTCOMES, Change, Delete, Outcome, SignIn
 from clerk_convex.net import logs
 from clerk_convex.net import per_loop as shared
@@ -54,7 +54,7 @@ APPLIED: set[Outcome] = {"created", "updated", "deleted"}
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes Convex's deadline takes a moment."""
-    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, deadline=0.3))
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, limits=WriterLimits(deadline=0.3)))
 
 
 def settings_for(url: str = "http://127.0.0.1:9", **more: str) -> Settings:
@@ -553,7 +553,8 @@ async def test_column_that_convex_cannot_hold(convex: StandIn, caplog: pytest.Lo
 
 async def test_queue_is_full(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the queue holds is a 503 at once, so that memory is bounded."""
-    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, queue_size=3, deadline=0.3))
+    limits = WriterLimits(queue_size=3, deadline=0.3)
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, limits=limits))
     convex.behave(then=stand_in.hang)
     app = app_for(convex)
     responses = await asyncio.gather(*(post(app) for _ in range(5)))
@@ -677,7 +678,7 @@ async def test_client_leaves_while_it_waits(
     convex: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, leave: str
 ) -> None:
     """The change of a client that left is withdrawn if it was not sent: it has counted as failed for Svix."""
-    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, in_flight=1))
+    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, limits=WriterLimits(in_flight=1)))
     monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.05)
     release = threading.Event()
 

@@ -1,5 +1,5 @@
-// Makes convex-test's reads fast. convex-test looks at every document of every table; this module gives it only the few that
-// can match, from sorted indexes. convex-test still applies each range, filter, order and page to them.
+// Makes convex-test's reads fast. convex-test looks at every document of every table; this module gives it only the few
+// that can match, from sorted indexes. convex-test still applies each range, filter, order and page to them.
 import { compareValues, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
 import type { Database, Document, Internals, Layer, PageRequest, Query } from "./database.ts";
@@ -246,8 +246,8 @@ class Index {
     }
   }
 
-  // Returns the position of the first entry whose key is not less than `prefix`. With `after`, returns the position after
-  // all entries whose keys begin with `prefix`.
+  // Returns the position of the first entry whose key is not less than `prefix`. With `after`, returns the position
+  // after all entries whose keys begin with `prefix`.
   position(prefix: Key, after: boolean): number {
     let low = 0;
     let high = this.#entries.length;

@@ -35,7 +35,8 @@ export function checkDocument(fields: Record<string, Value | undefined>): void {
   }
 }
 
-// Throws an Error if `value` is larger than the arguments or the result of a call may be. `what` names it in the message.
+// Throws an Error if `value` is larger than the arguments or the result of a call may be. `what` names it in the
+// message.
 export function checkCallSize(what: string, value: Value): void {
   const size = getConvexSize(value);
   if (size > MAX_CALL_BYTES) {

@@ -1,6 +1,6 @@
-// Loads a project's convex/ folder as Convex does when it pushes functions: esbuild, which the `convex` package depends on,
-// bundles each file. So imports without extension, enums, type imports without `type` and path aliases work as they do there.
-// Packages are not bundled; they come from the project's node_modules.
+// Loads a project's convex/ folder as Convex does when it pushes functions: esbuild, which the `convex` package depends
+// on, bundles each file. So imports without extension, enums, type imports without `type` and path aliases work as they
+// do there. Packages are not bundled; they come from the project's node_modules.
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire, registerHooks, setSourceMapsSupport } from "node:module";
 import { join, relative, sep } from "node:path";
@@ -34,8 +34,8 @@ export interface Project {
 }
 
 // Registers a hook, so that the files of this backend find `convex`, `convex-test`, `jose` and `ws` in the project's
-// node_modules, wherever the backend is installed. Must be called before a module that imports them. A further call adds
-// another folder, which is searched first.
+// node_modules, wherever the backend is installed. Must be called before a module that imports them. A further call
+// adds another folder, which is searched first.
 export function resolvePackagesFrom(directory: string): void {
   projects.unshift(pathToFileURL(join(directory, "_")).href);
   if (installed) {
@@ -80,8 +80,8 @@ export function resolvePackagesFrom(directory: string): void {
   setSourceMapsSupport(true, { generatedCode: true });
 }
 
-// Builds and imports all files of the folder. `env` is process.env while the files are imported. Throws an Error of one line
-// that names the file that cannot be built or imported.
+// Builds and imports all files of the folder. `env` is process.env while the files are imported. Throws an Error of one
+// line that names the file that cannot be built or imported.
 export async function loadProject(functionsDir: string, env: Record<string, string>): Promise<Project> {
   if (!existsSync(functionsDir)) {
     throw new Error(`${functionsDir} does not exist. Name the folder that holds the Convex functions.`);

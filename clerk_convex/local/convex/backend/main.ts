@@ -1,9 +1,9 @@
 // Starts the local Convex: node main.ts --project DIR --port N
 //
-// DIR contains convex/ and node_modules/. LOCAL_CONVEX_DEPLOY_KEY is the deploy key. LOCAL_CONVEX_ENV is a JSON object with
-// the environment of the functions. When the server is ready, it writes one line of JSON with its URL to stdout. Logs and
-// errors of functions go to stderr, one line of JSON each: {"level": …, "text": …}. The process exits when its stdin is
-// closed, so that it never outlives the process that started it.
+// DIR contains convex/ and node_modules/. LOCAL_CONVEX_DEPLOY_KEY is the deploy key. LOCAL_CONVEX_ENV is a JSON object
+// with the environment of the functions. When the server is ready, it writes one line of JSON with its URL to stdout.
+// Logs and errors of functions go to stderr, one line of JSON each: {"level": …, "text": …}. The process exits when its
+// stdin is closed, so that it never outlives the process that started it.
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -25,7 +25,8 @@ async function main(): Promise<void> {
   }
   const env = JSON.parse(process.env.LOCAL_CONVEX_ENV ?? "{}") as Record<string, string>;
   const functionsDir = join(values.project, "convex");
-  // Functions in a folder without node_modules, such as those in a wheel, use the node_modules of the current directory.
+  // Functions in a folder without node_modules, such as those in a wheel, use the node_modules of the current
+  // directory.
   resolvePackagesFrom(process.cwd());
   resolvePackagesFrom(functionsDir);
   const { createEngine } = await import("./engine.ts");
@@ -53,8 +54,10 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => pr
 for (const event of ["end", "close", "error"]) process.stdin.on(event, () => process.exit(0));
 process.stdin.resume();
 const parent = process.ppid;
-setInterval(() => process.ppid === parent || process.exit(0), 500).unref(); // the parent ended, but a fork of it may hold stdin open
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => process.exit(0)); // the reader has closed the pipe
+// A fork of the parent may hold stdin open after the parent has ended.
+setInterval(() => process.ppid === parent || process.exit(0), 500).unref();
+// An error of these streams means that the reader has closed the pipe.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => process.exit(0));
 
 main().catch((error: unknown) => {
   const { code, message, port } = error as NodeJS.ErrnoException & { port?: number };

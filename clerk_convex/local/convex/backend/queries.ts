@@ -1,5 +1,5 @@
-// Runs queries for subscribers. Equal queries share one run, and a run becomes stale when a commit writes to a table that it
-// read.
+// Runs queries for subscribers. Equal queries share one run, and a run becomes stale when a commit writes to a table
+// that it read.
 import type { JSONValue } from "convex/values";
 import type { Engine } from "./engine.ts";
 import type { Outcome } from "./outcome.ts";

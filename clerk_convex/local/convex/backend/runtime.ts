@@ -1,5 +1,6 @@
-// Sets the globals of a running function: a clock that stands still, a console that collects lines for the caller, and the
-// deployment's environment. convex-test gives each running function its own set of globals, which an assignment changes.
+// Sets the globals of a running function: a clock that stands still, a console that collects lines for the caller, and
+// the deployment's environment. convex-test gives each running function its own set of globals, which an assignment
+// changes.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { inspect } from "node:util";
 
@@ -11,8 +12,8 @@ export interface PageEnd {
   endCursor: string;
 }
 
-// The state of one call of the engine: of a function and of all functions that it calls. A transaction within an action has
-// a copy of the action's frame.
+// The state of one call of the engine: of a function and of all functions that it calls. A transaction within an action
+// has a copy of the action's frame.
 export interface Frame {
   time: number | null; // the result of Date.now() in Unix milliseconds; null: not in a transaction, so the real time
   snapshot: number; // the number of the last commit before the transaction

@@ -63,8 +63,8 @@ function following(after: number, period: number, offset: number): number {
   return Math.floor((after - offset) / period + 1) * period + offset;
 }
 
-// Runs `action` at `time` by the clock `now`, also if that is later than setTimeout can wait. The timer does not keep the
-// process alive. Returns a function that cancels it.
+// Runs `action` at `time` by the clock `now`, also if that is later than setTimeout can wait. The timer does not keep
+// the process alive. Returns a function that cancels it.
 export function runAt(time: number, now: () => number, action: () => void): () => void {
   let timer: NodeJS.Timeout;
   function arm(): void {

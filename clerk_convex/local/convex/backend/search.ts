@@ -1,10 +1,11 @@
-// Searches text as Convex does: ranks rows by BM25, matches the last word also as a prefix, and sorts equal ranks newest
-// first. convex-test only tests whether a row has one of the words.
+// Searches text as Convex does: ranks rows by BM25, matches the last word also as a prefix, and sorts equal ranks
+// newest first. convex-test only tests whether a row has one of the words.
+//
 // Follows get-convex/convex-backend: crates/search/src/{lib,constants}.rs and its tantivy.
 //
-// Every search looks at every row of its table and caches the words of each, which is fast enough for about 10,000 rows.
-// Convex rounds lengths above 40 words and computes with 32 bits, so scores that are nearly equal may be sorted differently
-// there.
+// Every search looks at every row of its table and caches the words of each, which is fast enough for about 10,000
+// rows. Convex rounds lengths above 40 words and computes with 32 bits, so scores that are nearly equal may be sorted
+// differently there.
 import { compareValues, type JSONValue } from "convex/values";
 
 import type { Database, Document, Internals, Page, PageRequest, Query, SearchSource } from "./database.ts";
@@ -199,8 +200,8 @@ function count(text: string): Terms {
   return { frequencies, length: all.length };
 }
 
-// Returns the weight of each term. A term that fewer rows have weighs more. If there are more than `limit` terms, whole words
-// are kept before words that only match the prefix.
+// Returns the weight of each term. A term that fewer rows have weighs more. If there are more than `limit` terms, whole
+// words are kept before words that only match the prefix.
 function weigh(rows: Map<string, number>, whole: Set<string>, total: number, limit: number): Map<string, number> {
   const order = [...rows.keys()].sort((a, b) => Number(whole.has(b)) - Number(whole.has(a)) || (a < b ? -1 : 1));
   return new Map(

@@ -1,4 +1,5 @@
-// Speaks Convex's websocket protocol: a client subscribes to queries, and the server sends their results and each change.
+// Speaks Convex's websocket protocol: a client subscribes to queries, and the server sends their results and each
+// change.
 import type { JSONValue } from "convex/values";
 import type { WebSocket } from "ws";
 import type { Engine } from "./engine.ts";

@@ -1,5 +1,6 @@
-// Checks values against validators (v.object({…}) as JSON), and words a mismatch as Convex does. The check of convex-test
-// does not know records, and accepts fields that are named like a method of every object, such as "constructor".
+// Checks values against validators (v.object({…}) as JSON), and words a mismatch as Convex does. The check of
+// convex-test does not know records, and accepts fields that are named like a method of every object, such as
+// "constructor".
 import { compareValues, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
 export type ValidatorJSON =

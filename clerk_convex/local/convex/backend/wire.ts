@@ -37,7 +37,8 @@ function clean(value: Value | undefined): JSONValue {
 export function parseJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
-    // UTF-8 cannot encode a lone surrogate, so only an escape can contain one. JSON.stringify escapes nothing else as \ud….
+    // UTF-8 cannot encode a lone surrogate, so only an escape can contain one. JSON.stringify escapes nothing else as
+    // \ud….
     if (!/\\u[dD]/.test(text) || !/(?<!\\)(\\\\)*\\ud[89a-f]/.test(JSON.stringify(value))) return value;
   } catch {
     // The message of the parser would quote the text.

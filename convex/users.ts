@@ -1,6 +1,6 @@
-// Registers every function. All mutations are internal, because anyone who knows the deployment's URL could call a public
-// one; the service calls them with a deploy key. Public are the queries of the users page, and each authorizes its caller
-// before it reads.
+// Registers every function. All mutations are internal, because anyone who knows the deployment's URL could call a
+// public one; the service calls them with a deploy key. Public are the queries of the users page, and each authorizes
+// its caller before it reads.
 import { paginationOptsValidator } from "convex/server";
 import { v } from "convex/values";
 import { internalMutation, internalQuery, query } from "./_generated/server";
@@ -47,8 +47,8 @@ export const getUser = query({
   },
 });
 
-// Returns the number of users by status, and the sign-ups on each of 30 days. `today` is the last of these days. The caller
-// names it, because Convex does not run a query again when the day changes. For admins.
+// Returns the number of users by status, and the sign-ups on each of 30 days. `today` is the last of these days. The
+// caller names it, because Convex does not run a query again when the day changes. For admins.
 export const stats = query({
   args: { today: v.optional(v.string()) },
   returns: counts.usersStats,
@@ -72,7 +72,8 @@ export const auditLog = query({
   },
 });
 
-// Applies changes in order, and returns the outcome of each. The webhook route, the backfill and user management call it.
+// Applies changes in order, and returns the outcome of each. The webhook route, the backfill and user management call
+// it.
 export const syncUsers = internalMutation({
   args: { changes: v.array(change) },
   returns: v.array(outcome),
@@ -115,8 +116,8 @@ export const resetUser = internalMutation({
   handler: (ctx, { clerkId }) => sync.resetUser(ctx, clerkId),
 });
 
-// Returns the Clerk ids that have several rows in one part of the table. `cursor` is null before the first part and after
-// the last.
+// Returns the Clerk ids that have several rows in one part of the table. `cursor` is null before the first part and
+// after the last.
 export const findDuplicates = internalQuery({
   args: { cursor: v.nullable(v.string()) },
   returns: duplicates.duplicates,
@@ -189,7 +190,8 @@ export const dropOldStats = internalMutation({
   },
 });
 
-// Returns the backfill to resume, or a new one. The backfill calls this and the next two functions to keep its progress.
+// Returns the backfill to resume, or a new one. The backfill calls this and the next two functions to keep its
+// progress.
 export const startBackfill = internalMutation({
   args: { options: v.string(), restart: v.boolean() },
   returns: backfillRun,

@@ -4,8 +4,8 @@ import type { Doc } from "../_generated/dataModel";
 import type { QueryCtx } from "../_generated/server";
 import { readUser, readVersion } from "./state";
 
-// Returns whether a user is an admin. Queries and user management use this rule. It reads the synced row and no claim of a
-// token, so a demotion or a ban takes effect at once. If you change it, change `possibleAdmins` as well.
+// Returns whether a user is an admin. Queries and user management use this rule. It reads the synced row and no claim
+// of a token, so a demotion or a ban takes effect at once. If you change it, change `possibleAdmins` as well.
 export function isAdmin(user: Doc<"users">): boolean {
   return user.role === "admin" && user.status === "active";
 }
@@ -31,8 +31,8 @@ type RowReason = Exclude<AccessReason, "not_signed_in">;
 // The data of the ConvexError that a refused caller gets. It contains nothing about a person.
 export type AccessDenied = { code: "access_denied"; reason: AccessReason; message: string };
 
-// Returns the caller's Clerk id. Throws `not_signed_in`, also for a pending session: Clerk requires another step before it
-// counts as signed in.
+// Returns the caller's Clerk id. Throws `not_signed_in`, also for a pending session: Clerk requires another step before
+// it counts as signed in.
 export async function requireSignedIn(ctx: QueryCtx): Promise<string> {
   const identity = await ctx.auth.getUserIdentity();
   if (identity === null || identity.sts === "pending") throw accessDenied("not_signed_in");
@@ -42,8 +42,8 @@ export async function requireSignedIn(ctx: QueryCtx): Promise<string> {
   return identity.subject;
 }
 
-// Returns the caller's own row, or throws the reason why the caller is no admin. For an admin it reads only that row, so a
-// subscribed query runs again only if the row changes.
+// Returns the caller's own row, or throws the reason why the caller is no admin. For an admin it reads only that row,
+// so a subscribed query runs again only if the row changes.
 export async function requireAdmin(ctx: QueryCtx): Promise<Doc<"users">> {
   const user = await findAdmin(ctx, await requireSignedIn(ctx));
   if (typeof user === "string") throw accessDenied(user);

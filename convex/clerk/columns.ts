@@ -2,8 +2,8 @@
 //
 //   export const extraColumns = { plan: v.string() };
 //
-// CLERK_CONVEX_FIELDS names the Python function that fills them from a Clerk user. In the table they are optional, because
-// rows that were written earlier do not have them.
+// CLERK_CONVEX_FIELDS names the Python function that fills them from a Clerk user. In the table they are optional,
+// because rows that were written earlier do not have them.
 import type { GenericValidator } from "convex/values";
 
 export const extraColumns = {} satisfies Record<string, GenericValidator>;

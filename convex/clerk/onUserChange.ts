@@ -11,7 +11,7 @@ export type UserChange = {
   source: Source;
 };
 
-// Runs the team's own logic in the transaction of each applied change: both are committed, or neither. If it throws, the
-// change is refused.
+// Runs the team's own logic in the transaction of each applied change: both are committed, or neither. If it throws,
+// the change is refused.
 // eslint-disable-next-line @typescript-eslint/no-unused-vars -- empty by default
 export async function onUserChange(ctx: MutationCtx, change: UserChange): Promise<void> {}

@@ -1,7 +1,7 @@
 // Reads what Convex has of one Clerk id: the user's row and its version.
 //
-// A table that existed before these functions, or rows written by hand, may hold two rows of one user. Then every function
-// uses the oldest row, which is the first one in the index. order/duplicates.ts finds and merges the others.
+// A table that existed before these functions, or rows written by hand, may hold two rows of one user. Then every
+// function uses the oldest row, which is the first one in the index. order/duplicates.ts finds and merges the others.
 import type { QueryCtx } from "../_generated/server";
 
 export async function readState(ctx: QueryCtx, clerkId: string) {

@@ -1,5 +1,5 @@
-// The tables, and the validators and names that the functions share with them. A status, a source or an outcome is named
-// here and nowhere else; other files use the validator or the type.
+// The tables, and the validators and names that the functions share with them. A status, a source or an outcome is
+// named here and nowhere else; other files use the validator or the type.
 import { defineTable, paginationResultValidator } from "convex/server";
 import { v, type Infer, type Validator, type VOptional, type VUnion, type VNull } from "convex/values";
 import { extraColumns, requiredExtraColumns } from "./columns";
@@ -134,8 +134,8 @@ export const clerkTables = {
     .index("by_role_and_status", ["role", "status"])
     .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status"] }),
 
-  // One small document per Clerk id with the stamps. The list queries do not read it, so a new stamp of an unchanged user
-  // does not run them again.
+  // One small document per Clerk id with the stamps. The list queries do not read it, so a new stamp of an unchanged
+  // user does not run them again.
   clerkVersions: defineTable({
     clerkId: v.string(),
     ...stamps,

@@ -8,7 +8,7 @@ import { PageSkeleton } from "./src/frame/PageSkeleton.tsx";
 
 const base = "/dashboard/";
 
-// The page is on the screen, empty, before any script runs.
+// Renders the empty page into the HTML, so that it is visible before any script runs.
 const firstPaint = (isManaged: boolean): Plugin => ({
   name: "first-paint",
   transformIndexHtml(html) {
@@ -18,7 +18,7 @@ const firstPaint = (isManaged: boolean): Plugin => ({
   },
 });
 
-// Each VITE_ variable becomes a part of the page, for everyone to read.
+// Each VITE_ variable becomes part of the page, which everyone can read.
 function checkPublic(env: Record<string, string>): void {
   for (const [name, value] of Object.entries(env)) {
     if (/\bsk_(test|live)_|\bwhsec_|\|/.test(value)) {
@@ -39,7 +39,7 @@ export default defineConfig(({ mode }) => {
     plugins: [react(), firstPaint(usersApi(env.VITE_CLERK_CONVEX_API) !== null)],
     build: {
       target: "es2023",
-      cssTarget: ["chrome123", "firefox120", "safari17.5"], // the first with light-dark()
+      cssTarget: ["chrome123", "firefox120", "safari17.5"], // the first versions with light-dark()
     },
   };
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ConvexError } from "convex/values";
-import { attemptText } from "../../examples/dashboard/src/audit/attemptText.ts";
+import { actionText } from "../../examples/dashboard/src/audit/actionText.ts";
 import { deniedReason } from "../../examples/dashboard/src/data/denied.ts";
 import { errorReason } from "../../examples/dashboard/src/ui/errorReason.ts";
 import { prettyJson } from "../../examples/dashboard/src/ui/prettyJson.ts";
@@ -19,16 +19,16 @@ test("a user is called by the best there is", () => {
   assert.equal(displayName({ clerkId: "user_1", firstName: "Ada" }), "Ada");
 });
 
-suite("an attempt", () => {
-  test("what was done, and why not", () => {
-    assert.equal(attemptText("ban", undefined, undefined), "Ban");
-    assert.equal(attemptText("update_metadata", undefined, undefined), "Change role or metadata");
-    assert.equal(attemptText("ban", "clerk_too_slow", 504), "Ban · Clerk did not answer in time (504)");
-    assert.equal(attemptText("delete", "last_admin", undefined), "Delete · the last active administrator");
+suite("an action", () => {
+  test("its name, and why it failed", () => {
+    assert.equal(actionText("ban", undefined, undefined), "Ban");
+    assert.equal(actionText("update_metadata", undefined, undefined), "Change role or metadata");
+    assert.equal(actionText("ban", "clerk_too_slow", 504), "Ban · Clerk did not answer in time (504)");
+    assert.equal(actionText("delete", "last_admin", undefined), "Delete · the last active administrator");
   });
 
   test("what has no words is shown as it is", () => {
-    assert.equal(attemptText("send_home", "full_moon", 418), "Send home · full moon (418)");
+    assert.equal(actionText("send_home", "full_moon", 418), "Send home · full moon (418)");
   });
 });
 

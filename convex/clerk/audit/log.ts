@@ -40,14 +40,15 @@ export async function readAudit(
   return { ...rows, page };
 }
 
-// Returns when the last entry of a webhook was written, in Unix milliseconds by Convex's clock, or null if there is none.
+// Returns when the last entry of a webhook was written, in Unix milliseconds by Convex's clock, or null if there is
+// none.
 export async function lastWebhookAt(ctx: QueryCtx): Promise<number | null> {
   const rows = ctx.db.query("clerkAudit").withIndex("by_source", (q) => q.eq("source", "webhook"));
   return (await rows.order("desc").first())?._creationTime ?? null;
 }
 
-// Deletes a batch of entries that are older than the retention, and closes actions whose end no service recorded. Schedules
-// itself until there are none left.
+// Deletes a batch of entries that are older than the retention, and closes actions whose end no service recorded.
+// Schedules itself until there are none left.
 export async function pruneAudit(ctx: MutationCtx): Promise<void> {
   const old = await ctx.db
     .query("clerkAudit")

@@ -1,5 +1,5 @@
-// Keeps the progress of backfills, so that a backfill that was killed can be resumed from any machine. Nothing here reads
-// or writes users.
+// Keeps the progress of backfills, so that a backfill that was killed can be resumed from any machine. Nothing here
+// reads or writes users.
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx } from "../../_generated/server";
 import type { BackfillProgress } from "../tables";
@@ -10,8 +10,8 @@ const KEPT = 10; // finished runs that are kept, the newest
 
 type Run = Doc<"clerkBackfills">;
 
-// Returns the run to resume, or a new one. A run can be resumed if it has the same options, has not expired and is silent.
-// Only the process that has the newest `attempt` of a run may write to it.
+// Returns the run to resume, or a new one. A run can be resumed if it has the same options, has not expired and is
+// silent. Only the process that has the newest `attempt` of a run may write to it.
 export async function startRun(ctx: MutationCtx, options: string, restart: boolean) {
   const now = Date.now();
   const open = (await ctx.db.query("clerkBackfills").collect()).filter((run) => run.finishedAt === undefined);

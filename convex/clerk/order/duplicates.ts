@@ -12,8 +12,8 @@ const REPAIRED = 100; // Clerk ids that one mutation repairs, and rows that it r
 export const duplicates = v.object({ clerkIds: v.array(v.string()), cursor: v.nullable(v.string()) });
 export const repairs = v.array(v.object({ clerkId: v.string(), removed: v.number() }));
 
-// Returns the Clerk ids with several rows among the next rows of the table. The cursor is the last Clerk id that was read;
-// it is null before the first part of the table and after the last.
+// Returns the Clerk ids with several rows among the next rows of the table. The cursor is the last Clerk id that was
+// read; it is null before the first part of the table and after the last.
 export async function findDuplicates(ctx: QueryCtx, cursor: string | null) {
   const rows = await ctx.db
     .query("users")
@@ -31,8 +31,8 @@ export async function findDuplicates(ctx: QueryCtx, cursor: string | null) {
   };
 }
 
-// Merges the rows of each Clerk id into the first, and returns how many rows were removed. The audit log names each removed
-// row, and the columns that the first row took over.
+// Merges the rows of each Clerk id into the first, and returns how many rows were removed. The audit log names each
+// removed row, and the columns that the first row took over.
 export async function repairDuplicates(ctx: MutationCtx, clerkIds: string[]) {
   if (clerkIds.length > REPAIRED) throw new Error(`clerkIds has ${clerkIds.length} ids: send at most ${REPAIRED}.`);
   const moves: Move[] = [];

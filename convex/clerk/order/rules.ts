@@ -1,8 +1,8 @@
-// The rules of order. They decide which change of a user wins, so that every order of arrival ends in the same row. This
-// module is pure, and no other module decides.
+// The rules of order. They decide which change of a user wins, so that every order of arrival ends in the same row.
+// This module is pure, and no other module decides.
 //
-// The stamp of a change is (updatedAt, observedAt), compared in that order. Both are times of Clerk's clock, never the time
-// of arrival. So webhooks, retries, replays, duplicates and backfills may arrive in any order.
+// The stamp of a change is (updatedAt, observedAt), compared in that order. Both are times of Clerk's clock, never the
+// time of arrival. So webhooks, retries, replays, duplicates and backfills may arrive in any order.
 //
 // The comparison leaves out three things:
 // - lastSignInAt becomes the greatest value seen.
@@ -11,9 +11,9 @@
 //   users/derived.ts left other values.
 //
 // A prune concludes from a 404 of Clerk that a user is deleted. Its stamp is the earliest time at which Clerk can have
-// answered, and a row that was observed at that time or later stays, so a user who was just created is not removed. An event
-// from the last seconds of a deleted user must not count as later. So the backfill asks twice and stamps with the second
-// request, which starts after the first answer: everything that happened to the user is older.
+// answered, and a row that was observed at that time or later stays, so a user who was just created is not removed. An
+// event from the last seconds of a deleted user must not count as later. So the backfill asks twice and stamps with the
+// second request, which starts after the first answer: everything that happened to the user is older.
 import { compareValues, type Value } from "convex/values";
 import { clerkColumns } from "../tables";
 import type { Change, Delete, Outcome, Row, SignIn, Upsert, Version } from "../tables";
@@ -31,7 +31,8 @@ export type Decision = {
   fields?: string[]; // names of the changed columns for the audit log; undefined: no entry in the audit log
 };
 
-// Decides what a change does. `now`, by Convex's clock in Unix milliseconds, is used only to tell whether a lock has ended.
+// Decides what a change does. `now`, by Convex's clock in Unix milliseconds, is used only to tell whether a lock has
+// ended.
 export function decide(state: State, change: Change, now: number): Decision {
   if (change.type === "delete") return decideDelete(state, change);
   return change.type === "signIn" ? decideSignIn(state, change) : decideUpsert(state, change, now);
@@ -44,8 +45,8 @@ export function decideLockEnd({ row }: State, lockedUntil: number): Decision {
   return { outcome: "updated", row: patch, fields: Object.keys(patch) };
 }
 
-// Decides what the first row of a user takes over from the other rows: the team's own columns that it lacks, and the latest
-// sign-in. Clerk's columns stay, because changes were applied to the first row only.
+// Decides what the first row of a user takes over from the other rows: the team's own columns that it lacks, and the
+// latest sign-in. Clerk's columns stay, because changes were applied to the first row only.
 export function decideMerge(first: Row, others: Row[]): Decision {
   const ours = new Set([...clerkColumns, "clerkId", ...Object.keys(derived(first))]);
   const own = (row: Row) =>
@@ -163,8 +164,9 @@ function difference(row: Partial<Row>, patch: Partial<Row>): string[] {
   return names.filter((name) => compareValues(row[name] as Value, patch[name] as Value) !== 0);
 }
 
-// Compares a patch and a row with equal stamps: returns whether the patch wins. The answer must not depend on the order of
-// arrival, nor on whether a lock has ended meanwhile. So both are first compared as they are after their locks have ended.
+// Compares a patch and a row with equal stamps: returns whether the patch wins. The answer must not depend on the order
+// of arrival, nor on whether a lock has ended meanwhile. So both are first compared as they are after their locks have
+// ended.
 function isGreater(patch: Partial<Row>, row: Row): boolean {
   const patched = { ...row, ...patch };
   const [one, other] = [withoutLock(patched), withoutLock(row)];

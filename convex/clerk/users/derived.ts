@@ -2,8 +2,8 @@
 import type { Row } from "../tables";
 import { domainTerms, fold, PADDING, words } from "./text";
 
-// Convex ranks a short text before a long one. Texts of equal length are ranked by the number of words that match, so the few
-// users who have all the words come before the many who have one of them.
+// Convex ranks a short text before a long one. Texts of equal length are ranked by the number of words that match, so
+// the few users who have all the words come before the many who have one of them.
 const LENGTH = 8; // words, to which shorter texts are padded; few names have more
 
 type Underived = Partial<Row> & { clerkId: string };

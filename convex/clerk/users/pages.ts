@@ -1,9 +1,9 @@
 // Reads pages of long lists. No page has more than a hundred rows.
 //
-// A client asks for a page by its size, or by its end: `usePaginatedQuery` sends an `endCursor` for each part of a page that
-// it splits. Convex would read up to that end, however many rows lie before it. So our cursors contain Convex's cursor and
-// their own position, and the end is looked for in one read of a hundred rows. If it is not among them, the answer asks the
-// client to split the page, which `usePaginatedQuery` does.
+// A client asks for a page by its size, or by its end: `usePaginatedQuery` sends an `endCursor` for each part of a page
+// that it splits. Convex would read up to that end, however many rows lie before it. So our cursors contain Convex's
+// cursor and their own position, and the end is looked for in one read of a hundred rows. If it is not among them, the
+// answer asks the client to split the page, which `usePaginatedQuery` does.
 import type { PaginationOptions, paginationOptsValidator, PaginationResult } from "convex/server";
 import { compareValues, ConvexError, convexToJson, jsonToConvex } from "convex/values";
 import type { Infer, JSONValue, Value } from "convex/values";
@@ -23,7 +23,8 @@ type List<Row> = {
 // Reads one page of `rows`, which are sorted by their keys in `order`.
 export async function readPage<Row>(
   { rows, order, keyOf }: List<Row>,
-  { numItems, cursor, endCursor }: Infer<typeof paginationOptsValidator>, // in convex 1.31, PaginationOptions has no endCursor
+  // Not PaginationOptions, which has no endCursor in convex 1.31.
+  { numItems, cursor, endCursor }: Infer<typeof paginationOptsValidator>,
 ): Promise<PaginationResult<Row>> {
   const start: Cursor = cursor === null ? { position: "start", convex: null } : parse(cursor);
   const end = typeof endCursor === "string" ? parse(endCursor) : null;

@@ -35,8 +35,8 @@ export type UserSummary = Infer<typeof userSummary>;
 export type UserDetails = Infer<typeof userDetails>;
 export type UserSort = Infer<typeof userSort>;
 
-// For each sort, the index of all users and the index of the users with a given status. Users without a value come first in
-// ascending order and last in descending order.
+// For each sort, the index of all users and the index of the users with a given status. Users without a value come
+// first in ascending order and last in descending order.
 const INDEXES = {
   createdAt: ["by_created_at", "by_status_and_created_at"],
   lastSignInAt: ["by_last_sign_in_at", "by_status_and_last_sign_in_at"],

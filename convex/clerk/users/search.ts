@@ -43,8 +43,8 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
   return [...new Map(all.map((user) => [user._id, user])).values()].slice(0, BEST);
 }
 
-// Returns the text in one line of limited length. It is cut between characters, because Convex refuses half of a surrogate
-// pair.
+// Returns the text in one line of limited length. It is cut between characters, because Convex refuses half of a
+// surrogate pair.
 function clean(search: string): string {
   return [...search.trim().replace(/\s+/g, " ")].slice(0, LONGEST).join("");
 }
@@ -65,7 +65,8 @@ async function beginning(
   shortest: number,
   status: Status | undefined,
 ): Promise<User[]> {
-  // The range ends before `end`. U+10FFFF is no character of a text, so it is greater than all that begins with the prefix.
+  // The range ends before `end`. U+10FFFF is no character of a text, so it is greater than all that begins with the
+  // prefix.
   const end = prefix + (prefix.length < shortest ? "\0" : "\u{10ffff}");
   const [ofAll, ofStatus] = INDEXES[field];
   const users = ctx.db.query("users");
@@ -79,9 +80,9 @@ async function beginning(
 // A part of the search text between two blanks: words of a name, a domain, or both if it may be either ("st.john").
 type Part = { words: string[]; domain: string };
 
-// Returns the users who have every part of the text, the most relevant first. The last part may be the beginning of a word.
-// Convex returns the rows that have any of the words, those with most words first, so the rows with all of them are among
-// the candidates.
+// Returns the users who have every part of the text, the most relevant first. The last part may be the beginning of a
+// word. Convex returns the rows that have any of the words, those with most words first, so the rows with all of them
+// are among the candidates.
 async function withAllParts(ctx: QueryCtx, text: string, status: Status | undefined): Promise<User[]> {
   if (/[^ ]@/.test(text)) return []; // an address, which `beginning` finds
   const parts = text.split(" ").map(readPart).filter(isSearchable);
@@ -89,7 +90,8 @@ async function withAllParts(ctx: QueryCtx, text: string, status: Status | undefi
   if (last === undefined) return [];
 
   const before = parts.flatMap((part) => [...part.words, ...termsOf(part)]);
-  // Convex matches only the last word of a search by its beginning, so a last part that may be either needs two searches.
+  // Convex matches only the last word of a search by its beginning, so a last part that may be either needs two
+  // searches.
   const searches = [termsOf(last), last.words].filter((terms) => terms.length > 0);
   const share = CANDIDATES / searches.length;
   const found = await Promise.all(searches.map((terms) => withAny(ctx, [...before, ...terms], share, status)));

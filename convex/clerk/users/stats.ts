@@ -1,8 +1,8 @@
 // Counts users by status, and sign-ups by day. Each mutation that changes users updates the counts.
 //
-// The counts are spread over shards, and a mutation writes to one shard, so that concurrent mutations rarely conflict. A
-// rebuild counts all users again, in batches, into a new generation, while mutations continue. A mutation also updates the
-// new generation for each user that the rebuild has counted already.
+// The counts are spread over shards, and a mutation writes to one shard, so that concurrent mutations rarely conflict.
+// A rebuild counts all users again, in batches, into a new generation, while mutations continue. A mutation also
+// updates the new generation for each user that the rebuild has counted already.
 import type { WithoutSystemFields } from "convex/server";
 import { ConvexError, compareValues, v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
@@ -32,8 +32,8 @@ type Tally = Map<string, Map<string, number>>;
 
 // Updates the counts. A mutation calls it once, at its end, with all rows that it changed.
 export async function countMoves(ctx: MutationCtx, moves: Move[]): Promise<void> {
-  // Each move is tested alone. Moves that cancel out over all users may not cancel out over the users that a rebuild has
-  // counted already.
+  // Each move is tested alone. Moves that cancel out over all users may not cancel out over the users that a rebuild
+  // has counted already.
   const counting = moves.filter((move) => tally([move]).size > 0);
   if (counting.length === 0) return;
   const { generation, next, position } = (await readStatsState(ctx)) ?? (await startFirst(ctx, counting));
@@ -88,7 +88,8 @@ export async function rebuildStep(ctx: MutationCtx, next: number): Promise<strin
   return `Counted ${totals.total} users: ${STATUSES.map((status) => `${totals[status]} ${status}`).join(", ")}.`;
 }
 
-// Deletes a batch of the counts of earlier generations, finished or abandoned. Schedules itself until there are none left.
+// Deletes a batch of the counts of earlier generations, finished or abandoned. Schedules itself until there are none
+// left.
 export async function dropOld(ctx: MutationCtx): Promise<void> {
   const { generation } = (await readStatsState(ctx)) ?? { generation: 0 };
   const old = await ctx.db

@@ -1,8 +1,8 @@
-// Where Convex and Clerk are. An app says so when it is built; without VITE_CLERK_PUBLISHABLE_KEY the page asks the
-// local set that serves it.
+// Reads where Convex and Clerk are from the variables of the build. Without VITE_CLERK_PUBLISHABLE_KEY, the page asks
+// the local set that serves it.
 export type Config = {
   convexUrl: string;
-  usersModule: string; // the name that Convex has for users.ts
+  usersModule: string; // the name of users.ts in convex/
   auth: { kind: "clerk"; publishableKey: string } | { kind: "local"; clerkUrl: string };
 };
 
@@ -31,7 +31,8 @@ export async function loadConfig(): Promise<Config> {
   return { convexUrl: convexUrl!, usersModule: usersModule!, auth: { kind: "local", clerkUrl: clerkUrl! } };
 }
 
-// Where clerk_convex's user_routes() are, by which admins act; "off": nowhere, and the pages only read.
+// Returns the URL of clerk_convex's user_routes(), through which admins act, or null with "off": then the pages only
+// read.
 export function usersApi(given: string | undefined): string | null {
   return given === "off" ? null : (given || "/api/users").replace(/\/+$/, "");
 }

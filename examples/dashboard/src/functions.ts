@@ -1,5 +1,5 @@
-// The Convex functions that the page reads, named here and nowhere else. An app that keeps ours under the usual name
-// may write `api.users` for all of it.
+// Names the Convex functions that the page reads; no other file names them. An app that keeps our module as users.ts
+// may use `api.users` instead.
 import { anyApi, type FunctionReturnType } from "convex/server";
 import { createContext, useContext } from "react";
 import type { api } from "../../../convex/_generated/api";
@@ -18,8 +18,8 @@ export type Stats = FunctionReturnType<Functions["stats"]>;
 export type AuditEntry = FunctionReturnType<Functions["auditLog"]>["page"][number];
 export type AuditOutcome = AuditEntry["outcome"];
 
-// `module` is a path below convex/, as CONVEX_USERS_MODULE has it. anyApi makes another reference at each access;
-// hooks depend on these, so they are made once.
+// Returns the functions of a module. `module` is its path in convex/, as in CONVEX_USERS_MODULE. anyApi creates a new
+// reference at each access, but hooks need stable ones, so they are created once.
 export function functionsOf(module: string): Functions {
   const functions = module.split("/").reduce<any>((found, name) => found[name], anyApi) as Functions;
   return Object.fromEntries(NAMES.map((name) => [name, functions[name]])) as Functions;

@@ -5,7 +5,7 @@ import { functionsOf, type Functions } from "./functions.ts";
 
 export type Setup = { functions: Functions; AuthProvider: ComponentType<{ children: ReactNode }> };
 
-// Each way to sign in is a chunk of its own, and only one is loaded.
+// Each way to sign in is a separate chunk, and only one of them is loaded.
 export async function setUp(): Promise<Setup> {
   const { convexUrl, usersModule, auth } = await loadConfig();
   const convex = new ConvexReactClient(convexUrl);

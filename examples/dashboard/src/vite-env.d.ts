@@ -1,4 +1,4 @@
-// What an app's build may be told; see config.ts.
+// The variables of the build; see config.ts.
 interface ImportMetaEnv {
   readonly VITE_CONVEX_URL?: string;
   readonly VITE_CLERK_PUBLISHABLE_KEY?: string;

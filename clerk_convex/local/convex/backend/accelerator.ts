@@ -1,6 +1,5 @@
-// Gives convex-test's index reads the few documents that can match, from indexes kept in order, where it
-// would look at every document of every table. convex-test still checks each range, filter, order and page on
-// what it gets.
+// Makes convex-test's reads fast. convex-test looks at every document of every table; this module gives it only the few
+// that can match, from sorted indexes. convex-test still applies each range, filter, order and page to them.
 import { compareValues, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
 import type { Database, Document, Internals, Layer, PageRequest, Query } from "./database.ts";
@@ -13,6 +12,7 @@ interface Entry {
   document: Document;
 }
 
+// Replaces the reads of a database. Returns a function that drops the indexes.
 export function accelerate(database: Database, internals: Internals): () => void {
   const tables = new Map<string, Table>();
   const original = {
@@ -36,8 +36,8 @@ export function accelerate(database: Database, internals: Internals): () => void
     return found;
   }
 
-  // The one rule that keeps the indexes right: whenever what the running transaction sees under an id may
-  // have changed (a write, a commit that fills in its timestamp, a rollback), look again.
+  // Keeps the indexes correct. It is called for an id whenever the document that the running transaction sees may have
+  // changed: by a write, by a commit that fills in its timestamp, or by a rollback.
   function refresh(id: string): void {
     table(tableOf(id) ?? "").set(id, database.get(undefined, id));
   }
@@ -97,6 +97,7 @@ export function accelerate(database: Database, internals: Internals): () => void
   };
 }
 
+// Returns the documents that a query, or one page of it, can match.
 function candidates(
   database: Database,
   internals: Internals,
@@ -128,13 +129,13 @@ function candidates(
   return index.between(start, end, order, enough(query, page));
 }
 
-// How many documents of the range convex-test will look at, at most.
+// Returns how many documents of the range convex-test reads at most.
 function enough(query: Query, page: PageRequest | null): number {
   if (query.operators.some((operator) => "filter" in operator)) {
     return Infinity;
   }
   if (page !== null) {
-    // One more than the page: convex-test asks whether the page's last document is the last of all.
+    // One more than the page, because convex-test checks whether the page's last document is the last of all.
     return page.endCursor ? Infinity : Math.max(page.pageSize, 1) + 1;
   }
   return query.operators.find((operator) => "limit" in operator)?.limit ?? Infinity;
@@ -150,7 +151,8 @@ function indexFields(database: Database, tableName: string, indexName: string): 
   return [...(declared?.fields ?? []), "_creationTime", "_id"];
 }
 
-// convex-test has made sure by now that the range is equalities, then bounds on the next field.
+// Returns the positions in the index where a range starts and ends. convex-test has checked already that the range has
+// equalities first, and then bounds of the next field.
 function bounds(
   index: Index,
   range: { type: string; value: JSONValue }[],
@@ -244,8 +246,8 @@ class Index {
     }
   }
 
-  // Where the first entry stands whose key is not less than `prefix`, or, with `after`, greater than it and
-  // all that begin with it.
+  // Returns the position of the first entry whose key is not less than `prefix`. With `after`, returns the position
+  // after all entries whose keys begin with `prefix`.
   position(prefix: Key, after: boolean): number {
     let low = 0;
     let high = this.#entries.length;
@@ -271,7 +273,7 @@ class Index {
   }
 }
 
-// Compares as far as `prefix` goes.
+// Compares a key with a prefix, as far as the prefix goes.
 function compareKeys(key: Key, prefix: Key): number {
   for (let i = 0; i < prefix.length; i++) {
     const order = compare(key[i], prefix[i]);
@@ -282,7 +284,7 @@ function compareKeys(key: Key, prefix: Key): number {
   return 0;
 }
 
-// Convex's order, with short cuts for what most keys are.
+// Compares two values in Convex's order, with short cuts for numbers and equal strings, which most keys are.
 function compare(a: Value | undefined, b: Value | undefined): number {
   if (typeof a === "number" && typeof b === "number" && (a < b || a > b)) {
     return a < b ? -1 : 1;

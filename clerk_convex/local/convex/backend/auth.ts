@@ -1,4 +1,4 @@
-// Session tokens: which JWTs a deployment takes, by the providers in convex/auth.config.ts, and whom they name.
+// Verifies JWTs by the auth providers in convex/auth.config.ts, and reads the identity in them.
 // Follows get-convex/convex-backend: crates/authentication/src/lib.rs and crates/keybroker/src/broker.rs.
 import type { UserIdentity } from "convex/server";
 import type { JSONValue } from "convex/values";
@@ -10,7 +10,7 @@ export type Provider = { issuer: string; applicationID: string | null } & (
   | { type: "customJwt"; jwks: string; algorithm: "RS256" | "ES256" }
 );
 
-/** `skipped`: how many stand in the file without an address, because an environment variable is not set. */
+/** `skipped`: the number of providers without an address, because an environment variable is not set. */
 export type Providers = { list: Provider[]; skipped: number };
 
 /** `expires`: Unix milliseconds. */
@@ -20,7 +20,7 @@ type Claims = { [claim: string]: JSONValue };
 
 export class AuthenticationError extends Error {
   readonly code: string;
-  readonly status: number; // 503: try again; others: this credential is refused
+  readonly status: number; // 503: retry later; any other: this credential is refused
 
   constructor(code: string, message: string, status = 401) {
     super(message);
@@ -29,7 +29,7 @@ export class AuthenticationError extends Error {
   }
 }
 
-/** Takes the default export of auth.config.ts, or null. Throws an Error if it is no such thing. */
+/** Reads the default export of auth.config.ts, or null if there is no such file. Throws an Error if it is malformed. */
 export function readProviders(config: unknown): Providers {
   const providers = config === null ? [] : (config as { providers?: unknown } | undefined)?.providers;
   if (!Array.isArray(providers)) throw new Error("its default export must be {providers: […]}");
@@ -60,9 +60,9 @@ function isText(value: unknown): value is string {
 }
 
 export type TokensOptions = {
-  now?: () => number; // Unix milliseconds
-  deadline?: number; // milliseconds for an answer of a provider
-  cooldown?: number; // milliseconds before a key that is not known makes it ask again
+  now?: () => number; // returns Unix milliseconds
+  deadline?: number; // milliseconds until a request to a provider times out
+  cooldown?: number; // milliseconds after a fetch during which an unknown key does not cause another one
 };
 
 export class Tokens {
@@ -79,7 +79,7 @@ export class Tokens {
     this.#now = now;
   }
 
-  /** Throws AuthenticationError, which quotes nothing of the token. */
+  /** Returns the identity in a token. Throws AuthenticationError, whose message quotes nothing of the token. */
   async verify(token: string): Promise<Verified> {
     const { iss: issuer, aud } = unverifiedClaims(token);
     if (typeof issuer !== "string") {
@@ -108,10 +108,10 @@ export class Tokens {
     const claims = await checkSignature(token, keys, ["RS256", "EdDSA"], isIdToken, unverified);
     const issuer = await keys.issuer();
     if (claims.iss !== issuer) {
-      throw discoveryFailed(issuer, "its issuer and the token's 'iss' differ, if only in a slash");
+      throw discoveryFailed(issuer, "its issuer and the token's 'iss' differ; a slash counts");
     }
     if (Array.isArray(claims.aud) && claims.aud.some((audience) => audience !== applicationID)) {
-      throw unverified("it has other audiences besides");
+      throw unverified("it has other audiences as well");
     }
     const verified = oidcIdentity(claims);
     if (this.isPast(verified.expires)) throw unverified("it has expired");
@@ -159,14 +159,14 @@ export class Tokens {
   }
 }
 
-/** The keys of one provider: fetched when first needed, and again for a key that is not among them. */
+/** The keys of one provider. They are fetched when first needed, and again when a token names an unknown key. */
 class Keys {
   readonly #provider: Provider;
   readonly #now: () => number;
   readonly #deadline: number;
   readonly #cooldown: number;
   #loading: Promise<Loaded> | null = null;
-  #loaded: Loaded | null = null; // kept when the provider cannot be reached any more
+  #loaded: Loaded | null = null; // still used when the provider cannot be reached any more
   #loadedAt = 0;
 
   constructor(provider: Provider, now: () => number, deadline: number, cooldown: number) {
@@ -187,7 +187,7 @@ class Keys {
     }
   };
 
-  /** As the provider writes it. */
+  /** Returns the issuer exactly as the provider writes it. */
   async issuer(): Promise<string> {
     return (this.#loaded ?? (await this.#load())).issuer;
   }
@@ -204,7 +204,7 @@ class Keys {
     try {
       this.#loaded = { issuer, keys: createLocalJWKSet(keys as JSONWebKeySet) };
     } catch {
-      throw this.#failed(jwks, "answered with something that is no JWKS");
+      throw this.#failed(jwks, "did not answer with a JWKS");
     }
     this.#loadedAt = this.#now();
     return this.#loaded;
@@ -295,7 +295,7 @@ function describeFault(error: unknown): string {
   return "its header is not accepted";
 }
 
-// How OpenID Connect names a claim -> how Convex does.
+// The names of claims in OpenID Connect, and in Convex's UserIdentity.
 const TEXTS: { [claim: string]: keyof UserIdentity } = {
   name: "name",
   given_name: "givenName",
@@ -317,7 +317,7 @@ const FLAGS: { [claim: string]: keyof UserIdentity } = {
   phone_number_verified: "phoneNumberVerified",
 };
 
-// Not for functions: what belongs to the protocol, and what differs between two tokens of one session (fva).
+// Claims that functions do not see: those of the protocol, and `fva`, which differs between two tokens of one session.
 const REGISTERED = new Set(["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "fva"]);
 const OF_OPENID = new Set([
   ...["auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "middle_name", "birthday"],
@@ -340,13 +340,13 @@ function oidcIdentity(claims: Claims): Verified {
   if (typeof formatted === "string") identity.address = formatted;
   if (updatedAt !== undefined && updatedAt !== null) identity.updatedAt = rfc3339(updatedAt);
   const custom = Object.entries(claims).filter(
-    // "name#fr" is a name too.
+    // "name#fr" is the claim "name" in another language.
     ([claim]) => !REGISTERED.has(claim) && !OF_OPENID.has(claim.replace(/#.*/s, "")),
   );
   return verified(iss as string, sub, exp, identity, custom);
 }
 
-// Claims keep their names; those of an object within become "object.claim".
+// Returns the identity in a custom JWT. Claims keep their names; a claim within an object becomes "object.claim".
 function customIdentity(claims: Claims): Verified {
   const custom = Object.fromEntries(Object.entries(claims).filter(([claim]) => !REGISTERED.has(claim)));
   return verified(claims.iss as string, claims.sub as string, claims.exp as number, {}, flatten(custom, ""));
@@ -360,7 +360,7 @@ function flatten(claims: Claims, prefix: string): [string, JSONValue][] {
   );
 }
 
-// Sorted, so that equal claims are one identity in whatever order they come.
+// Sorts the custom claims, so that tokens with equal claims have equal identities.
 function verified(
   issuer: string,
   subject: string,
@@ -374,7 +374,7 @@ function verified(
   return { identity, expires: exp * 1000 };
 }
 
-// From seconds or a time in words.
+// Converts Unix seconds, or a text that Date can read, to RFC 3339.
 function rfc3339(time: JSONValue): string {
   const date = new Date(typeof time === "number" ? time * 1000 : String(time));
   if (Number.isNaN(date.getTime())) throw notAnIdToken();

@@ -1,4 +1,4 @@
-// The parts of convex-test 0.0.60 that it does not export and that the engine stands on.
+// Declares the internals of convex-test 0.0.60 that the engine uses and that convex-test does not export.
 import type { JSONValue, Value } from "convex/values";
 
 export type Document = Record<string, Value> & { _id: string; _creationTime: number };
@@ -81,7 +81,7 @@ export interface Internals {
   getFunctionPathFromAddress(address: Record<string, unknown>): { udfPath: string };
 }
 
-// Names to append to convex-test's exports. A version that lacks one does not even load.
+// Names that loader.ts adds to convex-test's exports. A version without one of them fails to load.
 export const INTERNALS = [
   "convexGlobalStorage",
   "evaluateFieldPath",
@@ -107,7 +107,7 @@ const METHODS = [
   "_resolveQuerySource",
 ] as const;
 
-// Throws unless `database` is what this engine was written for.
+// Throws if `database` lacks something that the engine uses.
 export function checkDatabase(database: Database): void {
   const missing: string[] = METHODS.filter((name) => typeof database[name] !== "function");
   missing.push(

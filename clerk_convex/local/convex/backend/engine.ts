@@ -1,5 +1,5 @@
-// Runs a project's Convex functions in memory. It uses convex-test and adds what a deployment does and convex-test does not:
-// validation, limits, text search, scheduled functions and subscriptions. A process outside the project must call
+// Runs a project's Convex functions in memory. It uses convex-test and adds what a deployment does and convex-test does
+// not: validation, limits, text search, scheduled functions and subscriptions. A process outside the project must call
 // resolvePackagesFrom (loader.ts) before it imports this module.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers/promises";
@@ -53,9 +53,9 @@ export interface Engine {
   describe(path: string): FunctionInfo | null;
   // Runs one function, in one transaction if it is no action. Does not check visibility. Never rejects.
   run(call: Call): Promise<Outcome>;
-  // Calls the listener after every commit that wrote something: of run(), actions, scheduled functions, crons and clear().
-  // It gets the tables written and the number of the commit (1, 2, …), before the run() that caused it resolves. It must
-  // not throw. Returns a function that removes the listener.
+  // Calls the listener after every commit that wrote something: of run(), actions, scheduled functions, crons and
+  // clear(). It gets the tables written and the number of the commit (1, 2, …), before the run() that caused it
+  // resolves. It must not throw. Returns a function that removes the listener.
   onCommit(listener: CommitListener): () => void;
   crons(): CronJob[];
   // Runs a cron job now. Throws if there is no job of that name.

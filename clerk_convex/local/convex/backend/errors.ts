@@ -1,10 +1,10 @@
-// How a function's error reads for the one who called it.
+// Words a function's error for its caller.
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { convexToJson, type JSONValue, type Value } from "convex/values";
 
 import { RefusedError } from "./functions.ts";
 
-// In Convex's words, with the frames of the stack that lie in the functions' folder.
+// Returns the error in Convex's words, with the stack frames in the functions' folder.
 export function describeError(
   error: unknown,
   functionsDir: string,

@@ -31,8 +31,8 @@ export function canonicalPath(path: string): string {
   return `${module.replace(/\.js$/, "")}:${colon === -1 ? "default" : path.slice(colon + 1)}`;
 }
 
-// Returns `functions`, the kind and visibility of each function by its canonical path, and `modules`, from which convex-test
-// loads them. `begin` is called at the start of every transaction.
+// Returns `functions`, the kind and visibility of each function by its canonical path, and `modules`, from which
+// convex-test loads them. `begin` is called at the start of every transaction.
 export function wrapFunctions(
   project: Project,
   env: Record<string, string>,

@@ -1,4 +1,4 @@
-// What stands between functions and convex-test's database.
+// Hooks into convex-test's database: observes reads and commits, checks documents, and extends system calls.
 import { getConvexSize, jsonToConvex, type JSONValue } from "convex/values";
 
 import type { ConvexGlobal, Database, Internals } from "./database.ts";
@@ -9,7 +9,7 @@ import { checkDocument } from "./limits.ts";
 import { frames } from "./runtime.ts";
 import { mismatch, tableOf, type ValidatorJSON } from "./validators.ts";
 
-// Notes which tables a call reads, and reports the ids of each commit's documents.
+// Records the tables that a call reads, and reports the ids of the documents in each commit.
 export function observe(database: Database, committed: (ids: string[]) => void): void {
   const get = database.get.bind(database);
   const iterateDocs = database._iterateDocs.bind(database);
@@ -41,13 +41,13 @@ export function observe(database: Database, committed: (ids: string[]) => void):
   database.rollbackWrites = () => {
     rollbackWrites();
     if (database._writes.length === 0) {
-      // convex-test keeps the rows of every query that was not read to its end.
+      // convex-test would keep the rows of every query that was not read to its end.
       database._queryResults = {};
     }
   };
 }
 
-// Holds every document that a function writes against its table's schema and Convex's limits.
+// Checks every document that a function writes against its table's schema and Convex's limits.
 export function guardDocuments(database: Database): void {
   database._validate = (table, fields) => {
     if (table.startsWith("_")) {
@@ -64,7 +64,8 @@ export function guardDocuments(database: Database): void {
   };
 }
 
-// Scheduling waits for the commit, pages have journals, and system tables are read only.
+// Extends convex-test's system calls: a function is scheduled at the commit, pages use journals, and system tables are
+// read-only.
 export function extendSyscalls(
   convex: ConvexGlobal,
   database: Database,

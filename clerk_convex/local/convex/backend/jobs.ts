@@ -1,4 +1,4 @@
-// Scheduled functions: rows of a system table that become timers once their transaction has committed.
+// Runs scheduled functions. They are rows of a system table, and get a timer when their transaction has committed.
 import type { Value } from "convex/values";
 
 import type { Database, Document } from "./database.ts";
@@ -10,18 +10,17 @@ export const JOBS = "_scheduled_functions";
 interface Job {
   name: string; // canonical path
   args: [Value];
-  scheduledTime: number;
+  scheduledTime: number; // Unix milliseconds
   state: { kind: "pending" | "inProgress" | "success" | "failed" | "canceled" };
 }
 
 export interface JobRunner {
-  // To be told the ids of every commit's documents.
+  // Must be called after every commit, with the ids of its documents.
   committed(ids: string[]): void;
   stop(): void;
 }
 
-// `transact` runs a change of the database as one transaction; `run` runs a function and says whether it went
-// well.
+// `transact` runs a change of the database as one transaction. `run` runs a function and returns whether it succeeded.
 export function createJobRunner(
   database: Database,
   now: () => number,
@@ -38,7 +37,7 @@ export function createJobRunner(
     let job: Job | null = null;
     await transact(() => {
       const found = jobAt(id);
-      // It may have been cancelled or cleared away meanwhile.
+      // The job may have been cancelled or removed meanwhile.
       if (found?.state.kind === "pending") {
         job = found;
         database.patch(JOBS, id, { state: { kind: "inProgress" } });

@@ -1,6 +1,5 @@
-// A page that is read again for a subscriber must end where it ended before, or rows inserted in its middle
-// would push its last rows out while the next page still starts after them. So a query's journal keeps where
-// its pages ended.
+// Keeps the ends of a query's pages in a journal. When a subscribed query runs again, each page must end where it ended
+// before. Otherwise rows inserted in a page would push its last rows out, while the next page still starts after them.
 import { frames, type PageEnd } from "./runtime.ts";
 
 interface PageArgs {
@@ -14,7 +13,7 @@ interface Page {
   continueCursor: string;
 }
 
-// A journal comes back from the client: what is none counts as none.
+// Parses a journal that a client sent back. Anything malformed counts as an empty journal.
 export function parseJournal(journal: string | null | undefined): PageEnd[] {
   try {
     const pages: unknown = JSON.parse(journal ?? "[]");
@@ -32,7 +31,7 @@ export function writeJournal(pages: PageEnd[]): string | null {
   return pages.length === 0 ? null : JSON.stringify(pages);
 }
 
-// Runs one `1.0/queryPage` with the end that the journal remembers, and remembers its end in turn.
+// Runs one `1.0/queryPage` with the end from the journal, and records the end of the page that was read.
 export async function journaledPage(args: string, read: (args: string) => Promise<string>): Promise<string> {
   const request = JSON.parse(args) as PageArgs;
   const frame = frames.getStore();
@@ -41,7 +40,7 @@ export async function journaledPage(args: string, read: (args: string) => Promis
     request.endCursor ?? frame?.knownPages.find((page) => page.request === key)?.endCursor ?? null;
   const page = JSON.parse(await read(JSON.stringify({ ...request, endCursor }))) as Page;
   if (endCursor !== null && endCursor !== "_end_cursor") {
-    // convex-test says "done" when the document at the end of the page is gone, though others may follow it.
+    // convex-test returns isDone when the document at the end of the page is deleted, although others may follow it.
     page.continueCursor = endCursor;
     page.isDone = false;
   }

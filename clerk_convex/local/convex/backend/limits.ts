@@ -1,17 +1,17 @@
-// What Convex refuses to take in or to store, in Convex's words.
+// Checks values and documents against the limits of Convex. Errors are in Convex's words.
 // Source: https://docs.convex.dev/production/state/limits and the value crate of get-convex/convex-backend.
 import { convexToJson, getConvexSize, type Value } from "convex/values";
 
 const MAX_ARRAY_LENGTH = 8192;
 const MAX_FIELDS = 1024;
-const SYSTEM_FIELDS = 2; // _id and _creationTime, which a document has besides its own
+const SYSTEM_FIELDS = 2; // _id and _creationTime, which count as fields of a document
 const MAX_FIELD_NAME_LENGTH = 1024;
 const MAX_VALUE_NESTING = 64;
 const MAX_DOCUMENT_NESTING = 16;
 const MAX_DOCUMENT_BYTES = 1 << 20;
 const MAX_CALL_BYTES = 16 << 20;
 
-// Throws an Error that names the first thing in `value` that Convex refuses in any value.
+// Throws an Error that names the first part of `value` that Convex refuses in any value.
 export function checkValue(value: Value | undefined): void {
   walk(value, 0, MAX_VALUE_NESTING, "Value");
 }
@@ -35,7 +35,8 @@ export function checkDocument(fields: Record<string, Value | undefined>): void {
   }
 }
 
-// Throws an Error if a call's arguments or its result (`what` says which) are more than Convex carries.
+// Throws an Error if `value` is larger than the arguments or the result of a call may be. `what` names it in the
+// message.
 export function checkCallSize(what: string, value: Value): void {
   const size = getConvexSize(value);
   if (size > MAX_CALL_BYTES) {
@@ -54,7 +55,7 @@ function walk(value: Value | undefined, nesting: number, limit: number, what: st
     return;
   }
   if (!Array.isArray(value) && !isPlain(value)) {
-    // Throws unless it is the placeholder for the time of the commit.
+    // Throws unless `value` is the placeholder for the time of the commit.
     convexToJson(value);
     return;
   }

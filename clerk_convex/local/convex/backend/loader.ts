@@ -1,6 +1,6 @@
-// Loads a project's convex/ folder the way Convex pushes it: esbuild (which every copy of the `convex`
-// package brings) bundles each file, so extensionless imports, enums, unmarked type imports and path aliases
-// mean what they mean there. Packages stay outside the bundle and come from the project's node_modules.
+// Loads a project's convex/ folder as Convex does when it pushes functions: esbuild, which the `convex` package depends
+// on, bundles each file. So imports without extension, enums, type imports without `type` and path aliases work as they
+// do there. Packages are not bundled; they come from the project's node_modules.
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire, registerHooks, setSourceMapsSupport } from "node:module";
 import { join, relative, sep } from "node:path";
@@ -17,7 +17,7 @@ const NOT_FUNCTIONS: Partial<Record<string, "schema" | "crons" | "authConfig">> 
   "auth.config": "authConfig",
 };
 
-// What the engine has to reach in convex-test.
+// Appended to the source of convex-test, so that the engine can import its internals.
 const EXPORTS = `\nexport { ${INTERNALS.join(", ")} };\n`;
 
 const bundled = new Map<string, string>();
@@ -26,15 +26,16 @@ let installed = false;
 let builds = 0;
 
 export interface Project {
-  // By module path as Convex writes it, without extension: "users", "clerk/maintenance".
+  // By module path as Convex writes it, without extension: "users", "clerk/access".
   modules: Map<string, Record<string, unknown>>;
   schema: unknown;
   crons: unknown;
   authConfig: unknown;
 }
 
-// Lets this backend's own files, wherever they are installed, find `convex`, `convex-test`, `jose` and `ws` in
-// the project. To be called before anything that imports them. Calls after the first only add a place to look.
+// Registers a hook, so that the files of this backend find `convex`, `convex-test`, `jose` and `ws` in the project's
+// node_modules, wherever the backend is installed. Must be called before a module that imports them. A further call
+// adds another folder, which is searched first.
 export function resolvePackagesFrom(directory: string): void {
   projects.unshift(pathToFileURL(join(directory, "_")).href);
   if (installed) {
@@ -58,7 +59,7 @@ export function resolvePackagesFrom(directory: string): void {
           try {
             return nextResolve(specifier, { ...context, parentURL: project });
           } catch {
-            // The next place may have it, or where it would have been looked for anyway.
+            // Continue with the next folder, and at last with Node's own resolution.
           }
         }
       }
@@ -79,8 +80,8 @@ export function resolvePackagesFrom(directory: string): void {
   setSourceMapsSupport(true, { generatedCode: true });
 }
 
-// Raises an Error of one line that names the file when something in the folder cannot be built or imported.
-// `env` is what process.env holds while the files are imported.
+// Builds and imports all files of the folder. `env` is process.env while the files are imported. Throws an Error of one
+// line that names the file that cannot be built or imported.
 export async function loadProject(functionsDir: string, env: Record<string, string>): Promise<Project> {
   if (!existsSync(functionsDir)) {
     throw new Error(`${functionsDir} does not exist. Name the folder that holds the Convex functions.`);
@@ -140,7 +141,7 @@ function bundle(functionsDir: string, files: string[], outdir: string): void {
   const requireFromConvex = createRequire(fileURLToPath(import.meta.resolve("convex/server")));
   const esbuild = requireFromConvex("esbuild") as typeof import("esbuild");
   try {
-    // In one go, so that no esbuild process stays behind.
+    // buildSync leaves no esbuild process behind.
     const result = esbuild.buildSync({
       entryPoints: files,
       outbase: functionsDir,

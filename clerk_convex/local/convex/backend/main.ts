@@ -1,9 +1,9 @@
-// Entry point: node main.ts --project DIR --port N
+// Starts the local Convex: node main.ts --project DIR --port N
 //
-// DIR holds convex/ and node_modules/. LOCAL_CONVEX_DEPLOY_KEY is the deploy key, LOCAL_CONVEX_ENV a JSON object: the
-// functions' own environment. When all is up, one line of JSON on stdout says where. What functions log and fail with goes to
-// stderr, a line of JSON for each: {"level": …, "text": …}. The process lives as long as its stdin is open, so that it cannot
-// outlive whoever started it, however that one ends.
+// DIR contains convex/ and node_modules/. LOCAL_CONVEX_DEPLOY_KEY is the deploy key. LOCAL_CONVEX_ENV is a JSON object
+// with the environment of the functions. When the server is ready, it writes one line of JSON with its URL to stdout.
+// Logs and errors of functions go to stderr, one line of JSON each: {"level": …, "text": …}. The process exits when its
+// stdin is closed, so that it never outlives the process that started it.
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -12,7 +12,7 @@ import { resolvePackagesFrom } from "./loader.ts";
 
 const MAX_UNREAD_LOGS = 1024 * 1024; // bytes
 
-// Of the console's lines, by the names that Python has for them; all others are INFO.
+// Python's names for the levels of the console; all other levels are INFO.
 const LEVELS: Partial<Record<string, string>> = { DEBUG: "DEBUG", WARN: "WARNING", ERROR: "ERROR" };
 
 async function main(): Promise<void> {
@@ -25,7 +25,8 @@ async function main(): Promise<void> {
   }
   const env = JSON.parse(process.env.LOCAL_CONVEX_ENV ?? "{}") as Record<string, string>;
   const functionsDir = join(values.project, "convex");
-  // Functions that came without node_modules (those inside a wheel) use the current directory's.
+  // Functions in a folder without node_modules, such as those in a wheel, use the node_modules of the current
+  // directory.
   resolvePackagesFrom(process.cwd());
   resolvePackagesFrom(functionsDir);
   const { createEngine } = await import("./engine.ts");
@@ -35,7 +36,7 @@ async function main(): Promise<void> {
   process.stdout.write(`${JSON.stringify({ url })}\n`);
 }
 
-/** Writes to stderr, and drops what is not read: console.error would wait for a reader for ever. */
+/** Writes logs to stderr. If nobody reads them, it drops new lines, where console.error would block for ever. */
 function logWriter(): (entry: LogEntry) => void {
   const stderr = createWriteStream("", { fd: 2, autoClose: false });
   stderr.on("error", () => process.exit(0));
@@ -53,8 +54,10 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => pr
 for (const event of ["end", "close", "error"]) process.stdin.on(event, () => process.exit(0));
 process.stdin.resume();
 const parent = process.ppid;
-setInterval(() => process.ppid === parent || process.exit(0), 500).unref(); // a fork of the parent may hold stdin open
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => process.exit(0)); // nobody listens any more
+// A fork of the parent may hold stdin open after the parent has ended.
+setInterval(() => process.ppid === parent || process.exit(0), 500).unref();
+// An error of these streams means that the reader has closed the pipe.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => process.exit(0));
 
 main().catch((error: unknown) => {
   const { code, message, port } = error as NodeJS.ErrnoException & { port?: number };

@@ -1,4 +1,5 @@
-// Runs of queries: shared between equal ones, and known to be stale when a commit touches what they read.
+// Runs queries for subscribers. Equal queries share one run, and a run becomes stale when a commit writes to a table
+// that it read.
 import type { JSONValue } from "convex/values";
 import type { Engine } from "./engine.ts";
 import type { Outcome } from "./outcome.ts";
@@ -7,7 +8,7 @@ import { valueToText } from "./wire.ts";
 
 export type Query = { path: string; args: JSONValue; journal: string | null; caller: Caller };
 
-/** `body` is what a client is told, but for log lines: two equal bodies are one result. All of it is JSON text. */
+/** A result as JSON text. `body` is the message to the client without log lines; results with equal bodies are equal. */
 export type Result = { body: string; logLines: string; journal: string | null };
 
 export class Run {
@@ -15,7 +16,7 @@ export class Run {
   readonly listeners = new Set<() => void>();
   result!: Promise<Result>;
   reads: Set<string> | null = null; // null until the query has run
-  readonly meanwhile: { commit: number; writes: Set<string> }[] = []; // commits until then
+  readonly meanwhile: { commit: number; writes: Set<string> }[] = []; // the commits while the query runs
 
   constructor(key: string) {
     this.key = key;
@@ -31,7 +32,7 @@ export class QueryRuns {
     this.#engine = engine;
   }
 
-  /** Runs a query, or joins an equal run that is still true. `onStale` is called once, when its result may have changed. */
+  /** Runs a query, or joins an equal run that is not stale. `onStale` is called once, when its result may have changed. */
   start(query: Query, onStale: () => void): Run {
     const key = JSON.stringify([query.path, query.args, query.journal, query.caller]);
     let run = this.#shared.get(key);
@@ -45,7 +46,7 @@ export class QueryRuns {
     return run;
   }
 
-  /** A run that everybody has left is forgotten. */
+  /** Removes a subscriber from a run. A run without subscribers is dropped. */
   leave(run: Run, onStale: () => void): void {
     run.listeners.delete(onStale);
     if (run.listeners.size === 0) this.#drop(run);
@@ -54,18 +55,18 @@ export class QueryRuns {
   async #execute(run: Run, query: Query): Promise<Result> {
     const outcome = await callFunction(this.#engine, "query", query, query.caller);
     run.reads = outcome.reads;
-    // A query that waited behind a mutation has seen its commit.
+    // A query that waited for a mutation has seen the commit of that mutation.
     const unseen = run.meanwhile.filter(({ commit }) => commit > (outcome.snapshot ?? 0));
     if (unseen.some(({ writes }) => touches(writes, outcome.reads))) this.#stale(run);
     return describe(outcome, query.journal);
   }
 
-  /** To be called after each commit with the tables it wrote and its number. */
+  /** Must be called after each commit, with the tables that it wrote and its number. */
   commit(writes: Set<string>, commit: number): void {
     for (const run of [...this.#runs]) {
       if (run.reads === null) {
         run.meanwhile.push({ commit, writes });
-        // Whoever comes from now on must see this commit; those who wait already came before it.
+        // Later subscribers must see this commit, so they cannot join this run.
         this.#unshare(run);
       } else if (touches(writes, run.reads)) {
         this.#stale(run);
@@ -99,7 +100,7 @@ function describe(outcome: Outcome, before: string | null): Result {
     const body = `"type":"QueryUpdated","value":${valueToText(outcome.value)},"journal":${JSON.stringify(journal)}`;
     return { body, logLines, journal };
   }
-  // The journal stays: with it the page ends where it ended before the failure.
+  // The journal is kept, so that after the failure the page ends where it ended before.
   const data = outcome.errorData === undefined ? "" : `,"errorData":${valueToText(outcome.errorData)}`;
   const message = JSON.stringify(outcome.errorMessage);
   const body = `"type":"QueryFailed","errorMessage":${message}${data},"journal":${JSON.stringify(before)}`;

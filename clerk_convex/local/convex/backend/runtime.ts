@@ -1,6 +1,6 @@
-// What a function sees around it while it runs: a clock that stands still, a console whose lines go to the
-// caller, the deployment's environment. convex-test gives each running function its own set of these globals;
-// assigning sets them.
+// Sets the globals of a running function: a clock that stands still, a console that collects lines for the caller, and
+// the deployment's environment. convex-test gives each running function its own set of globals, which an assignment
+// changes.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { inspect } from "node:util";
 
@@ -12,16 +12,16 @@ export interface PageEnd {
   endCursor: string;
 }
 
-// One call of the engine: a function and all that it calls. A transaction within an action has a copy of the
-// action's.
+// The state of one call of the engine: of a function and of all functions that it calls. A transaction within an action
+// has a copy of the action's frame.
 export interface Frame {
-  time: number | null; // what Date.now() says; null before and outside transactions, where time goes on
-  snapshot: number; // the last commit before the transaction
+  time: number | null; // the result of Date.now() in Unix milliseconds; null: not in a transaction, so the real time
+  snapshot: number; // the number of the last commit before the transaction
   logLines: string[];
   reads: Set<string>;
   writes: Set<string>;
-  knownPages: PageEnd[]; // from the journal of the last run
-  pages: PageEnd[];
+  knownPages: PageEnd[]; // the ends of pages from the journal of the last run
+  pages: PageEnd[]; // the ends of the pages that this run has read
 }
 
 export const frames = new AsyncLocalStorage<Frame>();
@@ -46,7 +46,7 @@ const FrozenDate = new Proxy(Date, {
     name === "now" ? currentTime : (Reflect.get(target, name, receiver) as unknown),
 });
 
-// To be called inside a running function, and only there.
+// Sets the globals. Must only be called inside a running function.
 export function setGlobals(kind: "query" | "mutation" | "action", env: Record<string, string>): void {
   if (kind !== "action") {
     globalThis.Date = FrozenDate;

@@ -1,4 +1,4 @@
-// When things are due: cron schedules and timers.
+// Computes the times of cron schedules, and runs timers.
 import { clearTimeout, setTimeout } from "node:timers";
 
 export type Schedule =
@@ -13,10 +13,10 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const DAYS = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-const LONGEST_TIMEOUT = 2 ** 31 - 1;
+const LONGEST_TIMEOUT = 2 ** 31 - 1; // milliseconds; the limit of setTimeout
 
-// The first time after `after` (Unix milliseconds) that `schedule` names; an interval counts from `start`.
-// null for cron strings, which are not run here.
+// Returns the first time of `schedule` after `after`. All times are Unix milliseconds. An interval counts from `start`.
+// Returns null for cron strings, which are not run here.
 export function nextRun(schedule: Schedule, start: number, after: number): number | null {
   switch (schedule.type) {
     case "cron":
@@ -40,7 +40,7 @@ export function nextRun(schedule: Schedule, start: number, after: number): numbe
       for (let month = from.getUTCMonth(); ; month++) {
         const time =
           Date.UTC(from.getUTCFullYear(), month, schedule.day, schedule.hourUTC) + minute(schedule);
-        // A month without such a day is passed over.
+        // Skips a month without this day.
         if (time > after && new Date(time).getUTCDate() === schedule.day) {
           return time;
         }
@@ -54,7 +54,7 @@ export function describeSchedule(schedule: Schedule): string {
   return `${type} ${Object.values(rest).join(" ")}`.trim();
 }
 
-// Convex picks the minute where none is given. Here it is the full hour.
+// Returns the offset of the minute in milliseconds. Without a minute, Convex picks one; here it is the full hour.
 function minute(schedule: { minuteUTC?: number }): number {
   return (schedule.minuteUTC ?? 0) * MINUTE;
 }
@@ -63,8 +63,8 @@ function following(after: number, period: number, offset: number): number {
   return Math.floor((after - offset) / period + 1) * period + offset;
 }
 
-// Runs `action` at `time` by the clock `now`, also when that is further away than a timer reaches. The timer
-// keeps no process alive. Returns how to cancel it.
+// Runs `action` at `time` by the clock `now`, also if that is later than setTimeout can wait. The timer does not keep
+// the process alive. Returns a function that cancels it.
 export function runAt(time: number, now: () => number, action: () => void): () => void {
   let timer: NodeJS.Timeout;
   function arm(): void {

@@ -1,21 +1,22 @@
-// Text search as Convex does it, where convex-test knows only "one of the words is in there": words ranked by
-// BM25, the last of them also as a prefix, equal ranks newest first.
+// Searches text as Convex does: ranks rows by BM25, matches the last word also as a prefix, and sorts equal ranks
+// newest first. convex-test only tests whether a row has one of the words.
+//
 // Follows get-convex/convex-backend: crates/search/src/{lib,constants}.rs and its tantivy.
 //
-// It is no search engine: every search looks at every row of its table, whose words it remembers, which
-// serves some 10,000 rows. Convex rounds lengths of more than 40 words and computes with 32 bits, so scores that
-// nearly agree may come in another order there.
+// Every search looks at every row of its table and caches the words of each, which is fast enough for about 10,000
+// rows. Convex rounds lengths above 40 words and computes with 32 bits, so scores that are nearly equal may be sorted
+// differently there.
 import { compareValues, type JSONValue } from "convex/values";
 
 import type { Database, Document, Internals, Page, PageRequest, Query, SearchSource } from "./database.ts";
 
 const MAX_QUERY_WORDS = 16;
-const MAX_TERMS = 64; // words and what their prefixes stand for, and filters
+const MAX_TERMS = 64; // words, words that the prefix matches, and filters together
 const MAX_WORD_BYTES = 31;
 const MAX_FILTERS = 8;
 const MAX_RESULTS = 1024;
 
-// BM25's, as in tantivy.
+// The constants of BM25 in tantivy.
 const K1 = 1.2;
 const B = 0.75;
 const PREFIX_WEIGHT = 0.5;
@@ -40,8 +41,8 @@ export function rankSearches(database: Database, internals: Internals): void {
     queryNext: database.queryNext.bind(database),
     paginate: database.paginate.bind(database),
   };
-  const remembered = new Map<string, WeakMap<Document, Terms>>(); // a changed row is another Document
-  const cut = new WeakSet<Document[]>(); // results that had to stop at MAX_RESULTS
+  const remembered = new Map<string, WeakMap<Document, Terms>>(); // a changed row is a new Document
+  const cut = new WeakSet<Document[]>(); // results that were cut at MAX_RESULTS
 
   function termsOf(indexName: string, document: Document, text: string): Terms {
     let known = remembered.get(indexName);
@@ -63,7 +64,7 @@ export function rankSearches(database: Database, internals: Internals): void {
     const { evaluateFieldPath, evaluateQueryValue } = internals;
     const wanted = filters.map(({ fieldPath, value }) => ({ fieldPath, value: evaluateQueryValue(value) }));
     const found: { document: Document; terms: Terms }[] = [];
-    const rows = new Map<string, number>(); // how many have the term
+    const rows = new Map<string, number>(); // the number of rows that have the term
     const prefix = query.at(-1);
     const whole = new Set(query);
     let total = 0;
@@ -143,7 +144,7 @@ export function rankSearches(database: Database, internals: Internals): void {
       : original.paginate(request);
 }
 
-// What is searched for, or why that cannot be, in Convex's words.
+// Returns the table, field, text and filters of a search. Throws in Convex's words if the index does not allow it.
 function compile(database: Database, { indexName, filters }: SearchSource) {
   const [table, name] = indexName.split(".") as [string, string];
   const index = database._schema?.tables
@@ -181,12 +182,12 @@ function compile(database: Database, { indexName, filters }: SearchSource) {
   return { table, field: index.searchField, text: search.value as string, filters: conditions };
 }
 
-// Runs of letters and digits, in lower case; very long ones are no words.
+// Returns the words of a text: its runs of letters and digits in lower case, without very long ones.
 export function words(text: string, limit = Infinity): string[] {
   const found: string[] = [];
   for (const [word] of text.matchAll(/[\p{Alphabetic}\p{N}]+/gu)) {
     if (found.length === limit) break;
-    // One character at a time, as tantivy does: a sigma at the end of a word is no other one.
+    // Each character alone, as tantivy does it: the lower case of a whole word would change a sigma at its end.
     if (Buffer.byteLength(word) <= MAX_WORD_BYTES) found.push(Array.from(word, (it) => it.toLowerCase()).join(""));
   }
   return found;
@@ -199,7 +200,8 @@ function count(text: string): Terms {
   return { frequencies, length: all.length };
 }
 
-// A term counts the more, the fewer rows have it. Whole words come before what only begins like the last one.
+// Returns the weight of each term. A term that fewer rows have weighs more. If there are more than `limit` terms, whole
+// words are kept before words that only match the prefix.
 function weigh(rows: Map<string, number>, whole: Set<string>, total: number, limit: number): Map<string, number> {
   const order = [...rows.keys()].sort((a, b) => Number(whole.has(b)) - Number(whole.has(a)) || (a < b ? -1 : 1));
   return new Map(
@@ -225,7 +227,7 @@ function keyOf({ document, score }: Match): Key {
   return [score, document._creationTime, document._id];
 }
 
-// Descending.
+// Compares two keys in descending order.
 function compareKeys(a: Key, b: Key): number {
   return b[0] - a[0] || b[1] - a[1] || (a[2] === b[2] ? 0 : a[2] > b[2] ? -1 : 1);
 }

@@ -1,4 +1,4 @@
-// Convex's HTTP function API and websocket on 127.0.0.1, on top of an Engine.
+// Serves Convex's HTTP function API and websocket on 127.0.0.1, on top of an Engine.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -12,13 +12,13 @@ import type { Call, Caller, Credential, Kind } from "./calls.ts";
 import { Sync } from "./sync.ts";
 import { cleanJson, parseJson, valueToText } from "./wire.ts";
 
-const MAX_BODY = 16 * 1024 * 1024 + 2_000; // Convex's: 16 MiB of arguments and what stands around them
+const MAX_BODY = 16 * 1024 * 1024 + 2_000; // bytes; the limit of Convex: 16 MiB of arguments and the JSON around them
 
 export type ServerOptions = {
   engine: Engine;
   deployKey: string;
-  port: number; // 0: a free one
-  pingInterval?: number; // milliseconds; clients drop a connection that is silent for 30 s
+  port: number; // 0: any free port
+  pingInterval?: number; // milliseconds; clients drop a connection without a message for 30 s
   tokens?: TokensOptions;
 };
 
@@ -35,7 +35,7 @@ class HttpError extends Error {
   }
 }
 
-/** Resolves when the port is open; rejects with Node's error (EADDRINUSE) when it cannot be opened. */
+/** Starts the server. Resolves when the port is open, and rejects with Node's error (EADDRINUSE) if it cannot be opened. */
 export async function startServer({
   engine,
   deployKey,
@@ -86,14 +86,14 @@ async function answer(
   engine: Engine,
   door: Doorkeeper,
 ): Promise<void> {
-  // A page on another port calls with credentials, as on a real deployment.
+  // Like a real deployment, allow calls with credentials from pages of any origin.
   response.setHeader("Access-Control-Allow-Origin", request.headers.origin ?? "*");
   response.setHeader("Access-Control-Allow-Credentials", "true");
   response.setHeader("Vary", "Origin");
   try {
     await route(request, response, engine, door);
   } catch (error) {
-    request.resume(); // a client reads the answer only after it has sent everything
+    request.resume(); // some clients read the answer only after they have sent the whole body
     if (error instanceof HttpError || error instanceof AuthenticationError) {
       send(response, error.status, JSON.stringify({ code: error.code, message: error.message }));
     } else if (!request.errored) {
@@ -160,7 +160,8 @@ async function callOverHttp(
   return outcomeToText(outcome, toText);
 }
 
-/** A function's error has status 200 too: the official Python client cannot read 560, hosted Convex's other choice. */
+/** Returns the body of an outcome. An error of a function has status 200 as well, because the official Python client cannot
+ * read the status 560 that hosted Convex may use. */
 function outcomeToText(outcome: Outcome, toText: (value: JSONValue) => string): string {
   const logLines = `"logLines":${JSON.stringify(outcome.logLines)}`;
   if (outcome.ok) return `{"status":"success","value":${toText(outcome.value)},${logLines}}`;

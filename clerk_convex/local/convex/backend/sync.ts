@@ -1,4 +1,5 @@
-// Convex's websocket protocol: a client says which queries it wants, the server keeps their results true.
+// Speaks Convex's websocket protocol: a client subscribes to queries, and the server sends their results and each
+// change.
 import type { JSONValue } from "convex/values";
 import type { WebSocket } from "ws";
 import type { Engine } from "./engine.ts";
@@ -9,8 +10,8 @@ import type { Admission, Call, Credential, Doorkeeper } from "./calls.ts";
 import { QueryRuns, type Run } from "./queries.ts";
 import { Clock, parseJson, textToTimestamp, timestampToText, valueToText } from "./wire.ts";
 
-const MAX_UNSENT = 32 * 1024 * 1024; // bytes that wait for a client which does not read
-const MAX_PENDING = 1_000; // messages of one client under way; more wait in its socket
+const MAX_UNSENT = 32 * 1024 * 1024; // bytes buffered for a client; one that does not read is disconnected
+const MAX_PENDING = 1_000; // messages of one client in progress; further messages wait in its socket
 
 type Version = { querySet: number; identity: number; ts: bigint };
 
@@ -23,7 +24,7 @@ class Subscription {
   readonly path: string;
   readonly args: JSONValue;
   journal: string | null;
-  run: Run | null = null; // null: to be run
+  run: Run | null = null; // null: must be run at the next transition
   sent: string | null = null;
   readonly onStale: () => void;
 
@@ -72,7 +73,7 @@ export class Sync {
     });
   }
 
-  /** Brings a session up to date soon. Everything that happens until then is one transition. */
+  /** Schedules a transition of a session. All changes until then are part of it. */
   schedule(session: Session): void {
     this.#due.add(session);
     if (!this.#updating) void this.#update();
@@ -81,7 +82,7 @@ export class Sync {
   async #update(): Promise<void> {
     this.#updating = true;
     for (const session of this.#due) {
-      await new Promise(setImmediate); // others' requests go between two sessions
+      await new Promise(setImmediate); // lets other requests run between two sessions
       this.#due.delete(session);
       await session.transition();
     }
@@ -98,15 +99,15 @@ class Session {
   readonly #sync: Sync;
   readonly #socket: WebSocket;
   readonly #subscriptions = new Map<number, Subscription>();
-  #version: Version = { querySet: 0, identity: 0, ts: 0n }; // where the client is
-  #querySet = 0; // where it wants to be
+  #version: Version = { querySet: 0, identity: 0, ts: 0n }; // the version that the client has
+  #querySet = 0; // the versions that the client has asked for
   #identity = 0;
   #admission: Admission = visitor;
   #authenticating = false;
   #connected = false;
   #ended = false;
   #removed: number[] = [];
-  #acknowledge = false; // a mutation or action is done: a transition must follow, if only to say so
+  #acknowledge = false; // true: a mutation or action is done, so a transition must follow even if no result changed
   #pending = 0;
   #inbox: Promise<void> = Promise.resolve();
   #mutations: Promise<void> = Promise.resolve();
@@ -132,7 +133,7 @@ class Session {
   }
 
   async transition(): Promise<void> {
-    if (this.#ended || this.#authenticating) return; // authenticating ends with another transition, or all does
+    if (this.#ended || this.#authenticating) return; // authenticating ends with a transition or with the session
     if (this.#admission.isExpired()) {
       await this.#reject(tokenExpired(), false);
       return;
@@ -144,7 +145,7 @@ class Session {
     const modifications = this.#removed
       .splice(0)
       .map((id) => `{"type":"QueryRemoved","queryId":${String(id)}}`);
-    // All begin in one turn of the event loop, so that they see the same state.
+    // All runs start in one turn of the event loop, so that they see the same state.
     const due = [...this.#subscriptions.values()].filter(({ run }) => run === null);
     const results = due.map((subscription) => {
       const { path, args, journal, onStale } = subscription;
@@ -266,14 +267,14 @@ class Session {
     this.#sync.schedule(this);
   }
 
-  /** Reads a request now, so that garbage is refused and the caller is who sent it; runs it when called. */
+  /** Checks a request and its caller now, at the time when it was sent. Returns a function that runs it. */
   #request(kind: "mutation" | "action", message: Message): () => Promise<void> {
     const requestId = integerOf(message, "requestId");
     const call = callOf(message);
     if (this.#admission.isExpired()) throw tokenExpired();
     const { caller } = this.#admission;
     return async () => {
-      if (this.#ended) return; // the client will ask again when it is back
+      if (this.#ended) return; // the client sends it again when it reconnects
       const outcome = await callFunction(this.#sync.engine, kind, call, caller);
       const type = kind === "mutation" ? "MutationResponse" : "ActionResponse";
       const ts =
@@ -303,12 +304,13 @@ class Session {
     else this.#socket.send(text);
   }
 
-  /** The client gets another token and comes back; when the provider is down it comes back with the same. */
+  /** Ends the session for its token. The client fetches a new token and reconnects; with status 503 it reconnects with the
+   * same token. */
   async #reject(
     { code, message, status }: AuthenticationError,
     authUpdateAttempted: boolean,
   ): Promise<void> {
-    await this.#mutations; // the client would send again what was not answered
+    await this.#mutations; // the client would send unanswered mutations again
     if (status === 503) {
       this.#ended = true;
       this.#socket.close(1013, code);
@@ -325,7 +327,7 @@ class Session {
   }
 }
 
-/** Convex looks when it is about to run something; who waits for nothing is left alone. */
+/** Convex checks the expiry only before it runs something, so a client that waits for nothing stays connected. */
 function tokenExpired(): AuthenticationError {
   return new AuthenticationError("TokenExpired", "Convex token identity expired");
 }

@@ -1,6 +1,6 @@
-// Checks values against validators (v.object({…}) as JSON) and words a mismatch as Convex does. convex-test's
-// own check knows no records and lets fields pass that are named like a method of every object
-// ("constructor").
+// Checks values against validators (v.object({…}) as JSON), and words a mismatch as Convex does. The check of
+// convex-test does not know records, and accepts fields that are named like a method of every object, such as
+// "constructor".
 import { compareValues, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
 export type ValidatorJSON =
@@ -14,7 +14,7 @@ export type ValidatorJSON =
 
 const MAX_QUOTED = 1000;
 
-// null if `value` matches, else what is wrong with it.
+// Returns null if `value` matches, else a message.
 export function mismatch(validator: ValidatorJSON, value: unknown, path = ""): string | null {
   switch (validator.type) {
     case "array": {
@@ -76,7 +76,7 @@ export function mismatch(validator: ValidatorJSON, value: unknown, path = ""): s
   return `Value does not match validator.\n${place}Value: ${quote(value)}\nValidator: ${describe(validator)}`;
 }
 
-// "00000000000000000000010000users" -> "users"; null if it is not an id.
+// Returns the table of an id ("00000000000000000000010000users" -> "users"), or null if it is not an id.
 export function tableOf(id: string): string | null {
   return /^\d+(.+)$/s.exec(id)?.[1] ?? null;
 }
@@ -101,7 +101,7 @@ function matchesScalar(validator: ValidatorJSON, value: unknown): boolean {
   }
 }
 
-// The placeholder that Convex replaces with the time of the commit.
+// Returns whether a value is the placeholder that Convex replaces by the time of the commit.
 function isCommitTimestamp(value: unknown): boolean {
   return typeof value === "object" && value?.constructor.name === "CommitTsPlaceholder";
 }

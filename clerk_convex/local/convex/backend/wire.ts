@@ -1,4 +1,4 @@
-// How values and timestamps are written on Convex's wire.
+// Reads and writes values and timestamps as Convex does on the wire.
 import { convexToJson, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
 declare global {
@@ -7,7 +7,8 @@ declare global {
   }
 }
 
-/** The JSON text of a Convex value. Floats keep their fraction: the official Python client refuses `5`, it wants `5.0`. */
+/** Returns the JSON text of a Convex value. Floats keep their fraction, because the official Python client refuses `5` and
+ * accepts `5.0`. */
 export function valueToText(value: JSONValue): string {
   return JSON.stringify(value, (_key, item: unknown) => {
     if (typeof item !== "number") return item;
@@ -16,7 +17,7 @@ export function valueToText(value: JSONValue): string {
   });
 }
 
-/** The `json` format of the HTTP API: readable, and lossy where JSON has no such type. Takes and gives JSON. */
+/** Converts convex-encoded JSON to the `json` format of the HTTP API, which loses the types that JSON does not have. */
 export function cleanJson(value: JSONValue): JSONValue {
   return clean(jsonToConvex(value));
 }
@@ -32,19 +33,20 @@ function clean(value: Value | undefined): JSONValue {
   return convexToJson(value ?? null);
 }
 
-/** Parses what a client sent. Like Convex it refuses lone surrogates. Throws an error that quotes nothing. */
+/** Parses the JSON of a client. Like Convex it refuses lone surrogates. Throws an error that quotes nothing of the text. */
 export function parseJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
-    // Only an escape can hide one in what came as UTF-8, and stringify escapes nothing else of that form.
+    // UTF-8 cannot encode a lone surrogate, so only an escape can contain one. JSON.stringify escapes nothing else as
+    // \ud….
     if (!/\\u[dD]/.test(text) || !/(?<!\\)(\\\\)*\\ud[89a-f]/.test(JSON.stringify(value))) return value;
   } catch {
-    // The parser's own message would quote the text.
+    // The message of the parser would quote the text.
   }
   throw new Error("not valid JSON");
 }
 
-/** Nanoseconds that only grow. Starting at the wall clock keeps them growing when the server is started again. */
+/** A clock in nanoseconds that only increases. It starts at the wall clock, so it also increases over restarts. */
 export class Clock {
   latest = BigInt(Date.now()) * 1_000_000n;
 
@@ -53,7 +55,7 @@ export class Clock {
     this.latest = now > this.latest ? now : this.latest + 1n;
   }
 
-  /** A client has seen this much of an earlier run; ahead by more than a day is no clock that was set back, but nonsense. */
+  /** Advances to a timestamp that a client saw before a restart. One that is more than a day ahead is ignored as invalid. */
   catchUp(seen: bigint): void {
     const limit = BigInt(Date.now() + 86_400_000) * 1_000_000n;
     if (seen > this.latest && seen < limit) this.latest = seen;

@@ -42,7 +42,7 @@ const TEXTS: Record<Props["reason"], { title: string; text: ReactNode }> = {
   },
 };
 
-// Why somebody sees no users, and what can be done about it.
+// Explains why the caller may not see users, and what the caller can do.
 export function AccessPage({ reason, clerkId }: Props) {
   const { signIn, signOut, switchAccount } = useSession();
   const { title, text } = TEXTS[reason];

@@ -14,8 +14,9 @@ const NO_ARGS = {};
 
 type Props = { children: (me: Me) => ReactNode; waiting: ReactNode };
 
-// Lets admins in, and only for as long as they are. Who one is, is a live query that anyone signed in may ask: it
-// takes the page away from an admin who is demoted, dialogs and all, and gives it to a user who is promoted.
+// Shows its children to admins, as long as they are admins. It subscribes to the caller's own user, which everyone who
+// is signed in may read. So the page disappears, with open dialogs, when an admin is demoted, and appears when a user
+// is promoted.
 export function Gate({ children, waiting }: Props) {
   const { isLoading, isAuthenticated } = useConvexAuth();
   const { isSignedIn } = useSession();
@@ -39,7 +40,7 @@ export function Gate({ children, waiting }: Props) {
     const reason = me.user.status === "active" ? "not_admin" : "not_active";
     return <AccessPage reason={reason} clerkId={me.user.clerkId} />;
   }
-  // A refusal can be here before the news about oneself.
+  // A query may be refused before the change of the caller's own user arrives.
   return (
     <Boundary
       resetKey={me}

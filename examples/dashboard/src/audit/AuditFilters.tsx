@@ -33,7 +33,7 @@ export function AuditFilters({ view, onChange }: Props) {
   );
 }
 
-// An id is pasted, not typed: it counts with Enter, or at once when it is pasted.
+// Filters by a user id. A pasted id is used at once, a typed one with Enter.
 function UserFilter({
   clerkId,
   onPick,

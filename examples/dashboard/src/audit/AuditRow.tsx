@@ -5,7 +5,7 @@ import type { AuditEntry } from "../functions.ts";
 import { Nothing } from "../ui/Nothing.tsx";
 import { number } from "../ui/number.ts";
 import { Time } from "../ui/Time.tsx";
-import { attemptText } from "./attemptText.ts";
+import { actionText } from "./actionText.ts";
 import { OUTCOME_LABELS } from "./auditView.ts";
 
 const SOURCES: Record<AuditEntry["source"], string> = {
@@ -13,10 +13,10 @@ const SOURCES: Record<AuditEntry["source"], string> = {
   backfill: "Backfill",
   admin: "Administrator",
   manual: "By hand",
-  schedule: "On time", // a lock that has ended by itself
+  schedule: "On time", // a lock ended by itself
 };
 
-// Columns that follow from others.
+// Columns that Convex derives from others, and that are not shown.
 const DERIVED = new Set(["sortName", "sortEmail", "searchText"]);
 
 type Props = { entry: AuditEntry; isNew: boolean };
@@ -72,12 +72,12 @@ function Who({ entry: { clerkId, count, name } }: { entry: AuditEntry }) {
   );
 }
 
-// What an admin attempted, or which fields changed.
+// The action of an admin, or the fields that changed.
 function What({ entry }: { entry: AuditEntry }) {
   const text =
     entry.action === undefined
       ? entry.fields.filter((field) => !DERIVED.has(field)).join(", ")
-      : attemptText(entry.action, entry.reason, entry.status);
+      : actionText(entry.action, entry.reason, entry.status);
   if (text === "") return <Nothing />;
   return (
     <span className="truncate" title={text}>

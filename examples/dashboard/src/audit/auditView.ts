@@ -1,18 +1,6 @@
 import type { AuditOutcome } from "../functions.ts";
 
-// Of changes that were applied, then of what admins attempted.
-export const OUTCOMES = [
-  "created",
-  "updated",
-  "deleted",
-  "reset",
-  "merged",
-  "started",
-  "done",
-  "denied",
-  "failed",
-] as const satisfies readonly AuditOutcome[];
-
+// The outcomes of changes, then the outcomes of admins' actions. The type makes sure that none is missing.
 export const OUTCOME_LABELS: Record<AuditOutcome, string> = {
   created: "Created",
   updated: "Updated",
@@ -24,10 +12,11 @@ export const OUTCOME_LABELS: Record<AuditOutcome, string> = {
   denied: "Denied",
   failed: "Failed",
 };
+export const OUTCOMES = Object.keys(OUTCOME_LABELS) as AuditOutcome[];
 
 export type AuditView = { clerkId: string | null; outcome: AuditOutcome | null };
 
-// ?user= &outcome=. Whatever else is there is ignored.
+// Reads the state of the log from the URL: ?user= &outcome=. Invalid values are ignored.
 export function readView(params: URLSearchParams): AuditView {
   return {
     clerkId: params.get("user")?.trim() || null,

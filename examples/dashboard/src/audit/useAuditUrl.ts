@@ -1,4 +1,4 @@
-// The page's state is in the URL. An app with another router changes this file and nothing else in audit/.
+// Keeps the page's state in the URL. An app with another router changes this file and no other in audit/.
 import { useCallback, useMemo } from "react";
 import { useSearchParams } from "wouter";
 import { readView, writeView, type AuditView } from "./auditView.ts";

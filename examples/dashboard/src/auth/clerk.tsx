@@ -1,4 +1,4 @@
-// Signing in with Clerk.
+// Signs in with Clerk.
 import { ClerkProvider, SignIn, useAuth, useClerk } from "@clerk/react";
 import type { ConvexReactClient } from "convex/react";
 import { ConvexProviderWithClerk } from "convex/react-clerk";
@@ -18,7 +18,7 @@ export function clerkAuth(convex: ConvexReactClient, publishableKey: string) {
   };
 }
 
-// Clerk's useAuth throws, or has no token, when Clerk cannot be reached; the page would be signed out.
+// When Clerk cannot be reached, Clerk's useAuth throws or has no token, which would sign the page out. So this retries.
 function usePatientAuth() {
   const auth = useAuth();
   const { getToken } = auth;
@@ -34,13 +34,14 @@ function usePatientAuth() {
   return { ...auth, getToken: getTokenPatiently };
 }
 
-// Clerk said no. Anything else, from a lost connection to an overloaded Clerk, may pass.
+// Returns whether Clerk refused the token. All other errors, such as a lost connection or an overloaded Clerk, are
+// temporary.
 function isDefinite(error: unknown): boolean {
   const status = (error as { status?: unknown } | null)?.status;
   return typeof status === "number" && status >= 400 && status < 500 && status !== 429;
 }
 
-// In an app that has the two providers already, this is all that the page needs.
+// The session for the page. An app that has the two providers already needs only this.
 export function ClerkSession({ children }: { children: ReactNode }) {
   const { isSignedIn = false, getToken } = usePatientAuth();
   const { signOut } = useClerk();
@@ -51,7 +52,7 @@ export function ClerkSession({ children }: { children: ReactNode }) {
       signIn: <SignIn routing="hash" fallbackRedirectUrl={location.href} />,
       getToken,
       signOut: leave,
-      switchAccount: leave, // Clerk's form is shown to whoever is signed out
+      switchAccount: leave, // after signing out, Clerk shows its form
     };
   }, [isSignedIn, getToken, signOut]);
   return <SessionProvider value={session}>{children}</SessionProvider>;

@@ -1,4 +1,4 @@
-// Signing in at the local Clerk, for trying the page out without an account.
+// Signs in at the local Clerk, to try the page without an account.
 import type { ConvexReactClient } from "convex/react";
 import { ConvexProviderWithClerk } from "convex/react-clerk";
 import { useMemo, useSyncExternalStore, type ReactNode } from "react";
@@ -8,7 +8,7 @@ import { SessionProvider, type Session } from "./session.ts";
 export function localAuth(convex: ConvexReactClient, clerkUrl: string) {
   const local = new LocalSession(clerkUrl);
 
-  // The shape of Clerk's own useAuth, as far as ConvexProviderWithClerk looks.
+  // The part of Clerk's useAuth that ConvexProviderWithClerk uses.
   function useAuth() {
     const { isLoaded, sessionId } = useSyncExternalStore(local.subscribe, () => local.state);
     return {

@@ -1,8 +1,8 @@
-// A session at the local Clerk, as its front end API has it.
+// A session at the local Clerk, by its Frontend API.
 import { patiently } from "./patience.ts";
 
 const TIMEOUT_MS = 10_000;
-const LEEWAY_MS = 10_000; // a token this close to its end is not handed out again
+const LEEWAY_MS = 10_000; // milliseconds before its expiry from which a token is not used again
 
 type Client = {
   response: { sessions: { id: string; status: string }[]; last_active_session_id: string | null };
@@ -47,7 +47,7 @@ export class LocalSession {
     this.#set(last?.id ?? null);
   }
 
-  // null: nobody is signed in, and that is certain.
+  // Returns null only if it is certain that nobody is signed in.
   getToken = async ({ skipCache }: { skipCache?: boolean } = {}): Promise<string | null> => {
     if (!skipCache && this.#token && Date.now() < this.#token.staleAt) return this.#token.jwt;
     const fetching = (this.#fetching ??= this.#fetchToken());
@@ -56,7 +56,7 @@ export class LocalSession {
     return jwt;
   };
 
-  // Throws if the local Clerk cannot be reached: whoever signs out has to know that it did not work.
+  // Throws if the local Clerk cannot be reached, so that a sign-out that did not work is visible.
   signOut = async (): Promise<void> => {
     const { sessionId } = this.state;
     if (sessionId === null) return;
@@ -76,7 +76,7 @@ export class LocalSession {
       this.#token = { jwt, staleAt: Date.now() + lifetime(jwt) - LEEWAY_MS };
       return jwt;
     } catch {
-      // This session is over. Another may have taken its place, in another tab.
+      // This session has ended. Another tab may have started a new one.
       await this.load();
       if (sessionId === this.state.sessionId) this.#set(null);
       return null;
@@ -88,7 +88,7 @@ export class LocalSession {
     const response = await fetch(this.#clerkUrl + path, { method, credentials: "include", signal });
     if (response.ok) return (await response.json()) as Answer;
     const error = `The local Clerk answered ${response.status}.`;
-    // Busy or broken is no answer.
+    // A server error says nothing about the session.
     throw response.status >= 500 || response.status === 429 ? new Error(error) : new Refused(error);
   }
 
@@ -96,7 +96,7 @@ export class LocalSession {
     if (this.state.isLoaded && this.state.sessionId === sessionId) return;
     this.state = { isLoaded: true, sessionId };
     this.#token = null;
-    this.#fetching = null; // it was about another session
+    this.#fetching = null; // the request was for another session
     for (const listener of this.#listeners) listener();
   }
 }
@@ -105,7 +105,7 @@ function isRefused(error: unknown): boolean {
   return error instanceof Refused;
 }
 
-// Of the token when it was issued, in milliseconds: this machine's clock may be wrong.
+// Returns the lifetime of a token in milliseconds. It does not use this machine's clock, which may be wrong.
 function lifetime(jwt: string): number {
   const payload = jwt.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/");
   const { iat, exp } = JSON.parse(atob(payload)) as { iat: number; exp: number };

@@ -1,8 +1,8 @@
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 3000;
 
-// Repeats `attempt` until it answers, or fails with an error that is definite. Convex takes a token that is not there
-// for signing out, so a token that cannot be fetched just now has to be waited for: meanwhile the page keeps its data.
+// Repeats `attempt` until it returns or fails with a final error. Convex treats a missing token as signed out, so the
+// page waits for a token that cannot be fetched at the moment, and keeps its data meanwhile.
 export async function patiently<T>(
   attempt: () => Promise<T>,
   isDefinite: (error: unknown) => boolean,
@@ -17,7 +17,7 @@ export async function patiently<T>(
   }
 }
 
-// Shorter when the network comes back.
+// Ends early when the network comes back.
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => {
     const end = () => {

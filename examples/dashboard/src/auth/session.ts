@@ -1,10 +1,10 @@
-// What the page needs of whoever signs people in, Clerk or the local one.
+// What the page needs from sign-in, which Clerk or the local Clerk provides.
 import { createContext, useContext, type ReactNode } from "react";
 
 export type Session = {
   isSignedIn: boolean;
   signIn: ReactNode; // a link or a form
-  // For those who check it themselves. null: nobody is signed in. It may wait for Clerk for as long as that takes.
+  // Returns the session token, or null if nobody is signed in. It waits for Clerk without a limit.
   getToken: (options?: { skipCache?: boolean }) => Promise<string | null>;
   signOut: () => Promise<void>;
   switchAccount: () => Promise<void>;

@@ -1,4 +1,4 @@
-// Convex's refusals, as convex/clerk/access.ts throws them.
+// Recognizes the errors of access that convex/clerk/access.ts throws.
 import { ConvexError } from "convex/values";
 import type { AccessDenied } from "../functions.ts";
 

@@ -4,13 +4,13 @@ import { useCallback, useMemo, useState } from "react";
 import { deniedReason } from "./denied.ts";
 
 export type Answer<Value> = {
-  value: Value | undefined; // undefined: not there yet
+  value: Value | undefined; // undefined: not loaded yet
   error: Error | undefined;
   retry: () => void;
 };
 
-// A live query whose failure is a value: the subscription stays, and when the query recovers so does the page.
-// `args` has to be stable. null: not now.
+// Subscribes to a query and returns its error as a value. The subscription continues, so the page recovers with the
+// query. `args` must keep its identity. With null it does not subscribe.
 export function useAnswer<Query extends FunctionReference<"query">>(
   query: Query,
   args: FunctionArgs<Query> | null,
@@ -21,7 +21,7 @@ export function useAnswer<Query extends FunctionReference<"query">>(
     [query, args, isPaused],
   );
   const { it } = useQueries(request as Parameters<typeof useQueries>[0]);
-  // Convex computes a failed query again for whoever subscribes anew.
+  // Convex runs a failed query again for a new subscription.
   const retry = useCallback(() => {
     setPaused(true);
     setTimeout(() => setPaused(false));
@@ -31,7 +31,7 @@ export function useAnswer<Query extends FunctionReference<"query">>(
     : { value: it, error: undefined, retry };
 }
 
-// The same within the Gate, which looks after a caller who may no longer see this.
+// Does the same within the Gate. Errors of access are thrown, and the Gate handles them.
 export function useAdminAnswer<Query extends FunctionReference<"query">>(
   query: Query,
   args: FunctionArgs<Query> | null,

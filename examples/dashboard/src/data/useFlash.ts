@@ -1,6 +1,6 @@
 import { useState } from "react";
 
-// For an attribute that starts a CSS animation anew whenever the value becomes another. Not at first.
+// Returns a value for an attribute that restarts a CSS animation whenever `value` changes, but not at first.
 export function useFlash(value: unknown): "odd" | "even" | undefined {
   const [seen, setSeen] = useState({ value, changes: 0 });
   if (seen.value !== value) setSeen({ value, changes: seen.changes + 1 });

@@ -8,14 +8,14 @@ import { compareValues, type Value } from "convex/values";
 import { useEffect, useState } from "react";
 
 const PAGE_SIZE = 25;
-const FEWEST = 10; // rows on the screen, if there are so many
+const FEWEST = 10; // rows on the screen, if the list has that many
 
 export type Pages<Row, Args> = {
   rows: Row[];
-  args: Args; // that the rows are the answer to
-  arrived: ReadonlySet<string>; // ids of rows that were not there when this view was opened
-  isLoading: boolean; // there is nothing to show yet
-  isStale: boolean; // the rows answer the question before this one
+  args: Args; // the arguments that the rows belong to
+  arrived: ReadonlySet<string>; // ids of rows that appeared after this view was opened
+  isLoading: boolean; // true: there are no rows to show yet
+  isStale: boolean; // true: the rows belong to the previous arguments
   isLoadingMore: boolean;
   loadMore: (() => void) | null;
 };
@@ -30,8 +30,8 @@ type Shown<Row, Args> = {
 
 const NONE: ReadonlySet<string> = new Set();
 
-// A live list, page by page. While another view of it loads, the rows of the last one stay; and a row that is as it
-// was remains the same object, so that only what changed is rendered again.
+// Returns a live list, page by page. While another view loads, the rows of the previous one stay. A row that has not
+// changed remains the same object, so that only changed rows render again.
 export function usePages<Query extends PaginatedQueryReference>(
   query: Query,
   args: PaginatedQueryArgs<Query>,
@@ -42,7 +42,7 @@ export function usePages<Query extends PaginatedQueryReference>(
   const key = JSON.stringify(args);
   const isLoadingMore = status === "LoadingMore";
 
-  // A loaded page shrinks as its rows change, to nothing at last, whatever comes after it.
+  // A loaded page can shrink, even to nothing, when its rows change, although more rows follow.
   const isShort = status === "CanLoadMore" && results.length < FEWEST;
   useEffect(() => {
     if (isShort) loadMore(PAGE_SIZE);

@@ -24,7 +24,7 @@ const newUser = (
 
 type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode };
 
-// The page with nothing in it: what is there stays where it is when the rest comes.
+// The page without data. Its parts keep their places when the data arrive.
 export function PageSkeleton({ page, isManaged, live = connecting }: Props) {
   return (
     <Frame

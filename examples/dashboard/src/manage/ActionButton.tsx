@@ -8,10 +8,10 @@ type Props = ComponentProps<"button"> & {
   action: UserAction;
   user: UserSummary;
   refusals: Refusals;
-  reasonId: string; // of the element that says why something cannot be done
+  reasonId: string; // the id of the element that says why an action is not possible
 };
 
-// Something that can be done with a user, or that cannot: it stays where it is and says why.
+// The button of an action. If the action is not possible, the button stays and says why.
 export function ActionButton({ action, user, refusals: { reason, isRefused }, reasonId, ...props }: Props) {
   const { manager } = useManaging();
   const isOff = isRefused(action);

@@ -14,7 +14,7 @@ export function EditUser({ user }: { user: UserSummary }) {
     external_id: user.externalId ?? "",
   };
 
-  // Only what was changed here: the rest may have been changed elsewhere meanwhile.
+  // Sends only the fields that were changed here, because others may have changed elsewhere meanwhile.
   const read = (values: Record<string, string>) => {
     const body: Changes = {};
     for (const name of Object.keys(before) as (keyof typeof before)[]) {

@@ -8,10 +8,10 @@ type Props = InputHTMLAttributes<HTMLInputElement> & {
   hint?: string;
 };
 
-// What the service takes, in characters.
+// The limit of the service, in characters.
 const LONGEST: Record<string, number> = { email_address: 254, phone_number: 40, username: 64 };
 
-// `errors` are by the name that the service has for the field.
+// A field of a form. `errors` has messages by the service's name of the field.
 export function Field({ name, label, errors, hint, ...input }: Props) {
   const id = useId();
   const error = errors[name];

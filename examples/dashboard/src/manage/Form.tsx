@@ -10,14 +10,14 @@ type Props = {
   title: ReactNode;
   submit: string;
   progress: string;
-  // What to ask for. null: nothing has changed. A text: what is wrong with it.
+  // Returns the call to send, null if nothing has changed, or a message if the input is invalid.
   read: (values: Record<string, string>) => { call: Call; name: string } | string | null;
   children: (errors: Errors) => ReactNode;
 };
 
 const NO_ERRORS: Errors = {};
 
-// Stays open until it is done, so that nothing has to be typed twice.
+// A form in a dialog. It stays open until the call succeeds, so that nothing must be typed again.
 export function Form({ title, submit, progress, read, children }: Props) {
   const { manager } = useManaging();
   const obstacle = useObstacle();

@@ -12,7 +12,7 @@ import { Notices } from "./Notices.tsx";
 
 type Props = { url: string; me: Me; children: ReactNode };
 
-// Lets admins act, around the pages on which they do.
+// Provides the actions of admins to the pages within it.
 export function ManageProvider({ url, me, children }: Props) {
   const { getToken } = useSession();
   const [manager] = useState(() => new Manager({ url, getToken }));
@@ -46,7 +46,7 @@ function OpenDialog() {
   return null;
 }
 
-// What is outside of a dialog can be neither read nor used while it is open.
+// While a dialog is open, everything outside it is inert.
 function PageNotices() {
   const isInDetails = useManaged((state) => state.isInDetails);
   return isInDetails ? null : <Notices />;

@@ -1,13 +1,13 @@
-// What is under way, open and to be told. Outside React's state, so that what happens to one user renders that row
-// and no other.
+// Holds which actions are in progress, which dialogs are open and which notices are shown. It is outside React's state,
+// so that an action on one user renders only that user's row again.
 import type { UserSummary } from "../functions.ts";
 import { displayName } from "../users/displayName.ts";
 import { send, type Answer, type Call, type Problem, type Service, type UserAction, type UserCall } from "./calls.ts";
 
-const NOTICE_MS = 6000; // how long it is told that something went well
-const SHOWN_WITHIN_MS = 5000; // from Convex to the page; later the row is shown as it is
+const NOTICE_MS = 6000; // how long a notice of success is shown
+const SHOWN_WITHIN_MS = 5000; // how long to wait for Convex's update of the row; after that the row is shown as it is
 
-export type Asked = Exclude<UserAction, "update" | "role" | "unban" | "unlock">; // are you sure?
+export type Asked = Exclude<UserAction, "update" | "role" | "unban" | "unlock">; // the actions that need a confirmation
 export type Dialog =
   | { kind: "new" }
   | { kind: "edit" | "role"; user: UserSummary }
@@ -20,8 +20,8 @@ export type State = {
   dialog: Dialog | null;
   notices: readonly Notice[];
   pending: ReadonlyMap<string, Pending>; // by Clerk id
-  outage: string | null; // why the service will refuse everything
-  isInDetails: boolean; // a dialog with a user's details is in front, and what is to be told is told there
+  outage: string | null; // why the service refuses every action; null: it does not
+  isInDetails: boolean; // true: the details of a user are open, and notices are shown there
 };
 
 export class Manager {
@@ -55,12 +55,12 @@ export class Manager {
     for (const listener of this.#listeners) listener();
   }
 
-  // Each time it is another menu: one that was closed a moment ago may not have heard of that yet.
+  // Each opening has a number, because the event that closes the previous menu may arrive later.
   openMenu(user: UserSummary, anchor: HTMLElement): void {
     this.set({ menu: { opening: ++this.#lastNumber, user, anchor } });
   }
 
-  // From a menu: what is dangerous or has to be filled in is asked for first.
+  // Handles a choice in a menu. Dangerous actions and actions with a form open a dialog first.
   choose(action: UserAction, user: UserSummary): void {
     this.set({ menu: null });
     if (action === "update") this.set({ dialog: { kind: "edit", user } });
@@ -69,13 +69,13 @@ export class Manager {
     else this.set({ dialog: { kind: "confirm", user, action } });
   }
 
-  // Does it and tells how it went.
+  // Sends a call, and shows a notice of success or failure.
   async do(call: Call, name: string): Promise<void> {
     const answer = await this.act(call, name);
     if (answer !== null && !answer.isDone) this.tell({ call, name, answer });
   }
 
-  // Does it, and tells only if it went well. null: something is being done with this user already.
+  // Sends a call, and shows a notice only of success. Returns null if another action on this user is in progress.
   async act(call: Call, name: string): Promise<Answer | null> {
     const clerkId = call.action === "create" ? null : call.clerkId;
     if (clerkId !== null && this.state.pending.get(clerkId)?.isAnswered === false) return null;
@@ -102,7 +102,7 @@ export class Manager {
 
   #settle(clerkId: string, call: UserCall, answer: Answer): void {
     if (!answer.isDone || !answer.synced) return this.#setPending(clerkId, null);
-    // Convex has it, and is sending it to this page.
+    // The change is in Convex, and its update of the row is on the way.
     const pending = { call, isAnswered: true };
     this.#setPending(clerkId, pending);
     setTimeout(() => {
@@ -117,7 +117,7 @@ export class Manager {
     this.set({ pending: changed });
   }
 
-  // What is so for every action is said with every action, until it may have changed.
+  // Keeps a problem that concerns every action, until it may have changed.
   #note({ code, message, retryAt }: Problem): void {
     if (code !== "not_set_up" && code !== "not_mounted") return;
     this.set({ outage: message });
@@ -125,7 +125,7 @@ export class Manager {
   }
 }
 
-// Whether the row has become what was asked for. What Convex shows counts, not what the service answered.
+// Returns whether the row does not show the result of the action yet. Convex's row decides, not the service's answer.
 export function isUnderWay({ call, isAnswered }: Pending, user: UserSummary): boolean {
   switch (call.action) {
     case "ban":

@@ -6,7 +6,7 @@ import { useManaged, useManaging } from "./context.ts";
 import { useRefusals } from "./useRefusals.ts";
 import { actionsFor, WORDS } from "./words.tsx";
 
-const GAP = 4; // pixels to its button, and to the edge of the window
+const GAP = 4; // pixels between the menu and its button or the edge of the window
 
 export function Menu() {
   const menu = useManaged((state) => state.menu);
@@ -25,7 +25,7 @@ function OpenMenu({ user, anchor }: Props) {
   const close = useEffectEvent(() => manager.set({ menu: null }));
   useLayoutEffect(() => {
     const element = panel.current!;
-    anchor.focus({ preventScroll: true }); // what is clicked has the focus, but not in Safari; closed, it goes back
+    anchor.focus({ preventScroll: true }); // Safari does not focus a clicked button; the focus returns to it when the menu closes
     element.showPopover();
     place(element, anchor);
     items(element)[0]?.focus({ preventScroll: true });
@@ -52,7 +52,7 @@ function OpenMenu({ user, anchor }: Props) {
       event.preventDefault();
       all.at(next % all.length)?.focus();
     } else if (event.key === "Tab") {
-      manager.set({ menu: null }); // from its button to what comes next
+      manager.set({ menu: null }); // Tab continues from the button
     }
   };
 
@@ -95,7 +95,7 @@ function items(panel: HTMLElement): HTMLElement[] {
   return [...panel.querySelectorAll<HTMLElement>("[role=menuitem]")];
 }
 
-// Under its button, or over it where there is no room; the right edges in line.
+// Places the menu under its button, or above it if there is no room, with the right edges aligned.
 function place(panel: HTMLElement, anchor: HTMLElement): void {
   const button = anchor.getBoundingClientRect();
   const { offsetHeight, offsetWidth } = panel;

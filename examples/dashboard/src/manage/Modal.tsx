@@ -2,7 +2,7 @@ import { useLayoutEffect, useRef, type ReactNode } from "react";
 
 type Props = { labelId: string; role?: "alertdialog"; describedBy?: string; onClose: () => void; children: ReactNode };
 
-// A dialog in the middle. It begins at what has data-first, and gives the focus back to where it came from.
+// A dialog in the middle of the window. It focuses the element with data-first, and restores the focus when it closes.
 export function Modal({ labelId, role, describedBy, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
 

@@ -5,7 +5,7 @@ import { useManaged, useManaging, useObstacle } from "./context.ts";
 import type { Notice } from "./Manager.ts";
 import { Subject, WORDS } from "./words.tsx";
 
-// What became of what was done. Bad news stays until somebody has read it.
+// Shows the results of actions. A failure stays until it is dismissed.
 export function Notices() {
   const notices = useManaged((state) => state.notices);
   const good = notices.filter(({ answer }) => answer.isDone && answer.synced);
@@ -26,7 +26,7 @@ export function Notices() {
   );
 }
 
-// The buttons are outside of what is read out, which would begin anew with every second.
+// The buttons are outside the live region, which screen readers would otherwise read again every second.
 function BadNews({ notice }: { notice: Notice }) {
   const { manager } = useManaging();
   const obstacle = useObstacle();
@@ -101,7 +101,7 @@ export function ProblemText({ problem }: { problem: Problem }) {
   );
 }
 
-// The seconds until the service will listen again.
+// Returns the seconds until the call can be retried.
 export function useWait(problem: Problem | null): number {
   const retryAt = problem?.retryAt ?? 0;
   const [now, setNow] = useState(() => Date.now());

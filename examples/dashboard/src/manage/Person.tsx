@@ -2,7 +2,7 @@ import type { UserSummary } from "../functions.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { displayName } from "../users/displayName.ts";
 
-// Whom a dialog is about, so that nobody is mistaken for another of the same name.
+// Shows the user that a dialog is about, with enough details to tell users of the same name apart.
 export function Person({ user }: { user: UserSummary }) {
   const name = displayName(user);
   return (

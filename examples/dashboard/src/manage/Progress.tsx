@@ -4,7 +4,7 @@ import { useManaged } from "./context.ts";
 import { isUnderWay } from "./Manager.ts";
 import { WORDS } from "./words.tsx";
 
-// In place of a user's status, while that is about to change.
+// Shown in place of a user's status while an action is in progress.
 export function Progress({ user, children }: { user: UserSummary; children: ReactNode }) {
   const pending = useManaged((state) => state.pending.get(user.clerkId));
   if (pending === undefined || !isUnderWay(pending, user)) return children;

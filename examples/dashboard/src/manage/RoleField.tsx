@@ -2,7 +2,7 @@ import { useState } from "react";
 import { Field } from "./Field.tsx";
 import type { Errors } from "./Form.tsx";
 
-// Any text is a role, and its meaning is the app's. These are offered; "admin" is the one that this page knows.
+// Suggested roles. Any text can be a role, and the app decides what it means; this page only knows "admin".
 const ROLES = ["admin", "editor", "member"];
 
 export function RoleField({ role, errors, isFirst }: { role: string; errors: Errors; isFirst?: boolean }) {

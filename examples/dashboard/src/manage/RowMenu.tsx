@@ -4,13 +4,13 @@ import { Icon } from "../ui/Icon.tsx";
 import { displayName } from "../users/displayName.ts";
 import { useManaged, useManaging } from "./context.ts";
 
-// The button at the end of a row. There is one menu for all of them.
+// The button at the end of a row. All rows share one menu.
 export function RowMenu({ user }: { user: UserSummary }) {
   const { manager } = useManaging();
   const isOpen = useManaged((state) => state.menu?.user.clerkId === user.clerkId);
   const button = useRef<HTMLButtonElement>(null);
 
-  // The row goes, by what was just done in it or otherwise: whoever is in it goes on in the next.
+  // When the row disappears, the focus moves to the next row.
   useLayoutEffect(() => {
     const element = button.current!;
     return () => {
@@ -33,12 +33,12 @@ export function RowMenu({ user }: { user: UserSummary }) {
       aria-expanded={isOpen}
       onClick={(event) => {
         const isByMouse = event.detail > 0;
-        if (!(isByMouse && isOpen)) open(); // which has closed it, as every click outside of it does
+        if (!(isByMouse && isOpen)) open(); // the same click has closed an open menu already
       }}
       onKeyDown={(event) => {
         if (event.key !== "ArrowDown") return;
         event.preventDefault();
-        event.stopPropagation(); // and not to the next row
+        event.stopPropagation(); // the row would move the focus to the next row
         open();
       }}
     >

@@ -6,7 +6,7 @@ import { Notices } from "./Notices.tsx";
 import { useRefusals } from "./useRefusals.ts";
 import { actionsFor, WORDS } from "./words.tsx";
 
-// What can be done with a user, among the details.
+// The actions on a user, in the details.
 export function UserActions({ user }: { user: UserSummary }) {
   const refusals = useRefusals(user);
   const id = useId();
@@ -26,7 +26,7 @@ export function UserActions({ user }: { user: UserSummary }) {
           .flat()
           .map((action) => (
             <ActionButton
-              key={action.replace("un", "")} // one button, by which it is undone too; and the focus stays on it
+              key={action.replace("un", "")} // an action and its opposite share a button, which keeps the focus
               action={action}
               user={user}
               refusals={refusals}
@@ -46,7 +46,7 @@ export function UserActions({ user }: { user: UserSummary }) {
   );
 }
 
-// Within the dialog of the details, which keeps everything else from being read and used.
+// Notices within the dialog of the details, because everything outside a modal dialog is inert.
 export function DetailsNotices() {
   const { manager } = useManaging();
   useLayoutEffect(() => {

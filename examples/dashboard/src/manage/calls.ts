@@ -1,4 +1,4 @@
-// What can be asked of the service: clerk_convex's user_routes(), which do it at Clerk and write it to Convex.
+// Calls the service: clerk_convex's user_routes(), which act at Clerk and write the result to Convex.
 export type UserAction = "update" | "role" | "ban" | "unban" | "lock" | "unlock" | "delete";
 export type Action = "create" | UserAction;
 
@@ -6,7 +6,7 @@ export type NewUser = Partial<
   Record<"email_address" | "phone_number" | "username" | "first_name" | "last_name" | "external_id", string>
 > & { public_metadata?: { role: string } };
 
-// null: is to have none.
+// null removes a value.
 export type Changes = Partial<Record<"username" | "first_name" | "last_name" | "external_id", string | null>>;
 
 export type UserCall =
@@ -15,17 +15,17 @@ export type UserCall =
   | { action: Exclude<UserAction, "update" | "role">; clerkId: string };
 export type Call = { action: "create"; body: NewUser } | UserCall;
 
-// synced: Convex has it too. If not, `message` says why, and how it will come.
+// synced: the change is in Convex too. If not, `message` says why, and how it will arrive.
 export type Done = { isDone: true; synced: boolean; message: string };
 export type Problem = {
   isDone: false;
-  mayBeDone: boolean; // nobody knows
+  mayBeDone: boolean; // true: unknown whether the action was done
   code: string;
   message: string;
-  fields: Record<string, string>; // what is wrong with which field of the body
-  retryAt: number; // milliseconds, as Date.now() has them; until then the same will be refused
-  canRetry: boolean; // the same may be done another time
-  requestId: string; // by which the service's log and Convex's audit log know it
+  fields: Record<string, string>; // messages by the name of the field in the body
+  retryAt: number; // Unix milliseconds, until which the call will be refused again; 0: unknown
+  canRetry: boolean; // the same call may succeed later
+  requestId: string; // also in the service's log and in Convex's audit log
 };
 export type Answer = Done | Problem;
 
@@ -33,7 +33,7 @@ export type GetToken = (options?: { skipCache?: boolean }) => Promise<string | n
 export type Service = { url: string; getToken: GetToken };
 
 const TOKEN_TIMEOUT_MS = 10_000;
-const TIMEOUT_MS = 30_000; // the service itself waits for Clerk and for Convex
+const TIMEOUT_MS = 30_000; // longer than the service waits for Clerk and for Convex
 
 const TAKEN = "form_identifier_exists";
 const IDENTIFIERS = new Set(["email_address", "phone_number", "username", "external_id"]);
@@ -41,10 +41,10 @@ const IDENTIFIERS = new Set(["email_address", "phone_number", "username", "exter
 const UNKNOWN = "It may have been done all the same: look at the user before you try again.";
 const NOTHING = "Nothing was changed.";
 
-// Never throws: whatever happens is an answer that a person can read.
+// Sends a call. Never throws: every error is returned as an answer with a message for a person.
 export async function send(call: Call, service: Service): Promise<Answer> {
   const answer = await attempt(call, service, false);
-  // The token may have run out, or its session ended and begun anew.
+  // The token may have expired, or belong to a session that has ended. Retry once with a fresh token.
   const isRefusedToken = !answer.isDone && answer.code.endsWith("_token");
   return isRefusedToken ? attempt(call, service, true) : answer;
 }
@@ -115,7 +115,7 @@ async function attempt(call: Call, { url, getToken }: Service, skipCache: boolea
       requestId: error.request_id ?? requestId,
     };
   }
-  // A host of files answers so, or with its one page.
+  // A host of static files answers like this, or with the page itself.
   if (response.ok || status === 404 || status === 405) {
     return problem("not_mounted", `User management is not served at ${url}.`, { canRetry: false });
   }
@@ -138,13 +138,13 @@ function request(call: Call): { method: string; path: string; body?: object } {
   }
 }
 
-// Clerk does not say which, but there may be only one that it can be.
+// Clerk does not say which field is taken. If only one identifier was sent, it is that one.
 function takenField(body: object | undefined, error: any): Record<string, string> {
   const sent = Object.keys(body ?? {}).filter((name) => IDENTIFIERS.has(name));
   return sent.length === 1 ? { [sent[0]!]: error.clerk_message ?? error.message } : {};
 }
 
-// "public_metadata.role" is the field public_metadata here.
+// Returns messages by field. A nested name such as "public_metadata.role" counts for the field public_metadata.
 function fieldErrors(errors: unknown): Record<string, string> {
   const found: Record<string, string> = {};
   for (const { field, message } of Array.isArray(errors) ? errors : []) {

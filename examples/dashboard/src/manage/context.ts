@@ -13,13 +13,13 @@ export function useManaging(): Managing {
   return managing;
 }
 
-// `pick` has to give the same object while nothing of it has changed.
+// Subscribes to a part of the state. `pick` must return the same object until that part changes.
 export function useManaged<Value>(pick: (state: State) => Value): Value {
   const { manager } = useManaging();
   return useSyncExternalStore(manager.subscribe, () => pick(manager.state));
 }
 
-// Why nothing at all can be done just now. null: it can.
+// Returns why no action is possible at the moment, or null if actions are possible.
 export function useObstacle(): string | null {
   const outage = useManaged((state) => state.outage);
   const { state } = useConnection();

@@ -1,4 +1,4 @@
-// What <UsersPage manage={manage} /> shows where admins may act, within <ManageProvider>.
+// The parts for <UsersPage manage={manage} />, within <ManageProvider>.
 import type { Manage } from "../users/manage.ts";
 import { NewUserButton } from "./NewUserButton.tsx";
 import { Progress } from "./Progress.tsx";

@@ -6,7 +6,7 @@ import { isRefusedToOneself, WORDS } from "./words.tsx";
 
 export type Refusals = { reason: string | null; isRefused: (action: UserAction) => boolean };
 
-// What cannot be done with this user, and why: what the service would refuse is not offered.
+// Returns why actions on this user are not possible. An action that the service would refuse is not offered.
 export function useRefusals(user: UserSummary): Refusals {
   const { myId } = useManaging();
   const obstacle = useObstacle();

@@ -5,7 +5,7 @@ import type { Asked } from "./Manager.ts";
 
 type Words = { label: string; progress: string; participle: string; asks: boolean };
 
-// asks: the button opens a dialog.
+// asks: the button opens a dialog first.
 export const WORDS: Record<Action, Words> = {
   create: { label: "New user", progress: "Creating…", participle: "created", asks: true },
   update: { label: "Edit", progress: "Saving…", participle: "changed", asks: true },
@@ -23,7 +23,8 @@ export const CONSEQUENCES: Record<Asked, string> = {
   delete: "Deletes the account at Clerk and here, and signs it out everywhere. This is final: nothing brings it back.",
 };
 
-// A ban also holds for a deprovisioned user whom the company's directory takes back; a lock would end before.
+// The actions that change a status. A deprovisioned user can be banned, because the ban stays if the directory adds the
+// user again; a lock would end before that.
 const STANDING: Record<UserStatus, UserAction[]> = {
   active: ["ban", "lock"],
   banned: ["unban"],
@@ -31,14 +32,14 @@ const STANDING: Record<UserStatus, UserAction[]> = {
   locked: ["ban", "unlock"],
 };
 
-// By what a row shows: the first of banned, deprovisioned and locked, whatever else the user is.
+// Returns the actions for the status of a row, which is the first of banned, deprovisioned and locked that applies.
 export function actionsFor(status: UserStatus): UserAction[][] {
   return [["update", "role"], STANDING[status], ["delete"]];
 }
 
 const OWN = new Set<UserAction>(["role", "ban", "lock", "delete"]);
 
-// Nobody takes away their own administration. So the last administrator, who could only be oneself, stays.
+// Returns whether admins may not do this to themselves. So the last admin, who could only be the caller, always stays.
 export function isRefusedToOneself(action: UserAction): boolean {
   return OWN.has(action);
 }

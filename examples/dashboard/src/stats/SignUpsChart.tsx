@@ -3,7 +3,7 @@ import { number } from "../ui/number.ts";
 
 const DAYS = 30;
 const HEIGHT = 48;
-const SLOT = 10; // a bar with the gap beside it, in the units of the viewBox
+const SLOT = 10; // the width of a bar and its gap, in units of the viewBox
 const BAR = 7;
 
 const dayName = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
@@ -11,7 +11,8 @@ const longDayName = new Intl.DateTimeFormat(undefined, { dateStyle: "full", time
 
 type Day = { day: string; signUps: number };
 
-// Sign-ups of the last 30 days. The mouse and the arrow keys tell each day's number; screen readers get a table.
+// Shows the sign-ups of the last 30 days. The mouse and the arrow keys show the number of a day; screen readers get a
+// table.
 export function SignUpsChart({ days, note }: { days: Day[] | undefined; note: string | undefined }) {
   const [chosen, setChosen] = useState<number | null>(null);
   if (days === undefined) {

@@ -1,9 +1,9 @@
 import type { ReactNode } from "react";
 import type { Stats } from "../functions.ts";
 import { Failure } from "../ui/Failure.tsx";
-import { STATUS_LABELS, StatusShape } from "../ui/Status.tsx";
+import { StatusShape } from "../ui/Status.tsx";
 import { number } from "../ui/number.ts";
-import { STATUSES } from "../users/usersView.ts";
+import { STATUS_LABELS, STATUSES } from "../ui/statuses.ts";
 import { SignUpsChart } from "./SignUpsChart.tsx";
 
 type Props = { stats: Stats | undefined; error: Error | undefined; onRetry: () => void };

@@ -2,7 +2,8 @@ import { useEffect, useState } from "react";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-// The day in UTC, as "2026-11-22". A timer sleeps with the machine, so coming back to the page counts too.
+// Returns the day in UTC, such as "2026-11-22". A timer stops while the machine sleeps, so the day is also checked when
+// the page becomes visible.
 export function useToday(): string {
   const [today, setToday] = useState(utcDay);
   useEffect(() => {

@@ -4,7 +4,7 @@ const COLOURS = 8; // avatar-0 … avatar-7 in people.css
 
 type Props = { seed: string; name: string; src?: string; size?: "small" | "large" };
 
-// Decoration: the name is always next to it.
+// The avatar of a user. It is decoration, because the name is always next to it.
 export const Avatar = memo(function Avatar({ seed, name, src, size }: Props) {
   const [broken, setBroken] = useState<string | null>(null);
   const hasImage = src !== undefined && src !== broken;
@@ -33,7 +33,8 @@ function colour(seed: string): number {
 
 const graphemes = new Intl.Segmenter();
 
-// Of the first and the last word, in any script. None, if there are no letters: a phone number has none.
+// Returns the initials of the first and the last word, in any script, or "" for a name without letters, such as a phone
+// number.
 function initials(name: string): string {
   const words = name.replace(/@.*/, "").match(/\p{L}[^\s._-]*/gu) ?? [];
   const chosen = words.length > 1 ? [words[0]!, words.at(-1)!] : words;

@@ -3,11 +3,11 @@ import { Component, type ReactNode } from "react";
 type Props = {
   children: ReactNode;
   fallback: (error: Error, retry: () => void) => ReactNode;
-  resetKey?: unknown; // another one: the children get another chance
+  resetKey?: unknown; // when it changes, the children are rendered again
 };
 type State = { error: Error | null; resetKey: unknown };
 
-// What is thrown by `fallback` goes on to the boundary around this one.
+// Catches errors of its children and renders `fallback`. An error of `fallback` reaches the boundary around this one.
 export class Boundary extends Component<Props, State> {
   state: State = { error: null, resetKey: this.props.resetKey };
 

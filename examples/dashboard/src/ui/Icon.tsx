@@ -2,7 +2,8 @@ import type { ReactNode } from "react";
 
 type Props = { children: ReactNode; size?: number };
 
-// Lines on a grid of 16 by 16, in the colour of the text. The words are next to it, or in its button's label.
+// An icon of lines on a grid of 16 by 16, in the colour of the text. It is decoration: its meaning is in the text
+// beside it or in the label of its button.
 export function Icon({ children, size = 14 }: Props) {
   return (
     <svg

@@ -15,7 +15,7 @@ export function Live() {
 export function LiveSign({ connection }: { connection: Connection }) {
   return (
     <div className="live" role="status">
-      {/* Another element for another state: then nothing moves when its text is longer. */}
+      {/* One element per state, so that nothing moves when a text is longer. */}
       <span
         key={connection.state}
         className={`live-state is-${connection.state}`}

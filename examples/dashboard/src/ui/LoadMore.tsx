@@ -1,6 +1,6 @@
 type Props = { isLoading: boolean; onLoad: (() => void) | null; children: React.ReactNode };
 
-// What there is, and more of it. Its place is kept while it loads, and the focus with it.
+// Shows how many rows are loaded, and a button that loads more. The element stays while it loads, and keeps the focus.
 export function LoadMore({ isLoading, onLoad, children }: Props) {
   return (
     <div className="load-more">

@@ -5,7 +5,7 @@ import { Failure } from "./Failure.tsx";
 
 type Props = { children: ReactNode; title: string; resetKey?: unknown };
 
-// A part of the page that may fail alone, and be tried again. Who may no longer see it is the Gate's business.
+// A part of the page that can fail and be retried alone. Errors of access are left to the Gate.
 export function Region({ children, title, resetKey }: Props) {
   return (
     <Boundary

@@ -3,15 +3,15 @@ import { Icon } from "./Icon.tsx";
 
 type Props = { label: string; onClose: () => void; children: ReactNode };
 
-// A dialog at the side. Native: it keeps the focus, gives it back, and Escape closes it.
+// A dialog at the side of the window. It is a native <dialog>, which traps and restores the focus and closes on Escape.
 export function Sheet({ label, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
 
   useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
-    element?.focus(); // and not its first button
-    return () => element?.close(); // gives the focus back, which going away does not
+    element?.focus(); // focus the dialog and not its first button
+    return () => element?.close(); // close() restores the focus; removing the element does not
   }, []);
 
   return (
@@ -21,7 +21,7 @@ export function Sheet({ label, onClose, children }: Props) {
       tabIndex={-1}
       aria-label={label}
       onCancel={(event) => {
-        event.preventDefault(); // the URL says whether this is open
+        event.preventDefault(); // the URL decides whether the sheet is open
         onClose();
       }}
       onClick={(event) => {

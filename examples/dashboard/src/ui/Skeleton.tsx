@@ -1,6 +1,6 @@
 export type SkeletonCell = { className: string; colSpan?: number; shape: "user" | "word" | "none" };
 
-const ROWS = 25; // what a first page has
+const ROWS = 25; // the size of the first page
 
 export function SkeletonRows({ cells }: { cells: SkeletonCell[] }) {
   return (

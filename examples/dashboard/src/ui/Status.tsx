@@ -1,12 +1,7 @@
 import type { ReactNode } from "react";
 import type { UserStatus } from "../functions.ts";
+import { STATUS_LABELS } from "./statuses.ts";
 
-export const STATUS_LABELS: Record<UserStatus, string> = {
-  active: "Active",
-  banned: "Banned",
-  deprovisioned: "Deprovisioned",
-  locked: "Locked",
-};
 const SHAPES: Record<UserStatus, ReactNode> = {
   active: <circle cx="6" cy="6" r="3.5" fill="currentColor" />,
   banned: (

@@ -17,11 +17,12 @@ const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyl
 
 type Props = { value: number; hasSeconds?: boolean };
 
-// How long ago, kept up to date; exactly when, on hover. Only this is rendered again as time goes by.
+// A relative time that stays up to date, with the exact time on hover. As time passes, only this component renders
+// again.
 export function Time({ value, hasSeconds = false }: Props) {
   const text = useSyncExternalStore(subscribeToClock, () => ago(value, clockTime(), hasSeconds));
   const date = new Date(value);
-  if (Number.isNaN(date.getTime())) return <>unknown</>; // beyond the year 275760
+  if (Number.isNaN(date.getTime())) return <>unknown</>; // Date ends in the year 275760
   return (
     <time dateTime={date.toISOString()} title={exact.format(date)}>
       {text}
@@ -41,5 +42,5 @@ function ago(value: number, time: number, hasSeconds: boolean): string {
     if (Math.abs(past) >= length) return relative.format(-Math.trunc(past / length), unit);
   }
   if (hasSeconds && past >= SECOND) return relative.format(-Math.trunc(past / SECOND), "second");
-  return now; // in most places seconds would only make the page restless
+  return now; // seconds are left out, so that the page does not change all the time
 }

@@ -1,4 +1,4 @@
-// One timer for all the relative times on a page.
+// One timer for all relative times on the page.
 const TICK_MS = 10_000;
 
 const listeners = new Set<() => void>();

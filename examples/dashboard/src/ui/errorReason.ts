@@ -1,6 +1,6 @@
 import { ConvexError } from "convex/values";
 
-// What a person can use of an error, in one line.
+// Returns the part of an error message that is useful to a person, in one line.
 export function errorReason(error: Error): string {
   if (error instanceof ConvexError) {
     const { data } = error as ConvexError<any>;

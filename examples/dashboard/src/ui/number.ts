@@ -1,2 +1,2 @@
-// Numbers as the reader's language writes them.
+// Formats numbers in the reader's language.
 export const number = new Intl.NumberFormat();

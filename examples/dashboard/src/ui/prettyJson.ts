@@ -1,5 +1,5 @@
-// Indents JSON text without reading its values, so that a number keeps all its digits. Text that is not JSON stays
-// as it is.
+// Indents JSON text without parsing its values, so that numbers keep all digits. Returns text that is not JSON
+// unchanged.
 export function prettyJson(text: string): string {
   try {
     JSON.parse(text);

@@ -1,19 +1,20 @@
-// A table whose rows open something: each has a link for the keyboard, and the mouse may use all of the row.
+// Handles clicks and keys in a table whose rows open something. Each row has a link for the keyboard; a click anywhere
+// in the row opens it too.
 import type { KeyboardEvent, MouseEvent } from "react";
 
 export function onRowClick(event: MouseEvent<HTMLElement>, open: (row: HTMLTableRowElement) => void): void {
-  // Ctrl, Command, Shift: the browser opens the link its own way.
+  // With Ctrl, Command or Shift the browser opens the link in a new tab or window.
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   const target = event.target as Element;
   const row = target.closest("tr");
   if (row === null || target.closest("button, input, select")) return;
-  if (!target.closest("a") && getSelection()?.toString()) return; // somebody marks text to copy it
+  if (!target.closest("a") && getSelection()?.toString()) return; // text is being selected
   event.preventDefault();
-  if (event.detail > 1) return; // the rest of a double click, perhaps on what was in front of the row
+  if (event.detail > 1) return; // the second click of a double click, which may have begun on something else
   open(row);
 }
 
-// Arrow keys go from row to row.
+// Moves the focus from row to row with the arrow keys.
 export function onRowKeyDown(event: KeyboardEvent<HTMLElement>): void {
   if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
   const row = (event.target as Element).closest("tr");

@@ -1,17 +1,17 @@
 import { useConvex, useConvexAuth, useConvexConnectionState } from "convex/react";
 import { useEffect, useState, useSyncExternalStore } from "react";
 
-const PATIENCE_MS = 1500; // a connection that is back within this was never worth a word
+const PATIENCE_MS = 1500; // a shorter interruption is not shown
 
 export type Connection =
   { state: "live" } | { state: "connecting" } | { state: "offline"; since: number | null };
 
-// Whether what the page shows is what Convex has right now.
+// Returns the state of the connection: whether the page shows what Convex has now.
 export function useConnection(): Connection {
   const { isWebSocketConnected, hasEverConnected, connectionRetries } = useConvexConnectionState();
-  const { isLoading } = useConvexAuth(); // who is signed in is not known yet, so nothing is shown
+  const { isLoading } = useConvexAuth(); // true: not known yet whether somebody is signed in, so nothing is shown
   const { url } = useConvex();
-  // A socket takes a minute to notice that the network is gone; the browser knows at once.
+  // A socket takes a minute to notice that the network is gone. The browser knows it at once.
   const hasNetwork = useSyncExternalStore(subscribeToNetwork, () => navigator.onLine || isOnThisMachine(url));
   const isConnected = isWebSocketConnected && hasNetwork;
   const [lostAt, setLostAt] = useState<number | null>(null);

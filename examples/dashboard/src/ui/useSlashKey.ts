@@ -1,6 +1,6 @@
 import { useEffect, type RefObject } from "react";
 
-// "/" goes to the search box, unless somebody is writing a "/" or a dialog is in front.
+// Focuses the search box on "/", except while the focus is in another field or a dialog is open.
 export function useSlashKey(input: RefObject<HTMLInputElement | null>): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {

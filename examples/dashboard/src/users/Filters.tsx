@@ -1,9 +1,10 @@
 import type { ReactNode } from "react";
 import { number } from "../ui/number.ts";
-import { STATUS_LABELS, StatusShape } from "../ui/Status.tsx";
+import { StatusShape } from "../ui/Status.tsx";
+import { STATUS_LABELS, STATUSES } from "../ui/statuses.ts";
 import { SearchBox } from "./SearchBox.tsx";
 import { SortSelect } from "./SortSelect.tsx";
-import { STATUSES, type Counts, type UsersView } from "./usersView.ts";
+import type { Counts, UsersView } from "./usersView.ts";
 
 type Props = {
   view: UsersView;

@@ -7,14 +7,14 @@ const LONGEST_SEARCH = 200; // characters
 
 type Props = { search: string; onSearch: (search: string) => void };
 
-// Asks while somebody types. Escape clears it, and leaves it when it is clear.
+// Searches while somebody types. Escape clears the text; if it is empty, Escape leaves the box.
 export function SearchBox({ search, onSearch }: Props) {
   const [text, setText] = useState(search);
   const [known, setKnown] = useState(search);
   const input = useRef<HTMLInputElement>(null);
   useSlashKey(input);
 
-  // Another search than the one that was typed here: the back button, or "clear filters".
+  // The search was changed elsewhere: by the back button or by "clear filters".
   if (search !== known) {
     setKnown(search);
     setText(search);

@@ -13,7 +13,7 @@ const CHOICES: (Sort & { label: string })[] = [
 
 type Props = { sort: Sort; isDisabled: boolean; onSort: (sort: Sort) => void };
 
-// Where there is no room for columns, and so none for their headers.
+// Selects the order on narrow screens, which have no column headers.
 export function SortSelect({ sort, isDisabled, onSort }: Props) {
   const index = CHOICES.findIndex(({ by, order }) => by === sort.by && order === sort.order);
   const choose = (position: number) => {

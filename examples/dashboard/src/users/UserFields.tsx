@@ -9,7 +9,7 @@ import { displayName } from "./displayName.ts";
 import type { Manage } from "./manage.ts";
 import { UserStatus } from "./UserStatus.tsx";
 
-// What has a place of its own below. All else is a team's own columns.
+// The columns with a place of their own below. All others are the team's own columns.
 const KNOWN = new Set<string>([
   "_id",
   "_creationTime",
@@ -31,7 +31,7 @@ const KNOWN = new Set<string>([
   "updatedAt",
 ] satisfies (keyof UserDetails)[]);
 
-// All that Convex has of a user.
+// Shows all columns that Convex has of a user.
 export function UserFields({ user, manage }: { user: UserDetails; manage: Manage | undefined }) {
   const name = displayName(user);
   const own = Object.entries(user).filter(([column]) => !KNOWN.has(column));

@@ -10,8 +10,8 @@ import { UserStatus } from "./UserStatus.tsx";
 
 type Props = { user: UserSummary; isNew: boolean; manage?: Manage };
 
-// A user who has not changed is the same object (usePages), so only a row that changed is rendered again.
-// The roles are the table's own, said again because narrow screens show it as cards.
+// A user who has not changed is the same object (see usePages), so only changed rows render again. The ARIA roles are
+// those of a table; they are explicit because on narrow screens the rows are displayed as cards.
 export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
   const flash = useFlash(user);
   const name = displayName(user);

@@ -29,7 +29,7 @@ export function UsersHead({ view, onSort, hasActions }: Props & { hasActions: bo
 type HeaderProps = Props & { by: SortKey; label: string };
 
 function SortHeader({ by, label, view, onSort }: HeaderProps) {
-  const isSearch = view.search.trim() !== ""; // matches come best first, whatever was chosen
+  const isSearch = view.search.trim() !== ""; // a search is sorted by relevance, so the chosen order is not used
   const isSorted = !isSearch && view.sort.by === by;
   return (
     <th

@@ -26,7 +26,7 @@ export function UsersTable({ view, onChange, onOpen, counts, manage }: Props) {
   const args = useMemo(
     () => ({
       ...(view.status === null ? {} : { status: view.status }),
-      // Matches come best first.
+      // A search is sorted by relevance.
       ...(search === "" ? { sort: view.sort } : { search }),
     }),
     [view.status, view.sort, search],

@@ -1,6 +1,6 @@
 import type { SkeletonCell } from "../ui/Skeleton.tsx";
 
-// The columns of a user's row while it loads.
+// The columns of a row while it loads.
 export const USER_CELLS: SkeletonCell[] = [
   { className: "col-user", colSpan: 2, shape: "user" },
   { className: "col-status", shape: "word" },

@@ -1,7 +1,7 @@
 import type { ComponentType, ReactNode } from "react";
 import type { UserSummary } from "../functions.ts";
 
-// What the page shows where admins may act; see ../manage/. Without it the page only reads.
+// The parts of the page by which admins act; see ../manage/. Without them the page only reads.
 export type Manage = {
   NewUserButton: ComponentType;
   RowMenu: ComponentType<{ user: UserSummary }>;

@@ -1,4 +1,4 @@
-// The page's state is in the URL. An app with another router changes this file and nothing else in users/.
+// Keeps the page's state in the URL. An app with another router changes this file and no other in users/.
 import { useCallback, useMemo } from "react";
 import { useSearchParams } from "wouter";
 import { readView, writeView, type UsersView } from "./usersView.ts";
@@ -9,7 +9,7 @@ export function useUsersUrl() {
   const [params, setParams] = useSearchParams();
   const view = useMemo(() => readView(params), [params]);
 
-  // A choice can be undone with the back button; typing leaves no trail.
+  // The back button undoes a choice. Typing adds no entries to the history.
   const setView = useCallback(
     (change: Partial<UsersView>, { replace = false } = {}) =>
       setParams((now) => writeView(now, { ...readView(now), ...change }), { replace }),
@@ -21,7 +21,7 @@ export function useUsersUrl() {
     [setParams],
   );
 
-  // Back to the list where the details were opened from it, so that the back button does not open them again.
+  // If the details were opened from the list, go back to it, so that the back button does not open them again.
   const close = useCallback(() => {
     if ((history.state as typeof OPENED_HERE | null)?.opened === "here") return history.back();
     setParams((now) => withUser(now, null), { replace: true });

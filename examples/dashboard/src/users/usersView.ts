@@ -1,7 +1,7 @@
-// What the list shows, as the URL has it: ?q= &status= &sort= &order=. Whatever does not belong there is ignored.
+// Reads and writes the state of the list in the URL: ?q= &status= &sort= &order=. Invalid values are ignored.
 import type { Stats, UserStatus } from "../functions.ts";
+import { STATUSES } from "../ui/statuses.ts";
 
-export const STATUSES = ["active", "banned", "deprovisioned", "locked"] as const satisfies readonly UserStatus[];
 const SORTS = ["name", "email", "createdAt", "lastSignInAt"] as const;
 const ORDERS = ["asc", "desc"] as const;
 
@@ -11,9 +11,9 @@ export type Counts = Pick<Stats, "total" | UserStatus>;
 export type UsersView = { search: string; status: UserStatus | null; sort: Sort };
 
 export const NEWEST_FIRST: Sort = { by: "createdAt", order: "desc" };
-export const SEARCH_LIMIT = 50; // the best matches are all that Convex gives
+export const SEARCH_LIMIT = 50; // a search returns at most this many users
 
-// The order that a column starts with: the latest time, the first letter.
+// Returns the first order of a column: times start with the latest, texts with the first letter.
 export function naturalOrder(by: SortKey): Sort["order"] {
   return by === "createdAt" || by === "lastSignInAt" ? "desc" : "asc";
 }

@@ -104,7 +104,7 @@ test("a token of two audiences, with a slash too many, or of the wrong kind is r
   const tokens = oidc(idp);
   for (const aud of ["convex", ["convex"]]) await tokens.verify(await sign(idp.url, { claims: { aud } }));
   const several = await refusal(tokens.verify(await sign(idp.url, { claims: { aud: ["convex", "other"] } })));
-  assert.match(several.message, /Here: it has other audiences besides\./);
+  assert.match(several.message, /Here: it has other audiences as well\./);
   const slash = await refusal(tokens.verify(await sign(`${idp.url}/`)));
   assert.equal(slash.code, "AuthProviderDiscoveryFailed");
   for (const header of [{ typ: "at+jwt" }, { cty: "JWT" }]) {
@@ -327,8 +327,8 @@ test("what is wrong with a provider is said, and is no fault of the token", asyn
     [json({ issuer: idp.url }), 400, /answered without an issuer or a jwks_uri/],
     [json({ issuer: "https://x.test", jwks_uri: idp.url }), 400, /says that the issuer is https:\/\/x\.test/],
     [(path, response) => path === "/jwks" && status(503)(path, response), 503, /jwks answered 503/],
-    [jwks({ keys: 5 }), 400, /something that is no JWKS/],
-    [jwks("text"), 400, /something that is no JWKS/],
+    [jwks({ keys: 5 }), 400, /did not answer with a JWKS/],
+    [jwks("text"), 400, /did not answer with a JWKS/],
   ];
   for (const [answer, expected, message] of cases) {
     idp.answer = answer;
@@ -339,7 +339,7 @@ test("what is wrong with a provider is said, and is no fault of the token", asyn
   }
   const error = await refusal(custom(idp).verify(token));
   assert.deepEqual([error.code, error.status], ["InvalidAuthHeader", 401]);
-  assert.match(error.message, /^Could not fetch JWKS from URL '\S+jwks': it answered with something that is no JWKS$/);
+  assert.match(error.message, /^Could not fetch JWKS from URL '\S+jwks': it did not answer with a JWKS$/);
 });
 
 test("auth.config.ts: what is not set counts as no provider, what makes no sense is refused", () => {

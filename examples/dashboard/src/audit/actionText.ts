@@ -6,7 +6,7 @@ const ACTIONS: Record<string, string> = {
   update_metadata: "Change role or metadata",
 };
 
-// Why Convex denied it, or what Clerk had against it.
+// The reasons of Convex's denials and of Clerk's refusals.
 const REASONS: Record<string, string> = {
   self: "nobody may do this to their own account",
   last_admin: "the last active administrator",
@@ -28,8 +28,8 @@ const REASONS: Record<string, string> = {
   clerk_misconfigured: "Clerk refused the service’s key or address",
 };
 
-// "Ban · Clerk did not answer in time (504)". What has no words here is shown as it is.
-export function attemptText(action: string, reason: string | undefined, status: number | undefined): string {
+// Returns the text of an action, such as "Ban · Clerk did not answer in time (504)". Unknown codes are shown unchanged.
+export function actionText(action: string, reason: string | undefined, status: number | undefined): string {
   const what = ACTIONS[action] ?? words(action);
   if (reason === undefined) return what;
   const why = REASONS[reason] ?? words(reason).toLowerCase();

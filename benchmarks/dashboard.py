@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from playwright.sync_api import sync_playwright
 
-from clerk_convex.local.demo.scenario import begin
+from clerk_convex.local.demo import begin
 from clerk_convex.local.stack import LocalStack
 
 # Notes the time at which the row of a user is found to hold a text, to the tenth of a millisecond.

@@ -387,7 +387,7 @@ class ClerkInstance:
         del self._order[bisect_left(self._order, (user["created_at"], user["id"]))]
 
     def _matching(self, question: UserList) -> Iterator[_Stored]:
-        """Yield the users that match `question`, in its order, after its cursor. The caller holds the lock."""
+        """Yield the users that match `question`, in order, after its cursor. The caller holds the lock."""
         keys = self._order
         if question.exact:
             kind, values = next(iter(question.exact.items()))

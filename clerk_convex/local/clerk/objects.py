@@ -124,7 +124,7 @@ def new_user(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, An
 
 
 def user_fields(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, Any]:
-    """Return `fields` with the short lists of addresses expanded to Clerk's objects, the first one primary."""
+    """Return `fields` with short lists of addresses expanded to Clerk's objects, the first one primary."""
     result: dict[str, Any] = {}
     for short, plural in IDENTIFIERS.items():
         if short in fields:

@@ -235,7 +235,7 @@ class LocalClerk:
         return self._object("update_user", user_id=user_id, **fields)
 
     def update_metadata(self, user_id: str, *, merge: bool = True, **metadata: Any) -> dict[str, Any]:
-        """Merge the given `public_metadata`, `private_metadata`, `unsafe_metadata` with the old, or replace."""
+        """Merge or replace the given `public_metadata`, `private_metadata` and `unsafe_metadata`."""
         return self._object("update_metadata", user_id=user_id, merge=merge, **metadata)
 
     def ban(self, user_id: str) -> dict[str, Any]:
@@ -362,10 +362,10 @@ class LocalClerk:
             return answer["value"]
         if "message" in answer:
             raise LocalError(answer["message"])
-        (error,) = answer["errors"]
-        parameter = error.get("meta", {}).get("param_name", "")
+        (refusal,) = answer["errors"]
+        parameter = refusal.get("meta", {}).get("param_name", "")
         raise ClerkRefusal(
-            response.status_code, error["code"], error["message"], error["long_message"], parameter
+            response.status_code, refusal["code"], refusal["message"], refusal["long_message"], parameter
         )
 
 

@@ -1,4 +1,4 @@
-"""The routes in common servers and web frameworks: an event is written, and a call without a token refused."""
+"""The routes in common servers and web frameworks: an event is written, a call without a token refused."""
 
 from __future__ import annotations
 

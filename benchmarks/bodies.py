@@ -1,13 +1,13 @@
-"""Measures how much memory bodies take that nobody signed, and whether events get through meanwhile.
+"""Measure the memory that unsigned bodies take, and whether signed events are answered meanwhile.
 
     python -m benchmarks.bodies [--senders 2000] [--bytes 511000] [--seconds 6] [--unsigned]
 
-So many senders at once begin a webhook of that many bytes and hold back its last byte, with headers that look
-signed just now (anyone can write such headers), or with --unsigned without. Meanwhile small signed events are
-sent, one after the other.
+All senders at once begin a webhook of `--bytes` bytes and hold back the last byte. Their headers look like
+those of a signed event, because anyone can write such headers; with --unsigned they send none. Meanwhile
+small signed events are sent, one after the other.
 
-The server is one plain uvicorn worker, a process of its own. `memory_mb` is its greatest resident memory less
-that before the attack; `kept_out` counts the events that were not answered with 200.
+The server is one plain uvicorn worker in its own process. `memory_mb` is its peak resident memory, less the
+peak before the attack. `kept_out` counts the signed events that were not answered with 200.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ from typing import Any
 import httpx
 from svix.webhooks import Webhook
 
-SECRET = "whsec_YmVuY2htYXJrIGJlbmNobWFyayBiZW5jaA=="  # noqa: S105 - of nothing but this run
+SECRET = "whsec_YmVuY2htYXJrIGJlbmNobWFyayBiZW5jaA=="  # noqa: S105 - used only in this benchmark
 PATH = "/webhooks/clerk"
 FORGED = "v1," + "A" * 43 + "="
-EVENT = json.dumps({"type": "email.created", "data": {"body": "x" * 6000}})  # of which nothing is written
+EVENT = json.dumps({"type": "email.created", "data": {"body": "x" * 6000}})  # the route ignores this type
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--senders", type=int, default=2000)
     parser.add_argument("--bytes", type=int, default=511_000)
-    parser.add_argument("--seconds", type=float, default=6.0, help="how long; a body is waited for ten")
-    parser.add_argument("--unsigned", action="store_true", help="without the headers of a signature")
+    parser.add_argument(
+        "--seconds", type=float, default=6.0, help="how long; the route waits 10 s for a body"
+    )
+    parser.add_argument("--unsigned", action="store_true", help="send no headers of a signature")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -61,7 +63,7 @@ def measure(senders: int, size: int, seconds: float, *, unsigned: bool = False) 
         "CONVEX_URL": "http://127.0.0.1:9",
         "CONVEX_DEPLOY_KEY": "prod:benchmark|c2VjcmV0",
     }
-    server = subprocess.Popen(command, env={**os.environ, **settings})  # noqa: S603 - this program and uvicorn
+    server = subprocess.Popen(command, env={**os.environ, **settings})  # noqa: S603 - a fixed command
     try:
         wait_until_up(f"http://127.0.0.1:{port}/healthz")
         before = memory_mb(server.pid)
@@ -90,7 +92,7 @@ def wait_until_up(url: str) -> None:
 
 
 def memory_mb(process: int) -> float:
-    """The greatest resident memory so far."""
+    """Return the peak resident memory of a process so far, in MB."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
@@ -114,7 +116,7 @@ async def attack(
 
 
 async def hold(port: int, size: int, unsigned: bool, answers: Counter[str], is_over: asyncio.Event) -> None:
-    """Sends all but the last byte, and counts what is answered meanwhile."""
+    """Send all but the last byte of a body, and count the status of an early answer."""
     signature = f"svix-id: msg_1\r\nsvix-timestamp: {time.time():.0f}\r\nsvix-signature: {FORGED}\r\n"
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {size + 1}\r\n"
     writer = None

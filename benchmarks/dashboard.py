@@ -1,11 +1,11 @@
-"""Measures the dashboard in Chromium, on one machine.
+"""Measure the dashboard in Chromium on one machine.
 
     python -m benchmarks.dashboard [--users N] [--changes N] [--json]
 
-An admin has the page open in a local set of N users (200). One of the users on it is renamed at the local
-Clerk, 200 times over, one change after the other. It tells the milliseconds from the call that renames to
-the changed row in the document: through the webhook, its signature, the service's writer, Convex and its
-websocket. Needs chromium, and the dashboard's build.
+An admin has the users page of a local set open. The benchmark renames users of that page at the local Clerk,
+one after the other. It measures the milliseconds from the call to the changed row in the document: through
+the webhook, its signature, the service's writer, Convex and its websocket. It needs chromium and the built
+dashboard.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from collections.abc import Sequence
 
 from playwright.sync_api import sync_playwright
 
-from clerk_convex.local.demo.scenario import begin
+from clerk_convex.local.demo import begin
 from clerk_convex.local.stack import LocalStack
 
-# Notes the time at which the row of a user is found to hold a text, to the tenth of a millisecond.
+# Resolves `window.seen` with the time in Unix milliseconds at which a user's row contains a text.
 WATCH = """
 ([id, text]) => {
   window.seen = new Promise((resolve) => {
@@ -44,7 +44,7 @@ WATCH = """
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Milliseconds."""
+    """The result. Times are in milliseconds."""
 
     users: int
     changes: int

@@ -1,8 +1,9 @@
-"""Signed events at a server, as fast as it answers, from connections that stay open. Its own process.
+"""Generate load: send signed events to a server over persistent connections, as fast as it answers.
 
-Each connection sends one event, waits for the answer, and sends the next. Bytes are made before the start
-and answers are read with one regular expression: what is measured must be the server. It says "ready" when
-it begins, and ends with what it measured, as JSON.
+`benchmarks.webhook` runs this in a process of its own. Each connection sends one event, waits for the answer,
+and sends the next. The requests are built before the start, and one regular expression reads the answers, so
+that the load takes little CPU time from the server. The program prints "ready" when it begins, and its
+measurements as JSON at the end.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from typing import cast
 
 from clerk_convex.local.clerk.objects import new_event, new_user
 
-EVENTS = 16_384  # distinct ones; more than any server holds at once, so that none meets itself
+EVENTS = 16_384  # distinct events; more than a server holds at once, so that no event is in it twice
 ANSWER = re.compile(rb"HTTP/1\.1 (\d+) .*?\r\ncontent-length: (\d+).*?\r\n\r\n", re.IGNORECASE | re.DOTALL)
-LONGEST_WAIT = 20.0  # seconds for what is still under way at the end
+LONGEST_WAIT = 20.0  # seconds for answers that are outstanding at the end
 
 
 def events(secret: str, port: int) -> list[bytes]:
-    """Requests as Svix sends them: one `user.updated` of Clerk's size and shape for each of many users."""
+    """Return HTTP requests as Svix sends them: a `user.updated` of Clerk's size for each of EVENTS users."""
     now = int(time.time())
     user = new_user(
         {
@@ -66,7 +67,7 @@ def events(secret: str, port: int) -> list[bytes]:
 
 @dataclass
 class Run:
-    """What all connections share: the requests to send, the time that counts, and what came back."""
+    """The state that all connections share: the requests, the measured period (s), and the results."""
 
     requests: Iterator[bytes]
     open: int
@@ -91,6 +92,8 @@ class Run:
 
 
 class Connection(asyncio.Protocol):
+    """A connection that sends the next request as soon as the last one is answered."""
+
     def __init__(self, run: Run) -> None:
         self.run = run
         self.received = b""

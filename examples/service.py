@@ -1,8 +1,8 @@
-"""A team's own service, with the route that keeps its `users` table equal to Clerk, and those for its admins.
+"""A service with a page of its own, the webhook route, and the user management routes.
 
     uvicorn examples.service:app
 
-Its settings are in the environment. To run it beside a local set, with the settings of that set:
+It reads its settings from the environment. To run it with a local set, use the settings of that set:
 
     python -m clerk_convex.local --env-file .env.local
     uvicorn --env-file .env.local examples.service:app
@@ -25,7 +25,10 @@ async def home(request: Request) -> PlainTextResponse:
 
 
 async def welcome(change: Change, outcome: Outcome) -> None:
-    """A convenience, after the answer. What must not be lost belongs into onUserChange in convex/clerk/."""
+    """Log a new user. This runs after the answer to Clerk, so it may be lost if the service is stopped.
+
+    Put work that must not be lost into onUserChange in convex/clerk/.
+    """
     if outcome == "created":
         logger.info("Welcome, %s", change.clerk_id)
 

@@ -7,34 +7,34 @@ from tests.support.functions import Functions, running
 from tests.support.managed import Managed, cleared
 from tests.support.stand_in import StandIn
 
-# Not by the clock: the machine may be busy. pytest-timeout ends what hangs.
+# A busy machine would miss Hypothesis's deadlines. pytest-timeout ends tests that hang.
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Functions]:
-    """The functions, and a Clerk whose session tokens they take."""
+    """Run the project's functions in a local Convex that accepts the session tokens of a local Clerk."""
     with running() as functions:
         yield functions
 
 
 @pytest.fixture
 def functions(deployment: Functions) -> Functions:
-    """The functions on empty tables."""
+    """Return the shared functions with empty tables."""
     deployment.clear()
     return deployment
 
 
 @pytest.fixture
 def managed(deployment: Functions) -> Managed:
-    """User management, and three users."""
+    """Return user management with three users in Clerk and Convex."""
     return cleared(deployment)
 
 
 @pytest.fixture
 def convex() -> Iterator[StandIn]:
-    """A Convex that answers as it is told."""
+    """Run a scripted stand-in for Convex."""
     with StandIn() as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""One call of the HTTP client for each event, in a thread: what one comes to when the loop must stay free."""
+"""One call of the HTTP client for each event, in a thread, so that the event loop is not blocked."""
 
 import json
 import os

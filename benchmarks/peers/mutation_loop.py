@@ -1,4 +1,4 @@
-"""The usual script: reads pages and calls one mutation for each user. Prints how many it did in a second."""
+"""The usual backfill script: read pages, call one mutation for each user. Print the users per second."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ headers = {"Authorization": f"Bearer {os.environ['CLERK_SECRET_KEY']}"}
 started = time.monotonic()
 done = 0
 while done < count:
-    # By time, as the generated Clerk has no cursor.
+    # benchmarks/clerk.ts has no cursor, so continue at the creation time of the next user.
     after = 1_600_000_000_000 + done * 1000 - 1
     query: dict[str, str | int] = {"limit": 500, "order_by": "+created_at", "created_at_after": after}
     page = httpx.get(f"{os.environ['CLERK_API_URL']}/v1/users", params=query, headers=headers).json()

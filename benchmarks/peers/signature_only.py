@@ -1,4 +1,4 @@
-"""Verifies the signature and nothing else: the ceiling for a handler in Python."""
+"""A handler that only verifies the signature: the upper limit for a handler in Python."""
 
 import os
 

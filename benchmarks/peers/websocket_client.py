@@ -1,7 +1,7 @@
-"""The way that the documentation leads to: one mutation of the websocket client for each event.
+"""The way of Convex's Python quickstart: one mutation of the websocket client for each event.
 
-`ConvexClient.mutation` blocks, in an async handler the event loop too; it even keeps the GIL meanwhile, so
-that a thread would not help.
+`ConvexClient.mutation` blocks the event loop of an async handler. A thread would not help, because the call
+holds the GIL.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The whole thing on this machine: python -m clerk_convex.local"""
+"""The command `python -m clerk_convex.local`: run a local set until it is stopped."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from clerk_convex.local.stack import LocalStack
 
 LOOK_EVERY = 0.5  # seconds
-MOST_USERS = 10_000  # what the local Convex is meant for
+MOST_USERS = 10_000  # the local Convex keeps all rows in memory and is built for this many
 
 DESCRIPTION = """
   python -m clerk_convex.local --users 200 --env-file .env.local
 
-Starts a local Clerk, a local Convex and the service between them, on free ports of 127.0.0.1. No account is
-needed, and nothing is kept. Ctrl-C or SIGTERM stops all of it. What Convex's functions log or fail with is
-on stderr."""
+Starts a local Clerk, a local Convex and the service between them, on free ports of 127.0.0.1. It needs no
+account and keeps no data. Ctrl-C or SIGTERM stops all parts. Logs and errors of the Convex functions go to
+stderr."""
 
 EPILOG = """\
 exit status: 0 stopped, or Convex equals Clerk; 1 it does not (--once); 2 usage, or a part could not be
@@ -36,17 +36,18 @@ started or has ended; 130 stopped before --once could tell"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs until it is stopped, with --once until it can tell. Returns the exit status that --help tells."""
+    """Run until stopped, or with --once until the comparison is done. Return the exit status (see --help)."""
     options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # names in whatever the terminal can show of them
+        sys.stdout.reconfigure(errors="replace")  # the terminal's encoding may lack letters of a name
     try:
         with _stopped_by_signals(), _logging(live=options.demo and not options.once):
             return _run(options, sys.stdout)
     except KeyboardInterrupt:
         return 130 if options.once else 0
     except BrokenPipeError:
-        # Whoever read the output has gone. What is left of it must not fail once more when Python ends.
+        # The reader of stdout has closed it (`| head`). Python flushes stdout when it exits, and that flush
+        # must not fail a second time.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 130 if options.once else 0
     except ClerkConvexError as error:
@@ -57,29 +58,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, out: TextIO) -> int:
     if importlib.util.find_spec("uvicorn") is None:
         raise LocalError("The local set needs uvicorn. Install it: pip install 'clerk-convex[local]'")
-    from clerk_convex.local.demo import live, scenario
+    from clerk_convex.local.demo import begin, once, run_live
     from clerk_convex.local.env_file import EnvFile
     from clerk_convex.local.stack import LocalStack
 
     ports = {"port": options.port, "convex_port": options.convex_port, "clerk_port": options.clerk_port}
     stack = LocalStack(**ports, connected=False)
     with nullcontext() if options.env_file is None else EnvFile(options.env_file) as env_file, stack:
-        # The fixed scenario begins by itself.
         now = int(time.time() * 1000)
-        user_ids = [] if options.once else scenario.begin(stack, options.users, out, now=now)
+        user_ids = [] if options.once else begin(stack, options.users, out, now=now)  # once() calls begin()
         if env_file is not None:
             env_file.write(stack.environment())
         if options.once:
-            return scenario.once(stack, options.users, out)
+            return once(stack, options.users, out)
         if options.demo:
-            live.live(stack, user_ids, out)
+            run_live(stack, user_ids, out)
         else:
             _wait(stack, out)
         raise LocalError(f"{stack.ended()} has ended, and its data with it: start all of it again.")
 
 
 def _wait(stack: LocalStack, out: TextIO) -> None:
-    """Say where everything is; return when a part has ended."""
+    """Print the addresses of all parts. Return when a part has ended."""
     places = {
         "Dashboard": stack.dashboard_url,
         "Clerk": stack.clerk.url,
@@ -95,13 +95,13 @@ def _wait(stack: LocalStack, out: TextIO) -> None:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM, and SIGHUP when the terminal closes, do as Ctrl-C does: all that was started is stopped."""
+    """Treat SIGTERM, and SIGHUP of a closed terminal, like Ctrl-C, so that all parts are stopped."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts without it
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if before[number] != signal.SIG_IGN:  # nohup
-            # Not at once a KeyboardInterrupt: asyncio has its own handler, which stops between two steps.
+        if before[number] != signal.SIG_IGN:  # `nohup` makes a command ignore SIGHUP
+            # Raise SIGINT, not KeyboardInterrupt: asyncio handles SIGINT between two steps of the loop.
             signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
@@ -112,7 +112,7 @@ def _stopped_by_signals() -> Iterator[None]:
 
 @contextmanager
 def _logging(*, live: bool) -> Iterator[None]:
-    """Show on stderr what Convex's functions say, but not in the middle of a `live` table."""
+    """Log the output of Convex's functions to stderr, except where it would break a `live` table."""
     logger = logging.getLogger("clerk_convex.local")
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if live and sys.stderr.isatty():
@@ -140,30 +140,29 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--demo",
         action="store_true",
-        help="keep changing users; show the table live, and where a browser sees it",
+        help="change users all the time; show the table live, and print the dashboard's address",
     )
     add(
         "--once",
         action="store_true",
-        help="change users while their events come doubled, late and shuffled; compare; exit",
+        help="change users while their events arrive twice, late or out of order; compare; exit",
     )
     add(
         "--users",
         type=_count,
         default=200,
         metavar="N",
-        help="users Clerk starts with, for the backfill to bring in (default: 200); with --once half of them"
-        " sign up",
+        help="users at Clerk before the backfill (default: 200); with --once, half of them sign up after it",
     )
     add(
         "--env-file",
         type=Path,
         metavar="PATH",
-        help="a new file for the settings that reach the set, while it is up",
+        help="write the settings of the set to this new file, and delete the file at the end",
     )
-    add("--port", type=_port, default=0, metavar="N", help="of the service (default: a free one)")
-    add("--convex-port", type=_port, default=0, metavar="N", help="of the local Convex")
-    add("--clerk-port", type=_port, default=0, metavar="N", help="of the local Clerk")
+    add("--port", type=_port, default=0, metavar="N", help="port of the service (default: a free one)")
+    add("--convex-port", type=_port, default=0, metavar="N", help="port of the local Convex")
+    add("--clerk-port", type=_port, default=0, metavar="N", help="port of the local Clerk")
     return parser
 
 

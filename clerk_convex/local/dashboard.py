@@ -1,4 +1,4 @@
-"""The dashboard, as `npm run build` left it, served to browsers on this machine."""
+"""Serve the built dashboard (`npm run build`) to browsers on this machine."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ STATIC = Path(__file__).parent / "static"
 
 
 def is_built() -> bool:
-    """Whether there is a dashboard: a wheel has one, a checkout once it was built."""
+    """Return whether the dashboard was built. A wheel contains it; a checkout needs `npm run build`."""
     return (STATIC / "index.html").is_file()
 
 
 def with_dashboard(service: ASGIApp, places: Mapping[str, str]) -> Starlette:
-    """`service` with the dashboard beside it, under /dashboard.
+    """Return an application that serves the dashboard under /dashboard and passes all else to `service`.
 
-    `places` is what the page has to know: `convexUrl`, `clerkUrl` and `usersModule`.
+    `places` is the page's configuration: `convexUrl`, `clerkUrl` and `usersModule`.
     """
 
     async def config(request: Request) -> JSONResponse:
@@ -47,7 +47,7 @@ def with_dashboard(service: ASGIApp, places: Mapping[str, str]) -> Starlette:
 
 
 class _Pages(StaticFiles):
-    """The files of the build; every other path is a page, and index.html's script shows the right one."""
+    """Serve the files of the build. A path without a suffix is a page: index.html's script shows it."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         super().__init__(directory=STATIC)
@@ -55,7 +55,7 @@ class _Pages(StaticFiles):
         policy = {
             "default-src": "'self'",
             "connect-src": f"'self' {convex} {convex.replace('http', 'ws', 1)} {clerk}",
-            "img-src": "* data:",  # users' pictures are wherever they are
+            "img-src": "* data:",  # users' pictures can be on any host
             "base-uri": "'none'",
             "object-src": "'none'",
             "form-action": f"'self' {clerk}",
@@ -67,9 +67,9 @@ class _Pages(StaticFiles):
         if not Path(path).suffix:
             path = "index.html"
         response = await super().get_response(path, scope)
-        # A name in assets/ carries the hash of what is in it.
-        kept = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
-        response.headers["Cache-Control"] = kept
+        # Vite puts a hash of the content into each name in assets/, so a file there never changes.
+        caching = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
+        response.headers["Cache-Control"] = caching
         response.headers["Content-Security-Policy"] = self._policy
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,4 +1,4 @@
-"""The settings that reach a running set, in a file for other programs."""
+"""Write the settings of a running set to a file for other programs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ HEAD = "# Written by python -m clerk_convex.local, which removes it when it ends
 
 
 class EnvFile:
-    """A file in dotenv form that a shell can read too; it is there while what it tells of runs.
+    """A file of settings, in a form that both dotenv and a shell read. It exists while the set runs.
 
         with EnvFile(path) as file:
             file.write({"CONVEX_URL": "http://127.0.0.1:3210"})
 
-    It holds keys: nobody but its owner can read it (mode 0600). It is there whole or not at all, and never
-    takes another file's place: both `with` and `write` raise LocalError if there is one, `write` also if it
-    cannot be written. At the end it is removed, unless somebody else has replaced or changed it.
+    It holds keys, so only its owner can read it (mode 0600). It is written atomically. An existing file is
+    never overwritten: `with` and `write` raise LocalError if there is one; `write` also if the file cannot be
+    written. The file is deleted at the end, unless its content has been changed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,6 +45,7 @@ class EnvFile:
                 self._path.unlink()
 
     def write(self, values: Mapping[str, str]) -> None:
+        """Write the file. `values` are environment variables by name."""
         self._check()
         self._text = HEAD + "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
         try:

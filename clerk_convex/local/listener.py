@@ -1,4 +1,4 @@
-"""The sockets that the local parts listen on, and the server behind them."""
+"""Open sockets on 127.0.0.1 for the local parts, and serve ASGI applications on them."""
 
 import socket
 import threading
@@ -15,26 +15,30 @@ from clerk_convex.errors import LocalError
 __all__ = ["listen", "serving"]
 
 
-def listen(port: int, who: str) -> socket.socket:
-    """A listening socket on 127.0.0.1; `port` 0 is any free one. Raises LocalError if it is taken."""
+def listen(port: int, name: str) -> socket.socket:
+    """Return a listening socket on 127.0.0.1. `port` 0 takes a free port.
+
+    Raises LocalError, which names the part `name`, if the port is in use.
+    """
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise LocalError(
-            f"{who} cannot listen on port {port} ({error.strerror}): "
+            f"{name} cannot listen on port {port} ({error.strerror}): "
             "stop the program that uses it, or choose another port."
         ) from error
-    # asyncio does so only for sockets that name their protocol, which this one does not. Without it the
-    # body of an answer waits for the client's delayed ACK of its head: 40 ms.
+    # asyncio sets TCP_NODELAY only on sockets whose protocol number is set, and this one's is 0. Without it
+    # the body of an answer waits 40 ms for the client's delayed ACK of the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 @contextmanager
-def serving(app: ASGIApp, listener: socket.socket, who: str, **options: Any) -> Iterator[threading.Thread]:
-    """Serve `app` in a thread, with uvicorn's `options`; at the end for a second at most.
+def serving(app: ASGIApp, listener: socket.socket, name: str, **options: Any) -> Iterator[threading.Thread]:
+    """Serve `app` in a thread while the context is open. `options` go to uvicorn.
 
-    `who` names it in the LocalError that is raised if it cannot be served.
+    At the end, requests in progress have one second to finish. Raises LocalError, which names the part
+    `name`, if the server ends while it starts.
     """
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, **options)
     server = uvicorn.Server(config)
@@ -43,7 +47,7 @@ def serving(app: ASGIApp, listener: socket.socket, who: str, **options: Any) -> 
     try:
         while not server.started:
             if not thread.is_alive():
-                raise LocalError(f"{who} ended while it was started; the log says why.")
+                raise LocalError(f"{name} ended while it was started; the log says why.")
             time.sleep(0.005)
         yield thread
     finally:

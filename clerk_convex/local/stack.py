@@ -1,4 +1,4 @@
-"""Clerk, the service and Convex on this machine, started and stopped together."""
+"""Start and stop a local Clerk, the service and a local Convex together."""
 
 from __future__ import annotations
 
@@ -19,34 +19,36 @@ from clerk_convex.settings import Settings
 __all__ = ["LocalStack"]
 
 WEBHOOK_PATH = "/webhooks/clerk"
-# What a team may have changed in its functions holds here too; everything else is this set's own.
+# These two describe a team's own functions, so they apply here too. All other settings are the set's own.
 FROM_ENVIRONMENT = ("CONVEX_USERS_MODULE", "CLERK_CONVEX_FIELDS")
 
 
 class LocalStack:
-    """A local Clerk whose webhooks reach the service, which writes to a local Convex and shows the dashboard.
+    """A local set: Clerk sends webhooks to the service, which writes to Convex and serves the dashboard.
 
         with LocalStack() as stack:
             stack.clerk.create_user(first_name="Ada")
             stack.clerk.webhooks.drain(timeout=5)
 
-    Ports on 127.0.0.1, 0 is any free one: `port` of the service, `convex_port`, `clerk_port`. `speed` divides
-    the schedule on which webhooks are retried. `project` is a directory with `convex/`, as LocalConvex takes
-    it. Of the environment, CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS are heeded. Without `connected` the
-    webhook is not set up before `connect` is called.
+    The set reads CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS from the environment, and no other setting.
 
-    `start` raises LocalError if a part cannot be started and SettingsError if one of those two is malformed;
-    it leaves nothing running then. `stop` may be called at any time.
+    Args:
+        port: the service's port on 127.0.0.1; 0 takes a free port.
+        convex_port: the same for the local Convex.
+        clerk_port: the same for the local Clerk.
+        speed: divides the schedule on which webhooks are retried.
+        project: a directory with `convex/` in it, as for LocalConvex.
+        connected: whether `start` sets the webhook up. If not, call `connect`.
     """
 
     url: str
-    """Where the service is, once started."""
+    """The address of the service. Set by `start`."""
     dashboard_url: str | None
-    """Where browsers see the users, once started; None in a checkout where the dashboard was not built."""
+    """The address of the users page, or None if the dashboard was not built. Set by `start`."""
     clerk: LocalClerk
     convex: LocalConvex
     settings: Settings
-    """What the service runs with, once started."""
+    """The settings of the service. Set by `start`."""
 
     def __init__(
         self,
@@ -67,6 +69,12 @@ class LocalStack:
         self._parts = ExitStack()
 
     def start(self) -> None:
+        """Start all parts. On an error, stop those that run already.
+
+        Raises:
+            LocalError: a part cannot be started.
+            SettingsError: CONVEX_USERS_MODULE or CLERK_CONVEX_FIELDS is malformed.
+        """
         with ExitStack() as parts:
             listener = parts.enter_context(listen(self._port, "The service"))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -87,16 +95,17 @@ class LocalStack:
             }
             service = with_dashboard(create_app(self.settings), places)
             parts.enter_context(serving(service, listener, "The service"))
-            # The first to stop: then no request is left for the service to wait for.
+            # Stop Clerk first: the service then waits for no further webhook.
             parts.callback(self.clerk.close)
             self._parts = parts.pop_all()
 
     def connect(self) -> None:
-        """Sets the webhook up: from now on Clerk tells the service of every change. Once is enough."""
+        """Set the webhook up: Clerk sends all later changes to the service. A second call does nothing."""
         if not self.clerk.webhooks.has_endpoints:
             self.clerk.webhooks.add_endpoint(self.url + WEBHOOK_PATH, self.clerk.webhook_secret)
 
     def stop(self) -> None:
+        """Stop all parts. Does nothing if none runs."""
         self._parts.close()
 
     def __enter__(self) -> Self:
@@ -109,7 +118,7 @@ class LocalStack:
         self.stop()
 
     def ended(self) -> str | None:
-        """Return which of the other processes has ended by itself, if one has."""
+        """Return the name of a part whose process has ended by itself, or None."""
         for process, part in (
             (self.convex.process, "The local Convex"),
             (self.clerk.process, "The local Clerk"),
@@ -119,7 +128,7 @@ class LocalStack:
         return None
 
     def environment(self) -> Mapping[str, str]:
-        """The settings, by their names in the environment, with which any program reaches this set."""
+        """Return the environment variables with which another program reaches this set."""
         return {
             "CONVEX_URL": self.convex.url,
             "CONVEX_DEPLOY_KEY": self.convex.deploy_key,

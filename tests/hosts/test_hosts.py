@@ -1,4 +1,4 @@
-"""Servers and frameworks as people start them: a signed event is written, and a call refused."""
+"""The routes in common servers and web frameworks: an event is written, a call without a token refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def environ(convex: StandIn) -> dict[str, str]:
 
 
 def check(client: httpx.Client, convex: StandIn, prefix: str = "", *, merges_slashes: bool = False) -> None:
-    """Everything that a host could spoil: paths, methods, bodies, headers and answers."""
+    """Check paths, methods, bodies, headers and answers, which a host could change."""
     path = prefix + "/webhooks/clerk"
     for end in ("", "/"):
         answer = client.post(path + end, content=EVENT, headers=signed(EVENT))
@@ -57,7 +57,7 @@ def check(client: httpx.Client, convex: StandIn, prefix: str = "", *, merges_sla
     answer = client.post(path, content=EVENT)
     assert (answer.status_code, "no svix-id" in answer.json()["error"]) == (400, True)
     assert client.get(path).status_code == 405
-    # The server may have closed while the body was being sent.
+    # The server may close the connection before the body has been sent.
     with contextlib.suppress(httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
         assert client.post(path, content=b" " * 600_000, headers=signed(EVENT)).status_code == 413
     users = prefix + "/api/users"
@@ -82,7 +82,7 @@ def check_end(server: Server) -> None:
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_servers(convex: StandIn, name: str) -> None:
-    """Each serves the app as it is, and ends on SIGTERM."""
+    """Each server serves the app without changes to it, and ends on SIGTERM."""
     with serve(SERVERS[name], environ(convex)) as server:
         with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
             check(client, convex)
@@ -90,7 +90,7 @@ def test_servers(convex: StandIn, name: str) -> None:
 
 
 def test_http2(convex: StandIn) -> None:
-    """HTTP/2 has no `Connection`, and servers fail with one: refusals of bodies do without."""
+    """An answer that refuses a body has no `Connection` header on HTTP/2, which forbids it."""
     with serve(SERVERS["hypercorn"], environ(convex)) as server:
         for headers, status in ((signed(EVENT), 200), ({}, 400)):
             with httpx.Client(timeout=30, trust_env=False, http1=False, http2=True) as client:
@@ -102,7 +102,7 @@ def test_http2(convex: StandIn) -> None:
 
 @pytest.mark.parametrize("name", ["fastapi", "litestar", "quart", "quart_dispatched", "django"])
 def test_frameworks(convex: StandIn, name: str) -> None:
-    """In each the routes are right, and what is the service's own stays so."""
+    """Each framework serves the routes, and still the service's own page."""
     command = ("uvicorn", "--port=PORT", "--lifespan=off", f"tests.support.hosts:app_{name}")
     with serve(command, environ(convex), probe="/") as server:
         with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
@@ -112,7 +112,7 @@ def test_frameworks(convex: StandIn, name: str) -> None:
 
 
 def test_trio(convex: StandIn) -> None:
-    """On trio each door says with the first request that it needs asyncio, to whom asks and in the log."""
+    """On trio each route answers that it needs asyncio, and logs it once."""
     command = ("hypercorn", "-k", "trio", "-b", "127.0.0.1:PORT", OUR_APP)
     with serve(command, environ(convex)) as server:
         with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
@@ -128,11 +128,11 @@ def test_trio(convex: StandIn) -> None:
     assert not convex.calls
 
 
-# Mangum: events of AWS, without a server
+# Mangum: events of AWS Lambda, without a server
 
 
 def gateway(version: str, method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
-    """What API Gateway gives a function: version 1.0 (REST) or 2.0 (HTTP)."""
+    """Return an event of AWS API Gateway for a function: version 1.0 (REST) or 2.0 (HTTP)."""
     event: dict[str, Any] = {
         "version": version,
         "headers": {"host": "service.example.com", **headers},
@@ -161,14 +161,14 @@ def gateway(version: str, method: str, path: str, body: bytes, headers: dict[str
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_mangum(convex: StandIn, version: str) -> None:
-    """In a function of AWS: an event loop that is there for one request after the other."""
-    with ThreadPoolExecutor(1) as threads:  # where there is no event loop of pytest's
+    """The routes work in AWS Lambda, where the event loop only runs during a request."""
+    with ThreadPoolExecutor(1) as threads:  # a thread without pytest's event loop
         threads.submit(run_in_mangum, convex, version).result(60)
 
 
 def run_in_mangum(convex: StandIn, version: str) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the package itself
+        warnings.simplefilter("ignore")  # the package's own deprecation warnings
         from mangum import Mangum
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

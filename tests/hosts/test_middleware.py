@@ -1,4 +1,4 @@
-"""The usual middleware around the routes: each event and each call is answered as it is without."""
+"""Common middleware around the routes does not change the answers to events and calls."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ EVENT = EVENTS["user.updated"]
 
 
 class ReadsTheBody(BaseHTTPMiddleware):
-    """Reads each body and passes the request on, as middleware that logs or measures does."""
+    """Read each body and pass the request on, as middleware for logs or metrics does."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         await request.body()
@@ -55,7 +55,7 @@ class ReadsTheBody(BaseHTTPMiddleware):
 
 
 class NamesTheEndpoint:
-    """Names what has answered, in each way in which functions are named."""
+    """Read the name of the endpoint in each way that middleware for metrics does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -128,7 +128,7 @@ MIDDLEWARE: dict[str, Callable[[Starlette], ASGIApp]] = {
 @pytest.mark.parametrize("framework", ["Starlette", "FastAPI, include_router"])
 @pytest.mark.parametrize("name", MIDDLEWARE)
 async def test_events_and_calls(convex: StandIn, managed: Managed, name: str, framework: str) -> None:
-    """A signed event is written, one with a wrong signature is not, and an admin's calls are done."""
+    """A signed event is written, an event with a wrong signature is not, and an admin's calls succeed."""
     routes = [webhook_route(settings=settings_for(convex.url)), user_routes(settings=managed.settings())]
     inner = Starlette(routes=routes)
     if framework != "Starlette":
@@ -153,7 +153,7 @@ async def test_events_and_calls(convex: StandIn, managed: Managed, name: str, fr
 
 
 async def test_spans() -> None:
-    """A span is named by the route, not by each user's path."""
+    """The name of a span contains the route, not a user's path."""
     spans.clear()
     app = opentelemetry(Starlette(routes=[user_routes(settings=settings_for())]))
     await request(app, None, path="/api/users/user_1", method="GET")
@@ -163,7 +163,7 @@ async def test_spans() -> None:
 
 
 async def test_counters() -> None:
-    """All users' paths are one label."""
+    """The paths of all users share one label."""
     app = exporter(Starlette(routes=[user_routes(settings=settings_for())]))
     for number in range(3):
         await request(app, None, path=f"/api/users/user_{number}", method="GET")
@@ -176,11 +176,11 @@ async def test_counters() -> None:
     assert not any("user_1" in label for label in labels)
 
 
-# Middleware that does what it should not
+# Middleware that breaks requests
 
 
 async def eats(scope: Scope, receive: Receive, send: Send, app: ASGIApp, then: Message | None) -> None:
-    """Reads the body, and passes `then` on in its place; or nothing."""
+    """Read the body, and pass the message `then` on in its place, or nothing."""
     while (await receive()).get("more_body"):
         pass
     messages = [] if then is None else [then]
@@ -199,7 +199,7 @@ async def eats(scope: Scope, receive: Receive, send: Send, app: ASGIApp, then: M
     ],
 )
 async def test_bodies_that_were_eaten_or_changed(convex: StandIn, body: bytes, told: str) -> None:
-    """A middleware that passes on an empty body, or one that it has written anew, is named as the cause."""
+    """The answer names middleware that empties or rewrites the body as the cause."""
     inner = Starlette(routes=[webhook_route(settings=settings_for(convex.url))])
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -214,7 +214,7 @@ async def test_bodies_that_were_eaten_or_changed(convex: StandIn, body: bytes, t
 async def test_bodies_that_never_come(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A middleware that reads the body and passes nothing on is named in the answer, and in the log."""
+    """The answer and the log name middleware that reads the body and passes nothing on."""
     monkeypatch.setattr(webhook, "_SLOWEST_BODY", 0.1)
     inner = Starlette(routes=[webhook_route(settings=settings_for())])
 
@@ -229,7 +229,7 @@ async def test_bodies_that_never_come(
 
 @pytest.mark.parametrize("says_so", [True, False])
 async def test_a_host_with_a_smaller_limit(managed: Managed, says_so: bool) -> None:
-    """Where the host's own limit for bodies is smaller, its 413 is the answer."""
+    """If the host's own limit for bodies is smaller, its 413 is the answer."""
     routes = [webhook_route(settings=settings_for()), user_routes(settings=managed.settings())]
     app = RequestBodyLimitMiddleware(Starlette(routes=routes), max_body_size=10)
 
@@ -286,7 +286,7 @@ print(json.dumps(sent))
 
 
 def test_sentry(convex: StandIn) -> None:
-    """Sentry changes no answer. It gets no webhook's body, which is a person's data."""
+    """Sentry changes no answer, and it does not get the body of a webhook, which is personal data."""
     run = subprocess.run(
         [sys.executable, "-c", SENTRY, convex.url], capture_output=True, text=True, timeout=60, check=False
     )

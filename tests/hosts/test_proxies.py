@@ -1,4 +1,4 @@
-"""The limit for each address holds in a real server, behind a proxy and without, as the documents say."""
+"""The limit for each address holds in a real server, with and without a proxy, as the documentation says."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.support.stand_in import StandIn
 
 UVICORN = ("uvicorn", "--port=PORT", "--no-access-log", OUR_APP)
 ALLOWED = 5
-HERE, THERE = "127.0.0.1", "127.0.0.2"  # all of 127.0.0.0/8 is this machine
+HERE, THERE = "127.0.0.1", "127.0.0.2"  # on Linux all addresses of 127.0.0.0/8 are this machine's
 
 
 class Proxy:
-    """A reverse proxy for one server. `forwarded` is what it does about X-Forwarded-For:
+    """A reverse proxy for one server. `forwarded` is its treatment of X-Forwarded-For:
 
-    "overwrite"  writes the address of whoever is connected, whatever was sent
-    "append"     writes that behind what was sent
-    "pass"       passes on what was sent, as a tunnel does
+    "overwrite"  replaces the header by the address of the client
+    "append"     appends the address of the client to the header
+    "pass"       passes the client's header on, as a tunnel does
     """
 
     def __init__(self, server: str, forwarded: str) -> None:
@@ -53,7 +53,7 @@ class Proxy:
         await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request for each connection is enough."""
+        """Forward one request and close the connection."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         address = writer.get_extra_info("peername")[0]
         name = "x-forwarded-for:"
@@ -69,7 +69,7 @@ class Proxy:
 
 
 def answers(url: str, *, spoofed: bool, source: str = HERE, calls: int = ALLOWED + 3) -> list[int]:
-    """What so many calls without a token are answered. `spoofed`: each names another address."""
+    """Make calls without a token, and return their statuses. If `spoofed`, each claims another address."""
     transport = httpx.HTTPTransport(local_address=source)
     statuses = []
     with httpx.Client(transport=transport, timeout=30) as client:
@@ -92,7 +92,7 @@ def limited(convex: StandIn, *options: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("spoofed", [False, True])
 def test_without_a_proxy(convex: StandIn, spoofed: bool) -> None:
-    """With --no-proxy-headers it is the address that is connected, whatever a header says."""
+    """With --no-proxy-headers the address of the connection counts, and the header is ignored."""
     with limited(convex, "--no-proxy-headers") as url:
         assert answers(url, spoofed=spoofed) == LIMITED
         assert answers(url, spoofed=spoofed, source=THERE) == LIMITED
@@ -100,8 +100,8 @@ def test_without_a_proxy(convex: StandIn, spoofed: bool) -> None:
 
 @pytest.mark.parametrize("forwarded", ["overwrite", "append"])
 def test_behind_a_proxy_that_says_who_calls(convex: StandIn, forwarded: str) -> None:
-    """A proxy on the same machine writes X-Forwarded-For, over what was sent or behind it. Each address is
-    counted by itself, and nobody can take another one."""
+    """A proxy on the same machine writes X-Forwarded-For. Each address has its own count, and a client cannot
+    claim another address."""
     with (
         limited(convex, "--proxy-headers", f"--forwarded-allow-ips={HERE}") as url,
         Proxy(url, forwarded) as proxy,
@@ -112,8 +112,8 @@ def test_behind_a_proxy_that_says_who_calls(convex: StandIn, forwarded: str) -> 
 
 
 def test_behind_a_proxy_that_says_nothing(convex: StandIn) -> None:
-    """A proxy on the same machine passes the header on. With --no-proxy-headers all callers count as one.
-    With the defaults of uvicorn they choose their addresses, so the documents name the option."""
+    """A proxy on the same machine passes the header on. With --no-proxy-headers all clients share one count.
+    With uvicorn's defaults a client can claim any address, so the documentation names the option."""
     with limited(convex, "--no-proxy-headers") as url, Proxy(url, "pass") as proxy:
         assert answers(proxy.url, spoofed=True, source=THERE) == LIMITED
         assert answers(proxy.url, spoofed=True, source="127.0.0.3") == [429] * (ALLOWED + 3)
@@ -122,6 +122,6 @@ def test_behind_a_proxy_that_says_nothing(convex: StandIn) -> None:
 
 
 def test_a_proxy_elsewhere(convex: StandIn) -> None:
-    """A header from an address that is not named is not believed."""
+    """The header is ignored if the proxy's address is not among --forwarded-allow-ips."""
     with limited(convex, "--proxy-headers", "--forwarded-allow-ips=192.0.2.1") as url:
         assert answers(url, spoofed=True) == LIMITED

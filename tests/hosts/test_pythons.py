@@ -1,6 +1,6 @@
-"""The wheel, installed by the other Pythons of this machine, does what it does here.
+"""The wheel works with the other supported Python versions.
 
-A machine has the Pythons it has: one that is missing is skipped. One that is there must be able to install.
+A version that the machine lacks is skipped. A version that it has must be able to install the wheel.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ asyncio.run(main())
 
 
 def find(version: str) -> str | None:
-    """A Python of this version that runs, on PATH or among pyenv's."""
+    """Return a working Python of this version, from PATH or pyenv, or None."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     candidates = [shutil.which(f"python{version}"), *sorted(map(str, pyenv.glob(f"{version}.*/bin/python")))]
     for candidate in filter(None, candidates):
-        # pyenv puts programs on PATH that only say that no such version is active.
+        # pyenv puts a shim on PATH also for versions that are not active, which only prints an error.
         run = subprocess.run([candidate, "-c", "import venv"], capture_output=True, check=False, timeout=30)
         if run.returncode == 0:
             return candidate
@@ -77,7 +77,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_another_python(version: str, managed: Managed, convex: StandIn, wheel: Path, tmp_path: Path) -> None:
-    """A signed webhook is written, and the backfill makes Convex equal to Clerk, with warnings as errors."""
+    """A signed webhook is written, and the backfill makes Convex equal to Clerk. Warnings are errors."""
     python = find(version)
     if python is None:
         pytest.skip(f"there is no Python {version} on this machine")

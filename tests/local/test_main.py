@@ -25,10 +25,11 @@ import httpx
 import pytest
 
 from clerk_convex.local import __main__ as command
+from clerk_convex.local import demo
 from clerk_convex.local.__main__ import main
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.convex import LocalConvex
-from clerk_convex.local.demo import live, scenario
+from clerk_convex.local.demo import scenario
 from clerk_convex.local.env_file import EnvFile
 from clerk_convex.local.stack import LocalStack
 from tests.support.functions import ROOT
@@ -199,7 +200,7 @@ def test_end_of_a_part_is_said(
         threading.Timer(0.2, end, [getattr(stack, part.lower())]).start()
         return []
 
-    monkeypatch.setattr(scenario, "begin", begin)
+    monkeypatch.setattr(demo, "begin", begin)
     assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
     assert list(tmp_path.iterdir()) == []
     out, err = capsys.readouterr()
@@ -220,7 +221,7 @@ def test_no_dashboard_is_offered_where_there_is_none(
     monkeypatch.setattr("clerk_convex.local.dashboard.STATIC", tmp_path / "static")
     written: list[Mapping[str, str]] = []
     monkeypatch.setattr(EnvFile, "write", lambda self, values: written.append(values))
-    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end(stack.convex))
+    monkeypatch.setattr(demo, "begin", lambda stack, count, out, now: end(stack.convex))
     assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
     out, _ = capsys.readouterr()
     assert "dashboard" not in out.lower()
@@ -257,8 +258,8 @@ def test_terminal_of_few_characters(monkeypatch: pytest.MonkeyPatch, after_start
     """Where the terminal's encoding lacks a character, something else is shown."""
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stdout)
-    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: [])
-    monkeypatch.setattr(live, "live", lambda stack, user_ids, out: out.write("Zoë"))
+    monkeypatch.setattr(demo, "begin", lambda stack, count, out, now: [])
+    monkeypatch.setattr(demo, "run_live", lambda stack, user_ids, out: out.write("Zoë"))
     assert main(["--demo", "--users", "0"]) == 2
     stdout.flush()
     assert stdout.buffer.getvalue() == b"Zo?"

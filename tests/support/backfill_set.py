@@ -1,4 +1,4 @@
-"""A local Clerk and the functions in a local Convex, for the tests of the backfill."""
+"""A local Clerk and a local Convex for the tests of the backfill."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ export const dump = internalQuery({
   handler: (ctx, { table }) => ctx.db.query(table as "users").collect(),
 });
 
-// What somebody does by hand in the dashboard.
+// An edit that somebody makes by hand in the Convex dashboard.
 export const edit = internalMutation({
   args: { clerkId: v.string(), columns: v.any() },
   handler: async (ctx, { clerkId, columns }) => {
@@ -47,7 +47,7 @@ export const edit = internalMutation({
 
 @contextmanager
 def functions_of(folder: Path, *, silence_ms: str = "0") -> Iterator[Functions]:
-    """The project's functions, to which a run counts as ended as soon as it is silent for `silence_ms`."""
+    """Run the project's functions in `folder`. They treat a run as ended after `silence_ms` of silence."""
     project = Project(folder)
     project.write("test.ts", DUMP)
     project.replace(
@@ -58,12 +58,15 @@ def functions_of(folder: Path, *, silence_ms: str = "0") -> Iterator[Functions]:
 
 
 class BackfillSet:
+    """A local Clerk and empty tables, with shortcuts to run a backfill and to look at the result."""
+
     def __init__(self, clerk: LocalClerk, functions: Functions) -> None:
         self.clerk = clerk
         self.functions = functions
         functions.convex.clear()
 
     def sign_up(self, count: int, **fields: Any) -> list[str]:
+        """Create users at Clerk and return their ids."""
         return [self.clerk.create_user(username=f"user{number}", **fields)["id"] for number in range(count)]
 
     def settings(self, **changes: Any) -> Settings:
@@ -94,6 +97,7 @@ class BackfillSet:
 
     @contextmanager
     def command(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+        """Run the backfill's command line in a process, which is killed at the end of the context."""
         process = subprocess.Popen(
             [sys.executable, "-m", "clerk_convex.backfill", *arguments],
             cwd=ROOT,
@@ -113,14 +117,15 @@ class BackfillSet:
         return rows
 
     def dump(self) -> Mapping[str, list[dict[str, Any]]]:
-        """Everything that is in the database."""
+        """Return all rows of all tables."""
         return {name: self.table(name) for name in TABLES}
 
     def edit(self, clerk_id: str, columns: object) -> None:
+        """Patch a user's row past the functions. None deletes the row, "copy" inserts it a second time."""
         self.functions.mutation("test:edit", {"clerkId": clerk_id, "columns": columns})
 
     def differences(self, fields: Fields | None = None) -> list[str]:
-        """The ids for which Convex has not what Clerk has, by a comparison that is none of the backfill's."""
+        """Return the ids whose row differs from Clerk, compared without the backfill's own code."""
         wanted = {user["id"]: read_user(user, fields).columns for user in self.clerk.users()}
         rows = self.functions.rows()
         return [
@@ -133,7 +138,7 @@ class BackfillSet:
 
 
 class Then(OnProgress):
-    """Does something once, as soon as so many users are dealt with; takes notes."""
+    """Progress that calls `action` once, when `after` users are processed, and collects the notes."""
 
     def __init__(self, after: int, action: Any) -> None:
         self.notes: list[str] = []
@@ -150,17 +155,17 @@ class Then(OnProgress):
 
 
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the pauses between a refusal and its repetitions, and between the two looks at who is gone."""
+    """Remove the pauses before retries of a refused request, and before the second check of missing users."""
     monkeypatch.setattr("clerk_convex.backfill.session._DOUBTS_AT_FIRST", (0.0, 0.0))
     monkeypatch.setattr("clerk_convex.backfill.session._DOUBTS", (0.0, 0.0, 0.0))
     monkeypatch.setattr("clerk_convex.backfill.reading._SECOND_404", 0.0)
     monkeypatch.setattr("clerk_convex.backfill.rows._SECOND_LOOK", 0.0)
-    # So that the two looks may be within one second.
+    # Both checks may then fall into the same second.
     monkeypatch.setattr("clerk_convex.clerk.api._WHOLE_SECOND", -10_000.0)
 
 
 def small_pages(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """Pages, and ranges of them, so small that few users make many."""
+    """Make pages and ranges so small that a few users fill many."""
     monkeypatch.setattr("clerk_convex.backfill.ranges.PAGE", size)
     monkeypatch.setattr("clerk_convex.backfill.reading.PAGE", size)
     monkeypatch.setattr("clerk_convex.backfill.ranges._FEWEST_PAGES", 1)

@@ -1,7 +1,7 @@
-"""Clerk and Convex in the test's own event loop, on which waiting takes no time (tests.support.virtual_time).
+"""Clerk and Convex in the test's own event loop, without sockets, for tests in virtual time.
 
-Clerk is the local one, asked without a network. Convex is a list of rows: it applies changes without the
-rules of order, and compares columns. What is tested with it is what a run does about the answers it gets.
+Clerk is the API of the local Clerk. Convex is a list of rows: it applies changes without the rules of order,
+and compares columns. The tests check how a run reacts to answers, delays and errors.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.settings import Settings
 from tests.support.virtual_time import now
 
-NOON = 1_785_585_600.0  # Unix seconds, of the loop's second 0
+NOON = 1_785_585_600.0  # Unix seconds at the start of the loop's time
 
 Answer = httpx.Response | Exception | None
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request on the wire: `side` is "Clerk" or "Convex", `what` a path or a function, `at` the time."""
+    """A request: `side` is "Clerk" or "Convex", `what` a path or a function, `at` the loop's time (s)."""
 
     side: str
     what: str
@@ -39,7 +39,12 @@ class Request:
 
 
 class Wire:
-    """`answer` is asked first what to do about a request: None lets it through."""
+    """The transport of both ends.
+
+    answer: returns the answer to a request, an exception to raise, or None for the usual answer.
+    latency: returns the seconds before the answer.
+    skew: returns the seconds by which the server's clock is ahead; None leaves the Date header out.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clerk = ClerkInstance(rate_limit=0, secret_key="sk_live_" + "0" * 20)
@@ -50,7 +55,7 @@ class Wire:
         self.requests: list[Request] = []
         self.answer: Callable[[Request], Answer] = lambda request: None
         self.latency: Callable[[Request], float] = lambda request: 0.0
-        self.skew: Callable[[], float | None] = lambda: 0.0  # seconds; None: answers have no date
+        self.skew: Callable[[], float | None] = lambda: 0.0
         self.most_removed = 1000
         self.open = self.most_open = 0
         self.connected = 0
@@ -79,6 +84,7 @@ class Wire:
         )
 
     def asked(self, what: str) -> list[Request]:
+        """Return the requests for a path or function."""
         return [request for request in self.requests if request.what == what]
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
@@ -107,9 +113,9 @@ class Wire:
         finally:
             self.open -= note.side == "Convex"
 
-    # The functions.
+    # The Convex functions, by their names in convex/users.ts.
 
-    def _syncUsers(self, args: Any) -> list[str]:  # noqa: N802 - Convex's names
+    def _syncUsers(self, args: Any) -> list[str]:  # noqa: N802 - the name of the Convex function
         outcomes = self._compareUsers(args)
         for change in args["changes"]:
             self.rows = [row for row in self.rows if row["clerkId"] != change["clerkId"]] + (
@@ -126,7 +132,7 @@ class Wire:
             if change["type"] == "delete":
                 outcomes.append("unchanged" if row is None else "deleted")
             elif change["type"] == "signIn":
-                outcomes.append("ignored")  # only the check of the functions sends one
+                outcomes.append("ignored")  # sent only to check which functions are deployed
             else:
                 changed = "created" if row is None else "updated"
                 outcomes.append("unchanged" if row == row_of(change) else changed)
@@ -158,7 +164,7 @@ class Wire:
         return None
 
     def _findDuplicates(self, args: Any) -> Any:  # noqa: N802
-        """Two rows a page, so that a few make several pages."""
+        """Look at two rows a page, so that a few rows make several pages."""
         start = int(args["cursor"] or 0)
         ids = [row["clerkId"] for row in self.rows]
         found = [clerk_id for clerk_id in ids[start : start + 2] if ids.count(clerk_id) > 1]
@@ -184,5 +190,5 @@ def value(result: object) -> httpx.Response:
 
 
 def failure(text: str = "Server Error") -> httpx.Response:
-    """A function that refuses its arguments."""
+    """Return the answer of a function that has failed."""
     return httpx.Response(200, json={"status": "error", "errorMessage": text, "logLines": []})

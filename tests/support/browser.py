@@ -1,8 +1,8 @@
-"""Chromium, and visitors who look at the dashboard of a local set with it.
+"""Fixtures for tests of the dashboard in Chromium, with users signed in at a local set.
 
-A plugin of the tests that name it in `pytest_plugins`; they share a set, and those of a module a browser.
-What a page says on its console and whom it asks for anything is recorded, and fails the test at its end where
-the test did not expect it.
+This is a pytest plugin for test modules that name it in `pytest_plugins`. All share one local set, and the
+tests of a module share one browser. An error on a page's console or a request to another host fails the test
+at its end, unless the test expects it.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ TEXTS = ("html", "json", "javascript", "css", "text")
 
 
 class Visit:
-    """One person's browser, with one page in it."""
+    """A user's browser with one page."""
 
     page: Page
     frames: list[str]
-    """What came over websockets, in order."""
+    """The messages that arrived over websockets, in order."""
 
     def __init__(self, context: BrowserContext, stack: LocalStack, user_id: str | None) -> None:
         self.context = context
@@ -72,7 +72,7 @@ class Visit:
         self.page.on("websocket", self._listen)
 
     def open(self, path: str = "/dashboard/users", **query: str) -> None:
-        """Goes there, and waits no longer than for the document."""
+        """Open a page of the service. Wait for the document, not for its data."""
         self._read()
         question = "&".join(f"{name}={value}" for name, value in query.items())
         self.page.goto(f"{self.stack.url}{path}{'?' if question else ''}{question}")
@@ -81,12 +81,12 @@ class Visit:
         return self.page.locator(f'[data-clerk-id="{user_id}"]')
 
     def shown(self) -> list[str]:
-        """The users whose rows are on the page, by their ids, in order."""
+        """Return the ids of the users on the page, in order."""
         ids = "rows => rows.map(row => row.dataset.clerkId)"
         return self.page.locator("[data-clerk-id]").evaluate_all(ids)  # type: ignore[no-any-return]
 
     def expect_rows(self, user_ids: Sequence[str]) -> None:
-        """Waits until just these users are on the page, in this order."""
+        """Wait until the page shows exactly these users in this order."""
         shown = "[...document.querySelectorAll('[data-clerk-id]')].map(row => row.dataset.clerkId).join()"
         wanted = ",".join(user_ids)
         try:
@@ -96,12 +96,12 @@ class Visit:
             raise
 
     def load_more(self) -> None:
-        """Presses the button, and waits until it has brought rows."""
+        """Press "Load more" and wait until the rows have arrived."""
         self.page.get_by_role("button", name="Load more").click()
         expect(self.page.get_by_role("button", name="Loading")).to_have_count(0)
 
     def ask(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
-        """All that a paginated query of the users module answers to who is signed in here."""
+        """Return all rows of a paginated query of the users module, called as this browser's user."""
         clerk = self.stack.clerk
         (session, *_) = clerk.sessions(user_id=self.user_id, status="active")
         caller = Caller(self.stack.convex, clerk.session_token(session["id"]))
@@ -109,7 +109,7 @@ class Visit:
         return [row for page in pages for row in page]
 
     def intercept(self, change: Callable[[dict[str, Any], Callable[[], None]], None]) -> None:
-        """From the next page on `change` gets each message of Convex, and what sends it on."""
+        """Pass Convex's messages to `change`, with a function that forwards one, from the next page on."""
 
         def connect(socket: WebSocketRoute) -> None:
             server = socket.connect_to_server()
@@ -123,16 +123,16 @@ class Visit:
         self.page.route_web_socket(re.compile("^ws://"), connect)
 
     def received(self) -> str:
-        """All that the browser was sent until now, by websocket and otherwise."""
+        """Return all text that the browser has received, by websocket and by HTTP."""
         self._read()
         return "\n".join([*self.frames, *self._bodies])
 
     def expect_complaints(self, *patterns: str) -> None:
-        """Lets the console's errors that match one of these pass. Each must match one."""
+        """Allow console errors that match one of these patterns. Each pattern must match an error."""
         self._expected += patterns
 
     def check(self) -> None:
-        """Fails on what was not expected."""
+        """Fail on an error that was not expected, or an expected one that is missing."""
         expected = [re.compile(pattern) for pattern in self._expected]
         unexpected = [it for it in self._complaints if not any(each.search(it) for each in expected)]
         assert not unexpected, "\n".join(unexpected)
@@ -140,7 +140,7 @@ class Visit:
         assert not missing, f"{missing} in none of {self._complaints}"
 
     def _read(self) -> None:
-        # When the page has gone on to another document it is too late.
+        # A response cannot be read any more when the page has loaded another document.
         for answer in self._responses:
             if answer.ok and any(kind in answer.headers.get("content-type", "") for kind in TEXTS):
                 self._bodies.append(answer.text())
@@ -157,7 +157,7 @@ class Visit:
 
 
 class Visits:
-    """Makes visitors of one local set, and checks each at the end."""
+    """Make visits to one local set, and check each at the end."""
 
     def __init__(self, browser: Browser, stack: LocalStack) -> None:
         self._browser = browser
@@ -165,7 +165,7 @@ class Visits:
         self._open: list[Visit] = []
 
     def __call__(self, user_id: str | None = None, **options: Any) -> Visit:
-        """A browser in which this user, or nobody, is signed in. `options` are those of a browser context."""
+        """Return a browser in which the user is signed in, or nobody. `options` go to the browser context."""
         wanted = {
             "locale": "en-US",
             "timezone_id": "UTC",
@@ -188,7 +188,11 @@ class Visits:
 
 
 def sign_in(context: BrowserContext, stack: LocalStack, user_id: str) -> None:
-    """Through Clerk's page, which knows two people, neither banned: for a moment he is one of them."""
+    """Sign a user in on Clerk's page.
+
+    The page offers only the two ACCOUNTS, and no banned or locked user. So the user becomes the admin account
+    for the sign-in, and gets the old fields back afterwards.
+    """
     clerk = stack.clerk
     user = clerk.get_user(user_id)
     before = {name: user[name] for name in ("external_id", "banned", "locked")}
@@ -199,14 +203,14 @@ def sign_in(context: BrowserContext, stack: LocalStack, user_id: str) -> None:
     assert answer.status == 303, answer.text()
     clerk.update_user(user_id, **before)
     if before["banned"]:
-        # His session has ended with the ban; the Backend API makes another.
+        # The ban has revoked the session. The Backend API makes another for a banned user.
         clerk.sign_in(user_id, client_id=clerk.sessions(user_id=user_id)[0]["client_id"])
     clerk.webhooks.drain(30)
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Where it is."""
+    """Return the path of Chromium. Skip the test without it, except in CI."""
     path = shutil.which("chromium")
     if path is None and not os.environ.get("CI"):
         pytest.skip("needs chromium: apt-get install chromium")
@@ -216,7 +220,7 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="module")  # Playwright's own event loop must have gone before another module's begins
+@pytest.fixture(scope="module")  # Playwright allows one event loop at a time
 def browser(chromium: str) -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
@@ -233,7 +237,7 @@ def shared_stack() -> Iterator[LocalStack]:
 
 @pytest.fixture
 def stack(shared_stack: LocalStack) -> LocalStack:
-    """A local set in which nobody is, and nobody ever was."""
+    """Return the shared local set without users, in Clerk and in Convex."""
     clerk = shared_stack.clerk
     clerk.token_lifetime = 60
     for user in clerk.users():
@@ -244,14 +248,14 @@ def stack(shared_stack: LocalStack) -> LocalStack:
 
 
 class People:
-    """Makes users at the local Clerk, each of them newer than the one before."""
+    """Create users at the local Clerk, each newer than the one before."""
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
         self._newest = 0
 
     def __call__(self, name: str, *, role: str | None = None, **fields: Any) -> str:
-        """A user of this name and an address made of it; returns his id."""
+        """Create a user of this name, with an address made of it. Return the user's id."""
         first, _, last = name.partition(" ")
         address = f"{name.lower().replace(' ', '.')}@example.com"
         usual = {"first_name": first, "last_name": last, "email_address": [address]}

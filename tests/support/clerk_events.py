@@ -1,7 +1,7 @@
-"""One event of every type in Clerk's webhook specification (2025-04-15), with its shapes and our own values.
+"""One event of every type in Clerk's webhook specification (2025-04-15), with its shapes and invented values.
 
-The oddities are the specification's too: an envelope in seconds, a primary address that is not in the list,
-fields that the schema requires and the examples lack, verifications that are null.
+They keep the oddities of the specification's examples: an envelope in seconds, a primary address that is not
+in the list, missing fields that the schema requires, and verifications that are null.
 """
 
 from __future__ import annotations
@@ -383,7 +383,7 @@ DATA: dict[str, dict[str, Any]] = {
 
 
 def event(kind: str, data: object = None, **envelope: object) -> dict[str, Any]:
-    """An event as Clerk sends it; `data` defaults to this type's example."""
+    """Return an event as Clerk sends it. `data` defaults to the example of this type."""
     return {
         "object": "event",
         "type": kind,
@@ -398,10 +398,10 @@ def body(kind: str, data: object = None, **envelope: object) -> bytes:
     return json.dumps(event(kind, data, **envelope)).encode()
 
 
-# As the specification's own examples have it: the envelope in seconds.
+# The specification's examples have the envelope's timestamp in seconds.
 EVENTS: dict[str, bytes] = {kind: body(kind, timestamp=UPDATED // 1000) for kind in DATA}
 
-# Any JSON, and any user: the fields of one with any JSON in them.
+# Strategies: any JSON value, and a user whose fields have any JSON values.
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 documents = st.recursive(
     st.none() | st.booleans() | numbers | st.text(),

@@ -1,16 +1,16 @@
-"""The code in the README and the documentation: found, and run as a reader would.
+"""Find the code blocks in the README and the documentation, and run them as a reader does.
 
-Every fenced block has a language with a handler, see HANDLED. The `console` and `python` blocks of a page run
-in order, in one shell and one empty folder, against a local set:
+HANDLED lists the languages of fenced blocks. The `console` and `python` blocks of a page run in order, in one
+shell and one empty folder, against a local set:
 
-- In a `console` block a line that begins with "$ " is a command; what follows is what it prints, in which "…"
-  stands for anything. A command must exit with 0.
-- A block whose first line is a comment with a file name is that file, in the folder.
-- A server is left running for the rest of the page.
-- Addresses and names that a reader replaces are replaced, see `Session`. A command that needs an account, or
-  takes minutes, is not run: NOT_RUN says why. What it names is checked all the same.
+- In a `console` block, a line that begins with "$ " is a command. The lines after it are its output, in which
+  "…" stands for any text. A command must exit with 0.
+- A block whose first line is a comment with a file name is written to that file in the folder.
+- A server keeps running for the rest of the page.
+- `Session` replaces the addresses and names that a reader replaces. A command that needs an account or takes
+  minutes is not run; NOT_RUN has the reason. The files and options that it names are checked.
 
-As a program this module stands in for pip, npm and npx, and runs blocks of Python.
+As a program, this module stands in for pip, npm and npx, and runs Python blocks.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ HANDLED = {
     "console": "run",
     "python": "run",
     "sh": "lines of a crontab, run without a terminal",
-    "diff": "what it takes away is in the code, once",
+    "diff": "each removed line is in the code, once",
     "ts": "type-checked in convex/",
     "tsx": "type-checked in examples/dashboard",
     "json": "parsed",
     "toml": "parsed",
     "yaml": "parsed, and its probes compared with the application's routes",
-    "text": "pictures, the same wherever they stand",
+    "text": "diagrams, equal in all places",
 }
 NOT_RUN = {
-    r"scripts/test\b.*": "it is what runs these tests",
+    r"scripts/test\b.*": "it runs these tests",
     r"scripts/(install|lint|docs)\b.*": "CI runs it",
     r"scripts/(release|picture|mutants|lowest)\b.*": "it takes minutes",
     r"scripts/demo$": "it runs until it is stopped; with --once it is run",
@@ -63,7 +63,7 @@ READY = "Uvicorn running|Ctrl-C stops all of it"
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block, with the line where it begins."""
+    """A fenced block, with the number of its first line."""
 
     page: Path
     line: int
@@ -72,7 +72,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file that it is, as its first line says."""
+        """The name of the file that the block is, from its first line, or None."""
         named = re.match(r"(?:#|//) ([\w./-]+\.\w+)\n", self.text)
         return named[1] if named else None
 
@@ -107,7 +107,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def indented_code(page: Path) -> Iterator[int]:
-    """Yield the lines where code stands indented, not fenced: nothing would run it."""
+    """Yield the line numbers of indented code. It has no language, so it would not be run."""
     is_fenced, opener = False, ""
     before = ""
     for number, line in enumerate(page.read_text().split("\n"), 1):
@@ -127,7 +127,7 @@ class Command:
     output: list[str]
 
     def reason(self) -> str | None:
-        """Why it is not run."""
+        """Return why the command is not run, or None."""
         return next((reason for pattern, reason in NOT_RUN.items() if re.match(pattern, self.text)), None)
 
 
@@ -144,9 +144,9 @@ def commands(block: Block) -> list[Command]:
 
 
 class Session:
-    """Runs the blocks of a page in an empty folder, as one shell.
+    """Run the blocks of a page in an empty folder and one shell.
 
-    `environment`: the settings of a local set, for pages that do not start one.
+    environment: the settings of a local set, for pages that do not start one.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
@@ -241,9 +241,10 @@ class Session:
 
 
 def matches(wanted: Sequence[str], output: str) -> bool:
-    """Whether this was printed: "…" is anything in a line, and alone in a line any number of lines.
+    """Return whether the output has the wanted lines.
 
-    Nothing wanted is anything.
+    "…" stands for any text in a line; a line of its own stands for any number of lines. Without wanted lines,
+    any output matches.
     """
     if not wanted:
         return True
@@ -267,7 +268,7 @@ SECRET_KEY = "of a test"
 urlpatterns = []
 """
 
-# Functions, not files on PATH: a virtual environment that is activated puts itself before them.
+# Shell functions, because an activated virtual environment puts its programs first on PATH.
 PRELUDE = f"""
 stand_in() {{ {shlex.quote(sys.executable)} -m tests.support.documents "$@"; }}
 pip() {{ stand_in pip "$@"; }}
@@ -284,11 +285,11 @@ touch .errors
 """
 
 
-# What the session calls
+# Stand-ins that the session's shell calls
 
 
 def stand_in_for_pip(arguments: Sequence[str]) -> None:
-    """pip install REQUIREMENT: it is this project, and has these extras."""
+    """Check `pip install REQUIREMENT`: the name is this project's, and its extras exist."""
     verb, *requirements = arguments
     assert verb == "install"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -300,7 +301,7 @@ def stand_in_for_pip(arguments: Sequence[str]) -> None:
 
 
 def stand_in_for_npm(arguments: Sequence[str]) -> None:
-    """npm install [PACKAGE…], npm run SCRIPT: with the packages that this project has."""
+    """Check `npm install [PACKAGE…]` and `npm run SCRIPT` against this project's package.json."""
     match arguments:
         case ["install", *rest]:
             package = json.loads((ROOT / "package.json").read_text())
@@ -318,7 +319,7 @@ def stand_in_for_npm(arguments: Sequence[str]) -> None:
 
 
 def stand_in_for_npx(arguments: Sequence[str]) -> None:
-    """npx convex run [--prod] FUNCTION [ARGUMENTS]: at the local Convex, which validates the arguments."""
+    """Run `npx convex run [--prod] FUNCTION [ARGUMENTS]` at the local Convex, which validates arguments."""
     tool, verb, *rest = (it for it in arguments if it != "--prod")
     assert (tool, verb) == ("convex", "run")
     path, given = rest[0], json.loads(rest[1]) if len(rest) > 1 else {}
@@ -338,7 +339,7 @@ def stand_in_for_npx(arguments: Sequence[str]) -> None:
 
 
 def run_python(path: Path) -> None:
-    """Run a block of Python, `await` at its top level too; what it mounts in an application must answer."""
+    """Run a Python block, also with `await` at its top level. Check the routes of its `app`, if any."""
     text = path.read_text()
     code = compile(text, path.name, "exec", flags=PyCF_ALLOW_TOP_LEVEL_AWAIT)
     module = sys.modules[path.stem] = ModuleType(path.stem)  # frameworks look up the module of a handler
@@ -354,7 +355,7 @@ def run_python(path: Path) -> None:
 
 
 async def _check_app(app: Any, text: str) -> None:
-    """Neither route lets anyone in, and both are where the block says."""
+    """Check that the routes are at a documented path and refuse a request without credentials."""
     import httpx
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
@@ -368,9 +369,9 @@ async def _check_app(app: Any, text: str) -> None:
 
 
 if __name__ == "__main__":
-    what, *rest = sys.argv[1:]
-    if what == "exec":
+    command, *rest = sys.argv[1:]
+    if command == "exec":
         for name in rest:
             run_python(Path(name))
     else:
-        {"pip": stand_in_for_pip, "npm": stand_in_for_npm, "npx": stand_in_for_npx}[what](rest)
+        {"pip": stand_in_for_pip, "npm": stand_in_for_npm, "npx": stand_in_for_npx}[command](rest)

@@ -1,5 +1,4 @@
-"""The project's own Convex functions, called with the deploy key or by who is signed in, and changes to call
-them with."""
+"""Run the project's Convex functions, and call them with the deploy key or as a signed-in user."""
 
 import json
 import os
@@ -25,7 +24,7 @@ import { v } from "convex/values";
 import { internalMutation } from "./_generated/server";
 import * as users from "./users";
 
-// A function of users.ts as it will run `ms` from now.
+// Runs a function of users.ts with a clock that is `ms` ahead.
 export const run = internalMutation({
   args: { ms: v.number(), name: v.string(), args: v.any() },
   handler: (ctx, { ms, name, args }) => {
@@ -62,7 +61,7 @@ def delete(clerk_id: str = "user_1", *, observed_at: float = 200.0, source: Sour
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Whether it becomes true in time, however busy the machine is."""
+    """Poll `condition`, and return whether it became true within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -72,18 +71,18 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 
 
 class Denied(Exception):
-    """What a function told the caller with a ConvexError; `args[0]` is its data."""
+    """A ConvexError that a function raised. `args[0]` is its data."""
 
 
 class Caller:
-    """Calls public functions as a browser does: with a session token, or with none."""
+    """Call public functions as a browser does, with a session token or without."""
 
     def __init__(self, convex: LocalConvex, token: str | None) -> None:
         self._url = f"{convex.url}/api/query"
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def query(self, path: str, arguments: dict[str, Any] | None = None) -> Any:
-        """The value. Raises Denied for a ConvexError."""
+        """Return the value of a query. Raises Denied for a ConvexError."""
         body = {"path": path, "args": arguments or {}, "format": "json"}
         answer = httpx.post(self._url, json=body, headers=self._headers, trust_env=False).json()
         if "errorData" in answer:
@@ -92,7 +91,7 @@ class Caller:
         return answer["value"]
 
     def pages(self, path: str, num_items: int = 25, **arguments: Any) -> list[list[dict[str, Any]]]:
-        """All pages, one after the other."""
+        """Return all pages of a paginated query, in order."""
         pages: list[list[dict[str, Any]]] = []
         cursor = None
         while True:
@@ -105,6 +104,11 @@ class Caller:
 
 
 class Functions:
+    """The functions of a local Convex, called with its deploy key.
+
+    clerk: the local Clerk whose session tokens the deployment accepts, if any.
+    """
+
     def __init__(self, convex: LocalConvex, clerk: LocalClerk | None = None) -> None:
         self.convex = convex
         self.clerk = clerk
@@ -118,7 +122,7 @@ class Functions:
         return self._call("mutation", path, arguments)
 
     def later(self, seconds: float, name: str, arguments: dict[str, Any]) -> Any:
-        """Call a mutation of users.ts as if `seconds` had passed. For a project with LATER in later.ts."""
+        """Call a mutation of users.ts with a clock `seconds` ahead. The project needs LATER in later.ts."""
         return self.mutation("later:run", {"ms": seconds * 1000, "name": name, "args": arguments})
 
     def sync(self, changes: Sequence[Change]) -> list[str]:
@@ -130,9 +134,10 @@ class Functions:
         return self.query("users:compareUsers", {"changes": changes_json})  # type: ignore[no-any-return]
 
     def signed_in(self, clerk_id: str, **claims: Any) -> Caller:
-        """A caller with a good session token of this Clerk id; `claims` replace the usual ones.
+        """Return a caller with a valid session token of this Clerk id. `claims` replace the usual ones.
 
-        For functions that were started with a Clerk (`running`, `Project.running`)."""
+        This needs functions that were started with a Clerk (`running`, `Project.running`).
+        """
         assert self.clerk is not None, "There is no Clerk whose tokens this Convex takes."
         session = self.clerk.sign_in(self.clerk.create_user()["id"])
         token = self.clerk.session_token(session["id"], claims={"sub": clerk_id, **claims})
@@ -145,7 +150,7 @@ class Functions:
         self.convex.clear()
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """Every row of users by its Clerk id, with its stamps and without Convex's own fields."""
+        """Return the rows of users by Clerk id, without Convex's own fields. No user may have two rows."""
         rows: dict[str, dict[str, Any]] = {}
         for row in self.all_rows():
             assert row["clerkId"] not in rows, "two rows of one user"
@@ -153,7 +158,7 @@ class Functions:
         return rows
 
     def all_rows(self) -> list[dict[str, Any]]:
-        """Every row of users as it is exported, also where a user has several, the oldest first."""
+        """Return all rows of users as exportUsers returns them, the oldest first."""
         rows: list[dict[str, Any]] = []
         cursor = None
         while True:
@@ -177,7 +182,7 @@ class Functions:
 
 @contextmanager
 def running(project: Path = ROOT) -> Iterator[Functions]:
-    """The functions of a project, in a Convex that takes the session tokens of a Clerk."""
+    """Run the functions of a project in a Convex that accepts the session tokens of a local Clerk."""
     with LocalClerk(token_lifetime=3600, rate_limit=0) as clerk:
         environment = {"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}
         with LocalConvex(project=project, env=environment) as convex:
@@ -187,7 +192,7 @@ def running(project: Path = ROOT) -> Iterator[Functions]:
 
 
 class Project:
-    """A team's project: a copy of convex/ in `folder`, to be changed."""
+    """A project in `folder` with a copy of convex/ that a test can change."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -198,6 +203,7 @@ class Project:
         (self.folder / "convex" / name).write_text(text)
 
     def replace(self, name: str, line: str, instead: str) -> None:
+        """Replace a text in a file. Fail unless the file contains it exactly once."""
         file = self.folder / "convex" / name
         text = file.read_text()
         if line not in text and "MUTANT" in os.environ:

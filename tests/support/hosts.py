@@ -1,8 +1,8 @@
-"""Services of the frameworks that people have, with the routes in them, each made when a server asks for it.
+"""Services in several web frameworks that mount the routes, each created when a server first loads it.
 
     uvicorn tests.support.hosts:app_litestar
 
-`/` is the service's own; what the routes need is in the environment.
+`/` is a page of the service itself. The routes read their settings from the environment.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HOME = "the service's own"
 
 
 def fastapi() -> ASGIApp:
-    """In a router, which is included."""
+    """Include the routes with a FastAPI router."""
     from fastapi import APIRouter, FastAPI
 
     app = FastAPI()
@@ -35,7 +35,7 @@ def fastapi() -> ASGIApp:
 
 
 def litestar() -> ASGIApp:
-    """As an ASGI application that is mounted."""
+    """Mount the routes in Litestar as an ASGI application."""
     from litestar import Litestar, asgi, get
 
     ours = Starlette(routes=[webhook_route(), user_routes()])
@@ -48,12 +48,12 @@ def litestar() -> ASGIApp:
     def home() -> str:
         return HOME
 
-    app: Any = Litestar([mounted, home])  # it has names of its own for the types of ASGI
+    app: Any = Litestar([mounted, home])  # Litestar declares ASGI types of its own
     return app  # type: ignore[no-any-return]
 
 
 def quart() -> ASGIApp:
-    """Beside Quart, which gets every other path."""
+    """Serve the routes before Quart, which gets all other paths."""
     from quart import Quart
 
     app: Any = Quart(__name__)
@@ -68,7 +68,7 @@ def quart() -> ASGIApp:
 
 
 def quart_dispatched() -> ASGIApp:
-    """Beside Quart, by Hypercorn's dispatcher."""
+    """Serve the routes beside Quart with Hypercorn's dispatcher."""
     from hypercorn.middleware import DispatcherMiddleware
     from quart import Quart
 
@@ -84,7 +84,7 @@ def quart_dispatched() -> ASGIApp:
 
 
 def django() -> ASGIApp:
-    """Beside Django, which gets every other path."""
+    """Serve the routes before Django, which gets all other paths."""
     from django.conf import settings  # type: ignore[import-untyped]
     from django.core.asgi import get_asgi_application  # type: ignore[import-untyped]
     from django.http import HttpRequest, HttpResponse  # type: ignore[import-untyped]

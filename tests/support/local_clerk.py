@@ -1,4 +1,4 @@
-"""A local Clerk whose server is a thread of the tests' process, where it can be looked into."""
+"""Run a local Clerk in a thread of the test process, so that a test can inspect its state."""
 
 from __future__ import annotations
 

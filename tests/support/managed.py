@@ -1,6 +1,6 @@
-"""A local Clerk and a local Convex with two admins and an ordinary user, and user management between them.
+"""User management between a local Clerk and a local Convex, with two admins and an ordinary user.
 
-No webhook is set up: what is in Convex was written through.
+No webhook is set up, so only user management and `sync` write to Convex.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 class Managed:
+    """The admins Ada and Grace, the ordinary user Eve, and the settings of the routes between both ends."""
+
     def __init__(self, functions: Functions, clerk: LocalClerk) -> None:
         self.clerk = clerk
         self.convex = functions.convex
@@ -32,7 +34,7 @@ class Managed:
         self.eve = self.sign_up("Eve")
 
     def sign_up(self, name: str, *, role: str | None = None) -> str:
-        """The id of a new user who is in Convex too."""
+        """Create a user in Clerk and Convex. Return the user's id."""
         user = self.clerk.create_user(
             first_name=name,
             email_address=[f"{name.lower()}@example.com"],
@@ -42,7 +44,7 @@ class Managed:
         return str(user["id"])
 
     def sync(self, user_id: str) -> None:
-        """Brings the user to Convex as a webhook would."""
+        """Write a user to Convex as a webhook does."""
         user = self.clerk.get_user(user_id)
         read = read_user(user)
         self.functions.sync([Upsert(read.clerk_id, read.updated_at, 0.0, read.columns, "webhook")])
@@ -76,27 +78,27 @@ class Managed:
         return self.client(self.app(**more) if app is None else app, self.token(self.ada))
 
     def audit(self, **filters: Any) -> list[dict[str, Any]]:
-        """The audit log as an admin reads it, the newest first, without changes that no admin made."""
+        """Return the audit log as an admin reads it, the newest first, without changes from Clerk itself."""
         grace = Caller(self.convex, self.token(self.grace))
         pages = grace.pages("users:auditLog", 100, **filters)
         return [row for page in pages for row in page if row["source"] == "admin"]
 
     def attempts(self) -> list[dict[str, Any]]:
-        """What admins attempted, the oldest first."""
+        """Return the recorded actions of admins, the oldest first."""
         return [row for row in reversed(self.audit()) if "action" in row]
 
     def state(self) -> tuple[Any, Any]:
-        """All that can be changed."""
+        """Return all users of Clerk and all rows of Convex."""
         return self.clerk.users(), self.functions.rows()
 
     def assert_equal(self) -> None:
-        """Convex has just the users whom Clerk has, and of each just that."""
+        """Check that Convex has a row for each user of Clerk, with equal columns, and no other row."""
         rows = self.functions.rows()
         users = {user["id"]: user for user in self.clerk.users()}
         assert rows.keys() == users.keys()
         for user_id, user in users.items():
             columns = {name: value for name, value in read_user(user).columns.items() if value is not None}
-            # No webhook told of the sign-ins.
+            # Without a webhook, sign-ins are not written.
             assert rows[user_id].items() >= (
                 columns.items() - {("lastSignInAt", columns.get("lastSignInAt"))}
             )
@@ -104,11 +106,11 @@ class Managed:
 
 
 def cleared(functions: Functions) -> Managed:
-    """Whoever was there is gone, and so is all trouble."""
+    """Delete all users and faults, and return user management with three new users."""
     clerk = functions.clerk
     assert clerk is not None
     clerk.faults = Faults()
-    clerk.jwks()  # the first one takes a while to make
+    clerk.jwks()  # the first call generates the keys, which takes a while
     for user in clerk.users():
         clerk.delete_user(user["id"])
     functions.clear()

@@ -56,7 +56,7 @@ HOSTS = ("example.com", "example.org", "mail.example.net")
 Scheme = Literal["light", "dark"]
 SUFFIXES: dict[Scheme, str] = {"light": "", "dark": "-dark"}
 
-# What is drawn over the page: what has just happened at Clerk, and where the mouse is.
+# Elements over the page: a caption with the latest event at Clerk, and a mouse pointer.
 CAPTION = """
 <div id="caption" style="position: fixed; inset: auto auto 22px 50%; margin: 0; translate: -50% 0;
   padding: 10px 18px; border-radius: 999px; background: #1c1d22; color: #fff; white-space: nowrap;
@@ -70,7 +70,7 @@ CAPTION = """
 
 
 def ages(dice: random.Random) -> Iterator[int]:
-    """Yield the milliseconds since each user joined: a service that grows, and rests at the weekend."""
+    """Yield the age of each account in milliseconds: more sign-ups towards now, fewer at weekends."""
     for day in range(DAYS):
         busy = (0.5 if day % 7 in (2, 3) else 1.2) * dice.uniform(0.7, 1.3)
         for _ in range(round(9 * busy * math.exp(-day / 160))):
@@ -106,7 +106,7 @@ def people(now: int) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def filled_set() -> Iterator[LocalStack]:
-    """A local set with the users above, and an admin."""
+    """Start a local set with the users of `people`, an admin and an ordinary user."""
     with LocalStack(project=ROOT, connected=False) as stack:
         now = int(time.time() * 1000)
         oldest = {"created_at": now - DAYS * DAY, "updated_at": now - DAYS * DAY}
@@ -133,13 +133,13 @@ def open_page(
     page.get_by_role("button", name="Ada Lovelace").click()
     page.locator("[data-clerk-id]").first.wait_for()
     page.get_by_role("status").filter(has_text="Live").wait_for()
-    # The place that is kept for a scrollbar, which is not in the picture.
+    # A screenshot has no scrollbar, so remove the space that is reserved for it.
     page.evaluate("document.documentElement.style.scrollbarGutter = 'auto'")
     return page
 
 
 class Film:
-    """Records a page: its frames, and how long each one stays, in milliseconds."""
+    """Record the frames of a page, each with its duration in milliseconds."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -149,10 +149,10 @@ class Film:
         page.evaluate("html => document.body.insertAdjacentHTML('beforeend', html)", CAPTION)
 
     def caption(self, kind: str, text: str) -> None:
-        """Show an event of Clerk's and what it means; nothing if `kind` is empty."""
+        """Show the type of an event and a sentence about it. An empty `kind` hides the caption."""
         code = "font-family: ui-monospace, monospace; font-size: 15px; color: #b9b4ff; margin-right: 12px"
         content = f'<span style="{code}">{html.escape(kind)}</span>{html.escape(text)}'
-        # Popovers, closed and opened anew, stand above a dialog too.
+        # A popover that is opened again is drawn above an open dialog.
         show = """([content, isShown]) => {
             for (const id of ["caption", "mouse"]) {
                 const it = document.getElementById(id);
@@ -164,7 +164,7 @@ class Film:
         self._page.evaluate(show, [content, bool(kind)])
 
     def move_mouse(self, start: tuple[float, float], end: tuple[float, float], seconds: float) -> None:
-        """Move the mouse evenly, and record it."""
+        """Move the mouse from `start` to `end`, and record it."""
         steps = max(2, round(seconds * 20))
         for step in range(1, steps + 1):
             part = (1 - math.cos(math.pi * step / steps)) / 2
@@ -189,7 +189,7 @@ class Film:
         self._page.mouse.move(0, 0)
 
     def roll(self, seconds: float, step: float = 0.05) -> None:
-        """Record that long. The page's animations are held, and moved by `step` seconds with each frame."""
+        """Record for `seconds`. The page's animations advance by `step` seconds with each frame."""
         for _ in range(round(seconds / step)):
             self._shoot(round(step * 1000))
 
@@ -204,7 +204,7 @@ class Film:
         assert size < LARGEST_LOOP, f"{name} has {size:,} bytes"
 
     def _shoot(self, milliseconds: int) -> None:
-        # Animations move by the film's time, however long a screenshot takes.
+        # A screenshot takes longer than a frame, so pause animations and advance them by the frame's time.
         move = """milliseconds => {
             for (const it of document.getAnimations()) {
                 if (it.playState === "running") it.pause();
@@ -224,7 +224,7 @@ class Film:
 
 
 def record_loop(browser: Browser, stack: LocalStack, scheme: Scheme) -> None:
-    """Record a sign-up, a ban, a user's details with a change in them; then undo all of it."""
+    """Record a sign-up, a ban and a change in a user's details. Undo the changes afterwards."""
     page = open_page(browser, stack, scheme, (1080, 675), 1.5)
     film = Film(page)
     ids = "rows => rows.map(row => row.dataset.clerkId)"
@@ -284,14 +284,14 @@ def take_users(browser: Browser, stack: LocalStack, scheme: Scheme) -> None:
 
 
 def act(stack: LocalStack) -> None:
-    """Fill the audit log: what admins do, and what someone else may not."""
+    """Fill the audit log with actions of an admin and a denied action of another user."""
     clerk = stack.clerk
     users = clerk.users()
     ada = next(user["id"] for user in users if user["last_name"] == "Lovelace")
     newest = sorted(users, key=lambda user: -user["created_at"])
     active = [user for user in newest if not user["banned"] and not user["locked"]]
     support = next(user for user in active if user["public_metadata"].get("role") == "support")
-    some = [user["id"] for user in active[40:44]]  # none of the users that the loop shows
+    some = [user["id"] for user in active[40:44]]  # the loop does not show these users
 
     def call(caller: str, method: str, path: str, body: object = None) -> None:
         token = clerk.session_token(clerk.sign_in(caller)["id"])
@@ -304,7 +304,7 @@ def act(stack: LocalStack) -> None:
 
     clerk.update_user(some[2], first_name="Marta")
     assert clerk.webhooks.drain(30)
-    # The webhook of an action is slower than its answer, as it is between two machines.
+    # Delay webhooks, because in production the webhook of an action arrives after its answer.
     clerk.webhooks.delivery = replace(clerk.webhooks.delivery, late=1.0, late_by=0.4)
     call(ada, "PATCH", f"{some[0]}/metadata", {"public_metadata": {"role": "billing"}})
     call(ada, "POST", f"{some[1]}/ban")
@@ -329,7 +329,7 @@ def take_audit(browser: Browser, stack: LocalStack, scheme: Scheme) -> None:
 
 
 def check_tools() -> None:
-    """Raise SystemExit if the pictures would not look as they should."""
+    """Raise SystemExit if chromium or the page's font is missing."""
     chromium, fc_match = shutil.which("chromium"), shutil.which("fc-match")
     fonts = "" if fc_match is None else subprocess.check_output([fc_match, "Inter"], text=True)
     if chromium is None or "Inter" not in fonts:

@@ -1,4 +1,4 @@
-"""Real servers on free ports of 127.0.0.1, each in a process of its own, for tests of what hosts do."""
+"""Run real web servers on free ports of 127.0.0.1, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENVIRONMENT = {
 
 
 class Server:
-    """A server that is up. Its output goes to a file, so that it never waits for a reader."""
+    """A server process. Its output goes to a file, because a full pipe would block it."""
 
     def __init__(self, command: Sequence[str], env: dict[str, str], probe: str) -> None:
         self.port = _free_port()
@@ -35,12 +35,12 @@ class Server:
             env={**_ENVIRONMENT, **env},
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # it may have children
+            start_new_session=True,  # so that `kill` also ends its children
         )
         self._probe = probe
 
     def wait_until_up(self) -> bool:
-        """False if it has ended, as it does where someone else has got the port."""
+        """Wait until the server answers. Return False if it has ended, as it does if the port was taken."""
         deadline = time.monotonic() + START
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -58,14 +58,14 @@ class Server:
         return self._output.read()
 
     def stop(self) -> float:
-        """Sends SIGTERM; returns how many seconds it took."""
+        """Send SIGTERM, and return the seconds until the server ended."""
         started = time.monotonic()
         self._process.terminate()
         self._process.wait(STOP)
         return time.monotonic() - started
 
     def kill(self) -> None:
-        """Ends it with all its children, if it has not ended, and lets go of its output."""
+        """Kill the server and its children, if they run."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(STOP)
@@ -77,7 +77,7 @@ class Server:
 
 @contextlib.contextmanager
 def serve(command: Sequence[str], env: dict[str, str], probe: str = "/healthz") -> Iterator[Server]:
-    """Runs `python -m command`, in which PORT stands for a free port, until the context ends."""
+    """Run `python -m command`, in which PORT stands for a free port, until the context ends."""
     for _ in range(3):
         server = Server(command, env, probe)
         try:

@@ -1,11 +1,11 @@
-"""A scripted stand-in for a Convex deployment: a small HTTP server that can be made to misbehave.
+"""A scripted stand-in for a Convex deployment: an HTTP server that answers, fails or hangs on demand.
 
     with StandIn() as convex:
-        convex.behave(status(503), then=sync())   # the first call meets 503, all later ones are answered
-        convex.calls                              # what was asked, in order
+        convex.behave(status(503), then=sync())   # answer the first call with 503, all later ones with 200
+        convex.calls                              # the calls so far, in order
 
-It speaks just enough HTTP/1.1 (keep-alive, Content-Length) on a free port of 127.0.0.1, in a thread with an
-event loop of its own. What it is not: Convex. It keeps no table and answers "created" to every change.
+It speaks a part of HTTP/1.1 (keep-alive, Content-Length) on a free port of 127.0.0.1, in a thread with an
+event loop of its own. It stores no rows and answers "created" to every change.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any, Self
 
 DEPLOY_KEY = "prod:stand-in|c2VjcmV0"
 HOSTED = "[Request ID: 0123456789abcdef] Server Error"
-"""All that hosted Convex tells a client whose function failed, where it keeps the details to itself."""
+"""The error message of a failed function in a hosted production deployment, which hides the details."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request as it arrived. `connection` numbers the connections from 1."""
+    """A request. `connection` is the number of its connection, from 1."""
 
     target: str
     headers: dict[str, str]
@@ -47,7 +47,7 @@ Behaviour = Callable[[Call, asyncio.StreamWriter], Awaitable[None]]
 
 
 class StandIn:
-    """Runs while the context is entered. `stop` and `start` take it down and bring it back at its address."""
+    """The server, which runs while the context is open. `stop` and `start` restart it at the same address."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -70,11 +70,11 @@ class StandIn:
         return [call for call in self.calls if call.target == "/api/mutation" and call.changes]
 
     def behave(self, *behaviours: Behaviour, then: Behaviour) -> None:
-        """Answers the next calls with `behaviours`, one each, and all later ones with `then`."""
+        """Answer the next calls with `behaviours`, one each, and all later ones with `then`."""
         self._behaviours, self._default = list(behaviours), then
 
     def wait_for_calls(self, count: int) -> None:
-        """Blocks until so many calls have arrived, ten seconds at most."""
+        """Block until `count` calls have arrived, ten seconds at most."""
         with self._arrival:
             assert self._arrival.wait_for(lambda: len(self.calls) >= count, timeout=10)
 
@@ -103,7 +103,7 @@ class StandIn:
 
     async def _stop(self) -> None:
         if self._server is not None:
-            # A connection opened or accepted just now has no task yet that closes it.
+            # Let connections that were just accepted start their tasks, which are cancelled below.
             await asyncio.sleep(0.01)
             self._server.close()
             self._server = None
@@ -126,7 +126,7 @@ class StandIn:
                 await behaviour(call, writer)
                 await writer.drain()
         except (asyncio.CancelledError, ConnectionError):
-            pass  # stopped, or the client went away
+            pass  # the server was stopped, or the client has closed the connection
         finally:
             self._open.discard(task)
             writer.transport.abort()
@@ -154,7 +154,7 @@ def _response(code: int, body: bytes, *headers: str) -> bytes:
 
 
 def answer(code: int, body: object = None, *headers: str) -> Behaviour:
-    """This status and this body: bytes as they are, anything else as JSON."""
+    """Answer with this status and body. Bytes are sent as they are, other values as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     async def behaviour(call: Call, writer: asyncio.StreamWriter) -> None:
@@ -164,7 +164,7 @@ def answer(code: int, body: object = None, *headers: str) -> Behaviour:
 
 
 def raw(content: bytes) -> Behaviour:
-    """These bytes and the end of the connection, HTTP or not."""
+    """Send these bytes and close the connection. They need not be HTTP."""
 
     async def behaviour(call: Call, writer: asyncio.StreamWriter) -> None:
         writer.write(content)
@@ -179,12 +179,12 @@ def value(result: object) -> Behaviour:
 
 
 def failure(message: str = HOSTED, *, code: int = 200, **more: object) -> Behaviour:
-    """A function that fails."""
+    """Answer as a function that has failed."""
     return answer(code, {"status": "error", "errorMessage": message, "logLines": [], **more})
 
 
 def status(code: int, short: str = "InternalServerError", message: str = "Try again") -> Behaviour:
-    """An error of Convex's infrastructure."""
+    """Answer with an error of Convex's infrastructure."""
     return answer(code, {"code": short, "message": message})
 
 
@@ -196,7 +196,11 @@ def sync(
     refuse: Callable[[dict[str, Any]], bool] = lambda change: False,
     message: str = HOSTED,
 ) -> Behaviour:
-    """Functions that work, after `base` + `per_change` seconds, and fail if one of the changes is refused."""
+    """Answer as syncUsers does, after `base` + `per_change` seconds for each change.
+
+    at_once: the greatest number of calls in progress; the others wait.
+    refuse: returns whether a change is refused, which makes the whole call fail with `message`.
+    """
     slots = asyncio.Semaphore(at_once)
 
     async def behaviour(call: Call, writer: asyncio.StreamWriter) -> None:
@@ -212,6 +216,8 @@ def sync(
 
 
 def after(seconds: float, behaviour: Behaviour) -> Behaviour:
+    """Wait for `seconds`, then answer with `behaviour`."""
+
     async def late(call: Call, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(seconds)
         await behaviour(call, writer)
@@ -220,20 +226,22 @@ def after(seconds: float, behaviour: Behaviour) -> Behaviour:
 
 
 async def hang(call: Call, writer: asyncio.StreamWriter) -> None:
+    """Never answer."""
     await asyncio.Event().wait()
 
 
 async def drop(call: Call, writer: asyncio.StreamWriter) -> None:
-    """Closes the connection instead of answering."""
+    """Close the connection without an answer."""
     raise ConnectionResetError
 
 
 async def drip_headers(call: Call, writer: asyncio.StreamWriter) -> None:
-    """A byte now and then, so that no read ever takes long, and no end."""
+    """Send an endless head, a byte every 20 ms, so that no single read times out."""
     await _drip(writer, b"HTTP/1.1 200 OK\r\nX-Slow: ")
 
 
 async def drip_body(call: Call, writer: asyncio.StreamWriter) -> None:
+    """Send a body of a million bytes, a byte every 20 ms."""
     await _drip(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
 
 

@@ -1,4 +1,4 @@
-"""An event loop on which waiting takes no time: `run(main())`. Not for sockets."""
+"""Run a coroutine on an event loop with virtual time, so that waiting takes no time. Not for sockets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Selector(selectors.SelectSelector):
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # A little each time, for no time can be too short to pass.
+        # Advance at least a nanosecond, so that a timer that rounding left in the future gets due.
         self.now += max(timeout or 0.0, 1e-9)
         return super().select(0)
 
@@ -29,7 +29,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """As asyncio.run. The loop's time starts at 0 and moves on when there is nothing left to do but wait."""
+    """Do as asyncio.run. The loop's time starts at 0 and advances only when all tasks wait."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(main)
 
@@ -39,7 +39,7 @@ def now() -> float:
 
 
 def block(seconds: float) -> None:
-    """As if something kept the loop busy for so long."""
+    """Advance the loop's time as if code had blocked the loop for `seconds`."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, _Loop)
     loop.clock.now += seconds

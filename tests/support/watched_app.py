@@ -1,4 +1,4 @@
-"""clerk_convex.app:app, and when its last event arrived: /readyz tells everyone the hour only."""
+"""clerk_convex.app:app with one more route, /last_event_at, for the exact time that /readyz rounds down."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse

@@ -1,4 +1,4 @@
-"""A webhook receiver on a free port, for tests: keeps what arrives and answers as it is told."""
+"""A webhook receiver on a free port that records requests and answers as a test tells it."""
 
 import threading
 from collections.abc import Callable
@@ -20,12 +20,15 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`answer` gets each request and returns the status; what it raises breaks the connection off."""
+    """The receiver, which runs while the context is open.
+
+    answer: returns the status for a request. A ConnectionError closes the connection without an answer.
+    """
 
     answer: Callable[[Received], int] = lambda received: 204
     requests: list[Received] = field(default_factory=list)
     busiest: int = 0
-    """The greatest number of requests that were being answered at once."""
+    """The greatest number of requests in progress at once."""
 
     def __enter__(self) -> Self:
         receiver, lock = self, threading.Lock()
@@ -64,7 +67,7 @@ class Receiver:
             request_queue_size = 128
 
             def handle_error(self, request: object, client_address: object) -> None:
-                pass  # the sender hung up first, which some tests want
+                pass  # some tests make the sender close the connection first
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))

@@ -1,4 +1,4 @@
-"""The local Clerk: users, sessions, the Backend API and signed webhooks, in a process of its own."""
+"""The local Clerk: users, sessions, the Backend API and signed webhooks, in a child process."""
 
 from clerk_convex.local.clerk.process import SUBSCRIBED, Faults, LocalClerk, Webhooks
 

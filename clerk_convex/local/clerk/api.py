@@ -1,6 +1,6 @@
-"""The HTTP side of the local Clerk: the share of Clerk's Backend API (2026-05-12) that this project uses.
+"""Serve the part of Clerk's Backend API (version 2026-05-12) that this project uses.
 
-Refused are also parameters that Clerk takes and this does not: better than to act as if they had been heeded.
+A parameter that Clerk has and this API lacks is refused, so that no test passes because it was ignored.
 """
 
 import json
@@ -10,7 +10,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -23,29 +23,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clerk_convex.local.clerk.http import (
     MAX_BODY,
-    Troubled,
+    WithFaults,
     answer,
     answer_error,
     on_http_error,
     on_refusal,
     read,
 )
+from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.lists import read_list, read_sessions
 from clerk_convex.local.clerk.objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
 
-if TYPE_CHECKING:
-    from clerk_convex.local.clerk.instance import ClerkInstance
-
 __all__ = ["MAX_BODY", "RateLimit", "create_api"]
 
-RATE_WINDOW = 10.0
-CHANGES_OF_ONE = 10
+RATE_WINDOW = 10.0  # seconds
+CHANGES_OF_ONE = 10  # changes of one user within RATE_WINDOW
 MAX_LIFETIME = 315_360_000  # seconds: ten years
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RateLimit:
-    """At most `limit` requests within any `window` seconds; 0 is no limit."""
+    """Allow at most `limit` requests within any `window` seconds. A `limit` of 0 allows all."""
 
     def __init__(
         self, limit: int, window: float = RATE_WINDOW, clock: Callable[[], float] = time.monotonic
@@ -56,7 +54,7 @@ class RateLimit:
         self._granted: deque[float] = deque()
 
     def wait(self) -> float:
-        """Seconds until there is room for a request; 0.0 grants it."""
+        """Count a request and return 0.0, or return the seconds until one is allowed."""
         if not self._limit:
             return 0.0
         now = self._clock()
@@ -69,11 +67,11 @@ class RateLimit:
 
 
 class _Api:
-    """The handlers: read the request, ask the instance, answer with Clerk's JSON."""
+    """The handlers: each reads the request, calls the instance and answers with Clerk's JSON."""
 
     def __init__(self, clerk: "ClerkInstance") -> None:
         self._clerk = clerk
-        # One user can be changed so often, whoever asks for it.
+        # This limit is for each user, in addition to that of the secret key.
         limit = CHANGES_OF_ONE if clerk.rate_limit else 0
         self._changes: defaultdict[str, RateLimit] = defaultdict(lambda: RateLimit(limit))
 
@@ -87,8 +85,8 @@ class _Api:
 
     async def create_user(self, request: Request) -> Response:
         fields = await _fields(request, CREATE)
-        nobody_is_fine = fields.pop("skip_user_requirement", False)
-        if not nobody_is_fine and not any(fields.get(key) for key in (*IDENTIFIERS, "username")):
+        may_be_anonymous = fields.pop("skip_user_requirement", False)
+        if not may_be_anonymous and not any(fields.get(key) for key in (*IDENTIFIERS, "username")):
             raise ClerkRefusal(
                 422,
                 "form_data_missing",
@@ -167,7 +165,7 @@ class _Api:
     async def create_token(self, request: Request) -> Response:
         fields = await _fields(request, {"expires_in_seconds": _lifetime}, empty=True)
         template = request.path_params.get("template")
-        token = await run_in_threadpool(  # the first one waits for the keys to be made
+        token = await run_in_threadpool(  # the first call generates the keys, which takes a while
             self._clerk.session_token,
             request.path_params["session_id"],
             lifetime=fields.get("expires_in_seconds"),
@@ -185,7 +183,7 @@ class _Api:
 
 
 class _Gate:
-    """What comes before the handlers: the secret key and the rate limit."""
+    """Check the secret key and the rate limit before the handlers."""
 
     def __init__(self, app: ASGIApp, clerk: "ClerkInstance") -> None:
         self._app = app
@@ -220,7 +218,7 @@ class _Gate:
 
 
 def create_api(clerk: "ClerkInstance") -> ASGIApp:
-    """The ASGI application that serves `clerk`."""
+    """Return the ASGI application that serves the Backend API of `clerk`."""
     api = _Api(clerk)
     app = Starlette(
         routes=[
@@ -247,7 +245,7 @@ def create_api(clerk: "ClerkInstance") -> ASGIApp:
         exception_handlers={ClerkRefusal: on_refusal, HTTPException: on_http_error},
     )
     app.router.redirect_slashes = False
-    return Troubled(_Gate(app, clerk), clerk.take_fault, lambda: clerk.faults.delay)
+    return WithFaults(_Gate(app, clerk), clerk.take_fault, lambda: clerk.faults.delay)
 
 
 def _too_many_requests(wait: float) -> Response:
@@ -258,12 +256,12 @@ def _too_many_requests(wait: float) -> Response:
 
 
 async def _body(request: Request, *, empty: bool = False) -> dict[str, Any]:
-    """The request's JSON object; with `empty`, nothing is one too."""
+    """Return the request's JSON object. With `empty`, an empty body is an empty object."""
     try:
         text = await read(request)
         body = {} if empty and not text else json.loads(text)
         check_depth(body)
-        to_json(body)  # refuses the numbers that JSON does not have
+        to_json(body)  # raises ValueError for NaN and infinity, which json.loads accepts
     except (ValueError, RecursionError, ClientDisconnect):
         body = None
     if not isinstance(body, dict):
@@ -274,11 +272,14 @@ async def _body(request: Request, *, empty: bool = False) -> dict[str, Any]:
 
 
 Reader = Callable[[str, Any], Any]
-"""Takes a parameter's name and its value from the body, returns what it means, or raises ClerkRefusal."""
+"""Takes a parameter's name and JSON value, and returns the field's value or raises ClerkRefusal."""
 
 
 async def _fields(request: Request, readers: Mapping[str, Reader], *, empty: bool = False) -> dict[str, Any]:
-    """The request's parameters, each read by its reader. Null is "not given", but empties texts."""
+    """Return the request's parameters, each read by its reader.
+
+    A null parameter counts as absent, except for strings, which it clears.
+    """
     fields: dict[str, Any] = {}
     for key, value in (await _body(request, empty=empty)).items():
         reader = readers.get(key)
@@ -306,7 +307,7 @@ def _text(key: str, value: Any) -> str | None:
 
 
 def _username(key: str, value: Any) -> str | None:
-    return _text(key, value) or None  # Clerk's own way to remove one is to send an empty one
+    return _text(key, value) or None  # at Clerk an empty string removes the username
 
 
 def _boolean(key: str, value: Any) -> bool:
@@ -353,18 +354,18 @@ def _password(key: str, value: Any) -> str:
 
 
 def _moment(key: str, value: Any) -> int:
-    """An RFC 3339 time as Unix milliseconds."""
+    """Return an RFC 3339 time as Unix milliseconds."""
     try:
         moment = datetime.fromisoformat(value)
-        # Without an offset it cannot be subtracted from, which is a TypeError too.
+        # The subtraction raises TypeError for a time without an offset.
         return (moment - EPOCH) // timedelta(milliseconds=1)
     except (TypeError, ValueError, OverflowError):
         raise _refused(key, f"{key} must be an RFC 3339 time.") from None
 
 
-# What a company's directory says of its users, of all that a PATCH can change.
+# Fields that a PATCH cannot change while a company's SCIM directory manages the user.
 MANAGED = frozenset({"first_name", "last_name", "username"})
-# Without a meaning here: nothing is sent to users, and passwords are not kept.
+# Accepted without effect: the local Clerk sends users no messages and stores no passwords.
 IGNORED = (
     *("skip_password_requirement", "skip_password_checks", "skip_legal_checks"),
     *("sign_out_of_other_sessions", "notify_primary_email_address_changed"),
@@ -385,7 +386,7 @@ CREATE: dict[str, Reader] = {
     **dict.fromkeys(METADATA, _object),
     **dict.fromkeys(("banned", "locked", "skip_user_requirement", "skip_password_requirement"), _boolean),
 }
-# Metadata has its own path since Clerk-API-Version 2026-05-12.
+# Metadata has its own path since Clerk's API version 2026-05-12.
 UPDATE: dict[str, Reader] = {
     **COMMON,
     **dict.fromkeys((f"primary_{kind}_id" for kind in IDENTIFIERS), _text),

@@ -1,8 +1,8 @@
-"""How LocalClerk steers the instance in another process: one path for each call, `POST /local/<call>`.
+"""Let LocalClerk control the instance in the child process: `POST /local/<call>` for each call.
 
-The body is a JSON object, the arguments; the answer is `{"value": …}`. An error has a status of 400 or more:
-with `errors` it is one that Clerk answers too, with `message` one of the local Clerk's own. Each call takes a
-key, because the pages in this machine's browsers can reach the port too.
+The body is a JSON object with the arguments, the answer `{"value": …}`. An error has a status of 400 or more:
+with `errors` it is one of Clerk's API, with `message` one of the local Clerk itself. Each call needs the
+control key, because web pages in this machine's browsers can reach the port too.
 """
 
 import json
@@ -18,7 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk.http import Faults, answer, answer_error
+from clerk_convex.local.clerk.faults import Faults
+from clerk_convex.local.clerk.http import answer, answer_error
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.objects import ClerkRefusal, not_found, to_json
 from clerk_convex.local.clerk.svix import Delivery
@@ -39,14 +40,14 @@ READABLE = ("count",)
 WEBHOOKS_READABLE = ("has_endpoints", "stats", "failed", "attempts")
 
 
-def _same(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
-# With what makes them of JSON again.
+# Attributes that can be set, each with the function that reads its value from JSON.
 SETTABLE: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("secret_key", "token_lifetime", "lockout_seconds"), _same),
-    **dict.fromkeys(("session_claims", "events"), _same),
+    **dict.fromkeys(("secret_key", "token_lifetime", "lockout_seconds"), _unchanged),
+    **dict.fromkeys(("session_claims", "events"), _unchanged),
     **dict.fromkeys(("faults", "frontend_faults"), lambda value: Faults(**value)),
 }
 WEBHOOKS_SETTABLE: Mapping[str, Callable[[Any], Any]] = {"delivery": lambda value: Delivery(**value)}
@@ -55,7 +56,10 @@ Call = Callable[..., Any]
 
 
 def with_control(app: ASGIApp, clerk: ClerkInstance, key: str) -> ASGIApp:
-    """Return `app` with the calls beside it. `key` is what a caller sends as Bearer."""
+    """Return an application that serves the calls, and `app` for all other paths.
+
+    `key` is the Bearer token that each call needs.
+    """
     calls = _calls(clerk)
     expected = f"Bearer {key}".encode()
 
@@ -69,18 +73,18 @@ def with_control(app: ASGIApp, clerk: ClerkInstance, key: str) -> ASGIApp:
             return answer_error(not_found("call"))
         arguments = json.loads(await request.body())
         try:
-            # In a thread: it may wait for deliveries, or for keys to be made.
+            # A call may wait for deliveries or generate keys, so it must not block the event loop.
             return answer({"value": plain(await run_in_threadpool(call, **arguments))})
         except ClerkRefusal as refusal:
             return answer_error(refusal)
         except LocalError as error:
             return _message(400, str(error))
-        except Exception as error:  # noqa: BLE001 - the caller is who can do something about it
+        except Exception as error:  # noqa: BLE001 - reported to the caller, whose arguments caused it
             return _message(500, f"The local Clerk cannot do that: {name}: {type(error).__name__}: {error}")
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        steered = scope["path"].startswith(PREFIX)
-        respond = await control(Request(scope, receive)) if steered else app
+        is_call = scope["path"].startswith(PREFIX)
+        respond = await control(Request(scope, receive)) if is_call else app
         await respond(scope, receive, send)
 
     return either
@@ -114,7 +118,7 @@ def _calls_of(
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as what JSON can hold."""
+    """Return `value` with dataclasses and sets turned into JSON objects and arrays."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, (list, set, frozenset)):

@@ -1,10 +1,9 @@
-"""What the local Clerk's two sides over HTTP share: answers of Clerk's form, and trouble on request."""
+"""HTTP helpers of `api`, `pages` and `control`: JSON answers, Clerk's errors, request bodies and faults."""
 
 import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import cast
 
@@ -14,46 +13,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clerk_convex.local.clerk.faults import Faults
 from clerk_convex.local.clerk.objects import ClerkRefusal, to_json
 
-__all__ = ["MAX_BODY", "Faults", "Troubled", "answer", "answer_error", "on_http_error", "on_refusal", "read"]
+__all__ = ["MAX_BODY", "WithFaults", "answer", "answer_error", "on_http_error", "on_refusal", "read"]
 
-MAX_BODY = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """Trouble on request, for every answer while it is set, as with `clerk.faults = Faults(status=503)`.
-
-    delay: seconds before each answer; setting a smaller one frees those that wait already.
-    status: an error status that is answered instead, with Clerk's `code` and `message`.
-    retry_after: seconds in the Retry-After of a 429; None leaves it out, as Clerk may.
-    drop: the connection breaks off in the middle of the answer.
-    times: how many requests meet it, None is all. What is left of them can be read at any time.
-    """
-
-    delay: float = 0.0
-    status: int | None = None
-    drop: bool = False
-    times: int | None = None
-    code: str = "internal_clerk_error"
-    message: str = "Something went wrong"
-    retry_after: int | None = 1
-
-    def take(self) -> tuple["Faults", "Faults"]:
-        """Return what happens to one request, and what is left for the others."""
-        if self.times is None:
-            return self, self
-        if self.times == 0:
-            return Faults(), self
-        return self, replace(self, times=self.times - 1)
+MAX_BODY = 1024 * 1024  # bytes
 
 
-class Troubled:
-    """An application whose answers meet trouble. Dates every answer.
+class WithFaults:
+    """An ASGI application that applies faults to the answers of another, and adds the Date header.
 
-    take: returns what happens to one request, and counts it.
-    delay: returns the delay that is set at the moment, which frees those that wait for longer.
+    take: returns the faults of one request, and counts it.
+    delay: returns the delay that is set now, in seconds. It also shortens requests that wait already.
     """
 
     def __init__(self, app: ASGIApp, take: Callable[[], Faults], delay: Callable[[], float]) -> None:
@@ -69,11 +41,11 @@ class Troubled:
 
         taken = self._take()
         started = time.monotonic()
-        # Looked at again and again, because any thread may change the faults.
+        # Poll, because any thread may set other faults meanwhile.
         while time.monotonic() < started + min(taken.delay, self._delay()):  # noqa: ASYNC110
             await asyncio.sleep(min(0.05, taken.delay))
         if taken.drop:
-            # A start without its body: the server closes the connection.
+            # An answer without its body makes the server close the connection.
             await send_dated(
                 {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]}
             )
@@ -102,7 +74,7 @@ async def on_refusal(request: Request, error: Exception) -> Response:
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """Paths and methods that there are not."""
+    """Answer a request whose path or method does not exist."""
     known = cast(HTTPException, error)
     code = "resource_not_found" if known.status_code == 404 else "method_not_allowed"
     text = "The local Clerk has no such path, or not with this method."
@@ -110,7 +82,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def read(request: Request) -> bytes:
-    """The request's body. Raises ClerkRefusal (413) as soon as it is longer than MAX_BODY."""
+    """Return the request's body. Raises ClerkRefusal (413) as soon as it is longer than MAX_BODY."""
     received = bytearray()
     async for chunk in request.stream():
         received += chunk

@@ -1,7 +1,7 @@
-"""A Clerk instance in this process: users and sessions in memory, and a signed webhook for each change.
+"""The state of a Clerk instance: users and sessions in memory, and a signed webhook for each change.
 
-Nothing here speaks HTTP: `clerk_api` and `clerk_pages` serve an instance, and LocalClerk in `clerk` runs one
-in a process of its own.
+This module serves no HTTP. `api` and `pages` serve an instance, `server` runs one in a process, and
+LocalClerk in `process` starts that process.
 """
 
 import json
@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk.http import Faults
+from clerk_convex.local.clerk.faults import Faults
 from clerk_convex.local.clerk.lists import UserList
 from clerk_convex.local.clerk.objects import (
     IDENTIFIERS,
@@ -47,28 +47,28 @@ from clerk_convex.local.clerk.tokens import (
 
 __all__ = ["LOCKOUT_SECONDS", "SUBSCRIBED", "ClerkInstance"]
 
-DAY = 86_400_000
+DAY = 86_400_000  # milliseconds
 
 LOCKOUT_SECONDS = 3600.0
-"""How long Clerk locks a user, unless the instance's settings say otherwise."""
+"""Clerk's default duration of a lock."""
 
 SUBSCRIBED = frozenset({"user.created", "user.updated", "user.deleted", "session.created"})
-"""The types of events that this project asks Clerk for, as the README has them ticked."""
+"""The types of events that this project needs; the README tells to tick them for the endpoint at Clerk."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A user, never changed nor handed out, and the same as JSON."""
+    """An immutable copy of a user, with its JSON text."""
 
     user: dict[str, Any]
     text: str
     locked_until: int | None = None
-    """Unix milliseconds; None is for ever, or not locked."""
+    """Unix milliseconds; None if the lock has no end, or there is no lock."""
     scim: Mapping[str, Any] | None = None
-    """The directory that manages the user. Webhooks tell of it, and the Backend API does not."""
+    """The directory that manages the user. Webhooks contain it, the Backend API's answers do not."""
 
     def text_at(self, now: int) -> str:
-        """The user's JSON at a time: a lock counts down, and ends without an event."""
+        """Return the user's JSON at `now` (Unix milliseconds): a lock counts down and ends by itself."""
         if self.locked_until is None:
             return self.text
         if now >= self.locked_until:
@@ -86,10 +86,10 @@ UNLOCKED: dict[str, Any] = {
 
 
 class ClerkInstance:
-    """The state of a local Clerk and what can be done with it, from any thread.
+    """The state of a local Clerk. Thread-safe.
 
-    It takes the arguments of LocalClerk but the port and those of the webhook, and has its methods:
-    LocalClerk tells what they do. `url` is set by the server in front.
+    Its arguments are those of LocalClerk without `port`, `webhook_url` and `webhook_secret`. LocalClerk
+    documents its methods. The server that serves it sets `url`.
     """
 
     def __init__(
@@ -123,9 +123,9 @@ class ClerkInstance:
         self._random = random.Random(seed)
         self.instance_id = self._new_id("ins")
         self._users: dict[str, _Stored] = {}
-        # (created_at, id) of every user in order: a page is found by bisection, not by sorting.
+        # (created_at, id) of every user, sorted, so that a page is found by bisection.
         self._order: list[tuple[int, str]] = []
-        # Who has which email address, user name and so on: no two users share one.
+        # The user id for each (kind, value) that must be unique, such as an email address.
         self._owners: dict[tuple[str, str], str] = {}
         self._sessions = Sessions()
         self._keys = SigningKeys()
@@ -134,11 +134,11 @@ class ClerkInstance:
 
     @property
     def issuer(self) -> str:
-        """The `iss` of session tokens: the Frontend API, which here shares the Backend API's address."""
+        """The `iss` of session tokens: the Frontend API's address, which equals the Backend API's here."""
         return self.url
 
     def take_fault(self, *, frontend: bool = False) -> Faults:
-        """Return what happens to one request, and count it."""
+        """Return the faults of one request, and count it."""
         with self._lock:
             if frontend:
                 taken, self.frontend_faults = self.frontend_faults.take()
@@ -169,7 +169,7 @@ class ClerkInstance:
             return [stored.text_at(now) for stored in page]
 
     def count_matching(self, question: UserList) -> int:
-        """Return how many users `question` is about, on all pages."""
+        """Return how many users match `question`, on all pages."""
         with self._lock:
             return sum(1 for _ in self._matching(question))
 
@@ -220,19 +220,19 @@ class ClerkInstance:
 
     def deprovision(self, user_id: str) -> dict[str, Any]:
         with self._lock:
-            made_up = {
+            new_scim = {
                 "directory_id": self._new_id("dir"),
                 "directory_enabled": True,
                 "external_id": None,
             }
-            scim = self._get(user_id).scim or made_up
+            scim = self._get(user_id).scim or new_scim
             return self.update_user(user_id, deprovisioned=True, scim=scim)
 
     def reprovision(self, user_id: str) -> dict[str, Any]:
         return self.update_user(user_id, deprovisioned=False)
 
     def is_managed(self, user_id: str) -> bool:
-        """Return whether a company's directory manages the user: Clerk refuses some changes then."""
+        """Return whether a company's SCIM directory manages the user. Clerk then refuses some changes."""
         with self._lock:
             return self._get(user_id).scim is not None
 
@@ -267,7 +267,7 @@ class ClerkInstance:
                     "provider",
                 )
             now = max(self._now(), (before.user["last_sign_in_at"] or 0) + 1)
-            # Clerk knows the last activity by the day only.
+            # Clerk stores the last activity by the day.
             user = {**before.user, "last_sign_in_at": now, "last_active_at": now - now % DAY}
             stored = self._store(user, before.locked_until, before.scim)
             session = new_session(user, self._new_id, now, client_id=client_id, status=status)
@@ -332,7 +332,7 @@ class ClerkInstance:
         return f"{prefix}_{''.join(self._random.choices(BASE62, k=27))}"
 
     def _now(self) -> int:
-        # Clerk's clock does not go back, whatever this machine's does.
+        # The machine's clock may be set back; Clerk's times never decrease.
         self._latest = max(self._latest, time.time_ns() // 1_000_000)
         return self._latest
 
@@ -362,7 +362,7 @@ class ClerkInstance:
     def _store(
         self, user: Mapping[str, Any], locked_until: int | None, scim: Mapping[str, Any] | None
     ) -> _Stored:
-        """Keeps a copy of `user` in place of what there was, or refuses and changes nothing."""
+        """Store a copy of `user`, new or in place of the old one. Raises ClerkRefusal without any change."""
         user = {key: value for key, value in user.items() if key != "scim"}
         check_depth(user)
         stored = _Stored(_loaded(text := to_json(user)), text, locked_until, scim)
@@ -387,7 +387,7 @@ class ClerkInstance:
         del self._order[bisect_left(self._order, (user["created_at"], user["id"]))]
 
     def _matching(self, question: UserList) -> Iterator[_Stored]:
-        """All users that `question` is about, in its order, from its cursor on. The lock is held."""
+        """Yield the users that match `question`, in order, after its cursor. The caller holds the lock."""
         keys = self._order
         if question.exact:
             kind, values = next(iter(question.exact.items()))
@@ -405,14 +405,14 @@ class ClerkInstance:
         return (it for it in stored if question.matches(it.user))
 
     def _range(self, question: UserList, keys: list[tuple[int, str]]) -> tuple[int, int]:
-        """Which part of `keys` lies within the bounds of `created_at` and behind the cursor."""
+        """Return the part of `keys` that is within the bounds of `created_at` and after the cursor."""
         after, before = question.bounds.get("created_at", (None, None))
         low = 0 if after is None else bisect_left(keys, (after + 1, ""))
         high = len(keys) if before is None else bisect_left(keys, (before, ""))
         if question.starting_after is not None:
             cursor = self._users.get(question.starting_after)
             if cursor is None:
-                # Not documented by Clerk.
+                # Clerk's documentation does not cover this case.
                 raise ClerkRefusal(
                     *(422, "form_param_value_invalid", "is invalid"),
                     *("starting_after is no user of this instance.", "starting_after"),
@@ -425,19 +425,19 @@ class ClerkInstance:
         return low, high
 
     def _announce(self, kind: str, stored: _Stored, now: int) -> dict[str, Any]:
-        """Sends the event about a user and returns the user, a copy."""
+        """Send the event about a user. Return a copy of the user."""
         user = _loaded(stored.text_at(now))
         self._emit(kind, user if stored.scim is None else {**user, "scim": stored.scim}, now)
         return user
 
     def _emit(self, kind: str, data: Mapping[str, Any], now: int) -> None:
-        # Under the lock, so that messages leave in the order of the changes they tell of.
+        # The caller holds the lock, so messages are sent in the order of their changes.
         if self.webhooks.has_endpoints and (self.events is None or kind in self.events):
             self.webhooks.send(to_json(new_event(kind, data, self.instance_id, now)))
 
 
 def _lock_end(user: Mapping[str, Any], fields: Mapping[str, Any], before: int | None, now: int) -> int | None:
-    """Return when the lock of a user ends that was changed by `fields`: Unix milliseconds, None is never."""
+    """Return the end of a user's lock after a change by `fields`: Unix milliseconds, or None for no end."""
     if not user["locked"]:
         return None
     if "lockout_expires_in_seconds" not in fields:

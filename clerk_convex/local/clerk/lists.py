@@ -1,4 +1,6 @@
-"""What a list is about: the parameters of `GET /v1/users`, `/v1/users/count` and `/v1/sessions`."""
+"""Read the query parameters of `/v1/users`, `/v1/users/count` and `/v1/sessions`, and match users.
+Limits and parameter names are those of Clerk's Backend API (version 2026-05-12).
+"""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -9,10 +11,10 @@ from clerk_convex.local.clerk.objects import ClerkRefusal, identifiers
 from clerk_convex.local.clerk.sessions import STATUSES
 
 DEFAULT_LIMIT, MAX_LIMIT = 10, 500
-MAX_VALUES = 100
+MAX_VALUES = 100  # of one repeated parameter
 
 EXACT = ("user_id", "email_address", "phone_number", "web3_wallet", "username", "external_id")
-SIGNED = ("user_id", "external_id")  # with + before a value (as without) "these", with - "all but these"
+SIGNED = ("user_id", "external_id")  # "-" before a value excludes it; "+" or no sign includes it
 PARTIAL = ("query", "email_address_query", "phone_number_query", "username_query", "name_query")
 TIMES = ("created_at", "last_sign_in_at", "last_active_at")
 FILTERS = {*EXACT, *PARTIAL, "banned", *(f"{time}_{side}" for time in TIMES for side in ("before", "after"))}
@@ -25,7 +27,11 @@ ORDERS = (
 
 @dataclass(frozen=True, slots=True)
 class UserList:
-    """One question: who (`exact`, `excluded`, `partial`, `banned`, `bounds` in ms, exclusive), which page."""
+    """A query for users: the filters, the order and the page.
+
+    exact, excluded, partial: values by the name of the field.
+    bounds: for each time, the exclusive lower and upper bound in Unix milliseconds.
+    """
 
     exact: Mapping[str, frozenset[str]]
     excluded: Mapping[str, frozenset[str]]
@@ -39,7 +45,7 @@ class UserList:
     starting_after: str | None = None
 
     def matches(self, user: Mapping[str, Any]) -> bool:
-        """Whether the filters let this user through; what a user does not have matches no filter."""
+        """Return whether all filters match this user. A field that the user lacks matches no filter."""
         if self.banned is not None and user["banned"] is not self.banned:
             return False
         for field, (after, before) in self.bounds.items():
@@ -57,7 +63,7 @@ class UserList:
         )
 
     def sort_key(self, user: Mapping[str, Any]) -> tuple[bool, Any, str]:
-        """Orders by `order_by`; who lacks that comes first, and the id decides between equals."""
+        """Return the key that sorts by `order_by`, then by id. Users without that field come first."""
         kind = "web3_wallet" if self.order_by == "web3wallet" else self.order_by
         if kind in user:
             value = user[kind]
@@ -71,7 +77,7 @@ def _any_of(own: Collection[tuple[str, str]], kind: str, values: Iterable[str]) 
 
 
 def _texts(kind: str, user: Mapping[str, Any]) -> Iterable[str]:
-    """What a partial match looks at."""
+    """Yield the texts of a user that a partial match searches."""
     wanted = None if kind == "query" else kind.removesuffix("_query")
     for found, value in identifiers(user):
         if found == wanted or (wanted is None and found != "external_id"):
@@ -84,10 +90,10 @@ def _texts(kind: str, user: Mapping[str, Any]) -> Iterable[str]:
 
 
 def read_list(items: Iterable[tuple[str, str]], *, paging: bool = True) -> UserList:
-    """The question that a query string's `items` ask. Raises ClerkRefusal (422) for what Clerk would refuse.
+    """Return the query for users that the `items` of a query string describe.
 
-    Also for parameters that Clerk knows and this local part does not (organizations, providers): better
-    refused than answered as if they were not there.
+    Raises ClerkRefusal (422) for a parameter or value that Clerk refuses, and for parameters that the local
+    Clerk lacks (organizations, providers), so that none is ignored.
     """
     values = _values(items, FILTERS | PAGING if paging else FILTERS)
     for key in EXACT:
@@ -105,7 +111,7 @@ def read_list(items: Iterable[tuple[str, str]], *, paging: bool = True) -> UserL
             else:
                 exact.setdefault(key, set()).add(value.removeprefix("+"))
 
-    # Where Clerk takes one value, the first one counts.
+    # If a parameter with one value is repeated, Clerk uses the first.
     first = {key: found[0] for key, found in values.items()}
     if first.get("banned", "true") not in ("true", "false"):
         raise _invalid("banned", "banned must be true or false.")
@@ -145,7 +151,7 @@ SESSION_FILTERS = {"user_id", "client_id", "status", "paginated", "limit", "offs
 
 @dataclass(frozen=True, slots=True)
 class SessionList:
-    """One question after sessions: whose, in which browser or state, and which page of them."""
+    """A query for sessions: the filters by user, client and status, and the page."""
 
     user_id: str | None
     client_id: str | None
@@ -156,7 +162,7 @@ class SessionList:
 
 
 def read_sessions(items: Iterable[tuple[str, str]]) -> SessionList:
-    """The question that a query string's `items` ask. Raises ClerkRefusal (422) as `read_list` does."""
+    """Return the query for sessions of a query string. Raises ClerkRefusal (422) as `read_list` does."""
     first = {key: found[0] for key, found in _values(items, SESSION_FILTERS).items()}
     if "user_id" not in first and "client_id" not in first:
         raise ClerkRefusal(
@@ -193,7 +199,7 @@ def _values(items: Iterable[tuple[str, str]], known: Collection[str]) -> dict[st
 
 
 def _page(values: Mapping[str, str]) -> tuple[int, int]:
-    """Limit and offset."""
+    """Return limit and offset."""
     limit, offset = _integer(values, "limit"), _integer(values, "offset")
     if limit is not None and not 1 <= limit <= MAX_LIMIT:
         raise _invalid("limit", f"limit must be between 1 and {MAX_LIMIT}.")

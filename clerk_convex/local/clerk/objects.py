@@ -1,4 +1,4 @@
-"""What Clerk's objects look like: users, sessions, events, errors. Nothing here keeps or sends anything.
+"""Build Clerk's JSON objects: users, sessions, events and errors. Pure functions without state or I/O.
 
 Shapes are those of Clerk's OpenAPI specifications (Backend API 2026-05-12, webhooks 2025-04-15).
 """
@@ -10,7 +10,7 @@ from typing import Any
 from clerk_convex.errors import LocalError
 
 METADATA = ("public_metadata", "private_metadata", "unsafe_metadata")
-# Deeper JSON could be read but not written again: Python's encoder recurses.
+# Python's JSON encoder recurses, so deeper JSON could be read but not written again.
 MAX_DEPTH = 200
 
 NewId = Callable[[str], str]
@@ -18,7 +18,7 @@ NewId = Callable[[str], str]
 
 
 class ClerkRefusal(LocalError):
-    """What Clerk's Backend API answers with an error: its status, code, texts and `meta`."""
+    """An error answer of Clerk's Backend API: the HTTP status, and `error` with code, texts and `meta`."""
 
     def __init__(self, status: int, code: str, message: str, long_message: str = "", param: str = "") -> None:
         super().__init__(long_message or message)
@@ -37,9 +37,9 @@ def not_found(what: str = "user") -> ClerkRefusal:
 
 
 def to_json(value: object) -> str:
-    """JSON text that has a UTF-8 form: as it is, or all escaped if it holds half of a surrogate pair.
+    """Return JSON text that can be encoded as UTF-8; with a lone surrogate in it, all ASCII escapes.
 
-    Raises ValueError if there is a number in it that JSON does not have (NaN, infinity).
+    Raises ValueError for NaN and infinity, which JSON does not have.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     try:
@@ -50,7 +50,7 @@ def to_json(value: object) -> str:
 
 
 def check_depth(value: object, left: int = MAX_DEPTH) -> None:
-    """Raises ValueError if `value` is nested deeper than MAX_DEPTH."""
+    """Raise ValueError if `value` is nested deeper than MAX_DEPTH."""
     if left < 0:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -60,7 +60,7 @@ def check_depth(value: object, left: int = MAX_DEPTH) -> None:
 
 
 def merge_metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Clerk's deep merge: objects within objects are merged too, and null removes a key at any level."""
+    """Merge as Clerk does: nested objects are merged too, and null removes a key at any level."""
     merged = dict(old)
     for key, value in new.items():
         if value is None:
@@ -74,7 +74,10 @@ def merge_metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, 
 
 
 def new_user(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, Any]:
-    """A user made of `fields` (see LocalClerk.create_user), with all that Clerk's specification requires."""
+    """Return a user made of `fields` (see LocalClerk.create_user) and Clerk's required fields.
+
+    `now` is in Unix milliseconds.
+    """
     user: dict[str, Any] = {
         "id": new_id("user"),
         "object": "user",
@@ -82,7 +85,7 @@ def new_user(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, An
         "first_name": None,
         "last_name": None,
         "locale": None,
-        "image_url": "",  # Clerk would name a picture of its own, for which a page would leave this machine
+        "image_url": "",  # Clerk's default is a picture on the internet, which a local page must not load
         "has_image": False,
         "primary_email_address_id": None,
         "primary_phone_number_id": None,
@@ -121,14 +124,14 @@ def new_user(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, An
 
 
 def user_fields(fields: Mapping[str, Any], new_id: NewId, now: int) -> dict[str, Any]:
-    """`fields` as a user's fields: lists of plain addresses become Clerk's objects, the first one primary."""
+    """Return `fields` with short lists of addresses expanded to Clerk's objects, the first one primary."""
     result: dict[str, Any] = {}
     for short, plural in IDENTIFIERS.items():
         if short in fields:
             made = [_identification(short, item, new_id, now) for item in fields[short]]
             result[plural] = made
             result[f"primary_{short}_id"] = made[0]["id"] if made else None
-    # Last, so that `primary_email_address_id` and the like can name another than the first.
+    # Given fields come last, so that `primary_email_address_id` can name another address than the first.
     return result | {key: value for key, value in fields.items() if key not in IDENTIFIERS}
 
 
@@ -164,7 +167,7 @@ def _identification(kind: str, item: str | Mapping[str, Any], new_id: NewId, now
 
 
 def identifiers(user: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """What no two users of an instance share: (kind, value), email addresses and usernames in lower case."""
+    """Yield the (kind, value) pairs that are unique in an instance, with addresses and usernames lowered."""
     for kind, plural in IDENTIFIERS.items():
         for item in user[plural]:
             yield kind, item[kind].lower()
@@ -176,7 +179,7 @@ def identifiers(user: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 def new_session(
     user: Mapping[str, Any], new_id: NewId, now: int, *, client_id: str | None = None, status: str = "active"
 ) -> dict[str, Any]:
-    """A session as the Backend API shows it; the event about it carries the user as well."""
+    """Return a session as the Backend API shows it. `now` is in Unix milliseconds."""
     return {
         "object": "session",
         "id": new_id("sess"),
@@ -194,7 +197,10 @@ def new_session(
 
 
 def new_event(type: str, data: Mapping[str, Any], instance_id: str, now: int) -> dict[str, Any]:  # noqa: A002
-    """The envelope of a webhook. `now` in milliseconds, as Clerk sends it (its own examples show seconds)."""
+    """Return the body of a webhook. `now` is in Unix milliseconds, as Clerk sends it.
+
+    The examples in Clerk's specification show seconds.
+    """
     return {
         "object": "event",
         "type": type,

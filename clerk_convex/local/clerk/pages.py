@@ -1,14 +1,14 @@
-"""The local Clerk's side for browsers and verifiers: what needs no secret key.
+"""Serve the paths that need no secret key: public keys, the sign-in page, and the Frontend API of browsers.
 
-Browsers are let in from this machine only: their pages must come from a loopback address, and so must the
-address they go to after they have signed in.
+Only pages of this machine may use them: the origin of a page, and the address after signing in, must be a
+loopback address.
 """
 
 import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -21,21 +21,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clerk_convex.entities.users import read_user
 from clerk_convex.local.clerk.api import create_api
-from clerk_convex.local.clerk.http import Troubled, answer, answer_error, on_http_error, on_refusal, read
+from clerk_convex.local.clerk.http import WithFaults, answer, answer_error, on_http_error, on_refusal, read
+from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.lists import read_list
 from clerk_convex.local.clerk.objects import ClerkRefusal, not_found
 from clerk_convex.local.clerk.sessions import LIVE
 from clerk_convex.local.clerk.sign_in import Choice, error_page, sign_in_page
-
-if TYPE_CHECKING:
-    from clerk_convex.local.clerk.instance import ClerkInstance
 
 __all__ = ["ACCOUNTS", "create_app"]
 
 PUBLIC = re.compile(r"/sign-in|/v1/client(/.*)?|/\.well-known/.*")
 EVERYONE = {"access-control-allow-origin": "*"}
 
-# Strict, because browsers read addresses more generously than any parser here would.
+# Strict, because browsers accept more spellings of an address than a parser here would recognize.
 LOOPBACK = r"https?://(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?"
 ORIGIN = re.compile(LOOPBACK)
 ADDRESS = re.compile(rf"({LOOPBACK})(?:[/?#][!-\[\]-~]*)?")  # printable ASCII without a backslash
@@ -55,13 +53,13 @@ ACCOUNTS: Mapping[str, Mapping[str, Any]] = {
         "email_address": ["otto.ordinary@example.com"],
     },
 }
-"""Who can be picked on the page: fields for LocalClerk.create_user."""
+"""The users to pick from on the sign-in page: fields for LocalClerk.create_user."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class _Frontend:
-    """The handlers, and which browser has which cookie."""
+    """The handlers, with the client id of each browser by its cookie."""
 
     def __init__(self, clerk: "ClerkInstance") -> None:
         self._clerk = clerk
@@ -77,7 +75,7 @@ class _Frontend:
         configuration = {
             "issuer": issuer,
             "jwks_uri": f"{issuer}/.well-known/jwks.json",
-            # Required of a configuration, and not there.
+            # OpenID Connect requires this field; the local Clerk does not serve the path.
             "authorization_endpoint": f"{issuer}/oauth/authorize",
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
@@ -101,7 +99,7 @@ class _Frontend:
             problem = "There is nobody of that name. Pick one of these."
             return self._sign_in_page(request, redirect_url, problem=problem, status=400)
         if redirect_url and not ADDRESS.fullmatch(redirect_url):
-            return _not_there()
+            return _foreign_redirect()
         user = self._user(account)
         if refused := _refused(user):
             return self._sign_in_page(request, redirect_url, problem=refused, status=403)
@@ -136,7 +134,7 @@ class _Frontend:
     async def create_token(self, request: Request) -> Response:
         session = self._own_session(request)
         origin, template = request.headers["origin"], request.path_params.get("template")
-        token = await run_in_threadpool(  # the first one waits for the keys to be made
+        token = await run_in_threadpool(  # the first call generates the keys, which takes a while
             self._clerk.session_token, session["id"], azp=origin, template=template
         )
         return answer({"object": "token", "jwt": token})
@@ -150,7 +148,7 @@ class _Frontend:
     ) -> Response:
         address = ADDRESS.fullmatch(redirect_url)
         if redirect_url and address is None:
-            return _not_there()
+            return _foreign_redirect()
         signed_in = self._sessions(self._client_id(request))
         current = _name(self._clerk.get_user(signed_in[0]["user_id"])) if signed_in else None
         return sign_in_page(
@@ -163,7 +161,7 @@ class _Frontend:
         )
 
     def _user(self, account: str) -> dict[str, Any]:
-        """The account's user, as he is by now; a new one if there is none."""
+        """Return the account's user as it is now, or a new one."""
         fields = ACCOUNTS[account]
         for key, value in (
             ("external_id", fields["external_id"]),
@@ -176,7 +174,7 @@ class _Frontend:
 
     @property
     def _cookie_name(self) -> str:
-        # All that runs on 127.0.0.1 shares its cookies, whatever the port.
+        # Cookies do not depend on the port, so the name must tell two local Clerks apart.
         return f"__client_{self._clerk.url.rpartition(':')[2]}"
 
     def _cookie(self, request: Request) -> str:
@@ -186,7 +184,7 @@ class _Frontend:
         return self._clients.get(self._cookie(request))
 
     def _sessions(self, client_id: str | None) -> list[dict[str, Any]]:
-        """The live sessions of a browser, the newest first."""
+        """Return the live sessions of a browser, the newest first."""
         if client_id is None:
             return []
         return [it for it in self._clerk.sessions(client_id=client_id) if it["status"] in LIVE]
@@ -209,8 +207,10 @@ class _Frontend:
 
 
 def _for_browsers(handler: Handler) -> Handler:
-    """Answers pages of this machine only, with their cookies. A request that changes something must say
-    which page it comes from."""
+    """Return a handler that answers only pages of this machine, and lets them send cookies (CORS).
+
+    A request other than GET must have an Origin header.
+    """
 
     async def handle(request: Request) -> Response:
         origin = request.headers.get("origin")
@@ -243,7 +243,7 @@ async def _preflight(request: Request) -> Response:
 
 
 def _public(user: Mapping[str, Any]) -> dict[str, Any]:
-    """A user as his own browser may see him."""
+    """Return the fields of a user that the user's own browser may see."""
     return {key: value for key, value in user.items() if key != "private_metadata"}
 
 
@@ -269,11 +269,11 @@ def _refused(user: Mapping[str, Any]) -> str:
 def _is_deprovisioned(clerk: "ClerkInstance", user_id: str) -> bool:
     try:
         return bool(clerk.get_user(user_id).get("deprovisioned"))
-    except ClerkRefusal:  # deleted since
+    except ClerkRefusal:  # the user was deleted meanwhile
         return False
 
 
-def _not_there() -> Response:
+def _foreign_redirect() -> Response:
     return error_page(
         *(400, "Not that way"),
         "The address to go to after signing in (redirect_url) is not one of this machine. The local Clerk "
@@ -282,7 +282,7 @@ def _not_there() -> Response:
 
 
 def create_app(clerk: "ClerkInstance") -> ASGIApp:
-    """The ASGI application that serves all of `clerk`: what is not public is the Backend API's."""
+    """Return the ASGI application of `clerk`: the public paths of this module, else the Backend API."""
     frontend = _Frontend(clerk)
     calls: Mapping[str, tuple[str, Handler]] = {
         "/v1/client": ("GET", frontend.client),
@@ -301,11 +301,13 @@ def create_app(clerk: "ClerkInstance") -> ASGIApp:
         ],
         exception_handlers={ClerkRefusal: on_refusal, HTTPException: on_http_error},
     )
-    browsers = Troubled(public, lambda: clerk.take_fault(frontend=True), lambda: clerk.frontend_faults.delay)
-    backends = create_api(clerk)
+    frontend_api = WithFaults(
+        public, lambda: clerk.take_fault(frontend=True), lambda: clerk.frontend_faults.delay
+    )
+    backend_api = create_api(clerk)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        mine = PUBLIC.fullmatch(scope["path"])
-        await (browsers if mine else backends)(scope, receive, send)
+        is_public = PUBLIC.fullmatch(scope["path"])
+        await (frontend_api if is_public else backend_api)(scope, receive, send)
 
     return app

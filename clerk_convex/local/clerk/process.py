@@ -1,14 +1,14 @@
-"""A Clerk for this machine: users in memory, the Backend API over HTTP, and a signed webhook for each change.
+"""LocalClerk: start a Clerk instance in a child process and control it from this one.
 
     with LocalClerk(webhook_url="http://127.0.0.1:8000/webhooks/clerk") as clerk:
         user = clerk.create_user(first_name="Ada", email_address=["ada@example.com"])
         clerk.webhooks.drain(timeout=5)
 
-It has what this project uses of Clerk: users, their metadata, sessions with their tokens, and a page to sign
-in. No organizations, no plans, no page to sign up. Everything is gone when it closes.
+The instance has the parts of Clerk that this project uses: users, metadata, sessions, session tokens, and a
+page to sign in. It has no organizations, no plans and no page to sign up. Its data is lost when it closes.
 
-It runs in a process of its own. In the caller's it could not answer while a native client holds the
-interpreter's lock, as the official ConvexClient does until Convex has fetched this Clerk's public keys.
+It needs a process of its own because the official ConvexClient holds the GIL until Convex has fetched this
+Clerk's public keys. In the same process the two would wait for each other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import httpx
 
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk.control import PREFIX, plain
-from clerk_convex.local.clerk.http import Faults
+from clerk_convex.local.clerk.faults import Faults
 from clerk_convex.local.clerk.instance import LOCKOUT_SECONDS, SUBSCRIBED, ClerkInstance
 from clerk_convex.local.clerk.objects import ClerkRefusal, check_depth, to_json
 from clerk_convex.local.clerk.svix import Attempt, Delivery, Endpoint, Stats, new_secret
@@ -46,7 +46,7 @@ class _Caller(Protocol):
 
 
 class _Remote(Generic[T]):
-    """An attribute that is kept in the other process. `read` makes its value of JSON."""
+    """An attribute whose value is in the child process. `read` converts the value from JSON."""
 
     def __init__(self, read: Callable[[Any], T]) -> None:
         self._read = read
@@ -64,33 +64,33 @@ class _Remote(Generic[T]):
 class LocalClerk:
     """A Clerk instance on 127.0.0.1. Use it as a context manager, or with `start` and `close`.
 
-    Its methods can be called from any thread while it runs. It ends with the process that started it, however
-    that one ends. POSIX only.
+    Its methods can be called from any thread while it runs. Its process ends with the process that started
+    it, even if that one is killed. POSIX only.
 
-    port: of the HTTP API; 0 is any free one.
-    webhook_url: who is told of every change; None is nobody, `webhooks.add_endpoint` adds more.
-    speed: Svix's retry schedule is divided by it.
-    seed: makes ids and the troubles of deliveries repeatable.
-    secret_key, webhook_secret: made up if None.
-    rate_limit: requests in 10 seconds; None is what Clerk grants the kind of key (100 for sk_test_, 1000 for
-        sk_live_), 0 is no limit; nor is there one on changes of one user then.
+    port: the port of the HTTP API; 0 takes a free port.
+    webhook_url: the first endpoint of its webhooks, if any. `webhooks.add_endpoint` adds more.
+    speed: divides Svix's retry schedule.
+    seed: makes ids and the faults of deliveries repeatable.
+    secret_key, webhook_secret: None makes new ones.
+    rate_limit: requests within 10 seconds. None is Clerk's limit for the kind of key (100 for sk_test_, 1000
+        for sk_live_). 0 turns it off, and also the limit on changes of one user.
     token_lifetime: seconds that a session token is valid.
-    lockout_seconds: how long a lock lasts; None is for ever.
+    lockout_seconds: the duration of a lock; None is without end.
     session_claims: custom claims of session tokens, with Clerk's shortcodes, such as
         {"metadata": "{{user.public_metadata}}"}. Raises LocalError for a claim that is Clerk's own.
-    events: the types of events that are sent, as ticked for an endpoint at Clerk; None is all.
+    events: the types of events to send, as ticked for an endpoint at Clerk; None sends all.
 
-    Users go in and out as Clerk's JSON objects. What Clerk would refuse is a ClerkRefusal, with Clerk's
-    status and code, as over HTTP.
+    Methods take and return users as Clerk's JSON objects. They raise ClerkRefusal, with Clerk's status and
+    code, for a call that Clerk refuses.
     """
 
     process: subprocess.Popen[bytes]
-    """The process that it runs in, once started."""
+    """The child process. Set by `start`."""
 
     faults = _Remote(lambda value: Faults(**value))
     """Trouble of the Backend API."""
     frontend_faults = _Remote(lambda value: Faults(**value))
-    """Trouble of what needs no secret key: public keys, the page to sign in, the calls of browsers."""
+    """Faults of the paths without a secret key: public keys, the sign-in page, the Frontend API."""
     token_lifetime = _Remote(float)
     lockout_seconds: _Remote[float | None] = _Remote(lambda value: value)
     session_claims: _Remote[Mapping[str, Any]] = _Remote(dict)
@@ -112,7 +112,7 @@ class LocalClerk:
         events: Collection[str] | None = SUBSCRIBED,
     ) -> None:
         self.url = ""
-        """Where the API is, without `/v1`; empty before `start`."""
+        """The API's address without `/v1`; empty before `start`."""
         self._port = port
         self._webhook_url = webhook_url
         self._options = {
@@ -125,11 +125,11 @@ class LocalClerk:
             "session_claims": session_claims,
             "events": plain(events),
         }
-        # Made here too, so that what is wrong with the options is said by whom they are given to.
-        like = ClerkInstance(**self._options)
-        self._options["secret_key"] = self._secret_key = like.secret_key
-        self.rate_limit = like.rate_limit
-        self.instance_id = like.instance_id
+        # An instance in this process raises errors about the options here, and tells the values of defaults.
+        instance = ClerkInstance(**self._options)
+        self._options["secret_key"] = self._secret_key = instance.secret_key
+        self.rate_limit = instance.rate_limit
+        self.instance_id = instance.instance_id
         self.webhook_secret = webhook_secret or new_secret()
         self.webhooks = Webhooks(self)
         self._control_key = secrets.token_hex(24)
@@ -137,12 +137,12 @@ class LocalClerk:
 
     @property
     def issuer(self) -> str:
-        """The `iss` of session tokens: the Frontend API, which here shares the Backend API's address."""
+        """The `iss` of session tokens: the Frontend API's address, which equals the Backend API's here."""
         return self.url
 
     @property
     def secret_key(self) -> str:
-        """The key of the Backend API. Setting another is what a rotation looks like to a program."""
+        """The key of the Backend API. Set another to rotate it: the old one is refused at once."""
         return self._secret_key
 
     @secret_key.setter
@@ -151,7 +151,10 @@ class LocalClerk:
         self._secret_key = value
 
     def start(self) -> None:
-        """Return when it answers. Raises LocalError if it cannot be started, or the port is taken."""
+        """Start the process, and return when it answers.
+
+        Raises LocalError if the process cannot be started or the port is in use.
+        """
         with listen(self._port, "The local Clerk") as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             configuration = {
@@ -160,21 +163,21 @@ class LocalClerk:
                 "control_key": self._control_key,
                 "parent": os.getpid(),
             }
-            # The modules come from where this process has them, not from the directory it was started in.
+            # The child must load the same modules as this process, and none from the current directory (-P).
             path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "clerk_convex.local.clerk.server"],
                 bufsize=0,
-                stdin=subprocess.PIPE,  # open as long as this process lives: the other one ends with it
+                stdin=subprocess.PIPE,  # the child ends when this process closes the pipe
                 stdout=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C on the terminal is ours to hear: its clients end before it does
+                process_group=0,  # Ctrl-C reaches only this process, which stops the clients first
                 pass_fds=[listener.fileno()],
                 env={**os.environ, "PYTHONPATH": path},
             )
         headers = {"authorization": f"Bearer {self._control_key}"}
         self._client = httpx.Client(base_url=self.url + PREFIX, headers=headers, trust_env=False)
         try:
-            with suppress(BrokenPipeError):  # it has ended, as the first call finds out
+            with suppress(BrokenPipeError):  # the child has ended: the call below raises LocalError
                 cast(IO[bytes], self.process.stdin).write(to_json(configuration).encode() + b"\n")
             self._call("get.count")
             if self._webhook_url is not None:
@@ -184,12 +187,12 @@ class LocalClerk:
             raise
 
     def close(self) -> None:
-        """End it at once, whatever is under way. Safe to call twice."""
+        """Kill the process, also while requests are in progress. A second call does nothing."""
         if self._client is not None:
             self._client.close()
             self._client = None
             with self.process as process:
-                process.kill()  # nothing of it is kept
+                process.kill()  # it has nothing to save
 
     def __enter__(self) -> Self:
         self.start()
@@ -202,7 +205,7 @@ class LocalClerk:
 
     @property
     def count(self) -> int:
-        """How many users there are."""
+        """The number of users."""
         return int(self._call("get.count"))
 
     def users(self) -> list[dict[str, Any]]:
@@ -213,55 +216,55 @@ class LocalClerk:
         return self._object("get_user", user_id=user_id)
 
     def create_user(self, **fields: Any) -> dict[str, Any]:
-        """Make a user and send `user.created`.
+        """Create a user and send `user.created`.
 
-        `fields` are those of Clerk's user object, taken as they are, unknown ones too. The lists of addresses
-        have a short form, the first one primary: `email_address`, `phone_number` and `web3_wallet` take
-        strings (verified), or objects whose own fields replace the usual ones. With `locked`,
-        `lockout_expires_in_seconds` is when the lock ends by itself. `scim` is the directory that manages the
-        user: webhooks carry it, and the Backend API does not.
+        `fields` are those of Clerk's user object; unknown fields are stored too. `email_address`,
+        `phone_number` and `web3_wallet` are short forms of the lists of addresses, the first one primary.
+        They take strings (verified addresses), or objects whose fields replace the defaults. With `locked`,
+        `lockout_expires_in_seconds` is the time until the lock ends. `scim` is the directory that manages the
+        user; webhooks contain it, the Backend API's answers do not.
         """
         return self._object("create_user", **fields)
 
     def create_users(self, people: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Make many users in one call, each as create_user does. The ones before a refused one stay."""
+        """Create many users in one call, each as create_user does. Users before a refused one are kept."""
         return self._objects("create_users", people=list(people))
 
     def update_user(self, user_id: str, **fields: Any) -> dict[str, Any]:
-        """Replace the given fields (as in create_user; metadata whole) and send `user.updated`."""
+        """Replace the given fields (see create_user; metadata is not merged) and send `user.updated`."""
         return self._object("update_user", user_id=user_id, **fields)
 
     def update_metadata(self, user_id: str, *, merge: bool = True, **metadata: Any) -> dict[str, Any]:
-        """Merge into `public_metadata`, `private_metadata`, `unsafe_metadata`, or replace those given."""
+        """Merge or replace the given `public_metadata`, `private_metadata` and `unsafe_metadata`."""
         return self._object("update_metadata", user_id=user_id, merge=merge, **metadata)
 
     def ban(self, user_id: str) -> dict[str, Any]:
-        """Ban a user, and revoke his sessions."""
+        """Ban a user and revoke the user's sessions."""
         return self._object("ban", user_id=user_id)
 
     def unban(self, user_id: str) -> dict[str, Any]:
         return self._object("unban", user_id=user_id)
 
     def lock(self, user_id: str, *, seconds: float | None = None) -> dict[str, Any]:
-        """Lock a user for `seconds`, None is `lockout_seconds`. No event tells that the lock has ended."""
+        """Lock a user for `seconds`; None is `lockout_seconds`. No event is sent when the lock ends."""
         return self._object("lock", user_id=user_id, seconds=seconds)
 
     def unlock(self, user_id: str) -> dict[str, Any]:
         return self._object("unlock", user_id=user_id)
 
     def deprovision(self, user_id: str) -> dict[str, Any]:
-        """Do as a company's directory that removes a user: revoke his sessions, and let him sign in no more.
+        """Deprovision a user, as a company's SCIM directory does: revoke all sessions and refuse sign-ins.
 
-        From now on a directory manages the user, and the Backend API refuses to delete him.
+        From then on a directory manages the user, and the Backend API refuses to delete the user.
         """
         return self._object("deprovision", user_id=user_id)
 
     def reprovision(self, user_id: str) -> dict[str, Any]:
-        """Do as the directory that takes a user back."""
+        """Undo `deprovision`, as a directory does."""
         return self._object("reprovision", user_id=user_id)
 
     def delete_user(self, user_id: str) -> dict[str, Any]:
-        """Remove the user for good and send `user.deleted`; returns what Clerk answers to a deletion."""
+        """Delete a user and send `user.deleted`. Return Clerk's answer to a deletion."""
         return self._object("delete_user", user_id=user_id)
 
     def sign_in(
@@ -272,14 +275,15 @@ class LocalClerk:
         status: str = "active",
         partial: bool = False,
     ) -> dict[str, Any]:
-        """Make a session, send `session.created` with the user in it, and return the session.
+        """Create a session, send `session.created` with the user in it, and return the session.
 
-        client_id: the browser, a new one if None.
-        status: with "pending" something is left to do before he is signed in, and `session.pending` is sent.
-        partial: the event's user has no addresses, only the ids of the primary ones, as in Clerk's example.
-        The user's `last_sign_in_at` moves and his `updated_at` does not, and no `user.updated` is sent: what
-        Clerk does there is not documented. Nor is whether its Backend API lets the banned in: this does. The
-        deprovisioned are refused (400).
+        client_id: the browser; None is a new one.
+        status: "pending" is a session with open tasks; `session.pending` is sent instead.
+        partial: leave the addresses out of the event's user, as Clerk's example does, but not their ids.
+
+        It changes the user's `last_sign_in_at`, not `updated_at`, and sends no `user.updated`; Clerk does not
+        document this. It lets a banned user sign in, which Clerk does not document either. It raises
+        ClerkRefusal (400) for a deprovisioned user.
         """
         return self._object("sign_in", user_id=user_id, client_id=client_id, status=status, partial=partial)
 
@@ -289,15 +293,15 @@ class LocalClerk:
     def sessions(
         self, *, user_id: str | None = None, client_id: str | None = None, status: str | None = None
     ) -> list[dict[str, Any]]:
-        """All that fit, the newest first; ended ones too."""
+        """Return the sessions that match all filters, ended ones too, the newest first."""
         return self._objects("sessions", user_id=user_id, client_id=client_id, status=status)
 
     def revoke_session(self, session_id: str) -> dict[str, Any]:
-        """End a session from outside and send `session.revoked`; one that was over stays as it is."""
+        """Revoke a session and send `session.revoked`. A session that has ended stays as it is."""
         return self._object("revoke_session", session_id=session_id)
 
     def remove_session(self, session_id: str) -> dict[str, Any]:
-        """Sign out and send `session.removed`; a session that was over stays as it is."""
+        """Sign out and send `session.removed`. A session that has ended stays as it is."""
         return self._object("remove_session", session_id=session_id)
 
     def session_token(
@@ -309,23 +313,24 @@ class LocalClerk:
         claims: Mapping[str, Any] | None = None,
         template: str | None = None,
     ) -> str:
-        """Return a JWT of a live session, signed now.
+        """Return a new JWT of a live session.
 
-        azp: the origin it is made for.
-        lifetime: seconds, `token_lifetime` if None; a negative one has expired.
-        claims: replace the usual ones, for tests; None removes one.
-        template: the JWT template, of which there is one, "convex". Else it is the session token.
-        Raises ClerkRefusal (404) if there is no such session or template, or the session is over.
+        azp: the `azp` claim, the origin of the page that the token is for.
+        lifetime: seconds; None is `token_lifetime`. A negative lifetime makes an expired token.
+        claims: claims that replace the usual ones, for tests. A value of None removes the claim.
+        template: the JWT template "convex"; None makes a session token.
+
+        Raises ClerkRefusal (404) if the session or template does not exist, or the session has ended.
         """
         options = {"azp": azp, "lifetime": lifetime, "claims": claims, "template": template}
         return str(self._call("session_token", session_id=session_id, **options))
 
     def jwks(self) -> dict[str, Any]:
-        """The public keys that verify session tokens."""
+        """Return the public keys of session tokens, as a JSON Web Key Set."""
         return self._object("jwks")
 
     def rotate_keys(self, *, keep_old: bool = True) -> None:
-        """Sign with a new key from now on. The old ones stay among the public keys, or go at once."""
+        """Sign with a new key from now on. Without `keep_old`, tokens of the old keys become invalid."""
         self._call("rotate_keys", keep_old=keep_old)
 
     def _object(self, name: str, **arguments: Any) -> dict[str, Any]:
@@ -341,10 +346,10 @@ class LocalClerk:
         if client is None:
             raise LocalError("The local Clerk does not run. Use it in a with statement, or call start().")
         check_depth(arguments)
-        # As long as it may wait for deliveries, it is waited for.
-        patience = ANSWER_SECONDS + arguments.get("timeout", 0.0)
+        # `drain` waits in the child process for its own timeout first.
+        timeout = ANSWER_SECONDS + arguments.get("timeout", 0.0)
         try:
-            response = client.post(name, content=to_json(arguments), timeout=patience)
+            response = client.post(name, content=to_json(arguments), timeout=timeout)
         except httpx.HTTPError as error:
             ended = self.process.poll() is not None
             raise LocalError(
@@ -357,28 +362,29 @@ class LocalClerk:
             return answer["value"]
         if "message" in answer:
             raise LocalError(answer["message"])
-        (refused,) = answer["errors"]
-        parameter = refused.get("meta", {}).get("param_name", "")
+        (refusal,) = answer["errors"]
+        parameter = refusal.get("meta", {}).get("param_name", "")
         raise ClerkRefusal(
-            response.status_code, refused["code"], refused["message"], refused["long_message"], parameter
+            response.status_code, refusal["code"], refusal["message"], refusal["long_message"], parameter
         )
 
 
 class Webhooks:
-    """How a local Clerk tells of changes: signed, at least once and retried, as Svix does it for Clerk."""
+    """The webhooks of a local Clerk: signed, delivered at least once and retried, as Svix does for Clerk."""
 
     delivery = _Remote(lambda value: Delivery(**value))
-    """What goes wrong on the way."""
+    """Faults of deliveries: late, doubled, shuffled and lost messages."""
 
     def __init__(self, clerk: LocalClerk) -> None:
         self._clerk = clerk
 
     def add_endpoint(self, url: str, secret: str | None = None) -> Endpoint:
-        """Send every message from now on to `url` too, signed with `secret` (made up if None).
+        """Send all later messages to `url` too, signed with `secret`. None makes a new secret.
 
-        Clerk's documented rotation of secrets looks like two endpoints with one url to a receiver: each
-        message comes twice, with the same id and body, signed differently.
-        Raises LocalError if `url` is no http(s) address or `secret` cannot be signed with.
+        To a receiver, Clerk's documented rotation of secrets is like two endpoints with one url: each message
+        arrives twice, with the same id and body, signed with different secrets.
+
+        Raises LocalError if `url` is no http(s) address or `secret` is malformed.
         """
         return Endpoint(**self._call("add_endpoint", url=url, secret=secret))
 
@@ -387,16 +393,16 @@ class Webhooks:
         return bool(self._call("get.has_endpoints"))
 
     def send(self, body: str) -> str:
-        """Take one message for all endpoints and return its id (`msg_…`); never wait for a receiver."""
+        """Queue a message for all endpoints and return its id (`msg_…`), without waiting for delivery."""
         return str(self._call("send", body=body))
 
     def drain(self, timeout: float) -> bool:
-        """Wait until nothing is pending, retries included; False if that took over `timeout` seconds."""
+        """Wait until no message is pending, retries included. Return False after `timeout` seconds."""
         return bool(self._call("drain", timeout=timeout))
 
     @property
     def stats(self) -> Stats:
-        """The counts at this moment."""
+        """The current counts."""
         return Stats(**self._call("get.stats"))
 
     @property
@@ -406,15 +412,15 @@ class Webhooks:
 
     @property
     def failed(self) -> list[str]:
-        """The ids of messages that were given up after the last retry, oldest first."""
+        """The ids of the messages that failed for good after the last retry, oldest first."""
         return list(self._call("get.failed"))
 
     def replay(self, message_id: str) -> int:
-        """Send a given-up message again, with the same id and body; return how many deliveries that are."""
+        """Send a failed message again, with the same id and body. Return the number of deliveries."""
         return int(self._call("replay", message_id=message_id))
 
     def replay_failed(self) -> int:
-        """Send every given-up message again; return how many deliveries that are."""
+        """Send all failed messages again. Return the number of deliveries."""
         return int(self._call("replay_failed"))
 
     def _call(self, name: str, **arguments: Any) -> Any:

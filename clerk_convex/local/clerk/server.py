@@ -1,7 +1,7 @@
-"""A local Clerk in a process of its own: LocalClerk starts `python -m clerk_convex.local.clerk.server`.
+"""Run an instance in the process that LocalClerk starts: `python -m clerk_convex.local.clerk.server`.
 
-The first line of its stdin is JSON: `options` of the ClerkInstance, `descriptor` of the socket to listen on,
-`control_key`, and `parent`, the id of the process to end with.
+The first line of stdin is JSON: `options` of the ClerkInstance, `descriptor` of the socket to listen on,
+`control_key`, and `parent`, the id of the parent process. This process ends when the parent does.
 """
 
 import json
@@ -28,7 +28,7 @@ def running(clerk: ClerkInstance, listener: socket.socket, control_key: str) -> 
     """Serve an instance in this process, and deliver its webhooks."""
     clerk.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = with_control(create_app(clerk), clerk, control_key)
-    # The API sends a date of its own, exact to the second.
+    # WithFaults sends the Date header; uvicorn's own may be a second late.
     with serving(app, listener, "The local Clerk", date_header=False, lifespan="off", ws="none"):
         clerk.webhooks.start()
         try:
@@ -41,11 +41,11 @@ def main(stdin: IO[bytes]) -> None:
     """Serve until the process that holds the other end of `stdin` is gone."""
     line = stdin.readline()
     if not line:
-        return  # it has gone already
+        return  # the parent has ended
     configuration = json.loads(line)
     listener = socket.socket(fileno=configuration["descriptor"])
     with running(ClerkInstance(**configuration["options"]), listener, configuration["control_key"]):
-        # A fork of the parent may hold the other end open; then only its id tells that it has gone.
+        # stdin stays open if a fork of the parent holds its other end. The parent's id changes in any case.
         while os.getppid() == configuration["parent"]:
             if select.select([stdin], [], [], LOOK_EVERY)[0]:
                 break

@@ -1,4 +1,4 @@
-"""The sessions of a local Clerk: who is signed in, in which browser, and how it ended."""
+"""Store the sessions of a local Clerk, live and ended ones."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from clerk_convex.local.clerk.objects import not_found
 __all__ = ["LIVE", "STATUSES", "Sessions"]
 
 LIVE = ("active", "pending")
-"""Whose status is one of these can still be used. Pending: something is left to do before he is signed in."""
+"""Statuses of a session that can be used. A pending one has open tasks, such as choosing an organization."""
 
 STATUSES = (*LIVE, "abandoned", "ended", "expired", "removed", "replaced", "revoked")
 
@@ -16,11 +16,11 @@ Session = dict[str, Any]
 
 
 class Sessions:
-    """Keeps sessions, ended ones too; what goes in and out are copies. Not locked: that is its owner's."""
+    """A store of sessions. It takes and returns copies. It is not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
-        # In order of their creation; a ban does not look through everyone's.
+        # Session ids by user, the oldest first, so that a ban does not scan all sessions.
         self._of_user: dict[str, list[str]] = {}
 
     def add(self, session: Mapping[str, Any]) -> None:
@@ -28,7 +28,7 @@ class Sessions:
         self._of_user.setdefault(session["user_id"], []).append(session["id"])
 
     def get(self, session_id: str) -> Session:
-        """Raises ClerkRefusal (404) if there is none."""
+        """Return a session. Raises ClerkRefusal (404) if there is none."""
         session = self._sessions.get(session_id)
         if session is None:
             raise not_found("session")
@@ -37,13 +37,13 @@ class Sessions:
     def select(
         self, *, user_id: str | None = None, client_id: str | None = None, statuses: Iterable[str] = STATUSES
     ) -> list[Session]:
-        """All that fit, the newest first."""
+        """Return the sessions that match all filters, the newest first."""
         ids = self._sessions if user_id is None else self._of_user.get(user_id, ())
         found = (self._sessions[session_id] for session_id in reversed(ids))
         return [dict(it) for it in found if it["status"] in statuses and client_id in (None, it["client_id"])]
 
     def finish(self, session_id: str, status: str, now: int) -> Session | None:
-        """Gives a live session its last status and returns it; None if it was over already."""
+        """End a live session with `status` and return it. Return None if it had ended before."""
         if self.get(session_id)["status"] not in LIVE:
             return None
         session = self._sessions[session_id]

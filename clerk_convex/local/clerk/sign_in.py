@@ -1,4 +1,4 @@
-"""The page on which a browser signs in at the local Clerk: people to choose from, no password, no script."""
+"""Render the HTML page for signing in at the local Clerk: a choice of users, without passwords or scripts."""
 
 import base64
 import hashlib
@@ -64,7 +64,11 @@ HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One who can be picked. `may` says what he may do; `refused`, if any, why he cannot sign in."""
+    """A user to pick.
+
+    may: the text about the user's rights.
+    refused: the reason why the user cannot sign in, or an empty string.
+    """
 
     account: str
     name: str
@@ -82,8 +86,12 @@ def sign_in_page(
     problem: str = "",
     status: int = 200,
 ) -> HTMLResponse:
-    """The choices as buttons of one form. `goes_to` is the origin that `redirect_url` leads to; both may be
-    empty. `current` is the name of who is signed in already, `problem` why the last choice was refused."""
+    """Return the page with the choices as buttons of one form.
+
+    redirect_url, goes_to: the address after signing in, and its origin; both may be empty.
+    current: the name of the user who is signed in, if any.
+    problem: the reason why the last choice was refused, or an empty string.
+    """
     buttons = "\n".join(_button(choice) for choice in choices)
     alert = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
     now = f"<p>You are {escape(current)} at the moment.</p>" if current else ""
@@ -139,14 +147,14 @@ def _page(title: str, body: str, status: int, goes_to: str = "") -> HTMLResponse
 """
     policy = (
         *("default-src 'none'", f"style-src 'sha256-{HASH}'", "img-src data:"),
-        # Browsers hold the redirect that answers a form against it too.
+        # Browsers apply form-action also to the redirect that answers the form.
         f"form-action 'self' {goes_to}".rstrip(),
         *("frame-ancestors 'none'", "base-uri 'none'"),
     )
     headers = {
         "content-security-policy": "; ".join(policy),
         "cache-control": "no-store",
-        # With "no-referrer" the form's Origin would be null.
+        # "no-referrer" would make browsers send the form with `Origin: null`.
         "referrer-policy": "same-origin",
         "x-content-type-options": "nosniff",
     }

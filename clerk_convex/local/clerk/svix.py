@@ -1,7 +1,7 @@
-"""Sends signed webhooks the way Svix, Clerk's carrier, sends them: at least once, and retried.
+"""Send signed webhooks as Svix does for Clerk: at least once, with retries.
 
-What a receiver of Clerk's webhooks has to bear can be had on request: late, doubled, shuffled and lost ones.
-Nothing outlives the process: what is undelivered when the sender closes is gone.
+A test can make messages late, doubled, shuffled or lost, as they can be in production. Undelivered messages
+are lost when the sender closes.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ logger = logging.getLogger("clerk_convex.local")
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What goes wrong on the way: probabilities from 0 to 1 for each message, and times in seconds.
+    """Faults of deliveries. The first four are probabilities from 0 to 1 for each message.
 
-    late: the first attempt waits between half of `late_by` and all of it.
-    doubled: the message is sent a second time, with the same id, within `window`.
-    shuffled: the first attempt waits up to `window`, so that neighbours overtake each other.
-    lost: the message is never sent.
+    late: delay the first attempt by 0.5 to 1 times `late_by` seconds.
+    doubled: send the message a second time, with the same id, within `window` seconds.
+    shuffled: delay the first attempt by up to `window` seconds, so that messages change their order.
+    lost: never send the message.
     """
 
     late: float = 0.0
@@ -55,7 +55,7 @@ class Delivery:
 
 @dataclass(slots=True)
 class Stats:
-    """Counts since the start. One message to two endpoints counts twice, a doubled one twice."""
+    """Counts since the start. A message to two endpoints counts twice, and so does a doubled one."""
 
     sent: int = 0
     attempts: int = 0
@@ -64,12 +64,12 @@ class Stats:
     pending: int = 0
     lost: int = 0
     dropped: int = 0
-    """Refused at once, because too many messages were waiting already."""
+    """Messages that were dropped because too many were waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One receiver. `secret` is `whsec_` and base64, what the receiver verifies with."""
+    """A receiver's address, and the signing secret (`whsec_` and base64) that it verifies with."""
 
     url: str
     secret: str = field(repr=False)
@@ -77,7 +77,12 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request to a receiver. `status` is None without an answer; `age` is seconds since `send`."""
+    """One request to a receiver.
+
+    status: the HTTP status, or None if no answer arrived.
+    seconds: the duration of the request.
+    age: seconds from `send` to the end of the request.
+    """
 
     message_id: str
     url: str
@@ -92,7 +97,7 @@ class Attempt:
 
 
 def new_secret() -> str:
-    """Make up a signing secret."""
+    """Return a new signing secret."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
@@ -108,13 +113,14 @@ class _Job:
 
 
 class WebhookSender:
-    """Signs and delivers messages from a thread of its own. Usable from any thread.
+    """Sign and deliver messages in a thread of its own. Thread-safe.
 
-    speed: Svix's retry schedule is divided by it.
-    seed: makes message ids, jitter and the troubles of `delivery` repeatable.
-    connections: at most so many requests at once.
-    timeout: seconds an attempt may take in all; 15 is Svix's.
-    capacity: at most so many messages wait, and so many given up are kept; further ones are dropped.
+    speed: divides Svix's retry schedule.
+    seed: makes message ids, jitter and the faults of `delivery` repeatable.
+    connections: the greatest number of requests at once.
+    timeout: seconds that an attempt may take in all. Svix's is 15.
+    capacity: the greatest number of waiting messages; further ones are dropped. Also the number of failed
+        messages that are kept; the oldest are dropped.
     """
 
     def __init__(
@@ -128,7 +134,7 @@ class WebhookSender:
     ) -> None:
         self.delivery = Delivery()
         self.on_delivery: Callable[[Attempt], None] | None = None
-        """Called in the sender's thread after each attempt; what it raises is logged and changes nothing."""
+        """Called in the sender's thread after each attempt. An exception of it is logged and ignored."""
         self._speed = speed
         self._random = random.Random(seed)
         self._connections = connections
@@ -140,14 +146,14 @@ class WebhookSender:
         self._stats = Stats()
         self._heap: list[tuple[float, int, _Job]] = []
         self._pushed = 0
-        # Guards everything above; notified when nothing is pending any more, and on close.
+        # Guards all fields above. Notified when no message is pending any more, and on close.
         self._changed = threading.Condition()
         self._sleeping = False
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Starts delivering; what was sent before waited. A second call does nothing."""
+        """Start to deliver, also the messages of earlier `send` calls. A second call does nothing."""
         if self._thread is None:
             self._loop = asyncio.new_event_loop()
             self._wake = asyncio.Event()
@@ -156,7 +162,7 @@ class WebhookSender:
             self._thread.start()
 
     def close(self) -> None:
-        """Stops at once, whatever is on its way; what is pending is not delivered. Safe to call twice."""
+        """Stop at once, without delivering pending messages. A second call does nothing."""
         with self._changed:
             if self._closed:
                 return
@@ -176,11 +182,9 @@ class WebhookSender:
         self.close()
 
     def add_endpoint(self, url: str, secret: str | None = None) -> Endpoint:
-        """Every message sent from now on goes to `url` too, signed with `secret` (made up if None).
+        """Send all later messages to `url` too, signed with `secret`. None makes a new secret.
 
-        Clerk's documented rotation of secrets looks like two endpoints with one url to a receiver: each
-        message comes twice, with the same id and body, signed differently.
-        Raises LocalError if `url` is no http(s) address or `secret` cannot be signed with.
+        Raises LocalError if `url` is no http(s) address or `secret` is malformed.
         """
         try:
             parsed = httpx.URL(url)
@@ -216,20 +220,20 @@ class WebhookSender:
         return message_id
 
     def drain(self, timeout: float) -> bool:
-        """Waits until nothing is pending, retries included; False if that took over `timeout` seconds."""
+        """Wait until no message is pending, retries included. Return False after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._stats.pending == 0 or self._closed, timeout)
             return self._stats.pending == 0
 
     @property
     def stats(self) -> Stats:
-        """The counts at this moment (a copy)."""
+        """A copy of the current counts."""
         with self._changed:
             return replace(self._stats)
 
     @property
     def failed(self) -> list[str]:
-        """The ids of messages that were given up after the last retry, oldest first."""
+        """The ids of the messages that failed for good after the last retry, oldest first."""
         with self._changed:
             return list(dict.fromkeys(job.message_id for job in self._failed))
 
@@ -240,11 +244,11 @@ class WebhookSender:
             return list(self._attempts)
 
     def replay(self, message_id: str) -> int:
-        """Sends a given-up message again, with the same id and body; returns how many deliveries that are."""
+        """Send a failed message again, with the same id and body. Return the number of deliveries."""
         return self._replay(lambda job: job.message_id == message_id)
 
     def replay_failed(self) -> int:
-        """Sends every given-up message again; returns how many deliveries that are."""
+        """Send all failed messages again. Return the number of deliveries."""
         return self._replay(lambda job: True)
 
     def _replay(self, chosen: Callable[[_Job], bool]) -> int:
@@ -258,20 +262,20 @@ class WebhookSender:
             return len(again)
 
     def _dispatch(self, job: _Job) -> None:
-        """Takes a new message and lets happen to it what `delivery` says. The lock is held."""
-        trouble, happens = self.delivery, self._happens
-        if happens(trouble.lost):
+        """Queue a new message with the faults of `delivery`. The caller holds the lock."""
+        faults, happens = self.delivery, self._happens
+        if happens(faults.lost):
             self._stats.lost += 1
             return
-        delay = self._random.uniform(0.5, 1.0) * trouble.late_by if happens(trouble.late) else 0.0
-        if happens(trouble.shuffled):
-            delay += self._random.uniform(0.0, trouble.window)
+        delay = self._random.uniform(0.5, 1.0) * faults.late_by if happens(faults.late) else 0.0
+        if happens(faults.shuffled):
+            delay += self._random.uniform(0.0, faults.window)
         self._accept(job, delay)
-        if happens(trouble.doubled):
-            self._accept(replace(job), delay + self._random.uniform(0.0, trouble.window))
+        if happens(faults.doubled):
+            self._accept(replace(job), delay + self._random.uniform(0.0, faults.window))
 
     def _happens(self, probability: float) -> bool:
-        # Always drawn, so that a seed's later decisions do not hang on which troubles are switched on.
+        # Draw a number even if the probability is 0, so that the seed's later numbers stay the same.
         return self._random.random() < probability
 
     def _accept(self, job: _Job, delay: float) -> None:
@@ -283,9 +287,9 @@ class WebhookSender:
         self._push(job, delay)
 
     def _push(self, job: _Job, delay: float) -> None:
-        self._pushed += 1  # orders what is due at once, and keeps jobs from being compared
+        self._pushed += 1  # orders jobs of the same time; jobs themselves cannot be compared
         heapq.heappush(self._heap, (time.monotonic() + delay, self._pushed, job))
-        # Only a sleeping loop is woken: a system call for each message would hand the GIL over each time.
+        # Wake the loop only when it sleeps: a system call for each message would release the GIL each time.
         if self._sleeping and not self._closed:
             self._sleeping = False
             self._loop.call_soon_threadsafe(self._wake.set)
@@ -299,7 +303,7 @@ class WebhookSender:
 
     async def _deliver(self) -> None:
         slots = asyncio.Semaphore(self._connections)
-        # Receivers close idle connections after some seconds: ours go before, none is reused while it closes.
+        # Close idle connections before the receiver does, so that no request meets a closing connection.
         limits = httpx.Limits(max_connections=self._connections, keepalive_expiry=2.0)
         async with (
             httpx.AsyncClient(limits=limits, timeout=self._timeout, trust_env=False) as client,
@@ -311,7 +315,7 @@ class WebhookSender:
                 attempts.create_task(self._attempt(client, job)).add_done_callback(lambda _: slots.release())
 
     async def _next(self) -> _Job:
-        """Waits for the next job that is due."""
+        """Wait for the next job that is due, and return it."""
         while True:
             with self._changed:
                 now = time.monotonic()
@@ -335,7 +339,7 @@ class WebhookSender:
             "svix-signature": Webhook(job.endpoint.secret).sign(job.message_id, now, job.content.decode()),
         }
         status = None
-        with suppress(httpx.HTTPError, TimeoutError):  # no answer: as good as a wrong one
+        with suppress(httpx.HTTPError, TimeoutError):  # the status stays None, which counts as failed
             async with asyncio.timeout(self._timeout):
                 response = await client.post(job.endpoint.url, content=job.content, headers=headers)
             status = response.status_code

@@ -1,4 +1,4 @@
-"""Session tokens as Clerk makes them: signing keys, claims, and the shortcodes of custom claims.
+"""Make session tokens like Clerk's: signing keys, claims, and the shortcodes of custom claims.
 
 Sources: https://clerk.com/docs/guides/sessions/session-tokens (version 2) and …/sessions/jwt-templates.
 """
@@ -29,15 +29,14 @@ __all__ = [
     "template_claims",
 ]
 
-# What tells Clerk's kinds of token apart, in their headers.
+# Values of `cat` in the header, by which Clerk's SDKs tell the kinds of token apart.
 SESSION_TOKEN, TEMPLATE_TOKEN = "cl_B7d4PD111AAA", "cl_B7d4PD222AAA"
-# Seconds a verifier's clock may be late.
-CLOCK_SKEW = 10
+CLOCK_SKEW = 10  # seconds that a verifier's clock may be slow
 
 RESERVED = frozenset(
     {"azp", "exp", "fea", "fva", "iat", "iss", "jti", "nbf", "o", "pla", "sid", "sts", "sub", "v"}
 )
-"""Claims that are Clerk's own: custom ones cannot replace them."""
+"""Clerk's own claims. Custom claims cannot replace them."""
 
 CONVEX_TEMPLATE: Mapping[str, Any] = {
     "aud": "convex",
@@ -52,13 +51,13 @@ CONVEX_TEMPLATE: Mapping[str, Any] = {
     "phone_number_verified": "{{user.phone_number_verified}}",
     "updated_at": "{{user.updated_at}}",
 }
-"""The claims of the JWT template "convex", as Clerk offers it."""
+"""The claims of Clerk's predefined JWT template "convex"."""
 
 Claims = dict[str, Any]
 
 
 def new_secret_key() -> str:
-    """Make up a secret key of a development instance."""
+    """Return a new secret key of a development instance."""
     return f"sk_test_{secrets.token_hex(20)}"
 
 
@@ -69,24 +68,24 @@ class _Key:
 
 
 class SigningKeys:
-    """The keys of an instance, the newest first. Usable from any thread; made when first asked for."""
+    """The signing keys of an instance, the newest first. Thread-safe. The first use generates a key."""
 
     def __init__(self) -> None:
         self._keys: list[_Key] = []
         self._lock = threading.Lock()
 
     def sign(self, claims: Mapping[str, Any], category: str) -> str:
-        """A JWT with these claims, signed with the newest key (RS256). `category` is the header's `cat`."""
+        """Return a JWT with these claims, signed with the newest key (RS256), and its `cat` header."""
         key = self._known()[0]
         headers = {"kid": key.jwk["kid"], "cat": category}
         return jwt.encode(dict(claims), key.private, algorithm="RS256", headers=headers)
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public keys as a JSON Web Key Set."""
+        """Return the public keys as a JSON Web Key Set."""
         return {"keys": [dict(key.jwk) for key in self._known()]}
 
     def rotate(self, *, keep_old: bool = True) -> None:
-        """From now on a new key signs. The old ones stay in the set, or go: their tokens are invalid then."""
+        """Sign with a new key from now on. Without `keep_old`, tokens of the old keys become invalid."""
         with self._lock:
             self._keys = [_new_key(), *(self._keys if keep_old else ())]
 
@@ -100,7 +99,7 @@ class SigningKeys:
 def _new_key() -> _Key:
     private = generate_private_key(public_exponent=65537, key_size=2048)
     public = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    # RFC 7638: the hash of what is required of a key, its names sorted.
+    # RFC 7638: the hash of the key's required members, sorted by name.
     required = {name: public[name] for name in ("e", "kty", "n")}
     digest = hashlib.sha256(json.dumps(required, separators=(",", ":")).encode()).digest()
     kid = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -110,13 +109,13 @@ def _new_key() -> _Key:
 def session_claims(
     session: Mapping[str, Any], custom: Claims, *, issuer: str, azp: str | None, now: int, lifetime: float
 ) -> Claims:
-    """The claims of a session token at `now` (Unix milliseconds) for `lifetime` seconds."""
+    """Return the claims of a session token made at `now` (Unix milliseconds), valid `lifetime` seconds."""
     since_sign_in = (now - session["created_at"]) // 60_000
     return {
         "aud": "convex",
         **custom,
         **_registered(session, issuer, azp, now, lifetime),
-        "fva": [since_sign_in, -1],  # minutes since each factor was verified; there is no second one
+        "fva": [since_sign_in, -1],  # minutes since each factor was verified; -1: no second factor
         "sid": session["id"],
         "sts": session["status"],
         "v": 2,
@@ -126,7 +125,7 @@ def session_claims(
 def template_claims(
     session: Mapping[str, Any], custom: Claims, *, issuer: str, azp: str | None, now: int, lifetime: float
 ) -> Claims:
-    """The claims of a token made from a JWT template, which says nothing of the session."""
+    """Return the claims of a token of a JWT template. It has no claims about the session."""
     return {**custom, **_registered(session, issuer, azp, now, lifetime)}
 
 
@@ -151,10 +150,11 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 
 def expand(template: Any, user: Mapping[str, Any]) -> Any:
-    """Custom claims with each of Clerk's shortcodes replaced by what it stands for.
+    """Return custom claims with Clerk's shortcodes replaced by their values.
 
-    `{{user.public_metadata.plan}}` alone is replaced by a value of any type, among other text by text, and by
-    null if there is no such thing. `{{user.full_name || 'Nobody'}}` is the first that is not null or false.
+    A string that is only a shortcode, such as `{{user.public_metadata.plan}}`, becomes a value of any type,
+    or null if the user has no such field. In a longer string the value is inserted as text.
+    `{{user.full_name || 'Nobody'}}` is the first operand that is not null or false.
     """
     if isinstance(template, dict):
         return {key: expand(value, user) for key, value in template.items()}
@@ -193,7 +193,7 @@ def _operand(text: str, sources: Mapping[str, Any]) -> Any:
 
 
 def _readable(user: Mapping[str, Any]) -> dict[str, Any]:
-    """What shortcodes can say of a user: never private metadata. Times are in seconds there."""
+    """Return the fields of a user that shortcodes can read, times in Unix seconds. No private metadata."""
     email = _primary(user, "email_addresses", "primary_email_address_id")
     phone = _primary(user, "phone_numbers", "primary_phone_number_id")
     wallet = _primary(user, "web3_wallets", "primary_web3_wallet_id")

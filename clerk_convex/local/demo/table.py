@@ -1,4 +1,4 @@
-"""The newest rows of Convex's table, drawn for a terminal."""
+"""Draw the newest rows of Convex's users table for a terminal."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Row = Mapping[str, Any]
 
 FLASH = 2.0  # seconds a changed row stands out
 
-# No screen of its own and no hidden cursor: hardly anything has to be undone, however this ends. Only lines
-# that are too long must not wrap while a screen is written.
+# The table uses no alternate screen and does not hide the cursor, so a killed process leaves the terminal
+# usable. It only turns line wrapping off while it draws.
 HOME, UNTIL_END, WRAP, NO_WRAP = "\x1b[H", "\x1b[J", "\x1b[?7h", "\x1b[?7l"
 EMPTY_LINE, BOLD, PLAIN = "\x1b[2K", "\x1b[1m", "\x1b[0m"
-AFTER = f"{PLAIN}{WRAP}\n"  # what puts the terminal right again
-# With their widths: 80 places in all.
+AFTER = f"{PLAIN}{WRAP}\n"  # restores the terminal's modes
+# Each heading with the width of its column; 80 cells in all.
 HEADINGS = {"Name": 20, "Email": 25, "Status": 6, "Role": 6, "Joined": 9, "Signed in": 9}
 
 
 class Table:
-    """The newest rows of Convex's table, for a terminal; those that changed last are on top.
+    """A text table of the newest rows. The rows that changed last are on top.
 
-    clerk: returns how many users Clerk has, and what has become of its webhooks.
-    url: where a browser sees them.
+    clerk: returns the number of Clerk's users, and the counts of its webhooks.
+    url: the dashboard's address, or an empty string.
     """
 
     def __init__(self, clerk: Callable[[], tuple[int, Stats]], url: str) -> None:
@@ -39,11 +39,11 @@ class Table:
         self._changed: dict[str, float] = {}
 
     def update(self, page: Sequence[Row], *, whole: bool) -> None:
-        """Takes the newest rows, the newest first; `whole`: there are no others."""
+        """Replace the rows by `page`, the newest first. `whole` means that Convex has no other rows."""
         now = time.monotonic()
         before, rows = self._rows, {row["clerkId"]: row for row in page}
         self._rows, self._whole = rows, whole
-        # Who is there from the start has not changed, as far as anybody has seen.
+        # The rows of the first update count as unchanged.
         self._changed = {
             clerk_id: self._changed.get(clerk_id, 0.0)
             if before is None or before.get(clerk_id) == row
@@ -52,6 +52,7 @@ class Table:
         }
 
     def summary(self) -> str:
+        """Return one line with the numbers of users, rows and deliveries."""
         users, stats = self._clerk()
         if self._rows is None:
             shown = "has not answered yet"
@@ -64,7 +65,7 @@ class Table:
         )
 
     def screen(self, columns: int, lines: int) -> str:
-        """What draws the table over whatever the terminal shows, in no more than its size."""
+        """Return the text and escape codes that draw the table over a terminal of this size."""
         now = time.monotonic()
         where = [_fit(f"Open {self._url}", columns)] if self._url else []
         head = [*where, _fit(self.summary(), columns), ""]
@@ -86,7 +87,10 @@ def _texts(row: Row) -> list[str]:
 
 
 def _cells(texts: Sequence[str], columns: int) -> str:
-    """One line of the table. Each cell is put in its place, however wide the terminal took the one before."""
+    """Return one line of the table.
+
+    An escape code moves the cursor to each column, because terminals disagree on the width of some letters.
+    """
     line, place = "", 1
     for text, width in zip(texts, HEADINGS.values(), strict=True):
         line += f"\x1b[{place}G" + _fit(text, min(width, columns - place + 1))
@@ -97,18 +101,18 @@ def _cells(texts: Sequence[str], columns: int) -> str:
 
 
 def _fit(text: str, width: int) -> str:
-    """As much of `text` as `width` places of a terminal hold, with nothing in it that steers the terminal."""
+    """Return the start of `text` that fits into `width` cells, without characters that control a terminal."""
     fitted, used = "", 0
     for character in unicodedata.normalize("NFC", " ".join(text.split())):
-        if character.isprintable():  # no control characters, no marks of direction
-            used += _places(character)
+        if character.isprintable():  # drops control characters and marks of text direction
+            used += _width(character)
             if used > width:
                 break
             fitted += character
     return fitted
 
 
-def _places(character: str) -> int:
+def _width(character: str) -> int:
     if unicodedata.category(character) in {"Mn", "Me"}:
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

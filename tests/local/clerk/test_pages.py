@@ -8,7 +8,8 @@ import httpx
 import jwt
 import pytest
 
-from clerk_convex.local.clerk.http import MAX_BODY, Faults
+from clerk_convex.local.clerk.faults import Faults
+from clerk_convex.local.clerk.http import MAX_BODY
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.pages import ACCOUNTS
 from tests.support.local_clerk import served

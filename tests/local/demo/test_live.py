@@ -14,7 +14,7 @@ from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.demo import live as live_module
 from clerk_convex.local.demo import scenario
-from clerk_convex.local.demo.live import live
+from clerk_convex.local.demo.live import run_live
 from clerk_convex.local.demo.scenario import sign_up
 from clerk_convex.local.demo.table import Table
 from clerk_convex.local.stack import LocalStack
@@ -59,7 +59,7 @@ def show(stack: LocalStack, user_ids: Sequence[str], out: Terminal, script: Call
 
     thread = threading.Thread(target=play)
     thread.start()
-    live(stack, user_ids, out)
+    run_live(stack, user_ids, out)
     thread.join()
     if failures:
         raise failures[0]
@@ -117,7 +117,7 @@ def test_live_says_why_convex_refuses(stack: LocalStack) -> None:
     """A subscription that fails is one line, not a traceback."""
     stack.settings = Settings(convex_users_module="nowhere")
     with pytest.raises(LocalError, match=r"refused the subscription .*CONVEX_USERS_MODULE"):
-        live(stack, [], io.StringIO())
+        run_live(stack, [], io.StringIO())
 
 
 def test_traffic_survives_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,14 +173,14 @@ def test_compare_counts_second_rows_and_own_columns() -> None:
     assert compared.equal == 0
 
 
-def test_work_aside_leaves_the_main_thread_free() -> None:
+def test_work_in_a_thread_leaves_the_main_thread_free() -> None:
     """Users are made in another thread, so that Ctrl-C meets no lock; what fails there is raised here."""
     threads: list[threading.Thread] = []
-    scenario._aside(lambda: threads.append(threading.current_thread()))
+    scenario._in_thread(lambda: threads.append(threading.current_thread()))
     assert threads[0] is not threading.current_thread()
     assert threads[0].daemon
     with pytest.raises(ZeroDivisionError):
-        scenario._aside(lambda: 1 / 0)
+        scenario._in_thread(lambda: 1 / 0)
 
 
 def test_backfill_that_leaves_someone_out_is_no_beginning(stack: LocalStack) -> None:

@@ -58,7 +58,7 @@ if typing.TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        # What checks tokens takes a while to import, and who only takes webhooks does not need it.
+        # Imported on first use: it loads jwt, cryptography and limits, which webhooks do not need.
         if name == "user_routes":
             from clerk_convex.admin.routes import user_routes
 

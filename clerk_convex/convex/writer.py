@@ -389,7 +389,7 @@ class Writer:
 
     def _log(self, error: DeploymentMisconfigured) -> None:
         self._last_error, self._last_error_at = error, time.time()
-        if self._sayings.is_due():
+        if self._sayings.should_log():
             logger.error("%s", error)
 
 

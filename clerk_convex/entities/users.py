@@ -23,6 +23,7 @@ __all__ = [
     "UserStatus",
     "canonical_json",
     "is_partial",
+    "is_verified",
     "milliseconds",
     "parse_json",
     "read_id",
@@ -157,7 +158,7 @@ def _read(clerk_id: str, user: Mapping[str, Any], fields: Fields | None, observe
         "lastName": _text(user.get("last_name")),
         "username": _text(user.get("username")),
         "email": address,
-        "emailVerified": None if address is None else _is_verified(email),
+        "emailVerified": None if address is None else is_verified(email),
         "phone": _text(phone.get("phone_number")),
         "imageUrl": _text(user.get("image_url")),
         "role": _text(metadata.get("role")),
@@ -220,7 +221,8 @@ def _primary(user: Mapping[str, Any], collection: str, pointer: str) -> Mapping[
     return {}
 
 
-def _is_verified(address: Mapping[str, Any]) -> bool:
+def is_verified(address: Mapping[str, Any]) -> bool:
+    """Return whether Clerk has verified an item of `email_addresses` or `phone_numbers`."""
     verification = address.get("verification")
     return isinstance(verification, dict) and verification.get("status") == "verified"
 

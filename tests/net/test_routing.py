@@ -190,7 +190,7 @@ async def test_both_beside_others(convex: StandIn, way: str) -> None:
     answer = await request(app, NOTHING_TO_DO, signed(NOTHING_TO_DO), prefix + PATH)
     assert answer.json() == {"outcome": "ignored"}
     answer = await request(app, None, path=prefix + "/api/users", method="GET")
-    assert (answer.status_code, error(answer)["code"]) == (503, "not_set_up")
+    assert (answer.status_code, error(answer)["code"]) == (503, "needs_asyncio")
     own = [path for path in ("/api/usersand", "/webhooks/clerks") if OTHERS[0] in getattr(app, "routes", [])]
     for path in own:
         assert (await request(app, None, path=path, method="GET")).text == "other"
@@ -338,7 +338,7 @@ async def test_trio(caplog: pytest.LogCaptureFixture) -> None:
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert answer.json() == {"error": NEEDS_ASYNCIO}
         answer = await request(app, None, path="/api/users", method="GET")
-        assert (answer.status_code, error(answer)["code"]) == (503, "not_set_up")
+        assert (answer.status_code, error(answer)["code"]) == (503, "needs_asyncio")
         assert error(answer)["message"] == NEEDS_ASYNCIO
     assert [NEEDS_ASYNCIO in message for message in caplog.messages] == [True, True]
     assert (await request(app, None, path="/api/users/junk/x", method="GET")).status_code == 404

@@ -11,7 +11,7 @@ from clerk_convex.webhook.route import WebhookRoute
 
 
 async def last_event_at(request: Request) -> JSONResponse:
-    return JSONResponse(webhook.receiver.last_event_at)
+    return JSONResponse(webhook.receiver.service.last_event_at)
 
 
 app.routes.append(Route("/last_event_at", last_event_at))

@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from clerk_convex.admin.routes import Manager, user_routes
+from clerk_convex.admin import Manager, user_routes
 from clerk_convex.convex.writer import Status
 from clerk_convex.errors import SettingsError
 from clerk_convex.service import Service
 from clerk_convex.settings import Settings
-from clerk_convex.webhook.route import Receiver, webhook_route
+from clerk_convex.webhook import Receiver, webhook_route
 
 __all__ = ["app", "create_app"]
 
@@ -88,8 +88,8 @@ def _convex(status: Status) -> str:
 @contextlib.asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncGenerator[None, None]:
     # Imported modules live as long as the process. Freezing them saves 10 ms in each full garbage collection.
-    # With the higher threshold there are fewer collections while hundreds of events are in progress, which are
-    # not garbage yet. If another app mounts this one, this lifespan does not run.
+    # The higher threshold makes collections rarer: hundreds of events in progress are not garbage yet. If another
+    # app mounts this one, this lifespan does not run.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)

@@ -17,9 +17,9 @@ from starlette.schemas import SchemaGenerator
 from starlette.types import ASGIApp, Message
 
 from clerk_convex import user_routes, webhook_route
-from clerk_convex.admin.routes import UserRoutes
+from clerk_convex.admin import UserRoutes
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute
-from clerk_convex.webhook.route import WebhookRoute
+from clerk_convex.webhook import WebhookRoute
 from tests.admin.test_routes import ROUTES, error
 from tests.support.clerk_events import EVENTS
 from tests.support.managed import NOWHERE, Managed
@@ -190,7 +190,7 @@ async def test_both_beside_others(convex: StandIn, way: str) -> None:
     answer = await request(app, NOTHING_TO_DO, signed(NOTHING_TO_DO), prefix + PATH)
     assert answer.json() == {"outcome": "ignored"}
     answer = await request(app, None, path=prefix + "/api/users", method="GET")
-    assert (answer.status_code, error(answer)["code"]) == (503, "needs_asyncio")
+    assert (answer.status_code, error(answer)["code"]) == (503, "not_set_up")
     own = [path for path in ("/api/usersand", "/webhooks/clerks") if OTHERS[0] in getattr(app, "routes", [])]
     for path in own:
         assert (await request(app, None, path=path, method="GET")).text == "other"

@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from clerk_convex.app import app
-from clerk_convex.webhook.route import WebhookRoute
+from clerk_convex.webhook import WebhookRoute
 
 (webhook,) = (route for route in app.routes if isinstance(route, WebhookRoute))
 

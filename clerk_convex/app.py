@@ -88,8 +88,8 @@ def _convex(status: Status) -> str:
 @contextlib.asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncGenerator[None, None]:
     # Imported modules live as long as the process. Freezing them saves 10 ms in each full garbage collection.
-    # The higher threshold makes collections rarer: hundreds of events in progress are not garbage yet. If another
-    # app mounts this one, this lifespan does not run.
+    # The higher threshold makes collections rarer: hundreds of events in progress are not garbage yet. If
+    # another app mounts this one, this lifespan does not run.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)

@@ -102,7 +102,7 @@ async def attack(
     is_over = asyncio.Event()
     held = [asyncio.create_task(hold(port, size, unsigned, answers, is_over)) for _ in range(senders)]
     kept_out = sent = 0
-    async with httpx.AsyncClient(timeout=15, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
         started = time.monotonic()
         while time.monotonic() - started < seconds:
             sent += 1

@@ -1,22 +1,22 @@
-"""Every error this package raises on purpose.
+"""All errors that this package raises on purpose.
 
     ClerkConvexError
     ├── SettingsError                a setting is missing or malformed
-    ├── EventError                   a webhook that is no event of this Clerk instance
-    ├── TokenError                   a session token that proves nothing
+    ├── EventError                   a webhook that is not an event of this Clerk instance
+    ├── TokenError                   a session token that is not valid
     ├── UserError                    a user or a deletion, sent by Clerk, that cannot be read
-    ├── ClerkError                   Clerk did not do what it was asked
+    ├── ClerkError                   a call of Clerk failed
     │   ├── ClerkMisconfigured       it rejects the key, or the address is not Clerk's
     │   ├── ClerkNotFound            it has no such user
     │   └── ClerkUnavailable         it is down, too slow or too busy: try again later
-    ├── DeploymentError              Convex did not do what it was asked
-    │   ├── ChangeRefused            its functions refused this one change
+    ├── DeploymentError              a call of Convex failed
+    │   ├── ChangeRefused            its functions refuse this one change
     │   ├── DeploymentMisconfigured  it rejects the key, or has no functions, or other ones
     │   └── DeploymentUnavailable    it is down, too slow or too busy: try again later
     ├── QueueFull                    too many changes wait to be written: try again later
     └── LocalError                   a local part could not be started
 
-The text of each says what happened and what to do. None quotes a secret or a user's data.
+The text of each error says what happened and what to do. It quotes neither a secret nor a user's data.
 """
 
 import math
@@ -41,17 +41,17 @@ __all__ = [
 
 
 class ClerkConvexError(Exception):
-    """What all errors of this package have in common."""
+    """The base of all errors of this package."""
 
 
 class SettingsError(ClerkConvexError):
-    """A setting is missing or malformed; the text names every one that is."""
+    """Settings are missing or malformed; the text names all of them."""
 
 
 class EventError(ClerkConvexError):
     """A webhook that is not signed, not JSON, not an event, or another Clerk instance's.
 
-    cause: one word for why its signature is no good, where that is what is wrong.
+    cause: one word for the reason, if its signature was rejected; else "".
     """
 
     def __init__(self, text: str, *, cause: str = "") -> None:
@@ -60,7 +60,7 @@ class EventError(ClerkConvexError):
 
 
 class TokenError(ClerkConvexError):
-    """A session token that does not say who calls. `code` is one word for the reason, for programs."""
+    """A session token that does not prove who calls. `code` is one word for the reason, for programs."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -74,10 +74,10 @@ class UserError(ClerkConvexError):
 
 
 class ClerkError(ClerkConvexError):
-    """Clerk did not do what it was asked.
+    """A call of Clerk failed.
 
-    status, code, message, trace_id: Clerk's own, None if it gave none. `message` is meant for whoever asked:
-    it may quote what was sent, so it is no part of the text and does not belong into a log.
+    status, code, message, trace_id: as Clerk answered, None if it gave none. `message` is for the caller
+    only: it may quote what was sent, so it is not part of the error's text and must not be logged.
     """
 
     def __init__(
@@ -97,14 +97,14 @@ class ClerkError(ClerkConvexError):
 
 
 class ClerkMisconfigured(ClerkError):
-    """Clerk rejects the secret key, or what is at the address is not its Backend API."""
+    """Clerk rejects the secret key, or CLERK_API_URL is not the address of its Backend API."""
 
 
 class ClerkNotFound(ClerkError):
     """Clerk has no such user.
 
-    observed_at: when Clerk looked, at the earliest (Unix milliseconds by its clock); 0 if it did not say.
-    gone_by: when it looked, at the latest: what it said of the user, it said before. Infinite likewise.
+    Clerk looked between `observed_at` and `gone_by`, in Unix milliseconds by its clock. Without a date in its
+    answer they are 0 and infinite. All that Clerk ever said of the user, it said before `gone_by`.
     """
 
     observed_at: float = 0.0
@@ -114,22 +114,22 @@ class ClerkNotFound(ClerkError):
 class ClerkUnavailable(ClerkError):
     """Clerk is down, too slow or too busy.
 
-    retry_after: the seconds Clerk wants to be left alone for, None if it did not say.
-    surely_not_done: False if it may have done what it was asked and only the answer got lost.
+    retry_after: the seconds to wait before the next call, None if Clerk did not say.
+    may_be_done: False if Clerk certainly did not do what it was asked; True if only the answer may be lost.
     too_slow: no answer came in time.
     """
 
     retry_after: float | None = None
-    surely_not_done: bool = False
+    may_be_done: bool = True
     too_slow: bool = False
 
 
 class DeploymentError(ClerkConvexError):
-    """Convex did not do what it was asked."""
+    """A call of Convex failed."""
 
 
 class ChangeRefused(DeploymentError):
-    """Convex's functions refused this one change; its neighbours were written. `clerk_id` is the user's."""
+    """Convex's functions refuse this one change; its neighbours are written. `clerk_id` is the user's."""
 
     clerk_id: str | None = None
 
@@ -143,7 +143,7 @@ class DeploymentUnavailable(DeploymentError):
 
 
 class QueueFull(ClerkConvexError):
-    """Too many changes wait to be written; this one was not taken."""
+    """Too many changes wait to be written; this one was not accepted."""
 
 
 class LocalError(ClerkConvexError):

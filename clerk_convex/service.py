@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment
-from clerk_convex.convex.writer import Status, Writer
+from clerk_convex.convex.writer import Status, Writer, WriterLimits
 from clerk_convex.net.per_loop import PerLoop
 from clerk_convex.settings import AdminSettings, BackfillSettings, ConvexSettings, Settings
 
@@ -117,7 +117,9 @@ class Service:
     def make_writer(self) -> Writer:
         """Make the writer of an event loop."""
         return Writer(
-            self.make_deployment(), module=self.settings.convex_users_module, deadline=self.timeouts.write
+            self.make_deployment(),
+            module=self.settings.convex_users_module,
+            limits=WriterLimits(deadline=self.timeouts.write),
         )
 
     # The imports are here because `import clerk_convex` must not load jwt, cryptography and limits: a service

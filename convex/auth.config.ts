@@ -1,6 +1,6 @@
 import type { AuthConfig } from "convex/server";
 
-// Its type, for projects without @types/node.
+// Declared here for projects that do not have @types/node.
 declare const process: { env: Record<string, string | undefined> };
 
 const domain = process.env.CLERK_JWT_ISSUER_DOMAIN!;

@@ -1,6 +1,6 @@
 import { cronJobs } from "convex/server";
-import { internal } from "./_generated/api";
+import { functions } from "./clerk/module";
 
 const crons = cronJobs();
-crons.daily("prune the Clerk audit log", { hourUTC: 3, minuteUTC: 17 }, internal.users.pruneClerkAudit, {});
+crons.daily("prune the Clerk audit log", { hourUTC: 3, minuteUTC: 17 }, functions().pruneClerkAudit, {});
 export default crons;

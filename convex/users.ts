@@ -1,6 +1,6 @@
-// Every function, registered once. All that write are internal: a public mutation would let anyone who knows the
-// deployment's URL rewrite the users. The service calls them with a deploy key. Public are the queries of the users
-// page; each makes sure who asks before it reads.
+// Registers every function. All mutations are internal, because anyone who knows the deployment's URL could call a public
+// one; the service calls them with a deploy key. Public are the queries of the users page, and each authorizes its caller
+// before it reads.
 import { paginationOptsValidator } from "convex/server";
 import { v } from "convex/values";
 import { internalMutation, internalQuery, query } from "./_generated/server";
@@ -8,22 +8,21 @@ import { requireAdmin } from "./clerk/access";
 import * as actions from "./clerk/admin/actions";
 import * as audit from "./clerk/audit/log";
 import * as backfill from "./clerk/backfill/runs";
-import * as doubles from "./clerk/order/duplicates";
-import * as queries from "./clerk/users/queries";
-import { readVersion } from "./clerk/order/state";
-import * as counts from "./clerk/users/stats";
+import * as duplicates from "./clerk/order/duplicates";
 import * as sync from "./clerk/order/sync";
 import * as tables from "./clerk/tables";
 import { backfillProgress, backfillRun, change, exportedUsers, outcome, userData } from "./clerk/tables";
+import * as queries from "./clerk/users/queries";
+import * as counts from "./clerk/users/stats";
 
-// Who is signed in, and whether that is an admin.
+// Returns the caller's own user, and whether the user is an admin. For everyone who is signed in.
 export const currentUser = query({
   args: {},
   returns: queries.me,
   handler: (ctx) => queries.currentUser(ctx),
 });
 
-// For admins: pages of users, the newest first unless sorted otherwise, or the best matches of a search.
+// Returns a page of users, the newest first unless `sort` says otherwise, or the best matches of a search. For admins.
 export const getUsers = query({
   args: {
     paginationOpts: paginationOptsValidator,
@@ -38,7 +37,7 @@ export const getUsers = query({
   },
 });
 
-// For admins.
+// Returns the details of one user, or null. For admins.
 export const getUser = query({
   args: { clerkId: v.string() },
   returns: v.nullable(queries.userDetails),
@@ -48,8 +47,8 @@ export const getUser = query({
   },
 });
 
-// For admins: how many users, and sign-ups on each of 30 days. `today` is the last of them: a query does not run
-// again because time passes.
+// Returns the number of users by status, and the sign-ups on each of 30 days. `today` is the last of these days. The caller
+// names it, because Convex does not run a query again when the day changes. For admins.
 export const stats = query({
   args: { today: v.optional(v.string()) },
   returns: counts.usersStats,
@@ -59,7 +58,7 @@ export const stats = query({
   },
 });
 
-// For admins: what became of whom, the newest first.
+// Returns a page of the audit log, the newest entry first. For admins.
 export const auditLog = query({
   args: {
     paginationOpts: paginationOptsValidator,
@@ -73,78 +72,66 @@ export const auditLog = query({
   },
 });
 
-// What the webhook route, the backfill and user management call: one outcome for each change, in order.
+// Applies changes in order, and returns the outcome of each. The webhook route, the backfill and user management call it.
 export const syncUsers = internalMutation({
   args: { changes: v.array(change) },
   returns: v.array(outcome),
   handler: (ctx, { changes }) => sync.syncChanges(ctx, changes),
 });
 
-// The outcomes that syncUsers would have. Writes nothing.
+// Returns the outcomes that syncUsers would return, and writes nothing.
 export const compareUsers = internalQuery({
   args: { changes: v.array(change) },
   returns: v.array(outcome),
   handler: (ctx, { changes }) => sync.compareChanges(ctx, changes),
 });
 
-// Whole rows with their stamps, in the order they were created, or the other way round: for tools.
+// Returns a page of whole rows with their stamps for tools, sorted by the time when the rows were created.
 export const exportUsers = internalQuery({
   args: { paginationOpts: paginationOptsValidator, order: v.optional(v.union(v.literal("asc"), v.literal("desc"))) },
   returns: exportedUsers,
-  handler: async (ctx, { paginationOpts, order }) => {
-    const users = await ctx.db.query("users").order(order ?? "asc").paginate(paginationOpts);
-    const page = users.page.map(async (user) => {
-      const version = await readVersion(ctx, user.clerkId);
-      return { ...user, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
-    });
-    return { ...users, page: await Promise.all(page) };
-  },
+  handler: (ctx, { paginationOpts, order = "asc" }) => queries.exportUsers(ctx, paginationOpts, order),
 });
 
-// By hand: npx convex run --prod users:syncUser '{"clerkId": "user_…", "userData": {…}}'
+// Applies one upsert by hand: npx convex run --prod users:syncUser '{"clerkId": "user_…", "userData": {…}}'
 export const syncUser = internalMutation({
   args: { clerkId: v.string(), userData },
   returns: outcome,
-  handler: async (ctx, { clerkId, userData: { updatedAt, observedAt, ...columns } }) => {
-    const upsert = { type: "upsert" as const, source: "manual" as const, clerkId, updatedAt, observedAt, columns };
-    return (await sync.syncChanges(ctx, [upsert]))[0]!;
-  },
+  handler: (ctx, { clerkId, userData }) => sync.syncByHand(ctx, clerkId, userData),
 });
 
-// By hand, and final: whatever comes later, the user stays deleted (but for resetUser).
+// Deletes a user by hand: npx convex run --prod users:deleteUser '{"clerkId": "user_…"}'
+// This is final: later changes do not bring the user back. Only resetUser does.
 export const deleteUser = internalMutation({
   args: { clerkId: v.string() },
   returns: outcome,
-  handler: async (ctx, { clerkId }) => {
-    const deletion = { type: "delete" as const, source: "manual" as const, clerkId, observedAt: Date.now() };
-    return (await sync.syncChanges(ctx, [deletion]))[0]!;
-  },
+  handler: (ctx, { clerkId }) => sync.deleteByHand(ctx, clerkId),
 });
 
-// The way out of a mistake: forgets the row and its version, so that the next change counts as the first.
+// Undoes a mistake: removes the row and its version, so that the next change counts as the first.
 export const resetUser = internalMutation({
   args: { clerkId: v.string() },
   returns: v.boolean(),
   handler: (ctx, { clerkId }) => sync.resetUser(ctx, clerkId),
 });
 
-// Clerk ids that have several rows, in order, those of a part of the table. `cursor` is null before the first part and
-// after the last one.
+// Returns the Clerk ids that have several rows in one part of the table. `cursor` is null before the first part and after
+// the last.
 export const findDuplicates = internalQuery({
   args: { cursor: v.nullable(v.string()) },
-  returns: doubles.duplicates,
-  handler: (ctx, { cursor }) => doubles.findDuplicates(ctx, cursor),
+  returns: duplicates.duplicates,
+  handler: (ctx, { cursor }) => duplicates.findDuplicates(ctx, cursor),
 });
 
 // Merges the rows of each of up to 100 Clerk ids into the oldest:
 // npx convex run --prod users:repairDuplicates '{"clerkIds": ["user_…"]}'
 export const repairDuplicates = internalMutation({
   args: { clerkIds: v.array(v.string()) },
-  returns: doubles.repairs,
-  handler: (ctx, { clerkIds }) => doubles.repairDuplicates(ctx, clerkIds),
+  returns: duplicates.repairs,
+  handler: (ctx, { clerkIds }) => duplicates.repairDuplicates(ctx, clerkIds),
 });
 
-// Scheduled by the change that locked a user for a time.
+// Ends a lock. The change that locked the user schedules it.
 export const endLock = internalMutation({
   args: { clerkId: v.string(), lockedUntil: v.number() },
   returns: v.null(),
@@ -175,14 +162,14 @@ export const finishAction = internalMutation({
   },
 });
 
-// Counts the users afresh, while changes go on: npx convex run --prod users:rebuildStats
+// Counts all users again, while changes continue: npx convex run --prod users:rebuildStats
 export const rebuildStats = internalMutation({
   args: {},
   returns: v.string(),
   handler: (ctx) => counts.rebuild(ctx),
 });
 
-// It schedules these two, and they themselves until they are through.
+// Counts a batch. rebuildStats schedules it, and it schedules itself until all users are counted.
 export const rebuildStatsStep = internalMutation({
   args: { next: v.number() },
   returns: v.null(),
@@ -192,6 +179,7 @@ export const rebuildStatsStep = internalMutation({
   },
 });
 
+// Deletes a batch of the counts before the last rebuild. It schedules itself until there are none left.
 export const dropOldStats = internalMutation({
   args: {},
   returns: v.null(),
@@ -201,39 +189,41 @@ export const dropOldStats = internalMutation({
   },
 });
 
-// A backfill's position, kept by the backfill itself. saveBackfill and finishBackfill answer false if another
-// process has taken the run over.
+// Returns the backfill to resume, or a new one. The backfill calls this and the next two functions to keep its progress.
 export const startBackfill = internalMutation({
   args: { options: v.string(), restart: v.boolean() },
   returns: backfillRun,
   handler: (ctx, { options, restart }) => backfill.startRun(ctx, options, restart),
 });
 
+// Saves the progress of a backfill. Returns false if another process has taken it over.
 export const saveBackfill = internalMutation({
   args: {
     id: v.id("clerkBackfills"),
     attempt: v.number(),
-    progress: v.nullable(backfillProgress), // null: still there, and no further
-    release: v.boolean(), // ended before its time, and to be gone on with at once
+    progress: v.nullable(backfillProgress), // null: only a heartbeat
+    release: v.boolean(), // true: this process stops early, and another one may resume at once
   },
   returns: v.boolean(),
-  handler: (ctx, { progress, release, ...mine }) => backfill.saveRun(ctx, mine, progress, release),
+  handler: (ctx, { progress, release, ...held }) => backfill.saveRun(ctx, held, progress, release),
 });
 
+// Closes a backfill. Returns false if another process has taken it over.
 export const finishBackfill = internalMutation({
   args: { id: v.id("clerkBackfills"), attempt: v.number(), progress: backfillProgress },
   returns: v.boolean(),
-  handler: (ctx, { progress, ...mine }) => backfill.finishRun(ctx, mine, progress),
+  handler: (ctx, { progress, ...held }) => backfill.finishRun(ctx, held, progress),
 });
 
-// When the last webhook arrived that changed a row, by Convex's clock; null if none ever did.
+// Returns when the last webhook changed a row, in Unix milliseconds by Convex's clock, or null if none ever did.
 export const lastWebhookAt = internalQuery({
   args: {},
   returns: v.nullable(v.number()),
-  handler: (ctx) => backfill.lastWebhookAt(ctx),
+  handler: (ctx) => audit.lastWebhookAt(ctx),
 });
 
-// Called by crons.ts, and by itself until it is through. It closes abandoned actions as well.
+// Deletes a batch of old entries of the audit log, and closes abandoned actions. crons.ts calls it every day, and it
+// schedules itself until there is nothing left to do.
 export const pruneClerkAudit = internalMutation({
   args: {},
   returns: v.null(),

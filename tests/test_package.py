@@ -104,7 +104,7 @@ def test_wheel_runs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
 
     def run(*arguments: str) -> str:
         ran = subprocess.run(
-            [python, *arguments], cwd=team, capture_output=True, text=True, timeout=60, check=False
+            [python, *arguments], cwd=team, capture_output=True, text=True, timeout=120, check=False
         )
         assert ran.returncode == 0, ran.stderr
         return ran.stdout

@@ -8,7 +8,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from clerk_convex.entities.users import canonical_json, is_verified
+from clerk_convex.entities.json import canonical_json
+from clerk_convex.entities.users import is_verified
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkUnavailable
 
 __all__ = ["Problem", "answer", "clerk_problem", "user_of"]
@@ -56,7 +57,7 @@ class Problem(Exception):
 
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response. `body` may hold what `clerk_convex.entities.users.parse_json` has read."""
+    """Return `body` as JSON. It may hold numbers of `parse_json` that a plain encoder cannot write."""
     return Response(canonical_json(body), status, headers, media_type="application/json")
 
 
@@ -88,8 +89,8 @@ def clerk_problem(error: ClerkError, *, is_write: bool) -> Problem:
         more: dict[str, Any] = {}
         text = str(error)
         if is_write:
-            more["may_be_done"] = not error.surely_not_done
-            text += f" {_NOT_DONE if error.surely_not_done else _MAY_BE_DONE}"
+            more["may_be_done"] = error.may_be_done
+            text += f" {_MAY_BE_DONE if error.may_be_done else _NOT_DONE}"
         return Problem(status, code, text, retry_after=error.retry_after or _RETRY_AFTER, **more)
     if isinstance(error, ClerkMisconfigured) or error.status is None:
         return Problem(502, "clerk_misconfigured", str(error), **clerks)

@@ -11,12 +11,13 @@ from clerk_convex.admin.answers import Problem
 from clerk_convex.admin.requests import Call
 from clerk_convex.convex.client import Deployment
 from clerk_convex.errors import DeploymentError, DeploymentUnavailable
+from clerk_convex.net.backoff import Backoff
 
 __all__ = ["AuditRow"]
 
 logger = logging.getLogger("clerk_convex")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 15.0  # seconds between attempts
+_BACKOFF = Backoff(first=0.1, longest=15.0)
 _RETRY_AFTER = 5.0  # seconds
 
 
@@ -99,13 +100,13 @@ class AuditRow:
                 self._id = row_id
 
     async def _retry(self, function: str, arguments: dict[str, Any]) -> Any:
-        pause = _FIRST_PAUSE
+        failures = 0
         while True:
             try:
                 return await self._call(function, arguments)
             except DeploymentError:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                await asyncio.sleep(_BACKOFF.pause(failures))
+                failures += 1
 
     async def _call(self, function: str, arguments: dict[str, Any]) -> Any:
         return await self._deployment.send(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from clerk_convex.entities.users import canonical_json
+from clerk_convex.entities.json import canonical_json
 
 __all__ = ["Changes", "MetadataPatch", "NewUser", "Nothing", "NothingAsked", "Question"]
 

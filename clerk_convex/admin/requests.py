@@ -16,7 +16,7 @@ from clerk_convex.admin.actions import Action, Done
 from clerk_convex.admin.answers import Problem
 from clerk_convex.admin.models import MetadataPatch, Nothing
 from clerk_convex.clerk.api import Clerk
-from clerk_convex.entities.users import canonical_json
+from clerk_convex.entities.json import canonical_json
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 
 __all__ = ["Call", "read_call"]

@@ -8,13 +8,12 @@ be still there to go on from. Only where a whole page was created in the same mi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any, TypedDict
 
+from clerk_convex.entities.json import number
 from clerk_convex.errors import ClerkError
 
 __all__ = ["PAGE", "Position", "Question", "Range", "Span", "Walk", "created_at", "to_ranges", "to_split"]
@@ -169,15 +168,11 @@ def to_ranges(spans: Sequence[Span], total: int, ranges: int) -> list[Range]:
 
 
 def created_at(user: Any) -> float | None:
-    """When the user was created, as Clerk orders them; None if it cannot be told."""
-    value = user.get("created_at") if isinstance(user, dict) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return None
-    try:
-        time = float(value)
-    except OverflowError:
-        return None
-    return time if math.isfinite(time) else None
+    """Return the number by which Clerk orders the user, or None if it cannot be read.
+
+    It is not converted as `milliseconds` would: the next page is asked for with the very same number.
+    """
+    return number(user.get("created_at")) if isinstance(user, dict) else None
 
 
 def _id(user: Any) -> str | None:

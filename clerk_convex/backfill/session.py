@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,7 +19,7 @@ from convex import convex_to_json
 from clerk_convex.backfill.report import OnProgress
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment, Kind
-from clerk_convex.convex.writer import Writer
+from clerk_convex.convex.writer import Writer, WriterLimits
 from clerk_convex.entities.changes import Change, Outcome
 from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
@@ -30,6 +29,7 @@ from clerk_convex.errors import (
     DeploymentMisconfigured,
     DeploymentUnavailable,
 )
+from clerk_convex.net.backoff import Backoff
 from clerk_convex.net.logs import OnceAMinute
 from clerk_convex.settings import BackfillSettings, Settings
 
@@ -45,8 +45,8 @@ PATIENCE = 300.0
 _DOUBTS_AT_FIRST, _DOUBTS = (0.5, 1.5), (1.0, 4.0, 15.0)
 _SILENCE = 1.0  # seconds that are waited without a word
 _CLERK_TIMEOUT, _CONVEX_TIMEOUT = 30.0, 15.0  # seconds, of one call
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds between attempts, before jitter
-_UNTOLD = 1 << 40  # bytes: what waits is bounded by the number of pages, not by the writer
+_BACKOFF = Backoff(first=0.25, longest=10.0)  # seconds between attempts
+_NO_LIMIT = 1 << 40  # bytes; the number of pages read at once bounds what waits
 _ROWS = 500  # of a page of Convex's
 _HOPELESS = 100  # refusals, and nobody who was written: then something is wrong with all
 
@@ -84,10 +84,12 @@ class Session:
         self.writer = Writer(
             self.deployment,
             module=self.module,
-            in_flight=max(1, concurrency // 2),  # the webhooks need some of Convex too
-            queue_size=concurrency * 1000,
-            queue_bytes=_UNTOLD,
-            deadline=patience,
+            limits=WriterLimits(
+                in_flight=max(1, concurrency // 2),  # the webhooks need a part of Convex, too
+                queue_size=concurrency * 1000,
+                queue_bytes=_NO_LIMIT,
+                deadline=patience,
+            ),
             dry_run=dry_run,
         )
         self._patience = patience
@@ -184,20 +186,21 @@ class Session:
     async def _patiently(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
         time = asyncio.get_running_loop().time
         started = time()
-        pause = _FIRST_PAUSE
+        failures = 0
         doubts = iter(self._doubts)
         while True:
             try:
                 return await attempt()
             except DeploymentUnavailable as error:
+                pause = _BACKOFF.pause(failures)
                 if time() + pause > started + self._patience:
                     raise
+                failures += 1
                 self._tell("Convex", error, time() - started)
             except DeploymentError as error:
                 await self._doubt(error, doubts)
                 continue
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            await asyncio.sleep(pause)
 
     async def _doubt(self, problem: BaseException, doubts: Iterator[float]) -> None:
         """Wait until Convex is to be asked again. Raises what it says if it has been asked often enough."""

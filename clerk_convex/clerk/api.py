@@ -8,17 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
-from clerk_convex.entities.users import parse_json
+from clerk_convex.entities.json import parse_json
+from clerk_convex.entities.times import http_date
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
+from clerk_convex.net.backoff import Backoff
 from clerk_convex.net.pool import Pool, Response, Trouble
 from clerk_convex.net.rate import Rate
 
@@ -33,7 +32,7 @@ _LONGEST_MESSAGE, _LONGEST_TRACE_ID = 1000, 100  # characters that are kept of w
 
 _RATE_WINDOW = 10.0  # seconds
 _RATE_LIVE, _RATE_TEST = 1000, 100  # calls in a window, for keys of production and of development instances
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts, before jitter
+_BACKOFF = Backoff(first=0.5, longest=10.0)  # seconds between attempts
 _LONGEST_RETRY_AFTER = 60.0  # seconds; Clerk's windows are of 10
 _CLOCK_MARGIN = 1000.0  # milliseconds; `Date` has whole seconds, and Clerk has more than one clock
 
@@ -88,7 +87,7 @@ class Filters(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Users as JSON objects (see `clerk_convex.entities.users.parse_json`), as Clerk saw them at `observed_at`.
+    """Users as JSON objects (see `entities.users.parse_json`), as Clerk saw them at `observed_at`.
 
     `observed_at` is in Unix milliseconds by Clerk's clock, and rather too early than too late: 0 if Clerk did
     not say. What is observed earlier can only lose against another observation.
@@ -233,7 +232,7 @@ class Clerk:
         return await self._call_user("GET", user_id)
 
     async def create_user(self, fields: Mapping[str, Any]) -> Snapshot:
-        """`fields` are those of POST /users. After ClerkUnavailable look at its `surely_not_done`."""
+        """`fields` are those of POST /users. After ClerkUnavailable look at its `may_be_done`."""
         user, observed_at = await self._call("POST", "/users", dict, body=fields, repeatable=False)
         return Snapshot(user, observed_at)
 
@@ -309,7 +308,7 @@ class Clerk:
             answer, _ = await self._attempt(_Request("GET", "/instance", dict), started)
             actual = _instance(answer)
         except ClerkUnavailable as error:
-            error.surely_not_done = True  # what the call is for was not sent
+            error.may_be_done = False  # only this check was sent, not the call itself
             raise
         if actual.id != expected:
             raise ClerkMisconfigured(
@@ -359,10 +358,9 @@ class Clerk:
                     return answer, observed_at
             else:
                 problem = self._problem(response)
-            may_be_done = may_be_done or not problem.surely_not_done
-            problem.surely_not_done = not may_be_done
+            may_be_done = problem.may_be_done = may_be_done or problem.may_be_done
             pause = self._pause(problem, failures)
-            if time() + pause > last_start or not (request.repeatable or problem.surely_not_done):
+            if time() + pause > last_start or (may_be_done and not request.repeatable):
                 break
             failures += 1
             self._on_retry(problem, time() - started)
@@ -371,9 +369,8 @@ class Clerk:
 
     def _pause(self, problem: ClerkUnavailable, failures: int) -> float:
         """Seconds to the next attempt. After a 429 all calls wait for so long."""
-        longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 10))
         asked = min(_LONGEST_RETRY_AFTER, problem.retry_after or 0.0)
-        pause = max(asked, longest * random.uniform(0.5, 1.0))
+        pause = max(asked, _BACKOFF.pause(failures))
         if problem.status == 429:
             self._rate.pause(pause)
         return pause
@@ -431,7 +428,7 @@ def _instance(answer: dict[str, Any]) -> Instance:
 def _not_done(text: str, *, retry_after: float | None = None, **more: Any) -> ClerkUnavailable:
     problem = ClerkUnavailable(text, **more)
     problem.retry_after = retry_after
-    problem.surely_not_done = True
+    problem.may_be_done = False
     return problem
 
 
@@ -509,7 +506,7 @@ def _own_words(answer: Any) -> dict[str, str | None]:
 
 def _observed_at(response: Response) -> float:
     """When Clerk looked, at the earliest: before it dated its answer, and after it was asked."""
-    date = _seconds(response.headers.get("date"))
+    date = http_date(response.headers.get("date"))
     if date is None:
         return 0.0
     return max(0.0, (date - response.seconds) * 1000 - _CLOCK_MARGIN)
@@ -517,7 +514,7 @@ def _observed_at(response: Response) -> float:
 
 def _observed_by(response: Response) -> float:
     """When Clerk looked, at the latest; infinite if it did not say."""
-    date = _seconds(response.headers.get("date"))
+    date = http_date(response.headers.get("date"))
     return math.inf if date is None else date * 1000 + _WHOLE_SECOND + _CLOCK_MARGIN
 
 
@@ -526,19 +523,10 @@ def _retry_after(response: Response) -> float | None:
     text = response.headers.get("retry-after", "")
     if re.fullmatch("[0-9]{1,9}", text):
         return float(text)
-    until, now = _seconds(text), _seconds(response.headers.get("date"))
+    until, now = http_date(text), http_date(response.headers.get("date"))
     if until is None or now is None:
         return None
     return max(0.0, until - now)
-
-
-def _seconds(date: str | None) -> float | None:
-    """An HTTP date in Unix seconds, None if it is none."""
-    try:
-        moment = parsedate_to_datetime(date or "")
-    except (ValueError, OverflowError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _query(parameters: Mapping[str, object]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from clerk_convex.entities.users import parse_json
+from clerk_convex.entities.json import parse_json
 from clerk_convex.errors import ClerkUnavailable, TokenError
 from clerk_convex.net.logs import OnceAMinute
 from clerk_convex.net.pool import Pool, Response

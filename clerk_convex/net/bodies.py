@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from clerk_convex.net.per_loop import PerLoop
 
@@ -38,15 +38,20 @@ async def read_body(request: Request, *, largest: int, within: float) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and (len(length) > 15 or int(length) > largest):
         raise BodyRefused(413, too_large)
-    incomplete, reading = _incomplete.get(), _Reading()
+    incomplete, reading, is_complete = _incomplete.get(), _Reading(), False
     try:
         async with asyncio.timeout(within) as reading.timeout:
-            async for chunk in request.stream():
+            while not is_complete and not reading.is_given_up:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk: bytes = message.get("body", b"")
                 if len(reading.body) + len(chunk) > largest:
                     raise BodyRefused(413, too_large)
+                is_complete = not message.get("more_body", False)
+                if is_complete and not reading.body:  # as most are
+                    return chunk
                 incomplete.add(reading, chunk)
-                if reading.is_given_up:
-                    break
     except TimeoutError:
         if not reading.is_given_up:
             raise BodyRefused(
@@ -72,9 +77,10 @@ def closing(request: Request) -> dict[str, str]:
 class _Reading:
     """A body that is being received."""
 
+    timeout: asyncio.Timeout
+
     def __init__(self) -> None:
         self.body = bytearray()
-        self.timeout = asyncio.timeout(None)
         self.is_given_up = False
 
 

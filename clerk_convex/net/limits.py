@@ -15,8 +15,8 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from clerk_convex.errors import SettingsError
+from clerk_convex.net.lifetime import close_with_loop
 from clerk_convex.net.logs import OnceAMinute
-from clerk_convex.net.per_loop import close_with_loop
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["PerLoop", "close_with_loop"]
+__all__ = ["PerLoop"]
 
 T = TypeVar("T")
 
@@ -39,26 +39,3 @@ class PerLoop(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._made)
-
-
-# Strong references: the garbage collector must not finalize one while its loop is still running.
-_lifetimes: set[AsyncGenerator[None, None]] = set()
-
-
-async def close_with_loop(close: Callable[[], Awaitable[object]]) -> None:
-    """Call `close` when the running loop ends.
-
-    A lifespan handler would not do: many frameworks do not run the lifespan of an app that is mounted.
-    """
-
-    async def live() -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            _lifetimes.discard(lifetime)
-            await close()
-
-    # asyncio closes the asynchronous generators that are still open when a loop ends.
-    lifetime = live()
-    _lifetimes.add(lifetime)
-    await anext(lifetime)

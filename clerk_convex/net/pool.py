@@ -11,6 +11,8 @@ from enum import Enum, auto
 
 import httpx
 
+from clerk_convex.net.lifetime import close_with_loop
+
 __all__ = ["Pool", "Response", "Trouble"]
 
 _IDLE = 30.0  # seconds a connection is kept; servers and load balancers drop it after 60 or more
@@ -20,9 +22,6 @@ for _module in ("httpcore", "anyio._backends._asyncio"):  # httpx's and anyio's 
     with contextlib.suppress(ImportError):
         importlib.import_module(_module)
 _ssl_context = httpx.create_ssl_context(trust_env=False)
-
-# Pools with connections: the garbage collector must not come for one when its loop is about to end.
-_connected: set[Pool] = set()
 
 
 class Trouble(Enum):
@@ -132,20 +131,13 @@ class Pool:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=_IDLE),
             trust_env=False,
         )
-        self._lifetime = self._until_closed(transport)
-        await anext(self._lifetime)
-        return transport
 
-    async def _until_closed(self, transport: httpx.AsyncHTTPTransport) -> AsyncGenerator[None, None]:
-        # Event loops close the asynchronous generators that are left when they end, so that an app whose
-        # lifespan nobody runs still leaves no connection behind.
-        _connected.add(self)
-        try:
-            yield
-        finally:
-            _connected.discard(self)
+        async def close() -> None:
             self._transport = self._lifetime = None
             await transport.aclose()
+
+        self._lifetime = await close_with_loop(close)
+        return transport
 
 
 def _trouble(error: Exception) -> Trouble:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from clerk_convex.entities.changes import Change, Delete, SignIn, Upsert
-from clerk_convex.entities.users import Fields, is_partial, milliseconds, parse_json, read_id, read_user
+from clerk_convex.entities.json import parse_json
+from clerk_convex.entities.times import milliseconds
+from clerk_convex.entities.users import Fields, is_partial, read_id, read_user
 from clerk_convex.errors import EventError, UserError
 
 __all__ = ["Ignored", "read_event"]

@@ -20,6 +20,7 @@ from clerk_convex.errors import EventError
 
 __all__ = ["SignedHeaders", "event_id", "verify"]
 
+_NAMES = ("id", "timestamp", "signature")
 _TOLERANCE = 300.0  # seconds in either direction; the svix package uses the same
 _LATEST = 253_402_300_800.0  # Unix seconds of the year 10000: datetime, which svix uses, ends there
 _ID = re.compile(r"[!-~]{1,255}")
@@ -47,9 +48,9 @@ class SignedHeaders:
         Raises EventError if one is missing or malformed, or if the time is over five minutes from this
         machine's clock.
         """
-        names = ("id", "timestamp", "signature")
-        message_id, timestamp, signature = values = [_header(headers, name) for name in names]
-        if missing := [f"svix-{name}" for name, value in zip(names, values, strict=True) if not value]:
+        message_id, timestamp, signature = (_header(headers, name) for name in _NAMES)
+        if not (message_id and timestamp and signature):
+            missing = [f"svix-{name}" for name in _NAMES if not _header(headers, name)]
             raise _uncheckable(
                 "missing",
                 f"the request has no {' and no '.join(missing)}. Clerk sends such headers with every webhook."

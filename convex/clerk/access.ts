@@ -1,16 +1,16 @@
-// Who may read what only admins may: the one rule, and what a caller is told whom it refuses.
+// Authorizes callers: the rule that makes a user an admin, and the error that a refused caller gets.
 import { ConvexError } from "convex/values";
 import type { Doc } from "../_generated/dataModel";
 import type { QueryCtx } from "../_generated/server";
-import { readUser, readVersion } from "./order/state";
+import { readUser, readVersion } from "./state";
 
-// The rule, of queries and of user management alike. It looks at the synced row and not at a token's claims, so
-// that a demotion or a ban takes effect at once. A team may replace it, and then the next function with it.
+// Returns whether a user is an admin. Queries and user management use this rule. It reads the synced row and no claim of a
+// token, so a demotion or a ban takes effect at once. If you change it, change `possibleAdmins` as well.
 export function isAdmin(user: Doc<"users">): boolean {
   return user.role === "admin" && user.status === "active";
 }
 
-// Everyone for whom the rule may hold, by an index.
+// Returns every user for whom `isAdmin` may be true, by an index.
 export function possibleAdmins(ctx: QueryCtx) {
   return ctx.db
     .query("users")
@@ -28,27 +28,29 @@ export const MESSAGES = {
 export type AccessReason = keyof typeof MESSAGES;
 type RowReason = Exclude<AccessReason, "not_signed_in">;
 
-// The data of the ConvexError that a caller gets. It says nothing of a person.
+// The data of the ConvexError that a refused caller gets. It contains nothing about a person.
 export type AccessDenied = { code: "access_denied"; reason: AccessReason; message: string };
 
-// The caller's Clerk id. A pending session has yet to pass what Clerk asks for: nobody is signed in with it.
+// Returns the caller's Clerk id. Throws `not_signed_in`, also for a pending session: Clerk requires another step before it
+// counts as signed in.
 export async function requireSignedIn(ctx: QueryCtx): Promise<string> {
   const identity = await ctx.auth.getUserIdentity();
   if (identity === null || identity.sts === "pending") throw accessDenied("not_signed_in");
-  // A custom claim named "subject" hides the token's own, and users may have a say in it.
+  // A custom claim named "subject" hides the token's own subject, and its value may come from the user.
   const isOwn = identity.tokenIdentifier === `${identity.issuer}|${identity.subject}`;
   if (!isOwn) throw accessDenied("not_signed_in");
   return identity.subject;
 }
 
-// The caller's own row. Of an admin nothing else is read, so that nothing else makes a query check again.
+// Returns the caller's own row, or throws the reason why the caller is no admin. For an admin it reads only that row, so a
+// subscribed query runs again only if the row changes.
 export async function requireAdmin(ctx: QueryCtx): Promise<Doc<"users">> {
   const user = await findAdmin(ctx, await requireSignedIn(ctx));
   if (typeof user === "string") throw accessDenied(user);
   return user;
 }
 
-// The row, or why it is no admin's.
+// Returns the user's row, or the reason why the user is no admin.
 export async function findAdmin(ctx: QueryCtx, clerkId: string): Promise<Doc<"users"> | RowReason> {
   const user = await readUser(ctx, clerkId);
   if (user === null) {

@@ -1,17 +1,17 @@
 import type { Doc, Id } from "../_generated/dataModel";
 import type { MutationCtx } from "../_generated/server";
-import type { Source } from "./tables";
+import type { AppliedOutcome, Source } from "./tables";
 
 export type UserChange = {
-  // merged: `before` was a second row of the user and is removed; what refers to it belongs to `userId`.
-  outcome: "created" | "updated" | "deleted" | "merged";
+  // merged: `before` was a second row of the user and is removed. What refers to it belongs to `userId` now.
+  outcome: AppliedOutcome | "merged"; // AppliedOutcome: "created", "updated" or "deleted"
   clerkId: string;
-  userId: Id<"users"> | null; // of the row; null for a deletion that found none
-  before: Doc<"users"> | null;
+  userId: Id<"users"> | null; // the id of the row; null: a deletion of a user who had no row
+  before: Doc<"users"> | null; // the row before the change
   source: Source;
 };
 
-// A team's own logic that must not be lost. It runs in the transaction of each change that was applied: both are
-// committed, or neither. Whatever it throws refuses the change.
+// Runs the team's own logic in the transaction of each applied change: both are committed, or neither. If it throws, the
+// change is refused.
 // eslint-disable-next-line @typescript-eslint/no-unused-vars -- empty by default
 export async function onUserChange(ctx: MutationCtx, change: UserChange): Promise<void> {}

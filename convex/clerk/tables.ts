@@ -1,4 +1,5 @@
-// The tables, and the validators that the functions share with them.
+// The tables, and the validators and names that the functions share with them. A status, a source or an outcome is named
+// here and nowhere else; other files use the validator or the type.
 import { defineTable, paginationResultValidator } from "convex/server";
 import { v, type Infer, type Validator, type VOptional, type VUnion, type VNull } from "convex/values";
 import { extraColumns, requiredExtraColumns } from "./columns";
@@ -19,15 +20,23 @@ function nullable<Columns extends Record<string, Required>>(columns: Columns) {
   };
 }
 
-// What every user has.
+// The first of banned, deprovisioned and locked that applies, else active.
+export const status = v.union(
+  v.literal("active"),
+  v.literal("banned"),
+  v.literal("deprovisioned"), // removed by the company's directory
+  v.literal("locked"),
+);
+export const STATUSES = status.members.map((member) => member.value);
+
+// The columns that every user has.
 const requiredColumns = {
-  // A user who is several of them has the first of: banned, deprovisioned (by the company's directory), locked.
-  status: v.union(v.literal("active"), v.literal("banned"), v.literal("deprovisioned"), v.literal("locked")),
-  createdAt: v.number(), // this time and all others: Unix milliseconds, Clerk's clock
+  status,
+  createdAt: v.number(), // Unix milliseconds by Clerk's clock, like all times unless noted
   ...requiredExtraColumns,
 };
 
-// What a user may lack.
+// The columns that a user may lack.
 const optionalColumns = {
   externalId: v.string(),
   firstName: v.string(),
@@ -37,54 +46,55 @@ const optionalColumns = {
   emailVerified: v.boolean(),
   phone: v.string(),
   imageUrl: v.string(),
-  role: v.string(), // public_metadata.role; what users can write themselves decides nothing
-  publicMetadata: v.string(), // as JSON text, because metadata may hold what Convex refuses
+  role: v.string(), // public_metadata.role, which users cannot write themselves
+  publicMetadata: v.string(), // JSON text, because metadata may hold values that Convex refuses
   lastSignInAt: v.number(),
-  lockedUntil: v.number(), // when the lock ends by itself; a lock without it has no known end
+  lockedUntil: v.number(), // when the lock ends by itself; without it the end of the lock is unknown
   ...extraColumns,
 };
 
-// What sorting and search need; derived.ts keeps them, and sortEmail, in step with the columns above.
+// The columns that sorting and search need. users/derived.ts computes them, and sortEmail, from the columns above.
 const derivedColumns = {
   sortName: v.string(),
   searchText: v.string(),
 };
 
 const stamps = {
-  updatedAt: v.number(), // the user's own
-  observedAt: v.number(), // when Clerk looked
+  updatedAt: v.number(), // the time of Clerk's last change of the user
+  observedAt: v.number(), // when Clerk read the user for this change
 };
 
+// The origin of a change.
 const source = v.union(
   v.literal("webhook"),
   v.literal("backfill"),
   v.literal("admin"),
   v.literal("manual"), // syncUser, deleteUser, resetUser and repairDuplicates, by hand
-  v.literal("schedule"), // a lock that ended by itself
+  v.literal("schedule"), // endLock, when a lock ends by itself
 );
 
-// The result of a change of what a user is, or of an admin's action.
+// The result of a change of a user, or of an admin's action.
 export const auditOutcome = v.union(
   v.literal("created"),
   v.literal("updated"),
   v.literal("deleted"),
   v.literal("reset"),
-  v.literal("merged"), // a second row of the same user, into the first
+  v.literal("merged"), // a second row of the same user was merged into the first
   v.literal("started"), // an action that has no end yet
   v.literal("done"),
   v.literal("denied"),
   v.literal("failed"),
 );
 
-// What brought a change, for the audit log.
+// The columns of the audit log that name the origin of a change.
 const origin = {
   source,
   eventId: v.optional(v.string()), // the webhook's svix-id
   actor: v.optional(v.string()), // the Clerk id of the admin
 };
 
-// How far a backfill has come. A range is of users' created_at, and null is open.
-const position = v.object({ createdAt: v.number(), id: v.string() }); // of the last user who was written
+// The progress of a backfill. A range covers users by their created_at; a bound that is null is open.
+const position = v.object({ createdAt: v.number(), id: v.string() }); // the last user that was written
 export const backfillProgress = v.object({
   ranges: v.array(
     v.object({
@@ -94,8 +104,8 @@ export const backfillProgress = v.object({
       done: v.boolean(),
     }),
   ),
-  counts: v.record(v.string(), v.number()), // of users, by outcome
-  failures: v.array(v.object({ clerkId: v.string(), reason: v.string() })), // the first ones
+  counts: v.record(v.string(), v.number()), // numbers of users by outcome
+  failures: v.array(v.object({ clerkId: v.string(), reason: v.string() })), // only the first ones
 });
 
 export const clerkTables = {
@@ -106,7 +116,7 @@ export const clerkTables = {
     ...derivedColumns,
     sortEmail: v.optional(v.string()),
   })
-    // In pairs: for all users, and for those of one status.
+    // In pairs: one index of all users, one of the users with a given status.
     .index("by_clerk_id", ["clerkId"])
     .index("by_status_and_clerk_id", ["status", "clerkId"])
     .index("by_external_id", ["externalId"])
@@ -124,19 +134,20 @@ export const clerkTables = {
     .index("by_role_and_status", ["role", "status"])
     .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status"] }),
 
-  // One small document per Clerk id, and no page reads it: so a new stamp on an unchanged user wakes nobody.
+  // One small document per Clerk id with the stamps. The list queries do not read it, so a new stamp of an unchanged user
+  // does not run them again.
   clerkVersions: defineTable({
     clerkId: v.string(),
     ...stamps,
-    deletedAt: v.optional(v.number()), // the user is gone: a tombstone, and kept
-    pruned: v.optional(v.literal(true)), // a tombstone that a backfill concluded, not one that Clerk announced
+    deletedAt: v.optional(v.number()), // set: the user is deleted, and this document is the tombstone
+    pruned: v.optional(v.literal(true)), // the deletion was concluded by a backfill, not announced by Clerk
   }).index("by_clerk_id", ["clerkId"]),
 
-  // When is _creationTime. Names of fields, never their values.
+  // The audit log. The time of an entry is its _creationTime. It holds names of fields and never their values.
   clerkAudit: defineTable({
     outcome: auditOutcome,
     clerkId: v.optional(v.string()),
-    count: v.optional(v.number()), // in place of a clerkId: of the users whom a backfill created
+    count: v.optional(v.number()), // in place of a clerkId: the number of users that a backfill created
     fields: v.array(v.string()),
     ...origin,
     // These of an admin's action only; see admin/actions.ts.
@@ -147,13 +158,13 @@ export const clerkTables = {
     status: v.optional(v.number()), // of the answer it failed with
   })
     .index("by_source", ["source"])
-    // eslint-disable-next-line @convex-dev/no-duplicate-indexes -- in order of _creationTime, not of outcome
+    // eslint-disable-next-line @convex-dev/no-duplicate-indexes -- sorted by _creationTime, not by outcome
     .index("by_clerk_id", ["clerkId"])
     .index("by_outcome", ["outcome"])
     .index("by_clerk_id_and_outcome", ["clerkId", "outcome"])
     .index("by_request_id", ["requestId"]),
 
-  // Counts of users, in shards that add up; see stats.ts.
+  // Counts of users. The sum of the shards is the count; see users/stats.ts.
   clerkStats: defineTable({
     generation: v.number(),
     key: v.string(), // "status", or a month: "2026-11"
@@ -161,25 +172,25 @@ export const clerkTables = {
     counts: v.record(v.string(), v.number()), // by status, or by day: "2026-11-22"
   }).index("by_generation_and_key_and_shard", ["generation", "key", "shard"]),
 
-  // One document: which counts are read, and how far a rebuild has come.
+  // One document: the generation of counts that is read, and the progress of a rebuild.
   clerkStatsState: defineTable({
     generation: v.number(), // 0: nothing has been counted yet
-    next: v.optional(v.number()), // the generation that a rebuild makes
-    position: v.optional(v.string()), // the last clerkId that it has counted
+    next: v.optional(v.number()), // the generation that a running rebuild fills
+    position: v.optional(v.string()), // the last clerkId that the rebuild has counted
   }),
 
-  // A document for each of the last runs; see backfill.ts.
+  // One document for each of the last backfills; see backfill/runs.ts.
   clerkBackfills: defineTable({
-    options: v.string(), // a run is gone on with by one that has the same
-    attempt: v.number(), // grows when another process goes on with it
-    startedAt: v.number(), // these three: Convex's clock
+    options: v.string(), // a run is resumed only with the same options
+    attempt: v.number(), // grows by one when a process resumes the run
+    startedAt: v.number(), // this time and the next two are by Convex's clock
     heartbeatAt: v.number(),
     finishedAt: v.optional(v.number()),
-    progress: v.nullable(backfillProgress), // null: nothing has been read yet
+    progress: v.nullable(backfillProgress), // null: no page has been read yet
   }),
 };
 
-// One change of one user. In `columns` null unsets a column, and one that is not named stays as it is.
+// One change of one user. In `columns`, null unsets a column, and a column that is not named keeps its value.
 const upsert = v.object({
   type: v.literal("upsert"),
   clerkId: v.string(),
@@ -193,7 +204,7 @@ const remove = v.object({
   observedAt: v.number(),
   ...origin,
 });
-// A sign-in that says nothing certain of the user but its time.
+// A sign-in whose event has no complete user. Only its time is used.
 const signIn = v.object({
   type: v.literal("signIn"),
   clerkId: v.string(),
@@ -205,20 +216,18 @@ export const change = v.union(upsert, remove, signIn);
 // The argument of users:syncUser: an upsert's columns with its stamps.
 export const userData = v.object({ ...stamps, ...requiredColumns, ...nullable(optionalColumns) });
 
-export const status = requiredColumns.status;
-export const STATUSES = status.members.map((member) => member.value);
-
-// The columns that Clerk's user fills. All others of a row are the team's own, or derived.
+// The columns that a Clerk user fills. The other columns of a row are the team's own or derived.
 export const clerkColumns: ReadonlySet<string> = new Set(Object.keys({ ...requiredColumns, ...optionalColumns }));
 
+// The result of one change.
 export const outcome = v.union(
   v.literal("created"),
   v.literal("updated"),
   v.literal("unchanged"),
-  v.literal("stale"), // Convex has something newer
+  v.literal("stale"), // Convex has a newer state
   v.literal("deleted"),
-  v.literal("tombstoned"), // the user was deleted, and stays deleted
-  v.literal("ignored"), // a sign-in of a user who has no row yet
+  v.literal("tombstoned"), // the user was deleted before, and stays deleted
+  v.literal("ignored"), // a sign-in of a user without a row
 );
 
 export const backfillRun = v.object({
@@ -226,7 +235,7 @@ export const backfillRun = v.object({
   attempt: v.number(),
   startedAt: v.number(),
   progress: v.nullable(backfillProgress),
-  isBeside: v.optional(v.boolean()), // a new run, because one with the same options is under way
+  isBeside: v.optional(v.boolean()), // true: a new run, because another one with the same options is still active
 });
 
 export const exportedUsers = paginationResultValidator(
@@ -234,16 +243,23 @@ export const exportedUsers = paginationResultValidator(
     ...clerkTables.users.validator.fields,
     _id: v.id("users"),
     _creationTime: v.number(),
-    updatedAt: v.nullable(v.number()), // null: a row that no change has come to yet
+    updatedAt: v.nullable(v.number()), // null: no change has been applied to this row yet
     observedAt: v.nullable(v.number()),
   }),
 );
+
+// A row of `users` and a document of `clerkVersions`, without Convex's own fields.
+export type Row = Infer<typeof clerkTables.users.validator>;
+export type Version = Infer<typeof clerkTables.clerkVersions.validator>;
 
 export type Upsert = Infer<typeof upsert>;
 export type Delete = Infer<typeof remove>;
 export type SignIn = Infer<typeof signIn>;
 export type Change = Infer<typeof change>;
+export type UserData = Infer<typeof userData>;
 export type Outcome = Infer<typeof outcome>;
+// The outcomes of a change that was applied. The audit log uses the same names.
+export type AppliedOutcome = Extract<Outcome, AuditOutcome>;
 export type Source = Infer<typeof source>;
 export type AuditOutcome = Infer<typeof auditOutcome>;
 export type Status = Infer<typeof status>;

@@ -51,14 +51,15 @@ def finish(convex: Scripted, problem: Problem | None = None) -> None:
 
 @pytest.mark.parametrize("troubles", [0, 1, 5])
 def test_the_end_is_recorded_in_spite_of_trouble(troubles: int, caplog: pytest.LogCaptureFixture) -> None:
-    """It is told again after pauses that double, from a tenth of a second, until Convex has it."""
+    """It is told again after pauses that double from a tenth of a second, or half, until it is there."""
     convex = Scripted(troubles)
     finish(convex)
     end = ("mutation people:finishAction", {"id": "attempt_1", "outcome": "done"})
     assert convex.told == [end] * (troubles + 1)
     pauses = [0.1, 0.2, 0.4, 0.8]
     waited = [later - earlier for earlier, later in zip(convex.times, convex.times[1:], strict=False)]
-    assert waited[:4] == pytest.approx(pauses[:troubles])
+    for pause, longest in zip(waited, pauses, strict=False):
+        assert longest / 2 <= pause <= longest + 0.001
     assert all(pause >= 0.8 for pause in waited[4:])
     assert caplog.records == []
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from clerk_convex import user_routes
-from clerk_convex.entities.users import canonical_json
+from clerk_convex.entities.json import canonical_json
 from clerk_convex.local.clerk.instance import ClerkInstance
 from tests.local.clerk.test_sdk import sdk
 from tests.support import stand_in
@@ -499,3 +499,9 @@ async def test_request_ids_that_are_used_again(managed: Managed) -> None:
             response = await call(client, "ban", managed.eve, headers=given)
             assert (response.status_code, error(response)["code"]) == (403, "not_admin")
             assert response.headers["x-request-id"] == "my-request.1"
+
+
+async def test_clerk_is_waited_for_as_long_as_somebody_waits(managed: Managed) -> None:
+    """Eight seconds for an attempt and four for more of them: who waits is told sooner than a backfill."""
+    clerk = user_routes(settings=managed.settings()).manager.service.clerk
+    assert (clerk.timeout, clerk.patience) == (8.0, 4.0)

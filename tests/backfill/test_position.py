@@ -1,4 +1,4 @@
-"""clerk_convex/backfill/position.py and convex/clerk/backfill/runs.ts: a killed run goes on where it stopped."""
+"""clerk_convex/backfill/position.py and convex/clerk/backfill/runs.ts: a killed run resumes."""
 
 from __future__ import annotations
 

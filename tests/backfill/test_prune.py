@@ -11,6 +11,8 @@ import pytest
 
 from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk.objects import new_event, to_json
+from clerk_convex.webhook.events import Ignored, read_event
 from tests.support.backfill_set import BackfillSet, functions_of, hasty
 from tests.support.functions import Functions, Project, upsert
 
@@ -53,6 +55,25 @@ def test_a_pruned_user_who_lives_comes_back(local: BackfillSet) -> None:
     assert local.functions.rows() == {}
     later = upsert(user_id, observed_at=time.time() * 1000 + 5000)
     assert local.functions.sync([later]) == ["created"]
+
+
+def test_a_late_event_of_the_last_moment_does_not_bring_the_row_back(functions: Functions) -> None:
+    """The user changed and was deleted within a second of the prune, and nobody told of either until later:
+    the change finds a tombstone that is newer. Without the pauses left out, as it really goes."""
+    with LocalClerk(rate_limit=0) as clerk:
+        local = BackfillSet(clerk, functions)
+        kept, gone = local.sign_up(2)
+        local.run()
+        event = new_event("user.updated", clerk.update_user(gone, first_name="Late"), "ins_1", 0)
+        clerk.delete_user(gone)
+        event["timestamp"] = int(time.time() * 1000)
+        report = local.run(prune=True)
+        assert report.pruning is not None
+        assert report.pruning.deleted == 1
+        late = read_event(to_json(event).encode())
+        assert not isinstance(late, Ignored)
+        assert functions.sync([late]) == ["tombstoned"]
+        assert list(functions.rows()) == [kept]
 
 
 @pytest.mark.parametrize("yes", [False, True])

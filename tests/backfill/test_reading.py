@@ -26,7 +26,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 def clerk_of(wire: Wire, **options: Any) -> Clerk:
-    return Clerk(wire.clerk.secret_key, "http://clerk.test", **options)
+    return Clerk(wire.clerk.secret_key, "https://clerk.test", **options)
 
 
 def sign_up(wire: Wire, *times: int) -> list[str]:

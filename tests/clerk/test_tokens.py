@@ -26,6 +26,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from clerk_convex.clerk.tokens import SessionTokens
 from clerk_convex.errors import ClerkUnavailable, TokenError
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.net.pool import Trouble
 
 pytestmark = pytest.mark.anyio
 
@@ -298,6 +299,17 @@ async def test_garbage(server: KeyServer, text: str) -> None:
     assert await refusal(tokens(server), text) == "invalid_token"
 
 
+async def test_long_tokens(server: KeyServer) -> None:
+    """A token of over 16 KB is not looked at, nor are keys fetched for it."""
+    long = token(server, pad="x" * 13_000)
+    assert 16_384 < len(long) < 18_500
+    assert await refusal(tokens(server), long) == "invalid_token"
+    assert server.asked == 0
+    short = token(server, pad="x" * 11_700)
+    assert 16_000 < len(short) <= 16_384
+    assert await tokens(server).verify(short) == "user_1"
+
+
 async def test_signed_garbage(server: KeyServer) -> None:
     """What is signed and no set of claims is refused too."""
     endless = json.dumps(claims(server, exp=float("inf"))).replace("Infinity", "1e999").encode()
@@ -322,6 +334,31 @@ def test_any_text(text: str, content: bytes, algorithm: str) -> None:
 
 
 # The keys
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(260_000, True), (265_000, False)])
+async def test_size_of_the_keys(server: KeyServer, size: int, is_taken: bool) -> None:
+    """An answer of over 256 KiB is not read to its end."""
+    server.body = {"keys": [jwk()], "pad": "x" * (size - len(json.dumps({"keys": [jwk()]})))}
+    if is_taken:
+        assert await tokens(server).verify(token(server)) == "user_1"
+    else:
+        with pytest.raises(ClerkUnavailable):
+            await tokens(server).verify(token(server))
+
+
+async def test_slow_keys(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever calls is kept waiting for keys three seconds at most."""
+    verifier, timeouts = tokens(server), []
+
+    async def send(*args: Any, timeout: float, **more: Any) -> Trouble:  # noqa: ASYNC109 - the pool's
+        timeouts.append(timeout)
+        return Trouble.SLOW
+
+    monkeypatch.setattr(verifier._keys._pool, "send", send)
+    with pytest.raises(ClerkUnavailable):
+        await verifier.verify(token(server))
+    assert timeouts == [3.0]
 
 
 async def test_keys_are_kept(server: KeyServer) -> None:

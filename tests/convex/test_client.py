@@ -18,6 +18,7 @@ from convex.http_client import ConvexHttpClient
 from clerk_convex.convex import client as module
 from clerk_convex.convex.client import CallRefused, Deployment, Throttled
 from clerk_convex.errors import DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
+from clerk_convex.net.pool import Trouble
 from tests.support import stand_in
 from tests.support.stand_in import DEPLOY_KEY, Behaviour, StandIn
 
@@ -392,6 +393,22 @@ def test_connections_close_with_the_loop(convex: StandIn) -> None:
             assert convex.connections == connections
         gc.collect()
     assert caught == []
+
+
+async def test_limits_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four seconds as a whole, two for a connection, 16 MiB of answer, unless the caller says otherwise."""
+    deployment = Deployment("http://convex.test", DEPLOY_KEY)
+    limits = {}
+
+    async def send(*args: Any, **options: Any) -> Trouble:
+        limits.update(options)
+        return Trouble.SLOW
+
+    monkeypatch.setattr(deployment._pool, "send", send)
+    with pytest.raises(DeploymentUnavailable, match="within 4 s"):
+        await deployment.query("users:f")
+    assert limits == {"timeout": 4.0, "largest": 16 * 1024 * 1024}
+    assert deployment._pool.connect_timeout == 2.0
 
 
 async def test_the_message_is_only_read_where_convex_wrote_it(convex: StandIn) -> None:

@@ -75,6 +75,6 @@ suite("the audit log", () => {
 
   test("every outcome has a label of its own", () => {
     const labels = audit.OUTCOMES.map((outcome) => audit.OUTCOME_LABELS[outcome]);
-    assert.deepEqual(labels, ["Created", "Updated", "Deleted", "Reset", "Started", "Done", "Denied", "Failed"]);
+    assert.deepEqual(labels, ["Created", "Updated", "Deleted", "Reset", "Merged", "Started", "Done", "Denied", "Failed"]);
   });
 });

@@ -1,26 +1,19 @@
 from __future__ import annotations
 
 import json
-import random
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from clerk_convex.entities import users as users_module
 from clerk_convex.entities.changes import Upsert, encode
+from clerk_convex.entities.json import parse_json
 from clerk_convex.entities.users import (
     COLUMNS,
     UserStatus,
-    canonical_json,
     is_partial,
-    milliseconds,
-    parse_json,
     read_id,
     read_user,
 )
@@ -97,28 +90,6 @@ def test_no_time(name: str, time: object) -> None:
         read_user(BARE | {name: time})
     assert str(time) not in str(caught.value)
     assert caught.value.clerk_id == "user_bare"
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (1_750_000_000_000, 1_750_000_000_000.0),
-        (1_750_000_000, 1_750_000_000_000.0),
-        (1_750_000_000.5, 1_750_000_000_500.0),
-        (Decimal("1750000000000.00000000000000001"), 1_750_000_000_000.0),
-        (99_999_999_999, 99_999_999_999_000.0),
-        (100_000_000_000, 100_000_000_000.0),
-        (0, 0.0),
-        (-1_750_000_000, -1_750_000_000_000.0),
-        (8.65e15, None),
-        (None, None),
-        (False, None),
-        ("1750000000000", None),
-    ],
-)
-def test_seconds_or_milliseconds(value: object, expected: float | None) -> None:
-    """Values under 1e11 are seconds, else milliseconds."""
-    assert milliseconds(value) == expected
 
 
 def test_primary_email() -> None:
@@ -299,186 +270,6 @@ def test_metadata_that_convex_would_refuse(name: str) -> None:
     columns = read_user(user).columns
     assert encode(Upsert("user_1", 1.0, 1.0, columns, "webhook"))
     assert json.loads(str(columns["publicMetadata"])) == {name: REFUSED_BY_CONVEX[name]}
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"),
-    [
-        ("9007199254740993", "9007199254740993"),
-        ("0.1", "0.1"),
-        ("-0.0", "-0.0"),
-        ("1.0", "1.0"),
-        ("1E2", "100.0"),
-        ("0.1000000000000000055511151231257827021181583404541015625",) * 2,
-        ("1e400", "1E+400"),
-        ("-1e-400", "-1E-400"),
-        ("9" * 5000, "9" * 5000),
-        ("1e1000000000000000000000", '"1e1000000000000000000000"'),
-        ("9" * 700, "9" * 700),
-        ("-" + "9" * 5000, "-" + "9" * 5000),
-        ("0." + "9" * 5000,) * 2,
-        ("0e5", "0.0"),
-        ("123456789012.345",) * 2,
-        ("1e-300", "1e-300"),
-        ("1.2345678e-320", "1.2345678E-320"),
-    ],
-)
-def test_numbers_are_kept_whole(number: str, expected: str) -> None:
-    """No digit is lost, however long a number is; only one that nothing can hold becomes text."""
-    assert canonical_json(parse_json(number)) == expected
-    assert canonical_json(parse_json(expected)) == expected
-
-
-def is_json(text: str | bytes) -> bool:
-    try:
-        parse_json(text)
-    except ValueError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize(
-    "text", ["NaN", "[Infinity]", '{"a": -Infinity}', "", "{", "[1,]", "nul", b"\xff", '"']
-)
-def test_not_json(text: str | bytes) -> None:
-    """What is not JSON is a ValueError, also what Python's own reader would take."""
-    assert not is_json(text)
-
-
-@pytest.mark.parametrize("depth", [500, 4_000])
-def test_deep_nesting(depth: int) -> None:
-    """Metadata may be nested deeper than Python recurses: a user could hide from the sync with it."""
-    deep = '{"a":[1.0,{"b":' * depth + '"x [{\\"]"' + "}]}" * depth
-    assert canonical_json(parse_json(deep)) == deep
-    assert canonical_json(parse_json(deep.encode())) == deep
-    user = parse_json(f'{{"id": "user_1", "created_at": 1, "updated_at": 2, "public_metadata": {deep}}}')
-    assert read_user(user).columns["publicMetadata"] == deep
-
-
-@given(documents)
-def test_deep_nesting_reads_the_same(document: Any) -> None:
-    """What stands in the depths is read as it would be read elsewhere."""
-    depth = sys.getrecursionlimit()
-    inside = parse_json("[" * depth + json.dumps(document) + "]" * depth)
-    for _ in range(depth):
-        (inside,) = inside
-    assert inside == document
-
-
-@given(documents)
-def test_iterative_reader_reads_the_same(document: Any) -> None:
-    """The reader for what Python's own cannot take reads everything else as that one does."""
-    text = json.dumps(document, indent=random.Random(0).choice([None, 1]))
-    assert users_module._read_iteratively(f" {text}\n", 10_000) == parse_json(text)
-
-
-@given(st.text(alphabet='[]{}",: 01eE-.tnulN\\\n\x00', max_size=12))
-def test_iterative_reader_takes_the_same(text: str) -> None:
-    """It takes what is JSON, and refuses what is not."""
-
-    def read(reader: Callable[[str], Any]) -> Any:
-        try:
-            return canonical_json(reader(text))
-        except ValueError:
-            return ValueError
-
-    assert read(lambda text: users_module._read_iteratively(text, 100)) == read(parse_json)
-
-
-def test_long_number_among_others() -> None:
-    """One number that Python refuses to read makes no other unreadable."""
-    long = "9" * 5000
-    assert parse_json(f'{{"a": [1, {long}, 2.5], "b": {{}}}}') == {"a": [1, Decimal(long), 2.5], "b": {}}
-
-
-def test_users_are_read_beside_one_that_nests() -> None:
-    """However many users of a page nest their metadata as deeply as Clerk lets them, all are read."""
-    nested = "[" * 4096 + "]" * 4096
-    page = (
-        "[" + ",".join(f'{{"id":"user_{number}","unsafe_metadata":{nested}}}' for number in range(20)) + "]"
-    )
-    assert [user["id"] for user in parse_json(page, users=500)] == [f"user_{number}" for number in range(20)]
-    with pytest.raises(ValueError, match="nested too deeply"):
-        parse_json(page)
-
-
-MANY = 512 * 1024
-MALFORMED: dict[str, Callable[[int], str]] = {
-    "brackets": lambda size: "[" * size,
-    "pairs": lambda size: "[" * (size // 2) + "]" * (size // 2),
-    "a string without an end": lambda size: "[" * 3000 + '"' + '\\"' * ((size - 3000) // 2),
-    "objects": lambda size: '{"":' * (size // 4),
-    "many nested": lambda size: ("[" * 4000 + "]" * 4000 + ",") * (size // 8001),
-    "strings behind": lambda size: "[" * 4000 + '"",' * ((size - 4000) // 3),
-    "numbers behind": lambda size: "[" * 4000 + "1," * ((size - 4000) // 2),
-    "white space behind": lambda size: "[" * 4000 + " " * (size - 4000),
-    "a long number": lambda size: "[" * 4000 + "1" * (size - 4000),
-    "a long fraction": lambda size: "[0." + "1" * size,
-    "white space": lambda size: " " * size,
-}
-
-
-def seconds(text: str) -> float:
-    """The least time of this thread's that it takes to refuse the text."""
-
-    def once() -> float:
-        started = time.thread_time()
-        assert not is_json(text)
-        return time.thread_time() - started
-
-    return min(once() for _ in range(3))
-
-
-@pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_json_is_refused_at_once(name: str) -> None:
-    """In time linear in the size, and within 0.5 s for 512 KB: 30 ms, where no coverage is measured."""
-    whole = seconds(MALFORMED[name](MANY))
-    assert whole < 0.5
-    assert whole < max(0.01, 12 * seconds(MALFORMED[name](MANY // 4)))
-
-
-@pytest.mark.parametrize("middle", ["", "]", "}", "NaN", "-Infinity", "1 2", '"', '{"a"}', "\\"])
-def test_deep_nesting_that_is_not_json(middle: str) -> None:
-    """Deeply nested text that is not JSON is a ValueError like any other."""
-    opened, closed = "[" * 5_000, "]" * 5_000
-    assert is_json(opened + closed)
-    assert not is_json(f"[{opened}{middle}, 1{closed}]")
-    assert not is_json(opened + middle)
-    assert not is_json(opened + closed + (middle or "]"))
-
-
-def as_text(value: object, rng: random.Random) -> str:
-    """JSON in one of the many ways it can be written."""
-    if isinstance(value, dict):
-        members = [f"{as_text(key, rng)} : {as_text(value[key], rng)}" for key in value]
-        rng.shuffle(members)
-        return "{ " + " ,\n".join(members) + " }"
-    if isinstance(value, list):
-        return "[\t" + ", ".join(as_text(element, rng) for element in value) + "]"
-    return json.dumps(value, ensure_ascii=rng.random() < 0.5)
-
-
-@given(documents)
-def test_canonical_json_round_trips(document: Any) -> None:
-    """What is read back from canonical JSON is what went in, and its canonical JSON is the same again."""
-    text = canonical_json(document)
-    assert text.isascii()
-    assert json.loads(text) == document
-    assert canonical_json(parse_json(text)) == text
-
-
-@given(documents)
-def test_canonical_json_is_written_alike(document: Any) -> None:
-    """Documents that Python's encoder cannot write have the text that it would write, and the others too."""
-    assert users_module._write_canonical_json(document) == canonical_json(document)
-    beside_a_decimal = canonical_json({"a": document, "b": Decimal("1e400")})
-    assert beside_a_decimal == f'{{"a":{canonical_json(document)},"b":1E+400}}'
-
-
-@given(documents, st.randoms(use_true_random=False))
-def test_canonical_json_is_stable(document: Any, rng: random.Random) -> None:
-    """Equal metadata has equal text, in whatever order and spelling Clerk sends it: nobody is woken."""
-    assert canonical_json(parse_json(as_text(document, rng))) == canonical_json(document)
 
 
 @given(users | documents)

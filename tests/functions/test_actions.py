@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.functions import LATER, Functions, Project, delete, upsert
+from tests.support.functions import LATER, Functions, Project, delete, eventually, upsert
 
 
 @pytest.fixture
@@ -134,6 +135,11 @@ def test_same_request_is_the_same_attempt(functions: Functions) -> None:
     assert begin(functions, "user_a", "user_b", request_id="req_x") != first
     assert refused(begin(functions, "user_member", "user_member", request_id="req_x")) == "not_admin"
     assert len(attempts(functions)) == 4
+    # A refusal is one row, too, of the same attempt only.
+    assert refused(begin(functions, "user_member", "user_member", request_id="req_x")) == "not_admin"
+    assert len(attempts(functions)) == 4
+    assert refused(begin(functions, "user_member", "user_a", request_id="req_x")) == "not_admin"
+    assert len(attempts(functions)) == 5
     # What was settled is not begun with the same id by accident, but anew.
     finish(functions, first)
     assert begin(functions, "user_a", "user_member", request_id="req_x")["id"] != first["id"]
@@ -145,6 +151,83 @@ def test_same_request_is_asked_again_whether_it_may(functions: Functions) -> Non
     functions.sync([upsert("user_b", updated_at=20.0, role="member")])
     assert refused(begin(functions, "user_b", "user_member", request_id="req_x")) == "not_admin"
     assert [row["outcome"] for row in attempts(functions)] == ["started", "denied"]
+    assert refused(begin(functions, "user_b", "user_member", request_id="req_x")) == "not_admin"
+    assert [row["outcome"] for row in attempts(functions)] == ["started", "denied"]
+
+
+def test_same_request_gets_the_same_refusal(functions: Functions) -> None:
+    """Also if it would be allowed by now, or refused for another reason: one question has one answer."""
+    refusals = {
+        "user_unknown": ("user_b", "not_synced"),
+        "user_member": ("user_b", "not_admin"),
+        "user_banned": ("user_b", "not_active"),
+        "user_gone": ("user_b", "deleted"),
+        "user_a": ("user_a", "self"),
+    }
+    answers = {actor: begin(functions, actor, refusals[actor][0], request_id="req_x") for actor in refusals}
+    finish(functions, begin(functions, "user_a", "user_b"))
+    last = begin(functions, "user_b", "user_a", request_id="req_y")
+    assert refused(last) == "last_admin"
+    before = attempts(functions)
+    functions.sync([upsert("user_c", role="admin"), upsert("user_unknown", role="admin")])
+    functions.sync([upsert("user_member", updated_at=11.0, role="admin")])
+    functions.sync([upsert("user_banned", updated_at=11.0, role="admin")])
+    for actor, (target, reason) in refusals.items():
+        again = begin(functions, actor, target, request_id="req_x")
+        assert again == answers[actor]
+        assert refused(again) == reason
+    assert begin(functions, "user_b", "user_a", request_id="req_y") == last
+    assert attempts(functions) == before
+    # Another request is asked afresh.
+    assert begin(functions, "user_member", "user_b", request_id="req_z")["allowed"] is True
+
+
+def test_refusal_is_asked_again_after_a_minute(tmp_path: Path) -> None:
+    """A service that gives each request the same id is not refused for ever."""
+    project = Project(tmp_path)
+    project.replace("clerk/admin/actions.ts", "const OPEN_MS = 60 * 1000", "const OPEN_MS = 200")
+    with project.running() as functions:
+        functions.sync([upsert("user_a")])
+        assert refused(begin(functions, "user_a", "user_b", request_id="req_x")) == "not_admin"
+        functions.sync([upsert("user_a", updated_at=11.0, role="admin")])
+        assert eventually(lambda: begin(functions, "user_a", "user_b", request_id="req_x")["allowed"] is True)
+
+
+@pytest.mark.parametrize("ended_by", ["the next attempt", "the daily job"])
+def test_attempt_that_nobody_ends_is_ended(tmp_path: Path, ended_by: str) -> None:
+    """Its service stopped, or never heard that it might begin. It failed; nobody knows if it was done."""
+    project = Project(tmp_path)
+    project.replace(
+        "clerk/admin/actions.ts", "const ABANDONED_MS = 10 * 60 * 1000", "const ABANDONED_MS = 300"
+    )
+    project.replace("clerk/admin/actions.ts", "const BATCH = 100", "const BATCH = 2")
+    with project.running() as functions:
+        functions.sync([upsert("user_a", role="admin")])
+        done = begin(functions, "user_a", "user_1")
+        finish(functions, done)
+        abandoned = [begin(functions, "user_a", f"user_{number}") for number in range(5)]
+        assert [row["outcome"] for row in attempts(functions)] == ["done", *["started"] * 5]
+        time.sleep(0.35)
+        if ended_by == "the daily job":
+            functions.mutation("users:pruneClerkAudit", {})
+            outcomes = ["done", *["failed"] * 5]
+        else:
+            begin(functions, "user_a", "user_9", request_id="req_x")
+            outcomes = ["done", *["failed"] * 2, *["started"] * 4]
+        assert eventually(lambda: [row["outcome"] for row in attempts(functions)] == outcomes)
+        first = attempts(functions)[1]
+        assert (first["reason"], first["clerkId"], "status" in first) == ("unknown", "user_0", False)
+        finish(functions, abandoned[0])
+        assert attempts(functions)[1] == first
+
+
+def test_attempt_is_not_ended_while_it_may_go_on(functions: Functions) -> None:
+    """Ten minutes are far more than an action takes."""
+    started = begin(functions, "user_a", "user_member")
+    functions.mutation("users:pruneClerkAudit", {})
+    begin(functions, "user_a", "user_b")
+    finish(functions, started)
+    assert [row["outcome"] for row in attempts(functions)] == ["done", "started"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +267,9 @@ def test_admins_cannot_remove_each_other_at_once(functions: Functions) -> None:
     assert begin(functions, "user_b", "user_a")["allowed"] is True
 
 
-@pytest.mark.parametrize("end", [("done", {}), ("failed", {"status": 504}), ("failed", {"status": 502})])
+@pytest.mark.parametrize(
+    "end", [("done", {}), *(("failed", {"status": status}) for status in (500, 502, 504))]
+)
 def test_what_may_have_been_done_counts_as_done(functions: Functions, end: tuple[str, Any]) -> None:
     """Clerk did it, or may have, and it is not here yet: the other one is the last admin."""
     first = begin(functions, "user_a", "user_b")
@@ -230,7 +315,8 @@ def test_one_admin_stays_whatever_many_do_at_once(functions: Functions) -> None:
 
 
 def test_last_active_admin_stays(functions: Functions) -> None:
-    """Banned, locked and deleted admins are none who stay; who is no admin can always be removed."""
+    """Banned, locked, deprovisioned and deleted admins do not count as left. A user can always be removed."""
+    functions.sync([upsert("user_d", role="admin", status="deprovisioned")])
     functions.sync([upsert("user_b", updated_at=11.0, role="admin", status="locked")])
     assert refused(begin(functions, "user_a", "user_a")) == "self"
     for target in ("user_b", "user_member", "user_banned", "user_gone", "user_unknown"):

@@ -1,4 +1,4 @@
-"""convex/clerk/audit/log.ts: the log as admins read it. What is written, and pruned, is in test_functions.py."""
+"""convex/clerk/audit/log.ts: the log as admins read it. test_functions.py has the writing and pruning."""
 
 from pathlib import Path
 from typing import Any

@@ -10,9 +10,19 @@ from convex import ConvexClient
 
 from clerk_convex.convex.client import Deployment
 from clerk_convex.convex.writer import Writer
-from clerk_convex.entities.changes import Change, Upsert, encode
+from clerk_convex.entities.changes import Change, SignIn, Upsert
 from clerk_convex.errors import ChangeRefused
-from tests.support.functions import CREATED_AT, LATER, ROOT, Functions, Project, delete, eventually, upsert
+from tests.support.functions import (
+    CREATED_AT,
+    LATER,
+    ROOT,
+    Functions,
+    Project,
+    as_json,
+    delete,
+    eventually,
+    upsert,
+)
 
 TEST_FUNCTIONS = """
 import { internalQuery } from "./_generated/server";
@@ -80,14 +90,24 @@ def test_audit_names_what_changed_and_never_the_values(project: Project) -> None
 
 
 def test_audit_leaves_out_what_nobody_did(project: Project) -> None:
-    """A late sign-in is no row, nor are the thousands whom a backfill brings in; what it updates is."""
+    """A sign-in alone is no row, however it is told, nor are the thousands whom a backfill brings in; what it
+    updates is, and names the sign-in that came with it."""
     with project.running() as functions:
         backfilled = upsert(source="backfill", lastSignInAt=1.0)
         assert functions.sync([backfilled]) == ["created"]
-        assert functions.sync([upsert(updated_at=9.0, lastSignInAt=2.0)]) == ["updated"]
+        signed_in: list[Change] = [
+            upsert(updated_at=9.0, lastSignInAt=2.0),
+            upsert(updated_at=11.0, lastSignInAt=3.0),
+            upsert(updated_at=11.0, observed_at=101.0, source="backfill", lastSignInAt=4.0),
+            upsert(updated_at=11.0, observed_at=101.0, lastSignInAt=5.0),
+            SignIn("user_1", 6.0, "webhook"),
+        ]
+        assert functions.sync(signed_in) == ["updated"] * 5
+        assert functions.rows()["user_1"]["lastSignInAt"] == 6.0
         assert functions.query("test:auditRows", {}) == []
-        functions.sync([upsert(updated_at=11.0, source="backfill", firstName="Ada", lastSignInAt=1.0)])
-        assert [row["outcome"] for row in functions.query("test:auditRows", {})] == ["updated"]
+        functions.sync([upsert(updated_at=12.0, source="backfill", firstName="Ada", lastSignInAt=7.0)])
+        [row] = functions.query("test:auditRows", {})
+        assert (row["outcome"], sorted(row["fields"])) == ("updated", ["firstName", "lastSignInAt"])
 
 
 def test_audit_is_pruned_in_batches_until_nothing_is_old(project: Project) -> None:
@@ -193,13 +213,11 @@ export const insert = mutation({
 
 
 def test_team_has_a_users_module_of_its_own(tmp_path: Path) -> None:
-    """Ours gets another name, and the four files that call it by its name follow."""
+    """Our module gets another name, and only clerk/module.ts follows."""
     project = Project(tmp_path)
     convex = project.folder / "convex"
     (convex / "users.ts").rename(convex / "clerkUsers.ts")
-    for name in RENAMED_IN:
-        file = convex / name
-        file.write_text(file.read_text().replace("internal.users", "internal.clerkUsers"))
+    project.replace("clerk/module.ts", "internal.users", "internal.clerkUsers")
     assert not [file.name for file in convex.rglob("*.ts") if "internal.users" in file.read_text()]
     project.write("users.ts", "export const own = 1;")
     project.replace("clerk/audit/log.ts", "365 * 24 * 60 * 60 * 1000", "0")
@@ -217,9 +235,6 @@ def test_team_has_a_users_module_of_its_own(tmp_path: Path) -> None:
         time.sleep(0.01)  # older than now
         functions.mutation("clerkUsers:pruneClerkAudit", {})
         assert eventually(lambda: admin.pages("clerkUsers:auditLog") == [[]])
-
-
-RENAMED_IN = ("crons.ts", "clerk/audit/log.ts", "clerk/users/stats.ts", "clerk/order/sync.ts")
 
 
 def test_row_removed_by_hand_comes_back(project: Project) -> None:
@@ -266,17 +281,20 @@ def test_teams_own_logic_runs_in_the_transaction_of_each_applied_change(project:
         upsert(firstName="a"),
         upsert(firstName="a"),
         upsert(updated_at=11.0, firstName="b"),
+        SignIn("user_1", 5.0, "webhook"),
         delete(),
         delete(),
     ]
 
     with project.running() as functions:
-        body = b'{"path":"users:syncUsers","format":"json","args":{"changes":[%b]}}'
-        answer = functions.http.post("/api/mutation", content=body % b",".join(map(encode, changes))).json()
-        assert answer["value"] == ["created", "unchanged", "updated", "deleted", "unchanged"]
+        arguments = {"changes": [as_json(change) for change in changes]}
+        call = {"path": "users:syncUsers", "format": "json", "args": arguments}
+        answer = functions.http.post("/api/mutation", json=call).json()
+        assert answer["value"] == ["created", "unchanged", "updated", "updated", "deleted", "unchanged"]
         assert answer["logLines"] == [
             "[LOG] 'created user_1  a webhook'",
             "[LOG] 'updated user_1 a b webhook'",
+            "[LOG] 'updated user_1 b b webhook'",
             "[LOG] 'deleted user_1 b  webhook'",
         ]
 
@@ -308,7 +326,7 @@ def test_500_changes_fit_one_transaction(functions: Functions) -> None:
 
 def test_500_changes_fit_one_transaction_at_worst(project: Project) -> None:
     """Also where each has signed up in a month of his own, while the totals are counted afresh."""
-    now = "runAfter(0, internal.users.rebuildStatsStep, { next });\n    return"
+    now = "runAfter(0, functions().rebuildStatsStep, { next });\n    return"
     project.replace("clerk/users/stats.ts", now, now.replace("0", "1e9"))
     month = 31 * 86_400_000.0
     with project.running() as functions:

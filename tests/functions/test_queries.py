@@ -277,10 +277,10 @@ NAMES: dict[str, list[str]] = {
     "François L'Écuyer-Müller": ["francois", "ecuyer muller", "MULLER", "l'ecuyer"],
     "Łukasz Żółć": ["lukasz", "zolc"],
     "Ørsted Straße Æbler": ["orsted", "strasse", "aebler", "straße"],
-    "İsmail Işık": ["ismail", "isik", "ışık"],
+    "İsmail Işık": ["ismail", "isik", "ışık"],  # noqa: RUF001 - the letters are the case
     "أحمد محمد": ["احمد", "أحمد"],
     "Νίκος Παπαδόπουλος": ["νικος", "ΝΊΚΟΣ", "παπαδοπουλος"],
-    "Ａｄａ ﬁsher": ["ada fisher"],
+    "Ａｄａ ﬁsher": ["ada fisher"],  # noqa: RUF001
     "Фёдор Йорк": ["федор", "йорк"],
     "がく 한글": ["がく", "한글"],
     "St. John-Smith": ["st.john", "st. john", "john-smith", "smith st", "st.jo"],
@@ -378,8 +378,10 @@ export const outdate = mutation({
 def test_row_of_an_earlier_version_is_brought_up_to_date(
     tmp_path: Path, change: dict[str, Any], outcome: str
 ) -> None:
-    """The next change of it, or the next backfill, writes what sorting and search need. It is no change of the user:
-    verify does not count it, and the audit log does not tell it. Once is enough."""
+    """The next change of it, or the next backfill, writes what sorting and search need.
+
+    It is no change of the user: verify does not count it, and the audit log does not have it. Once is enough.
+    """
     project = Project(tmp_path)
     project.write("test.ts", OUTDATED)
     with project.running() as functions:
@@ -543,8 +545,10 @@ export const stats = internalQuery({
 
 
 def test_cost_does_not_grow_with_the_number_of_users(tmp_path: Path) -> None:
-    """A page reads its rows and no others, a search at most 50 by each of four ways and 100 by words, the totals a
-    constant."""
+    """A page reads its rows and no others, the totals a constant number.
+
+    A search reads at most 50 rows by each of four ways, and 100 by words.
+    """
     project = Project(tmp_path)
     project.write("test.ts", MEASURE)
     with project.running() as functions:

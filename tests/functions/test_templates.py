@@ -12,7 +12,7 @@ from tests.support.functions import ROOT, Project, upsert
 
 # The lowest version that the documentation names, and the one that everything else is tested with.
 VERSIONS = {
-    "lowest": ROOT / "tests" / "templates" / "lowest" / "node_modules" / "convex",
+    "lowest": ROOT / "tests" / "functions" / "templates" / "lowest" / "node_modules" / "convex",
     "newest": ROOT / "node_modules" / "convex",
 }
 TEMPLATES = "./node_modules/convex/dist/cjs/cli/codegen_templates"

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -192,7 +193,13 @@ def test_end_of_a_part_is_said(
     tmp_path: Path,
 ) -> None:
     """When the local Convex or Clerk ends, all ends: its data is gone. One line says so."""
-    monkeypatch.setattr(scenario, "begin", lambda stack, count, out, now: end(getattr(stack, part.lower())))
+    monkeypatch.setattr(command, "LOOK_EVERY", 0.01)
+
+    def begin(stack: LocalStack, count: int, out: object, now: int) -> list[str]:
+        threading.Timer(0.2, end, [getattr(stack, part.lower())]).start()
+        return []
+
+    monkeypatch.setattr(scenario, "begin", begin)
     assert main([*mode, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
     assert list(tmp_path.iterdir()) == []
     out, err = capsys.readouterr()

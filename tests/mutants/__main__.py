@@ -28,7 +28,7 @@ PATHS = {
     "python": ["clerk_convex/*.py", *(f"clerk_convex/{room}/*.py" for room in ROOMS)],
     "typescript": ["convex/clerk/*.ts", "convex/clerk/*/*.ts"],
 }
-# The tests of a file: the first pattern that matches counts. Tests mirror the rooms, and some of a room's tests are elsewhere.
+# The tests of a file, by the first pattern that matches. Some tests of a room are in another one.
 TESTS = {
     "clerk_convex/admin/*.py": "tests/admin tests/clerk/test_tokens.py",
     "clerk_convex/backfill/*.py": "tests/backfill",
@@ -36,7 +36,8 @@ TESTS = {
     "clerk_convex/clerk/*.py": "tests/clerk",
     "clerk_convex/convex/*.py": "tests/convex",
     "clerk_convex/entities/*.py": "tests/entities tests/webhook/test_events.py",
-    "clerk_convex/net/*.py": "tests/net tests/convex/test_client.py tests/webhook/test_route.py tests/admin/test_requests.py",
+    "clerk_convex/net/*.py": "tests/net tests/convex/test_client.py tests/webhook/test_route.py"
+    " tests/admin/test_requests.py",
     "clerk_convex/webhook/*.py": "tests/webhook",
     "clerk_convex/*.py": "tests/test_settings.py tests/test_app.py tests/test_errors.py tests/test_init.py",
     "convex/clerk/backfill/*.ts": "tests/functions tests/backfill/test_position.py",

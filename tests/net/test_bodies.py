@@ -110,6 +110,18 @@ async def test_the_newcomer_is_given_up_if_it_is_the_largest(budget: int) -> Non
         assert len(await other.reading) == 200
 
 
+async def test_events_in_one_piece_need_no_room(budget: int) -> None:
+    """What is complete when it arrives, as most events are, is taken whatever is held."""
+    large = Sender()
+    await large.send(1000)
+    event = Sender()
+    await event.send(900, end=True)
+    assert len(await event.reading) == 900
+    assert held() == budget
+    await large.send(0, end=True)
+    assert len(await large.reading) == 1000
+
+
 async def test_of_equals_the_oldest(budget: int) -> None:
     """Of several that are as large, the one goes that has been coming in for longest."""
     old, young = Sender(), Sender()
@@ -117,9 +129,10 @@ async def test_of_equals_the_oldest(budget: int) -> None:
     await young.send(500)
     await old.send(0)
     event = Sender()
-    await event.send(100, end=True)
-    assert len(await event.reading) == 100
+    await event.send(100)
     assert (await old.refused())[0] == 503
+    await event.send(0, end=True)
+    assert len(await event.reading) == 100
     await young.send(1, end=True)
     assert len(await young.reading) == 501
 
@@ -129,11 +142,12 @@ async def test_a_chunk_that_was_on_its_way(budget: int) -> None:
     for end in (False, True):
         large, other = Sender(), Sender()
         await large.send(600)
-        other.messages.put_nowait({"type": "http.request", "body": b"x" * 500, "more_body": False})
+        other.messages.put_nowait({"type": "http.request", "body": b"x" * 500, "more_body": True})
         large.messages.put_nowait({"type": "http.request", "body": b"x" * 10, "more_body": not end})
-        assert len(await other.reading) == 500
         assert (await large.refused())[0] == 503
-        assert held() == 0
+        assert held() == 500
+        await other.send(0, end=True)
+        assert len(await other.reading) == 500
 
 
 async def test_what_comes_for_a_body_that_was_given_up(budget: int) -> None:
@@ -157,9 +171,10 @@ async def test_a_body_that_is_late_anyway(budget: int) -> None:
     (reading,) = bodies._incomplete.get()._readings
     reading.timeout.reschedule(0.0)
     event = Sender()
-    event.messages.put_nowait({"type": "http.request", "body": b"x" * 500, "more_body": False})
-    assert len(await event.reading) == 500
+    event.messages.put_nowait({"type": "http.request", "body": b"x" * 500, "more_body": True})
     assert (await large.refused())[0] in {408, 503}
+    await event.send(0, end=True)
+    assert len(await event.reading) == 500
 
 
 async def test_clients_that_leave(budget: int) -> None:

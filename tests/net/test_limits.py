@@ -231,6 +231,27 @@ async def test_redis_closes_connections(redis: RedisServer, caplog: pytest.LogCa
     assert not caplog.records
 
 
+async def test_redis_is_asked_again_after_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that not every call waits in vain for one that is down."""
+    loop = asyncio.get_running_loop()
+    asked, ahead, time_of_loop = 0, 0.0, loop.time
+    monkeypatch.setattr(loop, "time", lambda: time_of_loop() + ahead)
+
+    async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.transport.abort()
+
+    async with await asyncio.start_server(drop, "127.0.0.1", 0) as server:
+        limiter = Limiter(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        seen = []
+        for seconds in (0.0, 4.0, 5.1, 9.0, 10.3):
+            ahead = seconds
+            assert await limiter.hit(TEN, "user_1") == 0.0
+            seen.append(asked)
+    assert 0 < seen[0] == seen[1] < seen[2] == seen[3] < seen[4]
+
+
 async def test_redis_hangs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A Redis that takes connections and does not answer keeps everyone waiting once, and briefly."""
     monkeypatch.setattr("clerk_convex.net.limits._REDIS_TIMEOUT", 0.1)
@@ -256,6 +277,15 @@ def test_connections_end_with_the_loop(redis: RedisServer) -> None:
         while len(client.client_list()) > 1:
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+def test_redis_is_waited_for_two_seconds() -> None:
+    """And by sixteen calls at most at a time: a connection each."""
+    redis = Limiter("redis://127.0.0.1:9")._redis
+    assert redis is not None
+    options = redis._pool.connection_kwargs
+    assert (options["socket_connect_timeout"], options["socket_timeout"]) == (2.0, 2.0)
+    assert redis.slots._value == 16
 
 
 def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from clerk_convex.net import pool as module
+from clerk_convex.net import lifetime
 from clerk_convex.net.pool import Pool, Response, Trouble
 from tests.support import stand_in
 from tests.support.stand_in import StandIn
@@ -126,7 +126,7 @@ def test_the_first_request_loads_nothing(server: StandIn) -> None:
 def test_connections_close_with_the_loop(server: StandIn) -> None:
     """However late in the life of the loop the last reference goes; no pool outlives its connections."""
     noticed: list[dict[str, Any]] = []
-    before = set(module._connected)
+    before = set(lifetime._lifetimes)
 
     async def scenario() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: noticed.append(context))
@@ -137,4 +137,4 @@ def test_connections_close_with_the_loop(server: StandIn) -> None:
         warnings.simplefilter("always")
         asyncio.run(scenario())
         gc.collect()
-    assert (noticed, caught, module._connected) == ([], [], before)
+    assert (noticed, caught, lifetime._lifetimes) == ([], [], before)

@@ -35,7 +35,7 @@ from types import ModuleType
 from typing import Any
 from urllib.request import Request, urlopen
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 RUN = {"console", "python"}
 HANDLED = {
@@ -53,7 +53,7 @@ HANDLED = {
 NOT_RUN = {
     r"scripts/test\b.*": "it is what runs these tests",
     r"scripts/(install|lint|docs)\b.*": "CI runs it",
-    r"scripts/(release|picture)\b.*": "it takes minutes",
+    r"scripts/(release|picture|mutants|lowest)\b.*": "it takes minutes",
     r"scripts/demo$": "it runs until it is stopped; with --once it is run",
     r"npx convex deploy\b.*": "it needs an account at Convex",
 }

@@ -147,13 +147,19 @@ class Functions:
     def rows(self) -> dict[str, dict[str, Any]]:
         """Every row of users by its Clerk id, with its stamps and without Convex's own fields."""
         rows: dict[str, dict[str, Any]] = {}
+        for row in self.all_rows():
+            assert row["clerkId"] not in rows, "two rows of one user"
+            rows[row["clerkId"]] = {name: value for name, value in row.items() if name[0] != "_"}
+        return rows
+
+    def all_rows(self) -> list[dict[str, Any]]:
+        """Every row of users as it is exported, also where a user has several, the oldest first."""
+        rows: list[dict[str, Any]] = []
         cursor = None
         while True:
             options = {"numItems": 1000, "cursor": cursor}
             page = self.query("users:exportUsers", {"paginationOpts": options})
-            for row in page["page"]:
-                assert row["clerkId"] not in rows, "two rows of one user"
-                rows[row["clerkId"]] = {name: value for name, value in row.items() if name[0] != "_"}
+            rows += page["page"]
             if page["isDone"]:
                 return rows
             cursor = page["continueCursor"]

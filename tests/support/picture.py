@@ -97,6 +97,7 @@ def people(now: int) -> Iterator[dict[str, Any]]:
             "updated_at": now - age,
             "banned": dice.random() < 0.05,
             "locked": dice.random() < 0.04,
+            "deprovisioned": number % 80 == 20,
         }
         if dice.random() < 0.85:
             fields["last_sign_in_at"] = now - int(age * dice.random() ** 2)
@@ -111,8 +112,7 @@ def filled_set() -> Iterator[LocalStack]:
         oldest = {"created_at": now - DAYS * DAY, "updated_at": now - DAYS * DAY}
         stack.clerk.create_user(**{**ACCOUNTS["admin"], "last_name": "Lovelace", **oldest})
         stack.clerk.create_user(**{**ACCOUNTS["ordinary"], **oldest})
-        for fields in people(now):
-            stack.clerk.create_user(**fields)
+        stack.clerk.create_users(people(now))
         asyncio.run(backfill(stack.settings))
         stack.connect()
         yield stack

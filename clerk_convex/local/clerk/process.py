@@ -171,29 +171,25 @@ class LocalClerk:
                 pass_fds=[listener.fileno()],
                 env={**os.environ, "PYTHONPATH": path},
             )
+        headers = {"authorization": f"Bearer {self._control_key}"}
+        self._client = httpx.Client(base_url=self.url + PREFIX, headers=headers, trust_env=False)
         try:
             with suppress(BrokenPipeError):  # it has ended, as the first call finds out
                 cast(IO[bytes], self.process.stdin).write(to_json(configuration).encode() + b"\n")
-            headers = {"authorization": f"Bearer {self._control_key}"}
-            self._client = httpx.Client(base_url=self.url + PREFIX, headers=headers, trust_env=False)
             self._call("get.count")
             if self._webhook_url is not None:
                 self.webhooks.add_endpoint(self._webhook_url, self.webhook_secret)
         except BaseException:
-            self._end()
+            self.close()
             raise
 
     def close(self) -> None:
         """End it at once, whatever is under way. Safe to call twice."""
         if self._client is not None:
-            self._end()
-
-    def _end(self) -> None:
-        if self._client is not None:
             self._client.close()
             self._client = None
-        with self.process as process:
-            process.kill()  # nothing of it is kept
+            with self.process as process:
+                process.kill()  # nothing of it is kept
 
     def __enter__(self) -> Self:
         self.start()

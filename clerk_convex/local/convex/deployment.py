@@ -31,6 +31,7 @@ READY_SECONDS = 30
 STOP_SECONDS = 5
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent.parent
+PACKAGE = HERE.parent.parent
 LEVELS = logging.getLevelNamesMapping()
 # What npm is asked for. convex-test's internals are reached into, so it is pinned; it needs convex 1.43. An
 # older ws could be made to fill the memory (CVE-2026-48779).

@@ -3,11 +3,11 @@ import { v, type Infer } from "convex/values";
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx } from "../../_generated/server";
 import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from "../access";
-import { readUser } from "../order/state";
+import { readUser } from "../state";
 
 const OPEN_MS = 60 * 1000; // after that, the effect of an action has reached the users table, or there was none
 const ABANDONED_MS = 10 * 60 * 1000; // far longer than a service retries to record the end
-const BATCH = 100; // abandoned actions that one transaction closes
+const BATCH = 100; // abandoned actions that one transaction closes, and the newest rows of one request that it reads
 
 const MESSAGES = {
   ...ACCESS_MESSAGES,
@@ -83,7 +83,8 @@ async function findKnown(ctx: MutationCtx, { actor, action, target, requestId }:
   const rows = await ctx.db
     .query("clerkAudit")
     .withIndex("by_request_id", (q) => q.eq("requestId", requestId))
-    .collect();
+    .order("desc")
+    .take(BATCH);
   const same = rows.filter((row) => row.actor === actor && row.action === action && row.clerkId === target);
   const since = Date.now() - OPEN_MS;
   const denied = same.find((row) => row.outcome === "denied" && row._creationTime > since);

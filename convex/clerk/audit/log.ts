@@ -1,35 +1,31 @@
-// The audit log: one row for each change of what a user is, written in its transaction, and for each action. A sign-in
-// changes lastSignInAt and no more of the user, and has no row: Clerk keeps the sessions.
-import { paginationResultValidator, type PaginationOptions, type WithoutSystemFields } from "convex/server";
+// The audit log: one entry for each applied change of a user, written in its transaction, and one for each action of an
+// admin. A sign-in changes only lastSignInAt and has no entry, because Clerk keeps the sessions.
+import { paginationResultValidator, type PaginationOptions } from "convex/server";
 import { v, type Infer } from "convex/values";
-import { internal } from "../../_generated/api";
 import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
 import { closeAbandoned } from "../admin/actions";
+import { functions } from "../module";
+import { readUser } from "../state";
+import { clerkTables, type AuditOutcome } from "../tables";
 import { displayName } from "../users/derived";
 import { readPage } from "../users/pages";
-import { readUser } from "../order/state";
-import { clerkTables, type AuditOutcome } from "../tables";
 
 const RETENTION_MS = 365 * 24 * 60 * 60 * 1000;
-const BATCH = 1000; // rows a transaction deletes, far below Convex's 16,000
+const BATCH = 1000; // entries that one transaction deletes; Convex allows 16,000 documents written
 
 export const auditEntry = clerkTables.clerkAudit.validator.extend({
   _id: v.id("clerkAudit"),
   _creationTime: v.number(),
-  name: v.nullable(v.string()), // the user's, while there is one
-  actorName: v.nullable(v.string()), // the same of the admin
+  name: v.nullable(v.string()), // the user's name; null: the user has no row any more
+  actorName: v.nullable(v.string()), // the admin's name, likewise
 });
 
 export const auditPage = paginationResultValidator(auditEntry);
 
 export type AuditEntry = Infer<typeof auditEntry>;
 
-export async function recordChange(ctx: MutationCtx, row: WithoutSystemFields<Doc<"clerkAudit">>): Promise<void> {
-  await ctx.db.insert("clerkAudit", row);
-}
-
-// The newest first.
+// Returns a page of entries, the newest first.
 export async function readAudit(
   ctx: QueryCtx,
   { paginationOpts, clerkId, outcome }: { paginationOpts: PaginationOptions; clerkId?: string; outcome?: AuditOutcome },
@@ -44,7 +40,14 @@ export async function readAudit(
   return { ...rows, page };
 }
 
-// Deletes rows older than the retention and closes actions that no service will, a batch at a time, until there are none.
+// Returns when the last entry of a webhook was written, in Unix milliseconds by Convex's clock, or null if there is none.
+export async function lastWebhookAt(ctx: QueryCtx): Promise<number | null> {
+  const rows = ctx.db.query("clerkAudit").withIndex("by_source", (q) => q.eq("source", "webhook"));
+  return (await rows.order("desc").first())?._creationTime ?? null;
+}
+
+// Deletes a batch of entries that are older than the retention, and closes actions whose end no service recorded. Schedules
+// itself until there are none left.
 export async function pruneAudit(ctx: MutationCtx): Promise<void> {
   const old = await ctx.db
     .query("clerkAudit")
@@ -52,7 +55,7 @@ export async function pruneAudit(ctx: MutationCtx): Promise<void> {
     .take(BATCH);
   for (const row of old) await ctx.db.delete("clerkAudit", row._id);
   const isMoreAbandoned = await closeAbandoned(ctx);
-  if (old.length === BATCH || isMoreAbandoned) await ctx.scheduler.runAfter(0, internal.users.pruneClerkAudit);
+  if (old.length === BATCH || isMoreAbandoned) await ctx.scheduler.runAfter(0, functions().pruneClerkAudit);
 }
 
 function filtered(ctx: QueryCtx, clerkId: string | undefined, outcome: AuditOutcome | undefined) {

@@ -1,16 +1,17 @@
-// Where a backfill is, so that a killed one goes on from any machine. Nothing here touches users.
+// Keeps the progress of backfills, so that a backfill that was killed can be resumed from any machine. Nothing here reads
+// or writes users.
 import type { Doc, Id } from "../../_generated/dataModel";
-import type { MutationCtx, QueryCtx } from "../../_generated/server";
-import { recordChange } from "../audit/log";
+import type { MutationCtx } from "../../_generated/server";
 import type { BackfillProgress } from "../tables";
 
-const SILENT_MS = 60 * 1000; // a run that was not heard of for so long has ended
-const EXPIRES_MS = 24 * 60 * 60 * 1000; // after which a run is not gone on with
-const KEPT = 10; // the newest runs
+const SILENT_MS = 60 * 1000; // a run without a heartbeat for this time counts as ended
+const EXPIRES_MS = 24 * 60 * 60 * 1000; // an older run is not resumed
+const KEPT = 10; // finished runs that are kept, the newest
 
 type Run = Doc<"clerkBackfills">;
 
-// The run to go on with (same options, young enough, and silent), or a new one. `attempt` says whose it is now.
+// Returns the run to resume, or a new one. A run can be resumed if it has the same options, has not expired and is silent.
+// Only the process that has the newest `attempt` of a run may write to it.
 export async function startRun(ctx: MutationCtx, options: string, restart: boolean) {
   const now = Date.now();
   const open = (await ctx.db.query("clerkBackfills").collect()).filter((run) => run.finishedAt === undefined);
@@ -18,8 +19,8 @@ export async function startRun(ctx: MutationCtx, options: string, restart: boole
   const resumable = silent.filter((run) => run.options === options && run.startedAt > now - EXPIRES_MS);
   const resumed = restart ? undefined : resumable[resumable.length - 1];
   for (const run of silent) {
-    const isGivenUp = run.startedAt <= now - EXPIRES_MS || resumable.includes(run);
-    if (run !== resumed && isGivenUp) await close(ctx, run);
+    const isAbandoned = run.startedAt <= now - EXPIRES_MS || resumable.includes(run);
+    if (run !== resumed && isAbandoned) await close(ctx, run);
   }
   await dropOldRuns(ctx);
   if (resumed !== undefined) {
@@ -34,42 +35,39 @@ export async function startRun(ctx: MutationCtx, options: string, restart: boole
   return { id, attempt: 1, startedAt: now, progress: null, isBeside };
 }
 
-type Mine = { id: Id<"clerkBackfills">; attempt: number };
+// A run as the process that holds it names it.
+type HeldRun = { id: Id<"clerkBackfills">; attempt: number };
 
-// Keeps a position. False if the run is not the caller's any more: another one goes on with it.
-export async function saveRun(ctx: MutationCtx, mine: Mine, progress: BackfillProgress | null, release: boolean) {
-  const run = await readMine(ctx, mine);
+// Saves the progress, if there is any, and a heartbeat. Returns false if another process has taken the run over.
+export async function saveRun(ctx: MutationCtx, held: HeldRun, progress: BackfillProgress | null, release: boolean) {
+  const run = await readHeld(ctx, held);
   if (run === null) return false;
   await ctx.db.patch("clerkBackfills", run._id, {
     ...(progress !== null && { progress }),
-    heartbeatAt: release ? 0 : Date.now(), // released: whoever starts next need not wait
+    heartbeatAt: release ? 0 : Date.now(), // a released run counts as silent, so it can be resumed at once
   });
   return true;
 }
 
-export async function finishRun(ctx: MutationCtx, mine: Mine, progress: BackfillProgress) {
-  const run = await readMine(ctx, mine);
+// Saves the progress and closes the run. Returns false if another process has taken the run over.
+export async function finishRun(ctx: MutationCtx, held: HeldRun, progress: BackfillProgress) {
+  const run = await readHeld(ctx, held);
   if (run === null) return false;
   await close(ctx, { ...run, progress });
   return true;
 }
 
-// When the last webhook arrived that changed a row.
-export async function lastWebhookAt(ctx: QueryCtx): Promise<number | null> {
-  const rows = ctx.db.query("clerkAudit").withIndex("by_source", (q) => q.eq("source", "webhook"));
-  return (await rows.order("desc").first())?._creationTime ?? null;
-}
-
-async function readMine(ctx: MutationCtx, { id, attempt }: Mine): Promise<Run | null> {
+// Returns the run, or null if it is finished or another process has taken it over.
+async function readHeld(ctx: MutationCtx, { id, attempt }: HeldRun): Promise<Run | null> {
   const run = await ctx.db.get("clerkBackfills", id);
   return run !== null && run.attempt === attempt && run.finishedAt === undefined ? run : null;
 }
 
-// One row in the audit log for all whom the run has created.
+// Closes a run, and writes one entry in the audit log for all users that it created.
 async function close(ctx: MutationCtx, { _id, progress }: Run): Promise<void> {
   await ctx.db.patch("clerkBackfills", _id, { progress, finishedAt: Date.now() });
   const count = progress?.counts.created ?? 0;
-  if (count > 0) await recordChange(ctx, { outcome: "created", count, fields: [], source: "backfill" });
+  if (count > 0) await ctx.db.insert("clerkAudit", { outcome: "created", count, fields: [], source: "backfill" });
 }
 
 async function dropOldRuns(ctx: MutationCtx): Promise<void> {

@@ -1,20 +1,19 @@
-// Rows of users beside the first of the same Clerk id: found in order, a bounded number of rows at a time, and merged
-// into the first.
+// Finds Clerk ids that have several rows, and merges their rows into the first.
 import { v } from "convex/values";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
-import { recordChange } from "../audit/log";
 import { onUserChange } from "../onUserChange";
-import { decideMerge } from "./rules";
-import { usersOf, versionsOf } from "./state";
+import { usersOf, versionsOf } from "../state";
 import { countMoves, type Move } from "../users/stats";
+import { decideMerge } from "./rules";
 
-const SCANNED = 500; // rows that a query looks at
-const REPAIRED = 100; // Clerk ids that a mutation takes, and rows of each
+const SCANNED = 500; // rows that one query reads
+const REPAIRED = 100; // Clerk ids that one mutation repairs, and rows that it reads of each
 
 export const duplicates = v.object({ clerkIds: v.array(v.string()), cursor: v.nullable(v.string()) });
 export const repairs = v.array(v.object({ clerkId: v.string(), removed: v.number() }));
 
-// `cursor` is the last Clerk id that was looked at, null before the first one and after the last.
+// Returns the Clerk ids with several rows among the next rows of the table. The cursor is the last Clerk id that was read;
+// it is null before the first part of the table and after the last.
 export async function findDuplicates(ctx: QueryCtx, cursor: string | null) {
   const rows = await ctx.db
     .query("users")
@@ -24,7 +23,7 @@ export async function findDuplicates(ctx: QueryCtx, cursor: string | null) {
   for (const { clerkId } of rows) seen.set(clerkId, (seen.get(clerkId) ?? 0) + 1);
   const all = [...seen.keys()];
   const isEnd = rows.length < SCANNED;
-  // The last one may have more rows: it is left to the next call, unless it is all there is.
+  // The last Clerk id may have more rows, so it is left to the next call, unless it is the only one.
   if (!isEnd && all.length > 1) all.pop();
   return {
     clerkIds: all.filter((clerkId) => seen.get(clerkId)! > 1),
@@ -32,8 +31,8 @@ export async function findDuplicates(ctx: QueryCtx, cursor: string | null) {
   };
 }
 
-// Each row that is removed is in the audit log, and so is what the first one took over. Nothing of it depends on
-// Clerk: what Clerk knows is in the first row, or comes with the next change.
+// Merges the rows of each Clerk id into the first, and returns how many rows were removed. The audit log names each removed
+// row, and the columns that the first row took over.
 export async function repairDuplicates(ctx: MutationCtx, clerkIds: string[]) {
   if (clerkIds.length > REPAIRED) throw new Error(`clerkIds has ${clerkIds.length} ids: send at most ${REPAIRED}.`);
   const moves: Move[] = [];
@@ -48,13 +47,13 @@ export async function repairDuplicates(ctx: MutationCtx, clerkIds: string[]) {
     const { outcome, row, fields = [] } = decideMerge(first, others);
     for (const other of others) {
       await ctx.db.delete("users", other._id);
-      await recordChange(ctx, { outcome: "merged", clerkId, fields: [], source: "manual" });
+      await ctx.db.insert("clerkAudit", { outcome: "merged", clerkId, fields: [], source: "manual" });
       await onUserChange(ctx, { outcome: "merged", clerkId, userId: first._id, before: other, source: "manual" });
       moves.push({ clerkId, before: other, after: null });
     }
     if (outcome !== "updated") continue;
     await ctx.db.patch("users", first._id, row!);
-    await recordChange(ctx, { outcome, clerkId, fields, source: "manual" });
+    await ctx.db.insert("clerkAudit", { outcome, clerkId, fields, source: "manual" });
     await onUserChange(ctx, { outcome, clerkId, userId: first._id, before: first, source: "manual" });
   }
   await countMoves(ctx, moves);

@@ -1,51 +1,51 @@
-// The rules of order: which change of a user wins, whatever the order of arrival. Pure; nothing else decides.
+// The rules of order. They decide which change of a user wins, so that every order of arrival ends in the same row. This
+// module is pure, and no other module decides.
 //
-// A change is stamped with (updatedAt, observedAt), compared in that order: Clerk's times, never the time of
-// arrival. So a webhook, a retry, a replay, a duplicate and a backfill in any order end in the same row.
+// The stamp of a change is (updatedAt, observedAt), compared in that order. Both are times of Clerk's clock, never the time
+// of arrival. So webhooks, retries, replays, duplicates and backfills may arrive in any order.
 //
-// Three things are no part of that comparison. lastSignInAt becomes the greatest seen. lockedUntil is computed from a
-// countdown and differs a little from one look at Clerk to the next. The columns that sorting and search need follow
-// from the others, and are written anew wherever an earlier version of derived.ts has left other ones.
+// The comparison leaves out three things:
+// - lastSignInAt becomes the greatest value seen.
+// - lockedUntil is computed from a countdown, so two reads of the same lock differ a little.
+// - The columns for sorting and search are derived from the others. They are written again where an earlier version of
+//   users/derived.ts left other values.
 //
-// A prune's deletion is stamped as early as Clerk may have looked for the user. A change of the moments in between,
-// some two seconds, counts as later: it keeps the row, or brings it back, until Clerk's own user.deleted comes or the
-// next prune. The other way round a user who has just been created could be removed.
-import type { WithoutSystemFields } from "convex/server";
+// A prune concludes from a 404 of Clerk that a user is deleted. Its stamp is the earliest time at which Clerk can have
+// answered, and a row that was observed at that time or later stays, so a user who was just created is not removed. An event
+// from the last seconds of a deleted user must not count as later. So the backfill asks twice and stamps with the second
+// request, which starts after the first answer: everything that happened to the user is older.
 import { compareValues, type Value } from "convex/values";
-import type { Doc } from "../../_generated/dataModel";
+import { clerkColumns } from "../tables";
+import type { Change, Delete, Outcome, Row, SignIn, Upsert, Version } from "../tables";
 import { derived } from "../users/derived";
-import { clerkColumns, type Change, type Delete, type Outcome, type SignIn, type Upsert } from "../tables";
 
 const MINUTE_MS = 60 * 1000;
 
-export type Row = WithoutSystemFields<Doc<"users">>;
-export type Version = WithoutSystemFields<Doc<"clerkVersions">>;
-
-// What Convex has of one Clerk id.
+// The row and the version that Convex has of one Clerk id.
 export type State = { row: Row | null; version: Version | null };
 
 export type Decision = {
   outcome: Outcome;
-  row?: Partial<Row> | null; // patch the row with it, or create the row; null: remove it
-  version?: Version; // replace the version by it
-  fields?: string[]; // the names of the columns that changed, for the audit log
+  row?: Partial<Row> | null; // the patch for the row, or the new row; null: remove the row
+  version?: Version; // the new version
+  fields?: string[]; // names of the changed columns for the audit log; undefined: no entry in the audit log
 };
 
-// `now` by Convex's clock, for locks that end by themselves.
+// Decides what a change does. `now`, by Convex's clock in Unix milliseconds, is used only to tell whether a lock has ended.
 export function decide(state: State, change: Change, now: number): Decision {
   if (change.type === "delete") return decideDelete(state, change);
   return change.type === "signIn" ? decideSignIn(state, change) : decideUpsert(state, change, now);
 }
 
-// A lock has come to its end: the one that ended then, and no later one.
+// Decides the end of a lock at `lockedUntil`. A lock with another end, such as a later one, stays.
 export function decideLockEnd({ row }: State, lockedUntil: number): Decision {
   if (row?.status !== "locked" || row.lockedUntil !== lockedUntil) return { outcome: "unchanged" };
   const patch = { status: "active" as const, lockedUntil: undefined };
   return { outcome: "updated", row: patch, fields: Object.keys(patch) };
 }
 
-// What the first row of a user takes over from the others: the team's own columns that it lacks, and the latest
-// sign-in. Clerk's columns are the first row's, because changes went there.
+// Decides what the first row of a user takes over from the other rows: the team's own columns that it lacks, and the latest
+// sign-in. Clerk's columns stay, because changes were applied to the first row only.
 export function decideMerge(first: Row, others: Row[]): Decision {
   const ours = new Set([...clerkColumns, "clerkId", ...Object.keys(derived(first))]);
   const own = (row: Row) =>
@@ -56,15 +56,15 @@ export function decideMerge(first: Row, others: Row[]): Decision {
   return { outcome: fields.length > 0 ? "updated" : "unchanged", row: merged, fields };
 }
 
-// The state after a decision, for who only wants to know.
-export function follow(state: State, { row, version }: Decision): State {
+// Returns the state after a decision, without a write.
+export function stateAfter(state: State, { row, version }: Decision): State {
   const after = row === undefined ? state.row : row === null ? null : ({ ...state.row, ...row } as Row);
   return { row: after, version: version ?? state.version };
 }
 
 function decideDelete({ version }: State, change: Delete): Decision {
   const { clerkId, observedAt } = change;
-  // A backfill only concludes from a user's absence; Clerk's own word is final.
+  // A deletion that Clerk announced is final. A backfill only concludes one, because the user is missing at Clerk.
   const pruned = change.source === "backfill" || undefined;
   const tombstone = { clerkId, updatedAt: version?.updatedAt ?? 0, observedAt, deletedAt: observedAt, pruned };
   if (version !== null && version.deletedAt !== undefined) {
@@ -75,7 +75,7 @@ function decideDelete({ version }: State, change: Delete): Decision {
   return { outcome: "deleted", row: null, version: tombstone, fields: [] };
 }
 
-// It makes no row: what is known of the user would be too little. The user's own event does, or a backfill.
+// A sign-in creates no row, because its columns are not known. The user's own event or a backfill creates it.
 function decideSignIn({ row, version }: State, change: SignIn): Decision {
   if (row === null) return { outcome: version?.deletedAt === undefined ? "ignored" : "tombstoned" };
   const lastSignInAt = latest(row.lastSignInAt, change.lastSignInAt);
@@ -92,7 +92,7 @@ function decideUpsert({ row, version }: State, change: Upsert, now: number): Dec
   const { lastSignInAt: signInAt, ...columns } = change.columns;
   const lastSignInAt = latest(row?.lastSignInAt, signInAt ?? undefined);
   const isLaterSignIn = lastSignInAt !== row?.lastSignInAt;
-  const patch = withoutJitter(row, withoutEndedLock(named(columns), now), source, now);
+  const patch = withoutJitter(row, withoutEndedLock(withoutNulls(columns), now), source, now);
   const content = difference(row ?? {}, patch);
   const fields = isLaterSignIn ? [...content, "lastSignInAt"] : content;
   const whole = withDerived({ ...row, clerkId }, { ...patch, lastSignInAt });
@@ -104,8 +104,8 @@ function decideUpsert({ row, version }: State, change: Upsert, now: number): Dec
   const isNewer = order > 0 || (order === 0 && content.length > 0 && isGreater(patch, row));
   if (isNewer && content.length > 0) return { outcome: "updated", row: whole, version: stamp, fields };
 
-  // The stamp counts even so, or an older change could still come and win. The exception lets a nightly
-  // backfill of unchanged users write nothing.
+  // The newer stamp is kept although no column changes. Otherwise a change between the two stamps could still win. The
+  // exception lets a nightly backfill of unchanged users write nothing.
   const keepsStamp = source === "backfill" && updatedAt === version.updatedAt && !isLaterSignIn;
   const rest = { ...outdated(row), ...(isLaterSignIn && { lastSignInAt }) };
   return {
@@ -115,28 +115,29 @@ function decideUpsert({ row, version }: State, change: Upsert, now: number): Dec
   };
 }
 
-type Named = Pick<Row, "status" | "createdAt"> & Partial<Row>;
+// The columns that a change names. undefined unsets a column.
+type Columns = Pick<Row, "status" | "createdAt"> & Partial<Row>;
 
-// The columns a change names, as the row keeps them (undefined: unset).
-function named(columns: Omit<Upsert["columns"], "lastSignInAt">): Named {
-  return Object.fromEntries(Object.entries(columns).map(([name, value]) => [name, value ?? undefined])) as Named;
+// Replaces null, which unsets a column in a change, by undefined, which unsets it in a row.
+function withoutNulls(columns: Omit<Upsert["columns"], "lastSignInAt">): Columns {
+  return Object.fromEntries(Object.entries(columns).map(([name, value]) => [name, value ?? undefined])) as Columns;
 }
 
-// Only who is locked has an end of that, and it is still to come.
-function withoutEndedLock(columns: Named, now: number): Named {
+// Replaces a lock that has ended by `now` by the status active. Only a locked user keeps a lockedUntil.
+function withoutEndedLock(columns: Columns, now: number): Columns {
   const { status, lockedUntil } = columns;
   if (status !== "locked") return { ...columns, lockedUntil: undefined };
   if (lockedUntil === undefined || !(lockedUntil <= now)) return columns;
   return { ...columns, status: "active", lockedUntil: undefined };
 }
 
-// Leaves out of a change of a row what differs only because two clocks do: the end of the same lock, and for a backfill
-// also whether a lock that ends within a minute has ended.
-function withoutJitter(row: Row | null, columns: Named, source: Upsert["source"], now: number): Named {
+// Keeps the row's values where the change differs only because two clocks differ: the end of the same lock, and for a
+// backfill also the status while a lock ends within a minute of `now`.
+function withoutJitter(row: Row | null, columns: Columns, source: Upsert["source"], now: number): Columns {
   if (row === null) return columns;
   const isEnding = [row, columns].some((one) => one.status === "locked" && isWithinMinute(one.lockedUntil, now));
-  const isOther = [row, columns].some((one) => one.status === "active");
-  if (source === "backfill" && isEnding && isOther) {
+  const isActive = [row, columns].some((one) => one.status === "active");
+  if (source === "backfill" && isEnding && isActive) {
     return { ...columns, status: row.status, lockedUntil: row.lockedUntil };
   }
   return isWithinMinute(row.lockedUntil, columns.lockedUntil) ? { ...columns, lockedUntil: row.lockedUntil } : columns;
@@ -146,29 +147,38 @@ function isWithinMinute(one: number | undefined, other: number | undefined): boo
   return one !== undefined && other !== undefined && Math.abs(one - other) <= MINUTE_MS;
 }
 
-function withDerived(row: Partial<Row> & { clerkId: string }, patch: Named): Named {
+function withDerived(row: Partial<Row> & { clerkId: string }, patch: Columns): Columns {
   return { ...patch, ...derived({ ...row, ...patch }) };
 }
 
-// Of the columns that are derived, those that the row has otherwise.
+// Returns the derived columns whose values in the row are outdated, with the values they should have.
 function outdated(row: Row): Partial<Row> {
-  const now = Object.entries(derived(row));
-  return Object.fromEntries(now.filter(([name, value]) => row[name as keyof Row] !== value));
+  const columns = Object.entries(derived(row));
+  return Object.fromEntries(columns.filter(([name, value]) => row[name as keyof Row] !== value));
 }
 
+// Returns the names of the columns of a patch that change the row.
 function difference(row: Partial<Row>, patch: Partial<Row>): string[] {
   const names = Object.keys(patch) as (keyof Row)[];
   return names.filter((name) => compareValues(row[name] as Value, patch[name] as Value) !== 0);
 }
 
-// Two contents with the same stamp: one of them has to win, and the same one in every order of arrival.
+// Compares a patch and a row with equal stamps: returns whether the patch wins. The answer must not depend on the order of
+// arrival, nor on whether a lock has ended meanwhile. So both are first compared as they are after their locks have ended.
 function isGreater(patch: Partial<Row>, row: Row): boolean {
+  const patched = { ...row, ...patch };
+  const [one, other] = [withoutLock(patched), withoutLock(row)];
   const names = (Object.keys(patch) as (keyof Row)[]).sort();
   for (const name of names) {
-    const order = compareValues(patch[name] as Value, row[name] as Value);
+    const order = compareValues(one[name] as Value, other[name] as Value);
     if (order !== 0) return order > 0;
   }
-  return false;
+  return compareValues(patched.lockedUntil, row.lockedUntil) > 0;
+}
+
+// Returns the row as it is after its lock has ended, if the end is known.
+function withoutLock(row: Row): Row {
+  return row.lockedUntil === undefined ? row : { ...row, status: "active", lockedUntil: undefined };
 }
 
 function latest(one: number | undefined, other: number | undefined): number | undefined {

@@ -1,18 +1,18 @@
-// Changes into tables: reads what Convex has, lets the rules decide, writes what they say.
-import { internal } from "../../_generated/api";
+// Applies changes to the tables: reads the state, lets the rules decide, and writes what they decide.
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
-import { recordChange } from "../audit/log";
+import { functions } from "../module";
 import { onUserChange } from "../onUserChange";
-import { decide, decideLockEnd, follow, type Decision, type Row, type State } from "./rules";
-import { readState, usersOf, versionsOf } from "./state";
+import { readState, usersOf, versionsOf } from "../state";
+import type { AppliedOutcome, Change, Outcome, Row, Source, UserData } from "../tables";
 import { countMoves, type Move } from "../users/stats";
-import type { Change, Outcome, Source } from "../tables";
+import { decide, decideLockEnd, stateAfter, type Decision, type State } from "./rules";
 
-const LONGEST_DELAY_MS = 365 * 24 * 60 * 60 * 1000; // Convex schedules nothing beyond five years
+const LONGEST_DELAY_MS = 365 * 24 * 60 * 60 * 1000; // Convex schedules at most five years ahead
 
 type Origin = { clerkId: string; source: Source; eventId?: string; actor?: string };
 
+// Applies changes in order, and returns the outcome of each.
 export async function syncChanges(ctx: MutationCtx, changes: Change[]): Promise<Outcome[]> {
   const now = Date.now();
   const states = await readStates(ctx, changes);
@@ -31,19 +31,32 @@ export async function syncChanges(ctx: MutationCtx, changes: Change[]): Promise<
   return outcomes;
 }
 
-// The outcomes that syncChanges would have, without a write.
+// Returns the outcomes that syncChanges would return, and writes nothing.
 export async function compareChanges(ctx: QueryCtx, changes: Change[]): Promise<Outcome[]> {
   const now = Date.now();
   const states: Map<string, State> = await readStates(ctx, changes);
   return changes.map((change) => {
     const state = states.get(change.clerkId)!;
     const decision = decide(state, change, now);
-    states.set(change.clerkId, follow(state, decision));
+    states.set(change.clerkId, stateAfter(state, decision));
     return decision.outcome;
   });
 }
 
-// Ends a lock at its time, as Clerk does, which tells nobody.
+// Applies one upsert that was made by hand.
+export async function syncByHand(ctx: MutationCtx, clerkId: string, userData: UserData): Promise<Outcome> {
+  const { updatedAt, observedAt, ...columns } = userData;
+  const upsert: Change = { type: "upsert", source: "manual", clerkId, updatedAt, observedAt, columns };
+  return (await syncChanges(ctx, [upsert]))[0]!;
+}
+
+// Applies one deletion that was made by hand. Like a deletion that Clerk announced, it is final.
+export async function deleteByHand(ctx: MutationCtx, clerkId: string): Promise<Outcome> {
+  const deletion: Change = { type: "delete", source: "manual", clerkId, observedAt: Date.now() };
+  return (await syncChanges(ctx, [deletion]))[0]!;
+}
+
+// Ends a lock at its time. Clerk ends it too, but sends no event.
 export async function endLock(ctx: MutationCtx, clerkId: string, lockedUntil: number): Promise<void> {
   const state = await readState(ctx, clerkId);
   const decision = decideLockEnd(state, lockedUntil);
@@ -52,14 +65,14 @@ export async function endLock(ctx: MutationCtx, clerkId: string, lockedUntil: nu
   else await countMoves(ctx, await write(ctx, state, decision, { clerkId, source: "schedule" }));
 }
 
-// Forgets a Clerk id: its rows, the version, the tombstone. True if there was anything.
+// Removes the rows and the version of a Clerk id, a tombstone included. Returns whether there were any.
 export async function resetUser(ctx: MutationCtx, clerkId: string): Promise<boolean> {
   const [rows, versions] = await Promise.all([usersOf(ctx, clerkId).collect(), versionsOf(ctx, clerkId).collect()]);
   if (rows.length === 0 && versions.length === 0) return false;
   for (const row of rows) await ctx.db.delete("users", row._id);
   for (const version of versions) await ctx.db.delete("clerkVersions", version._id);
   await countMoves(ctx, rows.map((before) => ({ clerkId, before, after: null })));
-  await recordChange(ctx, { outcome: "reset", clerkId, fields: [], source: "manual" });
+  await ctx.db.insert("clerkAudit", { outcome: "reset", clerkId, fields: [], source: "manual" });
   return true;
 }
 
@@ -68,7 +81,7 @@ async function readStates(ctx: QueryCtx, changes: Change[]) {
   return new Map(await Promise.all(clerkIds.map(async (id) => [id, await readState(ctx, id)] as const)));
 }
 
-// Returns what it means for the counts.
+// Writes a decision: the version, the row, the audit log and the team's own logic. Returns the moves for the counts.
 async function write(
   ctx: MutationCtx,
   state: Awaited<ReturnType<typeof readState>>,
@@ -81,11 +94,11 @@ async function write(
     else await ctx.db.replace("clerkVersions", state.version._id, version);
   }
   const written = decision.row === null ? await removeRows(ctx, state, clerkId) : await writeRow(ctx, state, decision);
-  // A backfill brings in a whole instance at once: whom it created is told by the run, not row by row.
-  if (fields !== undefined && !(source === "backfill" && outcome === "created")) {
-    await recordChange(ctx, { outcome: outcome as "created", clerkId, fields, source, eventId, actor });
-  }
-  if (outcome === "created" || outcome === "updated" || outcome === "deleted") {
+  if (isApplied(outcome)) {
+    // A backfill may create many users at once. Its run writes one entry for all of them; see backfill/runs.ts.
+    if (fields !== undefined && !(source === "backfill" && outcome === "created")) {
+      await ctx.db.insert("clerkAudit", { outcome, clerkId, fields, source, eventId, actor });
+    }
     for (const { userId, before } of written) {
       await onUserChange(ctx, { outcome, clerkId, userId, before, source });
     }
@@ -93,9 +106,13 @@ async function write(
   return written.map(({ before, after }) => ({ clerkId, before, after }));
 }
 
+function isApplied(outcome: Outcome): outcome is AppliedOutcome {
+  return outcome === "created" || outcome === "updated" || outcome === "deleted";
+}
+
 type Written = { userId: Id<"users"> | null; before: Doc<"users"> | null; after: Row | null };
 
-// All that there are: the next one would be the user's row otherwise.
+// Removes all rows of the user: if one stayed, it would be the user's row from now on.
 async function removeRows(ctx: MutationCtx, { row }: { row: Doc<"users"> | null }, clerkId: string): Promise<Written[]> {
   if (row === null) return [{ userId: null, before: null, after: null }];
   const rows = await usersOf(ctx, clerkId).collect();
@@ -110,7 +127,7 @@ async function writeRow(
 ): Promise<Written[]> {
   if (decision.row === undefined || decision.row === null) return [];
   const { row: before } = state;
-  const after = follow(state, decision).row!;
+  const after = stateAfter(state, decision).row!;
   let userId = before?._id;
   if (userId === undefined) userId = await ctx.db.insert("users", after);
   else await ctx.db.patch("users", userId, decision.row);
@@ -123,5 +140,5 @@ async function writeRow(
 
 async function scheduleLockEnd(ctx: MutationCtx, clerkId: string, lockedUntil: number): Promise<void> {
   const time = Math.min(lockedUntil, Date.now() + LONGEST_DELAY_MS);
-  await ctx.scheduler.runAt(time, internal.users.endLock, { clerkId, lockedUntil });
+  await ctx.scheduler.runAt(time, functions().endLock, { clerkId, lockedUntil });
 }

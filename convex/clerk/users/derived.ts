@@ -1,13 +1,14 @@
-// What sorting and search need, derived from a user's other columns.
+// Computes from a user's columns what sorting, search and the name on the page need.
+import type { Row } from "../tables";
 import { domainTerms, fold, PADDING, words } from "./text";
-import type { Row } from "../order/rules";
 
-// Convex ranks a short text before a long one. With all of them of one length it ranks those first that have most of
-// the words, so that the few users who have all of them are found among the many who have one.
-const LENGTH = 8; // words; hardly a name has more
+// Convex ranks a short text before a long one. Texts of equal length are ranked by the number of words that match, so the few
+// users who have all the words come before the many who have one of them.
+const LENGTH = 8; // words, to which shorter texts are padded; few names have more
 
 type Underived = Partial<Row> & { clerkId: string };
 
+// Returns the derived columns of a user.
 export function derived(row: Underived): Pick<Row, "sortName" | "sortEmail" | "searchText"> {
   const terms = new Set([...words(fullName(row)), ...words(row.username ?? ""), ...domainTerms(row.email)]);
   const padding: string[] = Array(Math.max(LENGTH - terms.size, 0)).fill(PADDING);
@@ -18,12 +19,12 @@ export function derived(row: Underived): Pick<Row, "sortName" | "sortEmail" | "s
   };
 }
 
-// Never empty.
+// Returns the name that a user is shown by. It is never empty.
 export function displayName(row: Underived): string {
   return namesOf(row).find(Boolean) ?? row.clerkId;
 }
 
-// The best one first.
+// Returns the possible names of a user, the best one first. They may be empty.
 function namesOf(row: Underived): string[] {
   return [fullName(row), row.username, row.email, row.phone].map((name) => name?.trim() ?? "");
 }

@@ -1,17 +1,18 @@
-// Pages of long lists, none of more than a hundred rows.
+// Reads pages of long lists. No page has more than a hundred rows.
 //
-// A client asks for a page by its size, or by its end: `usePaginatedQuery` sends an `endCursor` for each part of a
-// page that it splits. Convex reads up to that end, however far away it is. So our cursors say beside Convex's own
-// where they stand, and the end is looked for among the rows of one read of a hundred. If it is not there, the page
-// has to be split, which `usePaginatedQuery` does by itself.
-import type { PaginationOptions, PaginationResult } from "convex/server";
-import { compareValues, ConvexError, convexToJson, jsonToConvex, type JSONValue, type Value } from "convex/values";
+// A client asks for a page by its size, or by its end: `usePaginatedQuery` sends an `endCursor` for each part of a page that
+// it splits. Convex would read up to that end, however many rows lie before it. So our cursors contain Convex's cursor and
+// their own position, and the end is looked for in one read of a hundred rows. If it is not among them, the answer asks the
+// client to split the page, which `usePaginatedQuery` does.
+import type { PaginationOptions, paginationOptsValidator, PaginationResult } from "convex/server";
+import { compareValues, ConvexError, convexToJson, jsonToConvex } from "convex/values";
+import type { Infer, JSONValue, Value } from "convex/values";
 
-const MOST = 100; // rows on a page, whatever was asked for
+const MOST = 100; // rows on a page, even if a client asks for more
 
-type Key = (Value | undefined)[]; // what a list is ordered by, of one of its rows
+type Key = (Value | undefined)[]; // the values of one row by which the list is sorted
 type Position = Key | "start" | "end";
-type Cursor = { position: Position; convex: string | null }; // `convex` stands at the position, or before it
+type Cursor = { position: Position; convex: string | null }; // `convex` is a cursor at the position or before it
 
 type List<Row> = {
   rows: { paginate(options: PaginationOptions): Promise<PaginationResult<Row>> };
@@ -19,9 +20,10 @@ type List<Row> = {
   keyOf: (row: Row) => Key;
 };
 
+// Reads one page of `rows`, which are sorted by their keys in `order`.
 export async function readPage<Row>(
   { rows, order, keyOf }: List<Row>,
-  { numItems, cursor, endCursor }: PaginationOptions,
+  { numItems, cursor, endCursor }: Infer<typeof paginationOptsValidator>, // in convex 1.31, PaginationOptions has no endCursor
 ): Promise<PaginationResult<Row>> {
   const start: Cursor = cursor === null ? { position: "start", convex: null } : parse(cursor);
   const end = typeof endCursor === "string" ? parse(endCursor) : null;
@@ -40,7 +42,7 @@ export async function readPage<Row>(
     isDone: (end ?? stop).position === "end",
     continueCursor: end === null ? write(stop) : endCursor!,
   };
-  const isTooLong = page.length > MOST; // rows came into a page that someone has open: it keeps its end
+  const isTooLong = page.length > MOST; // a subscribed page keeps its end while rows are inserted before it
   const isWhole = end === null || compare(stop.position, end.position) >= 0;
   if (isWhole && !isTooLong) return { page, ...rest };
   const most = page.slice(0, MOST);
@@ -66,7 +68,7 @@ function rank(position: Position): number {
 }
 
 function write({ position, convex }: Cursor): string {
-  // JSON has no undefined, and no key has null.
+  // JSON has no undefined. null can stand for it, because no key contains null.
   const json = typeof position === "string" ? position : position.map((value) => convexToJson(value ?? null));
   return JSON.stringify([json, convex]);
 }
@@ -78,7 +80,7 @@ function parse(cursor: string): Cursor {
     if (position === "start" || position === "end") return { position, convex };
     return { position: position.map((value) => jsonToConvex(value) ?? undefined), convex };
   } catch {
-    // In the words by which usePaginatedQuery knows that it has to begin anew.
+    // usePaginatedQuery starts from the first page again when it gets these data.
     throw new ConvexError({
       isConvexSystemError: true,
       paginationError: "InvalidCursor",

@@ -1,13 +1,13 @@
-// The users page reads these: lists without metadata and without what only sorting and search need.
+// Reads users for the users page and for tools. Lists leave out the metadata and the columns for sorting and search.
 import { paginationResultValidator, type PaginationOptions } from "convex/server";
 import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { QueryCtx } from "../../_generated/server";
 import { isAdmin, requireSignedIn } from "../access";
+import { readState, readVersion } from "../state";
+import { clerkTables, type Status } from "../tables";
 import { readPage } from "./pages";
 import { searchUsers } from "./search";
-import { readState } from "../order/state";
-import { clerkTables, type Status } from "../tables";
 
 export const userSummary = clerkTables.users.validator
   .omit("publicMetadata", "sortName", "sortEmail", "searchText")
@@ -15,7 +15,7 @@ export const userSummary = clerkTables.users.validator
 
 export const userDetails = userSummary.extend({
   publicMetadata: v.optional(v.string()), // JSON
-  updatedAt: v.nullable(v.number()), // null: a row that no change has come to yet
+  updatedAt: v.nullable(v.number()), // null: no change has been applied to this row yet
 });
 
 export const usersPage = paginationResultValidator(userSummary);
@@ -27,7 +27,7 @@ export const userSort = v.object({
 
 export const me = v.union(
   v.object({ state: v.literal("synced"), user: userDetails, isAdmin: v.boolean() }),
-  v.object({ state: v.literal("not_synced"), clerkId: v.string() }), // signed in, and the row is on its way
+  v.object({ state: v.literal("not_synced"), clerkId: v.string() }), // signed in, but the row has not arrived yet
   v.object({ state: v.literal("deleted"), clerkId: v.string() }),
 );
 
@@ -35,8 +35,8 @@ export type UserSummary = Infer<typeof userSummary>;
 export type UserDetails = Infer<typeof userDetails>;
 export type UserSort = Infer<typeof userSort>;
 
-// For each sort: the index of all users, and that of one status. Who has no value comes first ascending and
-// last descending.
+// For each sort, the index of all users and the index of the users with a given status. Users without a value come first in
+// ascending order and last in descending order.
 const INDEXES = {
   createdAt: ["by_created_at", "by_status_and_created_at"],
   lastSignInAt: ["by_last_sign_in_at", "by_status_and_last_sign_in_at"],
@@ -44,16 +44,17 @@ const INDEXES = {
   name: ["by_sort_name", "by_status_and_sort_name"],
 } as const;
 
-// The column that these are in the order of.
+// For each sort, the column by which its indexes are sorted.
 const SORTED = { createdAt: "createdAt", lastSignInAt: "lastSignInAt", email: "sortEmail", name: "sortName" } as const;
 
 export type UsersRequest = {
   paginationOpts: PaginationOptions;
   status?: Status;
   sort?: UserSort;
-  search?: string; // not blank: the best matches in one page, however they are sorted
+  search?: string; // if not blank, the page has the best matches, and `sort` is not used
 };
 
+// Returns a page of users.
 export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, search = "" }: UsersRequest) {
   if (search.trim() !== "") {
     const found = paginationOpts.cursor === null ? await searchUsers(ctx, search, status) : [];
@@ -70,12 +71,13 @@ export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, s
   return { ...result, page: result.page.map(summary) };
 }
 
+// Returns the details of one user, or null.
 export async function getUser(ctx: QueryCtx, clerkId: string): Promise<UserDetails | null> {
   const { row, version } = await readState(ctx, clerkId);
   return row && details(row, version);
 }
 
-// For anyone who is signed in.
+// Returns the caller's own user, for every caller who is signed in.
 export async function currentUser(ctx: QueryCtx): Promise<Infer<typeof me>> {
   const clerkId = await requireSignedIn(ctx);
   const { row, version } = await readState(ctx, clerkId);
@@ -83,8 +85,18 @@ export async function currentUser(ctx: QueryCtx): Promise<Infer<typeof me>> {
   return { state: version?.deletedAt === undefined ? "not_synced" : "deleted", clerkId };
 }
 
+// Returns a page of whole rows with their stamps, sorted by the time when they were created.
+export async function exportUsers(ctx: QueryCtx, paginationOpts: PaginationOptions, order: "asc" | "desc") {
+  const users = await ctx.db.query("users").order(order).paginate(paginationOpts);
+  const page = users.page.map(async (user) => {
+    const version = await readVersion(ctx, user.clerkId);
+    return { ...user, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
+  });
+  return { ...users, page: await Promise.all(page) };
+}
+
 function summary(row: Doc<"users">): UserSummary {
-  // eslint-disable-next-line @typescript-eslint/no-unused-vars -- to leave them out
+  // eslint-disable-next-line @typescript-eslint/no-unused-vars -- names the columns to omit
   const { publicMetadata, sortName, sortEmail, searchText, ...rest } = row;
   return rest;
 }

@@ -1,17 +1,18 @@
-// The best matches of what a person types: whole ids and addresses, beginnings of them, then words of names.
+// Finds users by a search text: whole ids and addresses first, then beginnings of them, then words of names.
 import type { Doc } from "../../_generated/dataModel";
 import type { QueryCtx } from "../../_generated/server";
 import type { Status } from "../tables";
 import { domainOf, domainTerm, fold, words } from "./text";
 
-const BEST = 50; // matches, and rows that one read of an index may bring
-const CANDIDATES = 100; // rows that have any of the words, of which those are chosen that have all
-const LONGEST = 256; // characters; no id and no address is longer
-const MOST_TERMS = 16; // Convex's, https://docs.convex.dev/production/state/limits; what more do is not said
-const SHORTEST = { id: 8, externalId: 3, phone: 3 }; // characters of a beginning: "user_" begins everyone's id
+const BEST = 50; // matches that a search returns, and rows that one read of an index returns at most
+const CANDIDATES = 100; // rows with any of the words, from which the rows with all words are chosen
+const LONGEST = 256; // characters of a search text; no id and no address is longer
+const MOST_TERMS = 16; // the limit of Convex: https://docs.convex.dev/production/state/limits
+const SHORTEST = { id: 8, externalId: 3, phone: 3 }; // characters of a beginning; every Clerk id begins with "user_"
 
 type User = Doc<"users">;
 
+// Returns at most 50 users, the best matches first.
 export async function searchUsers(ctx: QueryCtx, search: string, status?: Status): Promise<User[]> {
   const text = clean(search);
   const email = text.toLowerCase();
@@ -20,7 +21,7 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
   const digits = phone.startsWith("+") ? phone : `+${phone}`;
   const isPhone = /^\+\d+$/.test(digits) && phone.length >= SHORTEST.phone;
 
-  // Whoever has just what was typed comes first in an index.
+  // In each index, an exact match comes before the values that only begin with the text.
   const [ids, externalIds, emails, names, phones, others] = await Promise.all([
     beginning(ctx, "clerkId", text, SHORTEST.id, status),
     beginning(ctx, "externalId", text, SHORTEST.externalId, status),
@@ -29,7 +30,7 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
     isPhone ? beginning(ctx, "phone", digits, 1, status) : [],
     withAllParts(ctx, text, status),
   ]);
-  // A whole id is meant as one. Its parts are words too, and of other users' names.
+  // A whole Clerk id finds only its user, although parts of it may be words of other users' names.
   const whole = ids.filter((user) => user.clerkId === text);
   if (whole.length > 0) return whole;
   const exact = [
@@ -42,7 +43,8 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
   return [...new Map(all.map((user) => [user._id, user])).values()].slice(0, BEST);
 }
 
-// One line that is not too long, cut between characters: Convex refuses half of one.
+// Returns the text in one line of limited length. It is cut between characters, because Convex refuses half of a surrogate
+// pair.
 function clean(search: string): string {
   return [...search.trim().replace(/\s+/g, " ")].slice(0, LONGEST).join("");
 }
@@ -55,6 +57,7 @@ const INDEXES = {
   phone: ["by_phone", "by_status_and_phone"],
 } as const;
 
+// Returns the users whose `field` begins with `prefix`, or equals it if `prefix` has fewer than `shortest` characters.
 async function beginning(
   ctx: QueryCtx,
   field: keyof typeof INDEXES,
@@ -62,7 +65,7 @@ async function beginning(
   shortest: number,
   status: Status | undefined,
 ): Promise<User[]> {
-  // Up to what begins with it, or only it. Nothing that is text has the last of all characters in it.
+  // The range ends before `end`. U+10FFFF is no character of a text, so it is greater than all that begins with the prefix.
   const end = prefix + (prefix.length < shortest ? "\0" : "\u{10ffff}");
   const [ofAll, ofStatus] = INDEXES[field];
   const users = ctx.db.query("users");
@@ -73,19 +76,20 @@ async function beginning(
   return await found.take(BEST);
 }
 
-// What stands between two blanks: words of a name, or a domain, or something that may be either ("st.john").
+// A part of the search text between two blanks: words of a name, a domain, or both if it may be either ("st.john").
 type Part = { words: string[]; domain: string };
 
-// Those who have every part, by relevance; of the last one the beginning is enough. Convex ranks rows that have
-// any of the words, the rows that have most of them first, so that the few who have all are among the candidates.
+// Returns the users who have every part of the text, the most relevant first. The last part may be the beginning of a word.
+// Convex returns the rows that have any of the words, those with most words first, so the rows with all of them are among
+// the candidates.
 async function withAllParts(ctx: QueryCtx, text: string, status: Status | undefined): Promise<User[]> {
-  if (/[^ ]@/.test(text)) return []; // an address, whose beginning is looked for
-  const parts = text.split(" ").map(readPart).filter(isSomething);
+  if (/[^ ]@/.test(text)) return []; // an address, which `beginning` finds
+  const parts = text.split(" ").map(readPart).filter(isSearchable);
   const last = parts.pop();
   if (last === undefined) return [];
 
   const before = parts.flatMap((part) => [...part.words, ...termsOf(part)]);
-  // One search has one last word, which is found by its beginning.
+  // Convex matches only the last word of a search by its beginning, so a last part that may be either needs two searches.
   const searches = [termsOf(last), last.words].filter((terms) => terms.length > 0);
   const share = CANDIDATES / searches.length;
   const found = await Promise.all(searches.map((terms) => withAny(ctx, [...before, ...terms], share, status)));
@@ -98,7 +102,7 @@ function readPart(text: string): Part {
   return { words: isDomain ? [] : words(text), domain: fold(domain) };
 }
 
-function isSomething(part: Part): boolean {
+function isSearchable(part: Part): boolean {
   return part.words.length > 0 || termsOf(part).length > 0;
 }
 
@@ -106,6 +110,7 @@ function termsOf({ domain }: Part): string[] {
   return words(domain).length > 0 ? [domainTerm(domain)] : [];
 }
 
+// Returns users who have any of the terms, the most relevant first.
 async function withAny(ctx: QueryCtx, terms: string[], most: number, status: Status | undefined): Promise<User[]> {
   return await ctx.db
     .query("users")
@@ -116,6 +121,7 @@ async function withAny(ctx: QueryCtx, terms: string[], most: number, status: Sta
     .take(most);
 }
 
+// Returns whether a user has a part. Of the last part the beginning of its last word or of its domain is enough.
 function has(user: User, part: Part, isLast = false): boolean {
   const domain = `.${domainOf(user.email)}`;
   if (part.domain !== "") {

@@ -1,45 +1,42 @@
-// How many users there are, by status, and how many signed up on each day: counted as they change.
+// Counts users by status, and sign-ups by day. Each mutation that changes users updates the counts.
 //
-// The counts lie in shards that add up, and a mutation writes to one of them, so that writers do not fight over
-// a document. A rebuild counts afresh into a generation of its own, a batch at a time, while writers go on: they
-// tell the new generation, too, what becomes of a user it has counted already.
+// The counts are spread over shards, and a mutation writes to one shard, so that concurrent mutations rarely conflict. A
+// rebuild counts all users again, in batches, into a new generation, while mutations continue. A mutation also updates the
+// new generation for each user that the rebuild has counted already.
 import type { WithoutSystemFields } from "convex/server";
 import { ConvexError, compareValues, v, type Infer } from "convex/values";
-import { internal } from "../../_generated/api";
 import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
-import type { Row } from "../order/rules";
-import { usersOf } from "../order/state";
-import { STATUSES } from "../tables";
+import { functions } from "../module";
+import { usersOf } from "../state";
+import { STATUSES, type Row, type Status } from "../tables";
 
 const SHARDS = 16;
-const BATCH = 500; // users, or counts, that a transaction of a rebuild takes
+const BATCH = 500; // users that one transaction of a rebuild counts, and documents that one transaction deletes
 const DAYS = 30;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const YEAR_10000 = Date.UTC(10000);
 
 export const usersStats = v.object({
   total: v.number(),
-  active: v.number(),
-  banned: v.number(),
-  deprovisioned: v.number(),
-  locked: v.number(),
-  days: v.array(v.object({ day: v.string(), signUps: v.number() })), // UTC, the oldest first
-  rebuilding: v.boolean(), // not all users may have been counted yet
+  ...forEachStatus(() => v.number()),
+  days: v.array(v.object({ day: v.string(), signUps: v.number() })), // days in UTC, the oldest first
+  rebuilding: v.boolean(), // true: some users may not be counted yet
 });
 
-// What a change means for the counts of one user.
+// A change of one row. null: the row did not exist, or does not exist any more.
 export type Move = { clerkId: string; before: Row | null; after: Row | null };
 
-// Changes of counts: by key, then by name.
+// Differences to add to the counts, by key and then by name; see clerkStats in tables.ts.
 type Tally = Map<string, Map<string, number>>;
 
-// To be called at the end of a mutation, with all that it has changed.
+// Updates the counts. A mutation calls it once, at its end, with all rows that it changed.
 export async function countMoves(ctx: MutationCtx, moves: Move[]): Promise<void> {
-  // Each on its own: what cancels out over all users may not over those whom a rebuild has counted already.
+  // Each move is tested alone. Moves that cancel out over all users may not cancel out over the users that a rebuild has
+  // counted already.
   const counting = moves.filter((move) => tally([move]).size > 0);
   if (counting.length === 0) return;
-  const { generation, next, position } = (await readStatsState(ctx)) ?? (await begin(ctx, counting));
+  const { generation, next, position } = (await readStatsState(ctx)) ?? (await startFirst(ctx, counting));
   if (generation > 0) await add(ctx, generation, tally(counting));
   if (next !== undefined && position !== undefined) {
     const counted = counting.filter(({ clerkId }) => compareValues(clerkId, position) <= 0);
@@ -47,29 +44,30 @@ export async function countMoves(ctx: MutationCtx, moves: Move[]): Promise<void>
   }
 }
 
+// Returns the counts, and the sign-ups of the 30 days up to `today` (a UTC day such as 2026-11-22).
 export async function readStats(ctx: QueryCtx, today?: string): Promise<Infer<typeof usersStats>> {
   const days = lastDays(today);
   const state = await readStatsState(ctx);
-  // The very first count is shown while it grows.
+  // The first generation is shown while it is being counted.
   const generation = state?.generation || state?.next || 0;
   const signUps = await readCounts(ctx, generation, monthOf(days[0]!), monthOf(days[DAYS - 1]!));
   return {
     ...(await readTotals(ctx, generation)),
     days: days.map((day) => ({ day, signUps: signUps[day] ?? 0 })),
-    // Without a state nobody has been counted, which is right only where nobody is.
+    // Without a state nothing has been counted, which is correct only for an empty table.
     rebuilding: state === null ? (await ctx.db.query("users").first()) !== null : state.next !== undefined,
   };
 }
 
-// Counts afresh, for the most part in the background. Called again it begins anew, and what was under way stops.
+// Starts a rebuild. It counts the first batch and schedules the rest. A rebuild that is under way is abandoned.
 export async function rebuild(ctx: MutationCtx): Promise<string> {
   return await rebuildStep(ctx, await startRebuild(ctx));
 }
 
-// Counts a batch, and schedules the next one. Says how far it is.
+// Counts a batch and schedules the next one. Returns a message about the progress.
 export async function rebuildStep(ctx: MutationCtx, next: number): Promise<string> {
   const state = await readStatsState(ctx);
-  if (state?.next !== next) return "Given up: another rebuild has begun since.";
+  if (state?.next !== next) return "Abandoned: another rebuild has started since.";
   const { _id: id, position } = state;
   const users = await ctx.db
     .query("users")
@@ -81,16 +79,16 @@ export async function rebuildStep(ctx: MutationCtx, next: number): Promise<strin
   await add(ctx, next, tally(users.map((user) => ({ clerkId: user.clerkId, before: null, after: user }))));
   if (!isEnd) {
     await ctx.db.patch("clerkStatsState", id, { position: last!.clerkId });
-    await ctx.scheduler.runAfter(0, internal.users.rebuildStatsStep, { next });
-    return "Counting in the background. The users page says so until it is done, and then the log does.";
+    await ctx.scheduler.runAfter(0, functions().rebuildStatsStep, { next });
+    return "Counting in the background. The users page shows that it is under way, and the log has the result.";
   }
   await ctx.db.replace("clerkStatsState", id, { generation: next });
-  await ctx.scheduler.runAfter(0, internal.users.dropOldStats, {});
+  await ctx.scheduler.runAfter(0, functions().dropOldStats, {});
   const totals = await readTotals(ctx, next);
   return `Counted ${totals.total} users: ${STATUSES.map((status) => `${totals[status]} ${status}`).join(", ")}.`;
 }
 
-// Deletes the counts of earlier generations, finished or given up, a batch at a time.
+// Deletes a batch of the counts of earlier generations, finished or abandoned. Schedules itself until there are none left.
 export async function dropOld(ctx: MutationCtx): Promise<void> {
   const { generation } = (await readStatsState(ctx)) ?? { generation: 0 };
   const old = await ctx.db
@@ -98,21 +96,21 @@ export async function dropOld(ctx: MutationCtx): Promise<void> {
     .withIndex("by_generation_and_key_and_shard", (q) => q.lt("generation", generation))
     .take(BATCH);
   for (const { _id } of old) await ctx.db.delete("clerkStats", _id);
-  if (old.length === BATCH) await ctx.scheduler.runAfter(0, internal.users.dropOldStats, {});
+  if (old.length === BATCH) await ctx.scheduler.runAfter(0, functions().dropOldStats, {});
 }
 
 async function readStatsState(ctx: QueryCtx) {
   return await ctx.db.query("clerkStatsState").first();
 }
 
-// The further rows of the same Clerk id, if it has several: a rebuild takes all of them at once or none.
+// Returns the further rows of the Clerk id of `last`. A rebuild counts all rows of a Clerk id in one transaction.
 async function rowsAfter(ctx: QueryCtx, last: Doc<"users">) {
   const rows = await usersOf(ctx, last.clerkId).collect();
   return rows.slice(rows.findIndex((row) => row._id === last._id) + 1);
 }
 
-// The first counts of all. Those who were there before have to be counted first.
-async function begin(ctx: MutationCtx, moves: Move[]): Promise<WithoutSystemFields<Doc<"clerkStatsState">>> {
+// Starts the first generation. If the table had users before these moves, a rebuild counts them first.
+async function startFirst(ctx: MutationCtx, moves: Move[]): Promise<WithoutSystemFields<Doc<"clerkStatsState">>> {
   const created = moves.reduce((sum, { before, after }) => sum + Number(after !== null) - Number(before !== null), 0);
   const users = await ctx.db.query("users").take(Math.max(created, 0) + 1);
   if (users.length === created) {
@@ -120,7 +118,7 @@ async function begin(ctx: MutationCtx, moves: Move[]): Promise<WithoutSystemFiel
     return { generation: 1 };
   }
   const next = await startRebuild(ctx);
-  await ctx.scheduler.runAfter(0, internal.users.rebuildStatsStep, { next });
+  await ctx.scheduler.runAfter(0, functions().rebuildStatsStep, { next });
   return { generation: 0, next };
 }
 
@@ -142,7 +140,7 @@ function tally(moves: Move[]): Tally {
   const countUser = (user: Row | null, change: number) => {
     if (user === null) return;
     count("status", user.status, change);
-    // A time that nobody can have signed up at is on no day.
+    // Impossible times count for no day.
     const isTime = user.createdAt >= 0 && user.createdAt < YEAR_10000;
     if (isTime) count(monthOf(dayOf(user.createdAt)), dayOf(user.createdAt), change);
   };
@@ -177,14 +175,17 @@ async function add(ctx: MutationCtx, generation: number, changes: Tally): Promis
   await Promise.all([...changes].map(addTo));
 }
 
-// A count names only the statuses that it has met: one that came into the schema later counts from zero.
 async function readTotals(ctx: QueryCtx, generation: number) {
   const counts = await readCounts(ctx, generation, "status", "status");
-  const { active = 0, banned = 0, deprovisioned = 0, locked = 0 } = counts;
-  return { total: active + banned + deprovisioned + locked, active, banned, deprovisioned, locked };
+  const byStatus = forEachStatus((status) => counts[status] ?? 0); // a status that no user has had yet has no count
+  return { total: Object.values(byStatus).reduce((sum, count) => sum + count, 0), ...byStatus };
 }
 
-// The sums of all shards of the keys from `first` to `last`.
+function forEachStatus<Value>(valueOf: (status: Status) => Value): Record<Status, Value> {
+  return Object.fromEntries(STATUSES.map((status) => [status, valueOf(status)])) as Record<Status, Value>;
+}
+
+// Returns the sums over all shards for the keys from `first` to `last`.
 async function readCounts(ctx: QueryCtx, generation: number, first: string, last: string) {
   const shards = await ctx.db
     .query("clerkStats")
@@ -202,11 +203,11 @@ async function readCounts(ctx: QueryCtx, generation: number, first: string, last
 function lastDays(today: string | undefined): string[] {
   const last = today === undefined ? Date.now() : Date.parse(`${today}T00:00:00Z`);
   const isDay = today === undefined || (last >= DAYS * DAY_MS && dayOf(last) === today);
-  if (!isDay) throw new ConvexError("today is no day. It has to be a UTC day such as 2026-11-22.");
+  if (!isDay) throw new ConvexError("today is not a day. It must be a UTC day such as 2026-11-22.");
   return Array.from({ length: DAYS }, (_, index) => dayOf(last - (DAYS - 1 - index) * DAY_MS));
 }
 
-// UTC
+// Returns the UTC day of a time in Unix milliseconds, such as "2026-11-22".
 function dayOf(time: number): string {
   return new Date(time).toISOString().slice(0, 10);
 }

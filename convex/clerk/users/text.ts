@@ -1,14 +1,14 @@
-// Text as sorting and search compare it: without case, without diacritics, in the words that Convex's search index has.
+// Folds text for sorting and search: without case and diacritics, split into words as Convex's search index splits it.
 
-const LONGEST_WORD = 31; // bytes; Convex leaves longer words out of the index
-const MOST_DOMAINS = 4; // of an address: its domain, and those above it
+const LONGEST_WORD = 31; // bytes; Convex's search index has no longer words
+const MOST_DOMAINS = 4; // terms for an address: its domain, and the domains above it
 
-// Marks on letters that people leave out when they type. The vowel signs of Indic scripts are marks as well, but
-// without them a name is another one. The same holds for the two Japanese sound marks.
+// The marks that people leave out when they type. Vowel signs of Indic scripts and the two Japanese sound marks are not
+// among them, because without them a name is a different one.
 const DIACRITICS =
   /(?![\u3099\u309a])(?=[\p{Script=Inherited}\p{Script=Cyrillic}\p{Script=Arabic}\p{Script=Hebrew}])\p{Mn}/gu;
 
-// Letters that Unicode does not take apart.
+// Letters that the normalization of Unicode does not decompose.
 const PLAIN: Record<string, string> = {
   æ: "ae",
   đ: "d",
@@ -20,39 +20,40 @@ const PLAIN: Record<string, string> = {
   œ: "oe",
   ß: "ss",
   þ: "th",
-  ς: "σ", // as it is written at the end of a word
+  ς: "σ", // the form of σ at the end of a word
 };
 const SPECIAL = new RegExp(`[${Object.keys(PLAIN).join("")}]`, "g");
 
-// A letter that no folded text has, because Unicode takes it apart. It marks what is no word of a name.
+// A letter that no folded text contains, because normalization replaces it. It marks terms that are no word of a name.
 const MARK = "\u00aa";
 
-// A word that nobody looks for.
+// A word that no search contains.
 export const PADDING = MARK;
 
+// Returns the text in lower case, without diacritics and with single blanks.
 export function fold(text: string): string {
   const lower = text.normalize("NFKD").toLowerCase();
   const plain = lower.replace(DIACRITICS, "").replace(SPECIAL, (letter) => PLAIN[letter]!);
   return plain.normalize("NFC").replace(/\s+/g, " ").trim();
 }
 
-// The folded words of a text, split where Convex splits.
+// Returns the folded words of a text, split as Convex splits them.
 export function words(text: string): string[] {
   return (fold(text).match(/[\p{Alphabetic}\p{N}]+/gu) ?? []).map(cut);
 }
 
-// The domain of an address, folded, or nothing.
+// Returns the folded domain of an address, or "" if there is none.
 export function domainOf(email: string | undefined): string {
   const at = email?.lastIndexOf("@") ?? -1;
   return at < 0 ? "" : fold(email!.slice(at + 1));
 }
 
-// One word for a whole domain, since its parts are words that everyone's address has.
+// Returns a domain as one term. Its labels alone, such as "com", would match too many users.
 export function domainTerm(domain: string): string {
   return cut(MARK + words(domain).join(""));
 }
 
-// The terms by which an address is found: its domain, and each above it but for the top, as "com" is.
+// Returns the terms by which an address is found: its domain and each domain above it, except for the top level.
 export function domainTerms(email: string | undefined): string[] {
   const labels = domainOf(email).split(".").filter(Boolean);
   const fewest = Math.min(labels.length, 2);
@@ -60,7 +61,7 @@ export function domainTerms(email: string | undefined): string[] {
   return domains.slice(-MOST_DOMAINS).map((rest) => domainTerm(rest.join(".")));
 }
 
-// Cut between characters.
+// Cuts a word to the longest length that Convex indexes, between two characters.
 function cut(word: string): string {
   let bytes = 0;
   let end = 0;

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import runpy
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import pytest
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import Faults, LocalClerk, Webhooks
 from clerk_convex.local.clerk import server as clerk_server
+from clerk_convex.local.clerk.control import plain
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.objects import ClerkRefusal
 from clerk_convex.local.clerk.svix import Delivery, Stats, WebhookSender
@@ -117,7 +119,7 @@ def test_modules_of_the_directory_it_is_started_in_are_left_alone(tmp_path: Path
     (tmp_path / "program").mkdir()
     program = tmp_path / "program" / "program.py"
     program.write_text(
-        "from clerk_convex.local.clerk.process import LocalClerk\nwith LocalClerk() as clerk: print(clerk.count)"
+        "from clerk_convex.local.clerk import LocalClerk\nwith LocalClerk() as clerk: print(clerk.count)"
     )
     ended = subprocess.run(
         [sys.executable, program],
@@ -391,6 +393,32 @@ def test_who_may_steer_it(path: str, key: str | None, status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("secret_key", "sk_test_another"),
+        ("token_lifetime", 7),
+        ("lockout_seconds", None),
+        ("session_claims", {"a": 1}),
+        ("events", ["user.created"]),
+        ("faults", asdict(Faults(status=503, times=3))),
+        ("frontend_faults", asdict(Faults(delay=0.5))),
+        ("webhooks.delivery", asdict(Delivery(late=0.5))),
+    ],
+)
+def test_what_is_set_is_what_is_got(name: str, value: object) -> None:
+    """Each as JSON, whatever it is in the instance."""
+    headers = {"authorization": f"Bearer {CONTROL_KEY}"}
+    prefix, _, attribute = name.rpartition(".")
+    path = f"{prefix}." if prefix else ""
+    with served() as clerk, httpx.Client(base_url=f"{clerk.url}/local/", headers=headers) as client:
+        assert client.post(f"{path}set.{attribute}", json={"value": value}).json() == {"value": None}
+        assert client.post(f"{path}get.{attribute}", json={}).json() == {"value": value}
+        target = getattr(clerk, prefix) if prefix else clerk
+        assert plain(getattr(target, attribute)) == value
+        assert client.post("webhooks.get.attempts", json={}).json() == {"value": []}
+
+
+@pytest.mark.parametrize(
     ("call", "arguments", "status", "message"),
     [
         ("create_user", {"email_address": 5}, 500, "cannot do that: create_user: TypeError"),
@@ -407,10 +435,11 @@ def test_errors_of_calls(call: str, arguments: dict[str, Any], status: int, mess
     assert message in answer.text
 
 
-def test_without_a_parent_from_the_start_it_serves_nothing() -> None:
+def test_without_a_parent_from_the_start_it_serves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when Ctrl-C met the parent before it could say what to do."""
-    with Path(os.devnull).open("rb") as stdin:
-        clerk_server.main(stdin)
+    with Path(os.devnull).open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        runpy.run_path(clerk_server.__file__, run_name="__main__")
 
 
 @pytest.mark.parametrize("orphaned", [False, True])

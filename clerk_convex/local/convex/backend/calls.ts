@@ -1,21 +1,23 @@
-// Who calls, and what may be called.
+// Authenticates callers, and lets them call the functions that they may call.
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { UserIdentity } from "convex/server";
 import { jsonToConvex, type JSONValue } from "convex/values";
 import { AuthenticationError, type Tokens } from "./auth.ts";
-import type { Engine, Outcome } from "./engine.ts";
+import type { Engine } from "./engine.ts";
+import { canonicalPath } from "./functions.ts";
+import type { Outcome } from "./outcome.ts";
 
 export type Kind = "query" | "mutation" | "action";
 
 export type Credential = { type: "None" } | { type: "Admin" | "User"; value: string };
 
-/** `admin` may call internal functions and has no identity. */
+/** A caller. With `admin` it may call internal functions and has no identity. */
 export type Caller = { admin: boolean; identity: UserIdentity | null };
 
-/** A caller, until his token expires. The time is no part of the caller: what he sees does not depend on it. */
+/** A caller, and whether its token has expired. The time is not part of Caller, because results do not depend on it. */
 export type Admission = { caller: Caller; isExpired: () => boolean };
 
-/** The one place that decides who a caller is, for HTTP and for the websocket. Throws AuthenticationError. */
+/** Authenticates the callers of HTTP and of the websocket. */
 export class Doorkeeper {
   readonly #deployKey: string;
   readonly #tokens: Tokens;
@@ -25,12 +27,13 @@ export class Doorkeeper {
     this.#tokens = tokens;
   }
 
+  /** Throws AuthenticationError. */
   async authenticate(credential: Credential): Promise<Admission> {
     switch (credential.type) {
       case "None":
         return visitor;
       case "Admin":
-        if (sameKey(credential.value, this.#deployKey)) return lasting({ admin: true, identity: null });
+        if (sameKey(credential.value, this.#deployKey)) return unlimited({ admin: true, identity: null });
         throw new AuthenticationError("BadAdminKey", "The provided admin key was invalid for this instance");
       case "User": {
         const { identity, expires } = await this.#tokens.verify(credential.value);
@@ -40,27 +43,20 @@ export class Doorkeeper {
   }
 }
 
-function lasting(caller: Caller): Admission {
+function unlimited(caller: Caller): Admission {
   return { caller, isExpired: () => false };
 }
 
-export const visitor: Admission = lasting({ admin: false, identity: null });
+export const visitor: Admission = unlimited({ admin: false, identity: null });
 
 function sameKey(given: string, expected: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(given), digest(expected));
 }
 
-/** "users.js:list" and "users:list" name the same function; "users" is the default export. */
-export function canonicalPath(path: string): string {
-  const colon = path.lastIndexOf(":");
-  const module = colon === -1 ? path : path.slice(0, colon);
-  return `${module.replace(/\.js$/, "")}:${colon === -1 ? "default" : path.slice(colon + 1)}`;
-}
-
 export type Call = { path: string; args: JSONValue; journal?: string | null };
 
-/** Runs a function as this caller. It never rejects: what goes wrong is an outcome, as it is on a real deployment. */
+/** Runs a function for this caller. It never rejects: like a real deployment it returns every error as an outcome. */
 export async function callFunction(engine: Engine, kind: Kind, call: Call, caller: Caller): Promise<Outcome> {
   const path = canonicalPath(call.path);
   const found = engine.describe(path);

@@ -1,14 +1,21 @@
-// The jobs of convex/crons.ts: each runs when it is due, and never twice at a time.
+// Runs the jobs of convex/crons.ts when they are due. A job that is still running is not started again.
 import { jsonToConvex, type JSONValue, type Value } from "convex/values";
 
-import type { CronJob, Outcome } from "./engine.ts";
 import { canonicalPath } from "./functions.ts";
+import type { Outcome } from "./outcome.ts";
 import { describeSchedule, nextRun, runAt, type Schedule } from "./schedule.ts";
 
 interface Exported {
   name: string;
   args: [JSONValue];
   schedule: Schedule;
+}
+
+export interface CronJob {
+  name: string;
+  path: string;
+  schedule: string; // a description such as "daily 3 17"
+  nextRun: number | null; // Unix milliseconds; null: this kind of schedule is not run here
 }
 
 export interface Crons {

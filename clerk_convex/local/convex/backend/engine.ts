@@ -1,14 +1,14 @@
-// Runs a project's Convex functions on this machine, in memory, by means of convex-test, with what a
-// deployment does and a mock does not. A process that lives outside the project calls resolvePackagesFrom
-// (loader.ts) before it imports this.
+// Runs a project's Convex functions in memory. It uses convex-test and adds what a deployment does and convex-test does not:
+// validation, limits, text search, scheduled functions and subscriptions. A process outside the project must call
+// resolvePackagesFrom (loader.ts) before it imports this module.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers/promises";
 import { makeFunctionReference, type UserIdentity } from "convex/server";
-import { convexToJson, type JSONValue, type Value } from "convex/values";
+import { convexToJson, type Value } from "convex/values";
 
 import { accelerate } from "./accelerator.ts";
 import { readProviders, type Providers } from "./auth.ts";
-import { createCrons } from "./crons.ts";
+import { createCrons, type CronJob } from "./crons.ts";
 import { checkDatabase, type ConvexGlobal, type Database, type Internals } from "./database.ts";
 import { describeError } from "./errors.ts";
 import { canonicalPath, wrapFunctions, type FunctionInfo } from "./functions.ts";
@@ -16,6 +16,7 @@ import { extendSyscalls, guardDocuments, observe } from "./hooks.ts";
 import { createJobRunner } from "./jobs.ts";
 import { parseJournal, writeJournal } from "./journal.ts";
 import { loadFailure, loadProject, resolvePackagesFrom, type Project } from "./loader.ts";
+import type { Outcome } from "./outcome.ts";
 import { frames, newFrame, type Frame } from "./runtime.ts";
 import { rankSearches } from "./search.ts";
 import { tableOf } from "./validators.ts";
@@ -23,75 +24,49 @@ import { tableOf } from "./validators.ts";
 export type { FunctionInfo };
 
 export interface EngineOptions {
-  functionsDir: string; // absolute path of the folder that holds schema.ts and the functions
+  functionsDir: string; // absolute path of the folder that has schema.ts and the functions
   env: Record<string, string>; // process.env of the functions
-  now?: () => number; // Unix milliseconds
-  log?: (entry: LogEntry) => void; // called after each function that said something or failed, scheduled ones too
-  accelerated?: boolean; // false: convex-test alone reads, which is slow; for comparing the two
+  now?: () => number; // returns Unix milliseconds
+  log?: (entry: LogEntry) => void; // called after each function that logged or failed, also scheduled ones
+  accelerated?: boolean; // false: reads by convex-test alone, which is slow; tests compare the two
 }
 
 export interface LogEntry {
-  function: string; // as `npx convex dev` names it: "M(users:syncUsers)"
-  lines: string[]; // what it wrote on its console: "[LOG] 'text'"
-  error: string | null; // the whole text of what it failed with, and where
-  expected: boolean; // it failed with a ConvexError, which is an answer to its caller
+  function: string; // as `npx convex dev` writes it: "M(users:syncUsers)"
+  lines: string[]; // the lines of its console, such as "[LOG] 'text'"
+  error: string | null; // message and stack of its error
+  expected: boolean; // true: the error is a ConvexError, which is meant for the caller
 }
 
 export interface Call {
   path: string; // "users:getUsers" or "users.js:getUsers"
   args: Value;
-  identity: UserIdentity | null; // what ctx.auth.getUserIdentity() returns; null with the admin key
-  journal?: string | null; // from the last Outcome of this query with these arguments
+  identity: UserIdentity | null; // the result of ctx.auth.getUserIdentity(); null with the admin key
+  journal?: string | null; // of the last outcome of this query with these arguments
 }
-
-export type Outcome =
-  | {
-      ok: true;
-      value: JSONValue; // convex-encoded JSON
-      logLines: string[];
-      journal: string | null; // null unless a query paginated
-      reads: Set<string>; // tables
-      writes: Set<string>; // tables; for an action, of all mutations it ran
-      snapshot: number; // the number of the last commit that its transaction saw
-    }
-  | {
-      ok: false;
-      errorMessage: string; // as Convex words it, without the "[Request ID: …] Server Error" line
-      errorData?: JSONValue; // a ConvexError's, convex-encoded
-      logLines: string[];
-      reads: Set<string>;
-      snapshot?: number;
-    };
 
 export type CommitListener = (writes: Set<string>, commit: number) => void;
 
-export interface CronJob {
-  name: string;
-  path: string;
-  schedule: string; // in words
-  nextRun: number | null; // Unix milliseconds; null: this schedule is not run here
-}
-
 export interface Engine {
-  readonly providers: Providers; // whose tokens the project takes
-  // null if there is no function at that path.
+  readonly providers: Providers; // the auth providers whose tokens the project accepts
+  // Returns null if there is no function at that path.
   describe(path: string): FunctionInfo | null;
-  // One function, one transaction. Does not look at visibility. Never rejects.
+  // Runs one function, in one transaction if it is no action. Does not check visibility. Never rejects.
   run(call: Call): Promise<Outcome>;
-  // Called after every commit that wrote something, whoever made it (run(), actions, scheduled functions,
-  // crons, clear()), with the tables written and the commit's number (1, 2, …), before the run() that caused
-  // it resolves. The listener must not throw. Returns how to stop.
+  // Calls the listener after every commit that wrote something: of run(), actions, scheduled functions, crons and clear().
+  // It gets the tables written and the number of the commit (1, 2, …), before the run() that caused it resolves. It must
+  // not throw. Returns a function that removes the listener.
   onCommit(listener: CommitListener): () => void;
   crons(): CronJob[];
-  // Runs a cron job now. Throws if there is none of that name.
+  // Runs a cron job now. Throws if there is no job of that name.
   runCron(name: string): Promise<Outcome>;
-  // Empties all tables and forgets what is scheduled.
+  // Empties all tables and drops all scheduled functions.
   clear(): Promise<void>;
-  // Stops timers and waits for what is running.
+  // Stops the timers and waits for running transactions.
   close(): Promise<void>;
 }
 
-// After so long without a pause, the process's other work gets a turn before the next transaction.
+// Transactions run for at most this long before other work of the process, such as requests, gets a turn.
 const STRETCH_MS = 5;
 
 export async function createEngine(options: EngineOptions): Promise<Engine> {
@@ -99,7 +74,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   resolvePackagesFrom(functionsDir);
   const project = await loadProject(functionsDir, env);
   const providers = providersOf(project);
-  // Imported here because it has to be loaded by the hook that resolvePackagesFrom sets.
+  // Imported here because the hook that resolvePackagesFrom registers must load it.
   const { convexTest, ...internals } = (await import("convex-test")) as typeof import("convex-test") &
     Internals;
 
@@ -116,7 +91,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const database = (convex.components[""] as { db: Database }).db;
   checkDatabase(database);
 
-  // Listeners and timers must not run in the context of the function whose commit they follow.
+  // Listeners and timers must not run in the async context of the function that committed.
   const outside = AsyncLocalStorage.snapshot();
   const listeners = new Set<CommitListener>();
   let tail: Promise<unknown> = Promise.resolve();
@@ -273,7 +248,7 @@ async function convexGlobal(
   return found as ConvexGlobal;
 }
 
-// What Convex answers for a function that does not exist or that the caller may not know of.
+// Returns Convex's message for a function that does not exist or that the caller may not call.
 export function notFound(path: string): string {
   return (
     `Could not find public function for '${canonicalPath(path)}'. ` +

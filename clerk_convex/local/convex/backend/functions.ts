@@ -1,4 +1,4 @@
-// The registered functions of a project, each wrapped so that it runs the way a Convex deployment runs it.
+// Finds the registered functions of a project, and wraps each so that it runs as on a Convex deployment.
 import type { Value } from "convex/values";
 
 import { checkCallSize, checkValue } from "./limits.ts";
@@ -21,24 +21,25 @@ interface Registered {
   _handler(ctx: unknown, args: Value): unknown;
 }
 
-// An error whose message Convex gives out as it is, without "Uncaught Error: ".
+// An error whose message Convex returns unchanged, without "Uncaught Error: ".
 export class RefusedError extends Error {}
 
-// "users.js:getUsers" -> "users:getUsers", "users" -> "users:default"
+// Returns the one spelling of a function's path: "users.js:getUsers" -> "users:getUsers", "users" -> "users:default".
 export function canonicalPath(path: string): string {
-  const [module, name = "default"] = path.split(":", 2) as [string, string?];
-  return `${module.replace(/\.js$/, "")}:${name}`;
+  const colon = path.lastIndexOf(":");
+  const module = colon === -1 ? path : path.slice(0, colon);
+  return `${module.replace(/\.js$/, "")}:${colon === -1 ? "default" : path.slice(colon + 1)}`;
 }
 
-// `modules` is what convex-test loads functions from, `functions` what the engine knows of them, by canonical
-// path. `begin` is told of every transaction.
+// Returns `functions`, the kind and visibility of each function by its canonical path, and `modules`, from which convex-test
+// loads them. `begin` is called at the start of every transaction.
 export function wrapFunctions(
   project: Project,
   env: Record<string, string>,
   begin: (frame: Frame) => void,
 ): { functions: Map<string, FunctionInfo>; modules: Record<string, () => Promise<unknown>> } {
   const functions = new Map<string, FunctionInfo>();
-  // convex-test finds the root of the functions by this folder.
+  // convex-test finds the root folder of the functions by this path.
   const modules: Record<string, () => Promise<unknown>> = {
     "convex/_generated/api.js": () => Promise.resolve({}),
   };
@@ -74,8 +75,8 @@ function kindOf(registered: Registered): FunctionInfo["kind"] | null {
   return registered.isAction ? "action" : null;
 }
 
-// convex-test would check the return value after the commit. Here everything is checked within the
-// transaction, so that a refused value leaves nothing behind.
+// Wraps one function. convex-test checks a return value after the commit; here it is checked within the transaction, so
+// that a refused value rolls back the writes.
 function wrap(
   registered: Registered,
   kind: FunctionInfo["kind"],

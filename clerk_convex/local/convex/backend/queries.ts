@@ -1,6 +1,7 @@
 // Runs of queries: shared between equal ones, and known to be stale when a commit touches what they read.
 import type { JSONValue } from "convex/values";
-import type { Engine, Outcome } from "./engine.ts";
+import type { Engine } from "./engine.ts";
+import type { Outcome } from "./outcome.ts";
 import { callFunction, type Caller } from "./calls.ts";
 import { valueToText } from "./wire.ts";
 

@@ -1,7 +1,8 @@
 // Convex's websocket protocol: a client says which queries it wants, the server keeps their results true.
 import type { JSONValue } from "convex/values";
 import type { WebSocket } from "ws";
-import type { Engine, Outcome } from "./engine.ts";
+import type { Engine } from "./engine.ts";
+import type { Outcome } from "./outcome.ts";
 import { AuthenticationError } from "./auth.ts";
 import { callFunction, visitor } from "./calls.ts";
 import type { Admission, Call, Credential, Doorkeeper } from "./calls.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Value } from "convex/values";
 
-import type { Outcome } from "../../../../clerk_convex/local/convex/backend/engine.ts";
+import type { Outcome } from "../../../../clerk_convex/local/convex/backend/outcome.ts";
 import type { Person, Read, Step } from "./fixture/convex/lib/steps.ts";
 import { startEngine, value } from "./helpers.ts";
 

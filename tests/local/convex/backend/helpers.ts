@@ -11,8 +11,8 @@ import {
   type Call,
   type Engine,
   type EngineOptions,
-  type Outcome,
 } from "../../../../clerk_convex/local/convex/backend/engine.ts";
+import type { Outcome } from "../../../../clerk_convex/local/convex/backend/outcome.ts";
 
 export const FUNCTIONS = join(import.meta.dirname, "fixture", "convex");
 

@@ -12,8 +12,8 @@ import {
   type Call,
   type CommitListener,
   type Engine,
-  type Outcome,
 } from "../../../../clerk_convex/local/convex/backend/engine.ts";
+import type { Outcome } from "../../../../clerk_convex/local/convex/backend/outcome.ts";
 import { startServer } from "../../../../clerk_convex/local/convex/backend/server.ts";
 import { Peer, until, type Message } from "./helpers.ts";
 

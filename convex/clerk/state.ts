@@ -1,8 +1,8 @@
-// What Convex has of one Clerk id.
+// Reads what Convex has of one Clerk id: the user's row and its version.
 //
-// A table that was filled before us, or by hand, may have two rows of one user. The oldest is the user's row then: the
-// first in the index, for every function alike. See duplicates.ts for the others.
-import type { QueryCtx } from "../../_generated/server";
+// A table that existed before these functions, or rows written by hand, may hold two rows of one user. Then every function
+// uses the oldest row, which is the first one in the index. order/duplicates.ts finds and merges the others.
+import type { QueryCtx } from "../_generated/server";
 
 export async function readState(ctx: QueryCtx, clerkId: string) {
   const [row, version] = await Promise.all([readUser(ctx, clerkId), readVersion(ctx, clerkId)]);

@@ -1,0 +1,183 @@
+"""Writes a batch of changes, and finds the changes of it that Convex refuses.
+
+A mutation is a transaction, so that one bad change makes Convex refuse the whole batch. Hosted Convex may
+hide from its clients why a function fails ("Server Error" is all they read). The reason is therefore found by
+further calls: an empty one, one with an example of each change, halves of the batch, one column at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeGuard
+
+from convex.values import ConvexValue
+
+from clerk_convex.convex.client import CallRefused, Kind
+from clerk_convex.convex.queue import Batch, answer_all
+from clerk_convex.entities.changes import OUTCOMES, Change, Delete, Outcome, SignIn, Upsert, encode
+from clerk_convex.entities.users import COLUMNS
+from clerk_convex.errors import DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
+
+__all__ = ["BatchWriter"]
+
+Call = Callable[[Kind, str, bytes], Awaitable[ConvexValue]]
+"""Calls a function of the module on encoded arguments. Raises DeploymentError."""
+
+_MAX_CALLS = 32  # for one batch; finding one bad change among 500 takes 21
+_MAX_PROBES = 16  # queries that find out which of a team's columns are refused
+
+_OTHER_VERSION = (
+    "The functions in Convex are of another version: deploy those in convex/ (npx convex deploy)."
+)
+_CANNOT_RUN = (
+    "Convex refuses even an empty call of {function}: CONVEX_DEPLOY_KEY lacks the permission for it, or the"
+    " function fails. Make a key in the dashboard that may run internal mutations and internal queries. If it"
+    " may, the deployment's log in the dashboard says more."
+)
+
+# A change of each type with all of its fields. Functions of this version accept them, functions of another
+# version may not. They are only compared, never written.
+_EXAMPLES: tuple[Change, ...] = (
+    Upsert(
+        "example",
+        0.0,
+        0.0,
+        dict.fromkeys(COLUMNS) | {"status": "active", "createdAt": 0.0},
+        "webhook",
+        "",
+        "",
+    ),
+    Delete("example", 0.0, "webhook", "", ""),
+    SignIn("example", 0.0, "webhook", ""),
+)
+
+
+class BatchWriter:
+    """Writes batches with `<module>:syncUsers`; with `dry_run` it asks `<module>:compareUsers` instead."""
+
+    def __init__(self, call: Call, *, module: str, dry_run: bool) -> None:
+        self._call = call
+        self._module = module
+        self._dry_run = dry_run
+
+    async def check(self) -> None:
+        """Check that the functions are those of this version and can be called. Writes nothing.
+
+        Raises DeploymentMisconfigured if not, and DeploymentUnavailable.
+        """
+        if not self._dry_run:
+            await self._check_call("mutation", "syncUsers")
+        try:
+            await self._call("query", "compareUsers", _arguments(map(encode, _EXAMPLES)))
+        except CallRefused:
+            pass
+        else:
+            return
+        await self._check_call("query", "compareUsers")
+        raise DeploymentMisconfigured(_OTHER_VERSION)
+
+    async def write(self, parts: list[Batch]) -> None:
+        """Write the batches in `parts` and answer their changes.
+
+        A batch that is refused is halved, until the refused changes are alone. `parts` is a stack, the next
+        batch last: after an error it holds what is not answered yet.
+
+        Raises DeploymentMisconfigured if the functions, and not the changes, are the reason of a refusal; and
+        DeploymentUnavailable.
+        """
+        calls = 0
+        while parts:
+            part = parts[-1] = {answer: it for answer, it in parts[-1].items() if not answer.done()}
+            if not part:
+                parts.pop()
+                continue
+            if calls >= _MAX_CALLS:
+                error = DeploymentUnavailable("Convex refused too many changes of the same batch.")
+                for rest in parts:
+                    answer_all(rest, error)
+                return
+            calls += 1
+            refusal = await self._sync(part)
+            if refusal is not None and calls == 1:
+                await self.check()
+                calls += 2
+            parts.pop()
+            if refusal is None:
+                continue
+            if len(part) == 1:
+                (encoded,) = part.values()
+                answer_all(part, await self._explain(encoded, refusal))
+            else:
+                parts += reversed(_halves(part))
+
+    async def _sync(self, part: Batch) -> CallRefused | None:
+        """Write the changes and answer them, or return the refusal."""
+        arguments = _arguments(part.values())
+        try:
+            if self._dry_run:
+                outcomes = await self._call("query", "compareUsers", arguments)
+            else:
+                outcomes = await self._call("mutation", "syncUsers", arguments)
+        except CallRefused as refusal:
+            return refusal
+        if not _are_outcomes(outcomes, len(part)):
+            raise DeploymentMisconfigured(_OTHER_VERSION)
+        for answer, outcome in zip(part, outcomes, strict=True):
+            if not answer.done():
+                answer.set_result(outcome)
+        return None
+
+    async def _check_call(self, kind: Kind, function: str) -> None:
+        """Raise DeploymentMisconfigured if the function refuses an empty list, which any version accepts."""
+        try:
+            await self._call(kind, function, _arguments([]))
+        except CallRefused as refusal:
+            text = _OTHER_VERSION if refusal.is_validation else _CANNOT_RUN
+        else:
+            return
+        raise DeploymentMisconfigured(text.format(function=f"{self._module}:{function}"))
+
+    async def _explain(self, encoded: bytes, refusal: CallRefused) -> CallRefused:
+        """Return the refusal of a change, with the names of the team's columns that Convex refuses, if any.
+
+        All columns of a team are optional in Convex, so that each can be tried without the others.
+        """
+        change = json.loads(encoded)
+        columns = change.get("columns", {})
+        ours = {name: value for name, value in columns.items() if name in COLUMNS}
+        refused: list[str] = []
+        for name in [name for name in columns if name not in ours][:_MAX_PROBES]:
+            probe = {**change, "columns": {**ours, name: columns[name]}}
+            try:
+                await self._call("query", "compareUsers", _arguments([json.dumps(probe).encode()]))
+            except CallRefused:
+                refused.append(f"{name!r:.100}")
+            except DeploymentError:
+                break
+        if not refused:
+            return refusal
+        return CallRefused(
+            f"{refusal} CLERK_CONVEX_FIELDS returns {', '.join(refused)}: columns.ts lacks it, or has another"
+            " type for it.",
+            refusal.data,
+            is_validation=refusal.is_validation,
+        )
+
+
+def _arguments(changes: Iterable[bytes]) -> bytes:
+    return b'{"changes":[%b]}' % b",".join(changes)
+
+
+def _halves(batch: Batch) -> tuple[Batch, Batch]:
+    items = list(batch.items())
+    middle = len(items) // 2
+    return dict(items[:middle]), dict(items[middle:])
+
+
+def _are_outcomes(value: ConvexValue, count: int) -> TypeGuard[list[Outcome]]:
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(isinstance(outcome, str) and outcome in OUTCOMES for outcome in value)
+    )

@@ -1,0 +1,54 @@
+"""How much is sent to Convex at once: less after trouble, more again after success."""
+
+from __future__ import annotations
+
+import asyncio
+
+from clerk_convex.convex.client import Throttled
+from clerk_convex.errors import DeploymentUnavailable
+from clerk_convex.net.backoff import Backoff
+
+__all__ = ["Congestion"]
+
+_BACKOFF = Backoff(first=0.05, longest=1.0)  # seconds
+
+
+class Congestion:
+    """How many calls at once (`slots`) and changes in a batch (`batch_size`) Convex can take now.
+
+    Both start at their maximum. After 429 (too many calls) `slots` is halved. After any other trouble that
+    passes, `batch_size` is quartered: a batch too large to be written in time gets through in parts. Each
+    success brings back a part of both. Neither falls below 1.
+
+    `failures` counts the failures since the last success. Calls that were in flight together fail together,
+    so that they count once.
+    """
+
+    def __init__(self, max_slots: int, max_batch_size: int) -> None:
+        self.slots = float(max_slots)
+        self.batch_size = float(max_batch_size)
+        self.failures = 0
+        self._max_slots = max_slots
+        self._max_batch_size = max_batch_size
+        self._failed_at = 0.0  # the loop's time
+
+    def succeeded(self) -> None:
+        """Record that a call succeeded."""
+        self.failures = 0
+        self.slots = min(self._max_slots, self.slots + 1 / self.slots)  # one more when all slots succeeded
+        self.batch_size = min(self._max_batch_size, self.batch_size + self._max_batch_size / 100)
+
+    def failed(self, error: DeploymentUnavailable, started: float) -> None:
+        """Record that a call failed that was sent at `started`, by the clock of the running loop."""
+        if started < self._failed_at:  # it was in flight when another one failed
+            return
+        self._failed_at = asyncio.get_running_loop().time()
+        self.failures += 1
+        if isinstance(error, Throttled):
+            self.slots = max(1.0, self.slots / 2)
+        else:
+            self.batch_size = max(1.0, self.batch_size / 4)
+
+    def pause(self) -> float:
+        """Return the seconds to wait before a batch that failed is sent again."""
+        return _BACKOFF.pause(self.failures)

@@ -1,0 +1,58 @@
+"""scripts/mutants, but for the mutants themselves: the tools that make them are installed by the script."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.mutants import __main__ as mutants
+from tests.mutants.__main__ import PATHS, ROOT, main
+
+
+def test_every_file_has_tests() -> None:
+    """The files that it changes, and the tests that are to notice, are there."""
+    for patterns in PATHS.values():
+        for pattern in patterns:
+            paths = [path.relative_to(ROOT) for path in ROOT.glob(pattern)]
+            assert paths
+            for path in paths:
+                for word in mutants.tests_of(path):
+                    assert not word.startswith("tests/") or (ROOT / word).exists(), (path, word)
+
+
+def test_what_is_noticed_and_what_survives(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each mutant is tried in the copy and told with its place; the file itself is as it was."""
+    path = Path("clerk_convex/net/rate.py")
+    text = (ROOT / path).read_text()
+    texts = [text.replace("_AT_ONCE = 0.25", f"_AT_ONCE = {number}") for number in ("0.5", "1 / 4")]
+    script = f"import runpy; assert runpy.run_path({str(path)!r})['_AT_ONCE'] == 0.25"
+    monkeypatch.setattr(mutants, "sample", lambda *args: texts)
+    monkeypatch.setattr(mutants, "tests_of", lambda path: [sys.executable, "-c", script])
+    monkeypatch.setattr(mutants, "types_of", lambda path: ["true"])
+    monkeypatch.setattr(sys, "argv", ["mutants", str(ROOT / path)])
+    assert main() == 0
+    line = text.splitlines().index("_AT_ONCE = 0.25") + 1
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "survived",
+        f"{path}:{line}",
+        "-_AT_ONCE = 0.25",
+        "+_AT_ONCE = 1 / 4",
+        "",
+        f"{path}: 1 of 2 noticed",
+        "",
+        "1 of 2 noticed, 50%.",
+    ]
+    assert (ROOT / path).read_text() == text
+
+
+def test_the_time_is_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """When the minutes are over no mutant is tried any more."""
+    monkeypatch.setattr(mutants, "sample", lambda *args: ["x"])
+    monkeypatch.setattr(sys, "argv", ["mutants", "--python", "--minutes", "0"])
+    assert main() == 0
+    assert capsys.readouterr().out == "\n0 of 0 noticed, 0%.\n"

@@ -5,7 +5,7 @@ import { paginationOptsValidator } from "convex/server";
 import { v } from "convex/values";
 import { internalMutation, internalQuery, query } from "./_generated/server";
 import { requireAdmin } from "./clerk/access";
-import * as attempts from "./clerk/admin/actions";
+import * as actions from "./clerk/admin/actions";
 import * as audit from "./clerk/audit/log";
 import * as backfill from "./clerk/backfill/runs";
 import * as duplicates from "./clerk/order/duplicates";
@@ -142,11 +142,11 @@ export const endLock = internalMutation({
   },
 });
 
-// What an admin does at Clerk, asked before and told after.
+// Called by user management before and after an action at Clerk.
 export const beginAction = internalMutation({
-  args: attempts.attempt,
-  returns: attempts.permission,
-  handler: (ctx, attempt) => attempts.begin(ctx, attempt),
+  args: actions.wantedAction,
+  returns: actions.permission,
+  handler: (ctx, wanted) => actions.begin(ctx, wanted),
 });
 
 export const finishAction = internalMutation({
@@ -158,7 +158,7 @@ export const finishAction = internalMutation({
   },
   returns: v.null(),
   handler: async (ctx, { id, outcome, status, code: reason }) => {
-    await attempts.finish(ctx, id, { outcome, status, reason });
+    await actions.finish(ctx, id, { outcome, status, reason });
     return null;
   },
 });

@@ -194,7 +194,7 @@ class _Keys:
             keys = _read_keys(response) if isinstance(response, Response) else {}
             if keys:
                 self._keys, self._fetched_at = keys, loop.time()
-            elif self._sayings.is_due():
+            elif self._sayings.should_log():
                 why = (
                     f"answered {response.status}, and no key in it"
                     if isinstance(response, Response)

@@ -153,7 +153,7 @@ export const clerkTables = {
     // These of an admin's action only; see admin/actions.ts.
     action: v.optional(v.string()),
     requestId: v.optional(v.string()),
-    removesAdmin: v.optional(v.boolean()),
+    removesAdmin: v.optional(v.boolean()), // done, the target is no admin
     reason: v.optional(v.string()), // why it was denied, or the code of the error it failed with
     status: v.optional(v.number()), // of the answer it failed with
   })

@@ -164,7 +164,7 @@ def test_events_go_to_the_oldest_row(functions: Functions) -> None:
 
 def test_second_row_makes_nobody_an_admin(functions: Functions) -> None:
     """Neither in a query, nor as one who would stay if the last admin went."""
-    attempt = {"action": "ban", "requestId": "1", "removesAdmin": True}
+    attempt = {"action": "ban", "requestId": "1"}
     answer = functions.mutation("users:beginAction", {"actor": "user_1", "target": "user_admin", **attempt})
     assert (answer["allowed"], answer["reason"]) == (False, "not_admin")
     functions.sync([upsert("user_2", role="admin")])

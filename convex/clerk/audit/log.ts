@@ -4,7 +4,7 @@ import { paginationResultValidator, type PaginationOptions } from "convex/server
 import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
-import { endAbandoned } from "../admin/actions";
+import { closeAbandoned } from "../admin/actions";
 import { functions } from "../module";
 import { readUser } from "../state";
 import { clerkTables, type AuditOutcome } from "../tables";
@@ -55,7 +55,7 @@ export async function pruneAudit(ctx: MutationCtx): Promise<void> {
     .withIndex("by_creation_time", (q) => q.lt("_creationTime", Date.now() - RETENTION_MS))
     .take(BATCH);
   for (const row of old) await ctx.db.delete("clerkAudit", row._id);
-  const isMoreAbandoned = await endAbandoned(ctx);
+  const isMoreAbandoned = await closeAbandoned(ctx);
   if (old.length === BATCH || isMoreAbandoned) await ctx.scheduler.runAfter(0, functions().pruneClerkAudit);
 }
 

@@ -1,4 +1,4 @@
-"""Pure: what a run has done, as numbers and as text."""
+"""Pure: the results of a run, as numbers and as text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Failure", "OnProgress", "Progress", "Pruning", "Repair", "Report", "
 
 COMMAND = "python -m clerk_convex.backfill"
 NAMED = 100
-"""So many users are named, of each kind; the others are counted."""
+"""The number of users that are named, of each kind. Further ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is with what it is doing: `done` of about `total`, None if that is not known."""
+    """The progress of a step: `done` of about `total`, which is None if not known."""
 
     doing: str
     done: int
@@ -27,21 +27,21 @@ class Progress:
 
 
 class OnProgress:
-    """Is told of each step, and of what a person should know. This one listens to nothing."""
+    """The receiver of a run's progress. This one ignores it."""
 
     def step(self, progress: Progress) -> None:
-        """Some more is done."""
+        """Take the new progress."""
 
     def note(self, text: str) -> None:
-        """One line a person should read."""
+        """Take a line for a person to read."""
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Take the end of the progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A user who was not written, and why; nothing of the user but the id."""
+    """A user that was skipped, and the reason. The id is all that it holds of the user."""
 
     clerk_id: str
     reason: str
@@ -49,7 +49,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Tally:
-    """Users by what became of them, and the first `NAMED` of those that failed (`counts["failed"]`)."""
+    """The number of users by outcome, and the first `NAMED` of those that failed (`counts["failed"]`)."""
 
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
@@ -151,7 +151,7 @@ class Report:
     def _next(self) -> str:
         prune = " --prune" if self.pruning is not None else ""
         if self.error is not None:
-            return f"Next: {COMMAND}{prune}    (goes on where this one stopped)"
+            return f"Next: {COMMAND}{prune}    (resumes this run)"
         if self.pruning is not None and self.pruning.refused:
             return (
                 f"Next: {COMMAND} --prune --yes    (only if CLERK_SECRET_KEY belongs to the instance whose "

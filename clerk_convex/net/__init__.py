@@ -1,0 +1,1 @@
+"""Shared parts of all connections and requests; knows neither Clerk nor Convex."""

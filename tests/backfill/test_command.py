@@ -166,7 +166,7 @@ def test_interrupted_is_130_and_the_same_command_goes_on(local: BackfillSet, num
     with local.command("--json") as process:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "Going on with a run" in err
+    assert "Resuming a run" in err
     assert json.loads(out)["resumed"] is True
     assert local.differences() == []
 

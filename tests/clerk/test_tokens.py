@@ -17,7 +17,6 @@ from typing import Any
 
 import jwt
 import pytest
-from clerk_convex.pool import Trouble
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
@@ -27,6 +26,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from clerk_convex.clerk.tokens import SessionTokens
 from clerk_convex.errors import ClerkUnavailable, TokenError
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.net.pool import Trouble
 
 pytestmark = pytest.mark.anyio
 

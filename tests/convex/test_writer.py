@@ -410,7 +410,7 @@ def test_pauses_after_trouble(monkeypatch: pytest.MonkeyPatch, jitter: float, pa
 
     async def main() -> None:
         deployment = Scripted()
-        writer = Writer(deployment, deadline=60)
+        writer = Writer(deployment, limits=WriterLimits(deadline=60))
         for _ in range(2):
             before = len(deployment.sent)
             task = asyncio.create_task(writer.submit(user(1)))

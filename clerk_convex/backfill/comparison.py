@@ -20,8 +20,8 @@ from clerk_convex.backfill.report import NAMED, OnProgress, Progress, Verificati
 from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.run import CONCURRENCY, most_pruned, read_page
 from clerk_convex.backfill.session import PATIENCE, Session
-from clerk_convex.clerk.api import Page
-from clerk_convex.entities.changes import Upsert
+from clerk_convex.clerk import Page
+from clerk_convex.entities import Upsert
 from clerk_convex.errors import ClerkError
 from clerk_convex.settings import Settings
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypedDict
 
-from clerk_convex.entities.json import number
+from clerk_convex.entities import number
 from clerk_convex.errors import ClerkError
 
 __all__ = ["PAGE", "Position", "Question", "Range", "Span", "Walk", "created_at", "to_ranges", "to_split"]

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from clerk_convex.backfill.ranges import PAGE, Range, Span, Walk, created_at, to_ranges, to_split
-from clerk_convex.clerk.api import Clerk, Page
+from clerk_convex.clerk import Clerk, Page
 from clerk_convex.errors import (
     ClerkConvexError,
     ClerkError,

@@ -68,7 +68,7 @@ class Tally:
 class Pruning:
     """Of `rows` in Convex, `absent` were not in Clerk's lists, and `deleted` were removed.
 
-    `refused`: nothing was removed, because `absent` is more than `limit`, and nobody said yes.
+    `refused`: nothing was removed, because `absent` is more than `limit` and `yes` was not given.
     """
 
     rows: int
@@ -80,10 +80,10 @@ class Pruning:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a backfill did. `users` were read, in `seconds`; `resumed` says that a run before has read some.
+    """The result of a backfill: `users` were read in `seconds`. If `resumed`, an earlier run has read others.
 
     `counts` are of users by outcome (see clerk_convex.Outcome), and "failed": those are named in `failures`,
-    the first 100 of them. `error` is why it stopped before it was through. `pruning` is None without `prune`.
+    the first 100 of them. `error` is set if the run stopped early. `pruning` is None without `prune`.
     """
 
     dry_run: bool
@@ -97,7 +97,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was written that there was to write."""
+        """Whether everything was written."""
         refused = self.pruning is not None and self.pruning.refused
         return self.error is None and not self.counts.get("failed") and not refused
 
@@ -124,7 +124,7 @@ class Report:
         }
 
     def __str__(self) -> str:
-        """What happened, and the next command to run."""
+        """Return the result and the next command to run, as text."""
         would = "would be " if self.dry_run else ""
         rate = f" ({self.users / self.seconds:,.0f} a second)" if self.seconds else ""
         also = ", those of the run before included" if self.resumed else ""
@@ -206,7 +206,7 @@ class Verification:
         }
 
     def __str__(self) -> str:
-        """The answer, who is concerned, and the next command to run."""
+        """Return the result, the users concerned, and the next command to run, as text."""
         counted = f"{_users(self.users)} in Clerk, {self.rows:,} rows in Convex"
         if self.equal:
             lines = [f"Equal: {counted}."]
@@ -240,7 +240,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What became of users with several rows: `removed` rows, by Clerk id. One row of each was kept."""
+    """The repair of users with several rows: the number of `removed` rows by Clerk id. One of each was kept."""
 
     dry_run: bool
     removed: Mapping[str, int]
@@ -250,7 +250,7 @@ class Repair:
         return {"dryRun": self.dry_run, "removed": removed}
 
     def __str__(self) -> str:
-        """What happened, who is concerned, and the next command to run."""
+        """Return the result, the users concerned, and the next command to run, as text."""
         rows = sum(self.removed.values())
         would = "would be " if self.dry_run else ""
         if not self.removed:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from clerk_convex.backfill.reading import together
 from clerk_convex.backfill.session import Session
-from clerk_convex.entities.changes import Delete
+from clerk_convex.entities import Delete
 from clerk_convex.errors import ClerkNotFound
 
 __all__ = ["confirm", "find_absent"]

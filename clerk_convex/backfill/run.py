@@ -13,9 +13,8 @@ from clerk_convex.backfill.reading import plan, read
 from clerk_convex.backfill.report import Failure, OnProgress, Progress, Pruning, Report
 from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.session import PATIENCE, Session
-from clerk_convex.clerk.api import Page
-from clerk_convex.entities.changes import Upsert
-from clerk_convex.entities.users import Fields, read_id, read_user
+from clerk_convex.clerk import Page
+from clerk_convex.entities import Fields, Upsert, read_id, read_user
 from clerk_convex.errors import ChangeRefused, ClerkConvexError, UserError
 from clerk_convex.settings import Settings
 

@@ -17,11 +17,9 @@ from typing import Any, Self, TypeVar
 from convex import convex_to_json
 
 from clerk_convex.backfill.report import OnProgress
-from clerk_convex.clerk.api import Clerk
-from clerk_convex.convex.client import Deployment, Kind
-from clerk_convex.convex.writer import Writer, WriterLimits
-from clerk_convex.entities.changes import Change, Outcome
-from clerk_convex.entities.users import Fields
+from clerk_convex.clerk import Clerk
+from clerk_convex.convex import Deployment, Kind, Writer, WriterLimits
+from clerk_convex.entities import Change, Fields, Outcome
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,

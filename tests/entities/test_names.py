@@ -33,7 +33,7 @@ await import("data:text/javascript;base64," + Buffer.from(outputFiles[0].text).t
 @pytest.fixture(scope="module")
 def names() -> dict[str, set[str]]:
     node = Path(sys.executable).with_name("node")
-    command = [node, "--input-type=module", "--eval", SCRIPT]
+    command = [str(node), "--input-type=module", "--eval", SCRIPT]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120)
     return {kind: set(values) for kind, values in json.loads(done.stdout).items()}
 

@@ -240,7 +240,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """The repair of users with several rows: the number of `removed` rows by Clerk id. One of each was kept."""
+    """The repair of users with several rows: how many were `removed`, by Clerk id. One of each was kept."""
 
     dry_run: bool
     removed: Mapping[str, int]

@@ -22,7 +22,7 @@ from clerk_convex.errors import (
     UserError,
 )
 from clerk_convex.settings import Settings
-from clerk_convex.webhook.route import OnChange, webhook_route
+from clerk_convex.webhook import OnChange, webhook_route
 
 __all__ = [
     "Change",
@@ -54,13 +54,13 @@ __all__ = [
 ]
 
 if typing.TYPE_CHECKING:
-    from clerk_convex.admin.routes import user_routes
+    from clerk_convex.admin import user_routes
 else:
 
     def __getattr__(name: str) -> object:
-        # What checks tokens takes a while to import, and who only takes webhooks does not need it.
+        # Imported on first use: it loads jwt, cryptography and limits, which webhooks do not need.
         if name == "user_routes":
-            from clerk_convex.admin.routes import user_routes
+            from clerk_convex.admin import user_routes
 
             return user_routes
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
-"""All of it as one ASGI application: `uvicorn clerk_convex.app:app`.
+"""All routes as one ASGI application: `uvicorn clerk_convex.app:app`.
 
-Importing it needs no settings: until they are valid /readyz is 503, and the log says what is missing.
+It starts without any setting. Until the settings are valid, /readyz answers 503 and the log says what is
+missing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from clerk_convex.admin.routes import Manager, user_routes
+from clerk_convex.admin import Manager, user_routes
 from clerk_convex.convex.writer import Status
 from clerk_convex.errors import SettingsError
+from clerk_convex.service import Service
 from clerk_convex.settings import Settings
-from clerk_convex.webhook.route import Receiver, webhook_route
+from clerk_convex.webhook import Receiver, webhook_route
 
 __all__ = ["app", "create_app"]
 
@@ -28,14 +30,18 @@ logger = logging.getLogger("clerk_convex")
 _HOUR = 3600.0  # seconds
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
-    """The application, with these settings or, from the first request on, the environment's."""
-    webhook = webhook_route(settings=settings)
-    users = user_routes(settings=settings)
+def create_app(settings: Settings | None = None, *, service: Service | None = None) -> Starlette:
+    """Return the application. Its routes share one service.
+
+    settings: by default they are read from the environment with the first request.
+    service: used in place of `settings`.
+    """
+    webhook = webhook_route(settings=settings, service=service)
+    users = user_routes(settings=settings, service=service)
     logged: set[str] = set()
 
     def is_valid(part: Receiver | Manager, what: str) -> bool:
-        """Whether the part has the settings it needs; what is wrong with them is logged once."""
+        """Return whether the settings of the part are valid. Log each problem once."""
         try:
             part.check()
         except SettingsError as error:
@@ -47,20 +53,21 @@ def create_app(settings: Settings | None = None) -> Starlette:
         return True
 
     async def healthz(request: Request) -> JSONResponse:
-        """200: the process runs."""
+        """Answer 200: the process runs."""
         return JSONResponse({"status": "ok"})
 
     async def readyz(request: Request) -> JSONResponse:
-        """200 if the settings of the webhook are valid, else 503.
+        """Answer 200 if the settings of the webhook are valid, else 503.
 
-        Whether Convex is up is only in the body: its outage must not take every replica out of service. So is
-        whether user management has its settings, for webhooks do not need it.
+        The state of Convex is in the body only: its outage must not take every replica out of service. So is
+        the state of user management: webhooks work without it.
 
-        Anyone may ask. So the log, not the body, says what is wrong, and `last_event_at` (Unix seconds) is a
-        full hour: it shows that webhooks arrive, but not when somebody signed in.
+        The endpoint is public. So the log says what is wrong, and the body does not. `last_event_at` (Unix
+        seconds) is rounded down to the hour: it shows that webhooks arrive, but not when somebody signed in.
         """
         is_ready = is_valid(webhook.receiver, "The webhook")
-        status, last_event_at = webhook.receiver.writer_status, webhook.receiver.last_event_at
+        status = webhook.receiver.service.writer_status if is_ready else None
+        last_event_at = webhook.receiver.service.last_event_at if is_ready else None
         body = {
             "status": "ready" if is_ready else "not ready",
             "user_management": "ready" if is_valid(users.manager, "User management") else "off",
@@ -73,16 +80,16 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 
 def _convex(status: Status) -> str:
-    """How the last attempt to write ended. That Convex refuses one user is no trouble of Convex's."""
+    """Return "ok" or "failing", by the last write. A refused change counts as "ok": Convex has answered."""
     failed_at = 0.0 if status.last_error in {None, "ChangeRefused"} else status.last_error_at or 0.0
     return "failing" if failed_at > (status.last_success or 0.0) else "ok"
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncGenerator[None, None]:
-    # What is imported lives as long as the process, and the garbage collector would walk it again and again,
-    # for 10 ms each time; the hundreds of events under way, too, are no garbage yet when it comes this often.
-    # Not so where this app is mounted in another: its lifespan is not run then, and the collector not ours.
+    # Imported modules live as long as the process. Freezing them saves 10 ms in each full garbage collection.
+    # The higher threshold makes collections rarer: hundreds of events in progress are not garbage yet. If
+    # another app mounts this one, this lifespan does not run.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -28,7 +28,7 @@ from pydantic import (
 
 from clerk_convex.errors import SettingsError
 
-__all__ = ["Settings"]
+__all__ = ["AdminSettings", "BackfillSettings", "ConvexSettings", "Settings", "WebhookSettings"]
 
 _QUOTES = frozenset("\"'`\u2018\u2019\u201c\u201d")
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
@@ -329,16 +329,16 @@ _Entry = BeforeValidator(_clean_entry)
 _Split = BeforeValidator(_split)
 _Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin), _Entry], ...], _Split]
 _RateLimit = Annotated[str, AfterValidator(_rate_limit), _Clean]
-_Fields = Callable[
-    [Mapping[str, Any]], Mapping[str, Any]
-]  # pydantic cannot resolve the values of users.Fields
+# pydantic cannot resolve the type of the values in entities.users.Fields.
+_Fields = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+_Required = TypeVar("_Required", bound="Settings")
 
 
 class Settings(BaseModel):
-    """Everything that can be set; `Settings.from_env()` reads it from the environment.
+    """All settings. `Settings.from_env()` reads them from the environment.
 
-    Nothing is required here: each entry point asks for what it uses with `require`. An empty value counts as
-    not set. Raises SettingsError naming every setting that is malformed.
+    No setting is required here: each entry point checks what it needs with `require`. An empty value counts
+    as not set. Raises SettingsError, which names every setting that is malformed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -399,12 +399,19 @@ class Settings(BaseModel):
         values: dict[str, Any] = {name: environ.get(name.upper(), "") for name in cls.model_fields}
         return cls(**values)
 
-    def require(self, *names: str) -> None:
-        """Raises SettingsError naming every one of `names` (as in the environment) that is not set."""
-        if missing := [name for name in names if not getattr(self, name.lower())]:
+    def require(self, kind: type[_Required]) -> _Required:
+        """Return these settings as a `kind` in which the required ones are not optional.
+
+            settings.require(ConvexSettings).convex_url  # str, not str | None
+
+        Raises SettingsError, which names every required setting that is not set.
+        """
+        required = [name for name, field in kind.model_fields.items() if field.is_required()]
+        if missing := [name.upper() for name in required if not getattr(self, name)]:
             raise SettingsError(
                 f"Not set in the environment: {', '.join(missing)}. The README says where to find each."
             )
+        return kind.model_construct(**{name: getattr(self, name) for name in kind.model_fields})
 
     @model_validator(mode="wrap")
     @classmethod
@@ -415,6 +422,34 @@ class Settings(BaseModel):
             return handler(values)
         except ValidationError as error:
             raise SettingsError(_sentence(error)) from None
+
+
+# Each of these declares again, without a default, the settings that an entry point requires.
+
+
+class ConvexSettings(Settings):
+    """Settings with which Convex can be called."""
+
+    convex_url: str
+    convex_deploy_key: SecretStr
+
+
+class WebhookSettings(ConvexSettings):
+    """Settings of the webhook route."""
+
+    clerk_webhook_signing_secret: tuple[SecretStr, ...]
+
+
+class BackfillSettings(ConvexSettings):
+    """Settings with which Clerk's Backend API and Convex can be called, as a backfill does."""
+
+    clerk_secret_key: SecretStr
+
+
+class AdminSettings(BackfillSettings):
+    """Settings of user management."""
+
+    clerk_jwt_issuer_domain: str
 
 
 def _is_empty(value: object) -> bool:

@@ -5,7 +5,7 @@ import { paginationOptsValidator } from "convex/server";
 import { v } from "convex/values";
 import { internalMutation, internalQuery, query } from "./_generated/server";
 import { requireAdmin } from "./clerk/access";
-import * as attempts from "./clerk/admin/actions";
+import * as actions from "./clerk/admin/actions";
 import * as audit from "./clerk/audit/log";
 import * as backfill from "./clerk/backfill/runs";
 import * as doubles from "./clerk/order/duplicates";
@@ -154,11 +154,11 @@ export const endLock = internalMutation({
   },
 });
 
-// What an admin does at Clerk, asked before and told after.
+// Called by user management before and after an action at Clerk.
 export const beginAction = internalMutation({
-  args: attempts.attempt,
-  returns: attempts.permission,
-  handler: (ctx, attempt) => attempts.begin(ctx, attempt),
+  args: actions.wantedAction,
+  returns: actions.permission,
+  handler: (ctx, wanted) => actions.begin(ctx, wanted),
 });
 
 export const finishAction = internalMutation({
@@ -170,7 +170,7 @@ export const finishAction = internalMutation({
   },
   returns: v.null(),
   handler: async (ctx, { id, outcome, status, code: reason }) => {
-    await attempts.finish(ctx, id, { outcome, status, reason });
+    await actions.finish(ctx, id, { outcome, status, reason });
     return null;
   },
 });
@@ -233,7 +233,7 @@ export const lastWebhookAt = internalQuery({
   handler: (ctx) => backfill.lastWebhookAt(ctx),
 });
 
-// Called by crons.ts, and by itself until it is through. It ends abandoned attempts as well.
+// Called by crons.ts, and by itself until it is through. It closes abandoned actions as well.
 export const pruneClerkAudit = internalMutation({
   args: {},
   returns: v.null(),

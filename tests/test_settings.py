@@ -5,10 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from clerk_convex.errors import SettingsError
-from clerk_convex.settings import Settings
+from clerk_convex.settings import (
+    AdminSettings,
+    BackfillSettings,
+    ConvexSettings,
+    Settings,
+    WebhookSettings,
+)
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -66,7 +72,11 @@ def test_everything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.clerk_convex_address_limit == "30/hour"
     assert settings.clerk_convex_redis_url is not None
     assert settings.clerk_convex_redis_url.get_secret_value() == "redis://:s3cret@127.0.0.1:6379/0"
-    settings.require(*environ)
+    for kind in (AdminSettings, WebhookSettings):
+        required = settings.require(kind)
+        assert required.model_dump() == settings.model_dump()
+        with pytest.raises(ValidationError, match="frozen"):
+            required.convex_url = "https://other.convex.cloud"
 
 
 def test_defaults() -> None:
@@ -186,9 +196,9 @@ def test_what_is_required_and_missing() -> None:
     """One error names everything that is missing, not only the first."""
     settings = Settings.from_env({"CONVEX_URL": "https://a.convex.cloud"})
     with pytest.raises(SettingsError, match=r": CONVEX_DEPLOY_KEY\."):
-        settings.require("CONVEX_URL", "CONVEX_DEPLOY_KEY")
+        settings.require(ConvexSettings)
     with pytest.raises(SettingsError, match=r": CLERK_SECRET_KEY, CONVEX_DEPLOY_KEY\."):
-        settings.require("CLERK_SECRET_KEY", "CONVEX_URL", "CONVEX_DEPLOY_KEY")
+        settings.require(BackfillSettings)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What user management answers: JSON, and every refusal in one form."""
+"""The answers of user management: JSON, with all errors in one form."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 from starlette.responses import Response
 
 from clerk_convex.entities.json import canonical_json
+from clerk_convex.entities.users import is_verified
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkUnavailable
 
 __all__ = ["Problem", "answer", "clerk_problem", "user_of"]
 
 _RETRY_AFTER = 5.0  # seconds
 _NOT_DONE = "Nothing was changed."
-_MAY_BE_DONE = "It may have been done all the same: look at the user before you try again."
+_MAY_BE_DONE = "Clerk may have done it: look at the user before you try again."
 
-# Of Clerk's user. Never private_metadata; nor unsafe_metadata, which users write themselves.
+# The fields of a Clerk user that admins see. Not private_metadata, and not unsafe_metadata, which users write
+# themselves.
 _FIELDS = (
     *("id", "external_id", "username", "first_name", "last_name", "image_url"),
     *("primary_email_address_id", "primary_phone_number_id", "public_metadata"),
@@ -27,7 +29,11 @@ _FIELDS = (
 
 
 class Problem(Exception):
-    """A refusal: `{"error": {"code", "message", …}}`."""
+    """An error that is answered with `status` and `{"error": {"code", "message", …}}`.
+
+    retry_after: seconds, for the header Retry-After and the field `retry_after`.
+    more: further fields of the error.
+    """
 
     def __init__(
         self,
@@ -51,32 +57,27 @@ class Problem(Exception):
 
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return `body` as JSON. It may hold numbers of `parse_json` that a plain encoder cannot write."""
+    """Return a JSON response. `body` may hold anything that `parse_json` has read."""
     return Response(canonical_json(body), status, headers, media_type="application/json")
 
 
 def user_of(user: Any) -> dict[str, Any]:
-    """What an admin is shown of Clerk's user. Clerk's times, in Unix milliseconds."""
+    """Return the fields of a Clerk user that admins see. Times are in Unix milliseconds, by Clerk's clock."""
     if not isinstance(user, dict):
         return {}
     shown = {name: user[name] for name in _FIELDS if name in user}
     for short, plural in (("email_address", "email_addresses"), ("phone_number", "phone_numbers")):
         items = user.get(plural)
         shown[plural] = [
-            {"id": item.get("id"), short: item.get(short), "verified": _is_verified(item)}
+            {"id": item.get("id"), short: item.get(short), "verified": is_verified(item)}
             for item in (items if isinstance(items, list) else ())
             if isinstance(item, dict)
         ]
     return shown
 
 
-def _is_verified(item: Mapping[str, Any]) -> bool:
-    verification = item.get("verification")
-    return isinstance(verification, dict) and verification.get("status") == "verified"
-
-
 def clerk_problem(error: ClerkError, *, is_write: bool) -> Problem:
-    """The answer to an error of Clerk's. `is_write`: what was asked of it changes something."""
+    """Return the answer to an error of Clerk. `is_write`: the call may have changed something."""
     words = {"clerk_message": error.message, "clerk_trace_id": error.trace_id}
     clerks: dict[str, Any] = {name: value for name, value in words.items() if value is not None}
     if isinstance(error, ClerkUnavailable) and error.status != 409:

@@ -1,4 +1,4 @@
-"""What an admin attempts: asked of Convex before, told it after, a row of the audit log."""
+"""The row of an action in the audit log. Convex opens it when it allows the action, and the end closes it."""
 
 from __future__ import annotations
 
@@ -8,52 +8,54 @@ import logging
 from typing import Any
 
 from clerk_convex.admin.answers import Problem
-from clerk_convex.admin.requests import Read, Write
-from clerk_convex.convex.writer import Writer
+from clerk_convex.admin.requests import Call
+from clerk_convex.convex.client import Deployment
 from clerk_convex.errors import DeploymentError, DeploymentUnavailable
 
-__all__ = ["Attempt"]
+__all__ = ["AuditRow"]
 
 logger = logging.getLogger("clerk_convex")
 
-_RECORD_FOR = 540.0  # seconds; after ten minutes Convex calls it "unknown" by itself
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 15.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 15.0  # seconds between attempts
 _RETRY_AFTER = 5.0  # seconds
 
 
-class Attempt:
-    """One call in the audit log, from asking whether it may be made to what became of it.
+class AuditRow:
+    """The row of one call.
 
-    is_unclear: Convex did not answer whether the call may be made, and may have begun to record it.
+    is_unclear: Convex did not answer `begin`, so it may have opened a row.
     """
 
-    def __init__(self, writer: Writer, module: str, request_id: str) -> None:
-        self._deployment = writer.deployment
+    def __init__(self, deployment: Deployment, module: str, request_id: str, *, timeout: float) -> None:
+        self.is_unclear = False
+        self._deployment = deployment
         self._module = module
         self._request_id = request_id
-        self._wanted: dict[str, Any] = {}
-        self._id = ""
-        self.is_unclear = False
+        self._timeout = timeout
+        self._arguments: dict[str, Any] = {}
+        self._id: str | None = None
 
-    async def begin(self, call: Read | Write, caller: str) -> None:
-        """Raises Problem if the caller may not, or if it cannot be asked."""
-        self._wanted = {
+    async def begin(self, call: Call, caller: str) -> None:
+        """Ask Convex whether the caller may make the call, and open the row.
+
+        Raises Problem: 403 if Convex denies it, 503 if Convex cannot be asked.
+        """
+        optional = {"target": call.target, "publicMetadata": call.metadata_patch}
+        self._arguments = {
             "actor": caller,
-            "action": call.action,
+            "action": call.action.name,
             "requestId": self._request_id,
-            "removesAdmin": isinstance(call, Write) and call.removes_admin,
+            **{name: value for name, value in optional.items() if value is not None},
         }
-        if call.target is not None:
-            self._wanted["target"] = call.target
         try:
-            permission = await self._call("beginAction", self._wanted)
+            permission = await self._call("beginAction", self._arguments)
         except DeploymentError as error:
             why = str(error)
             self.is_unclear = isinstance(error, DeploymentUnavailable)
         else:
             match permission:
-                case {"allowed": True, "id": str(attempt_id)}:
-                    self._id = attempt_id
+                case {"allowed": True, "id": str(row_id)}:
+                    self._id = row_id
                     return
                 case {"allowed": False, "reason": str(reason), "message": str(message)}:
                     raise Problem(403, reason, message)
@@ -61,28 +63,28 @@ class Attempt:
         raise Problem(
             503,
             "convex_unavailable",
-            f"Convex could not be asked whether you may, so nothing was done. {why}",
+            f"Convex could not be asked whether you may do this, so nothing was done. {why}",
             retry_after=_RETRY_AFTER,
         )
 
     async def finish(self, problem: Problem | None = None) -> None:
-        """Record what became of the call. What cannot be recorded in nine minutes is in the log.
+        """Close the row: the call is done, or has failed with `problem`.
 
-        Convex has a reason to refuse this only for a while: the functions are being deployed, say, or a proxy
-        is in trouble. So it is tried again after every error.
+        Every error of Convex is retried, because each may pass: functions are being deployed, or a proxy is
+        restarting. After `timeout` seconds the end is logged instead.
         """
         end: dict[str, Any] = {"outcome": "done"}
         if problem is not None:
             end = {"outcome": "failed", "status": problem.status, "code": problem.code}
         try:
-            async with asyncio.timeout(_RECORD_FOR):
+            async with asyncio.timeout(self._timeout):
                 if self.is_unclear:
                     await self._find()
-                if self._id:
-                    await self._insist("finishAction", {"id": self._id, **end})
+                if self._id is not None:
+                    await self._retry("finishAction", {"id": self._id, **end})
         except (TimeoutError, asyncio.CancelledError) as error:
             logger.warning(
-                "The audit log does not say what became of request %s (%s); it was %s.",
+                "The audit log does not say how request %s ended (%s); it was %s.",
                 self._request_id,
                 type(error).__name__,
                 end["outcome"],
@@ -91,21 +93,21 @@ class Attempt:
                 raise
 
     async def _find(self) -> None:
-        """Ask again for the row that `begin` may have made: the same request has the same row."""
-        match await self._insist("beginAction", self._wanted):
-            case {"allowed": True, "id": str(attempt_id)}:
-                self._id = attempt_id
+        """Find the row that `begin` may have opened: Convex returns the same row for the same request id."""
+        match await self._retry("beginAction", self._arguments):
+            case {"allowed": True, "id": str(row_id)}:
+                self._id = row_id
 
-    async def _insist(self, function: str, args: dict[str, Any]) -> Any:
+    async def _retry(self, function: str, arguments: dict[str, Any]) -> Any:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await self._call(function, args)
+                return await self._call(function, arguments)
             except DeploymentError:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _call(self, function: str, args: dict[str, Any]) -> Any:
+    async def _call(self, function: str, arguments: dict[str, Any]) -> Any:
         return await self._deployment.send(
-            "mutation", f"{self._module}:{function}", json.dumps(args).encode()
+            "mutation", f"{self._module}:{function}", json.dumps(arguments).encode()
         )

@@ -29,7 +29,7 @@ from clerk_convex.errors import (
 )
 from clerk_convex.net.backoff import Backoff
 from clerk_convex.net.logs import OnceAMinute
-from clerk_convex.settings import Settings
+from clerk_convex.settings import BackfillSettings, Settings
 
 __all__ = ["PATIENCE", "Session"]
 
@@ -38,7 +38,6 @@ Result = TypeVar("Result")
 PATIENCE = 300.0
 """The default of the seconds for which failing calls of Clerk and Convex are retried."""
 
-_REQUIRED = ("CLERK_SECRET_KEY", "CONVEX_URL", "CONVEX_DEPLOY_KEY")
 # Seconds between a refusal and its repetitions. At first they are short, so that a wrong key is known soon.
 # A run that has worked already waits longer, so that a moment of trouble does not end it.
 _DOUBTS_AT_FIRST, _DOUBTS = (0.5, 1.5), (1.0, 4.0, 15.0)
@@ -62,10 +61,7 @@ class Session:
         patience: float = PATIENCE,
         on_progress: OnProgress | None = None,
     ) -> None:
-        settings.require(*_REQUIRED)
-        assert settings.clerk_secret_key is not None  # noqa: S101 - mypy does not know what require does
-        assert settings.convex_url is not None  # noqa: S101
-        assert settings.convex_deploy_key is not None  # noqa: S101
+        settings = settings.require(BackfillSettings)
         self.concurrency = concurrency
         self.fields: Fields | None = settings.clerk_convex_fields
         self.clerk = Clerk(
@@ -213,7 +209,7 @@ class Session:
 
     def _tell(self, side: str, error: ClerkConvexError, seconds: float) -> None:
         """Note why the run waits, and for how long at most."""
-        if seconds >= _SILENCE and self._told.is_due(side):
+        if seconds >= _SILENCE and self._told.should_log(side):
             left = max(0.0, self._patience - seconds)
             self._on_progress.note(f"Waiting for {side}, at most {left:.0f} s more: {error}")
 

@@ -196,7 +196,7 @@ class _Keys:
             keys = _read_keys(response) if isinstance(response, Response) else {}
             if keys:
                 self._keys, self._fetched_at = keys, loop.time()
-            elif self._once_a_minute.is_due():
+            elif self._once_a_minute.should_log():
                 why = (
                     f"answered {response.status}, and no key in it"
                     if isinstance(response, Response)

@@ -218,7 +218,7 @@ class Writer:
 
     def _log(self, error: DeploymentMisconfigured) -> None:
         self._last_error, self._last_error_at = error, time.time()
-        if self._once_a_minute.is_due():
+        if self._once_a_minute.should_log():
             logger.error("%s", error)
 
 

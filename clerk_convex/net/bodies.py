@@ -1,4 +1,4 @@
-"""Bodies of requests, read within bounds: of size, of time, and of memory for all of them together."""
+"""Request bodies, read with limits on size, on time, and on the memory that all of them take."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from clerk_convex.net.per_loop import PerLoop
 
 __all__ = ["BodyRefused", "closing", "read_body"]
 
-_BUDGET = 32 * 1024 * 1024  # bytes that an event loop holds of incomplete bodies; 64 of the largest webhooks
+# Bytes of incomplete bodies that one event loop holds at most: 64 of the largest webhooks.
+_BUDGET = 32 * 1024 * 1024
 
 
 class BodyRefused(Exception):
-    """Why a body is not taken, in words; `status` is what its sender is answered with."""
+    """A body that is not accepted. The text says why; `status` is the HTTP status of the answer."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -22,13 +23,16 @@ class BodyRefused(Exception):
 
 
 async def read_body(request: Request, *, largest: int, within: float) -> bytes:
-    """Return the body, whatever its Content-Length says.
+    """Return the request's body.
+
+    largest: the limit in bytes. The bytes received count; Content-Length only makes a refusal earlier.
+    within: the seconds until the body must be complete.
 
     Raises BodyRefused with one of these statuses:
 
-    413 over `largest` bytes; where Content-Length says so, nothing is read
-    408 not there `within` so many seconds
-    503 the event loop holds too many bytes of incomplete bodies, and of this one the most
+    413 the body is over `largest` bytes. If Content-Length says so, nothing is read.
+    408 the body is not complete in time.
+    503 all incomplete bodies together exceed the memory limit, and this one is the largest.
     """
     too_large = f"The body is over {largest} bytes."
     length = request.headers.get("content-length", "")
@@ -58,18 +62,20 @@ async def read_body(request: Request, *, largest: int, within: float) -> bytes:
     finally:
         incomplete.remove(reading)
     if reading.is_given_up:
-        raise BodyRefused(503, "Larger bodies arrive here at once than there is memory for.")
+        raise BodyRefused(503, "Too many large bodies arrive at once. Try again later.")
     return bytes(reading.body)
 
 
 def closing(request: Request) -> dict[str, str]:
-    """Headers of an answer to a request whose body was not read, so that the server need not read it."""
-    # HTTP/2 and HTTP/3 have no such header, and servers refuse to send it.
+    """Return the headers of an answer to a request whose body was not read: they close the connection.
+
+    With them the server need not read the rest. HTTP/2 and HTTP/3 forbid the header, so there is none.
+    """
     return {"Connection": "close"} if request.scope.get("http_version", "1.1") in {"1.0", "1.1"} else {}
 
 
 class _Reading:
-    """A body that is on its way."""
+    """A body that is being received."""
 
     timeout: asyncio.Timeout
 
@@ -79,10 +85,10 @@ class _Reading:
 
 
 class _Incomplete:
-    """The bodies on their way to an event loop, and how many bytes of them there are.
+    """The incomplete bodies of one event loop, and their total size.
 
-    If there are too many, the largest body is given up. Events of Clerk's are a few kilobytes and complete at
-    once: a sender who wants them refused has to hold back thousands of bodies that are smaller.
+    When they exceed `_BUDGET`, the largest one is refused. Clerk's events are a few kilobytes and arrive in
+    one piece, so an attacker would need thousands of smaller incomplete bodies to have one refused.
     """
 
     def __init__(self) -> None:
@@ -90,17 +96,19 @@ class _Incomplete:
         self.bytes = 0
 
     def add(self, reading: _Reading, chunk: bytes) -> None:
-        if reading.is_given_up:  # while this chunk was on its way
+        if reading.is_given_up:  # refused while this chunk was being received
             return
         self._readings[reading] = None
         reading.body += chunk
         self.bytes += len(chunk)
         while self.bytes > _BUDGET:
-            largest = max(self._readings, key=lambda each: len(each.body))  # of several the oldest
+            largest = max(
+                self._readings, key=lambda each: len(each.body)
+            )  # of several equally large ones the oldest
             self.remove(largest)
             largest.is_given_up = True
             if largest is not reading and not largest.timeout.expired():
-                largest.timeout.reschedule(0.0)  # which ends its waiting
+                largest.timeout.reschedule(0.0)  # wakes the task that reads it
 
     def remove(self, reading: _Reading) -> None:
         if reading in self._readings:

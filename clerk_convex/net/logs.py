@@ -1,4 +1,4 @@
-"""What is said in the log, and how often."""
+"""Helpers for log messages: how often one is repeated, and how an error is described without its text."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ _INTERVAL = 60.0  # seconds
 
 
 class OnceAMinute:
-    """Tells whether it is time to say something again: each kind of thing once a minute."""
+    """Limits a repeated log message to one per minute for each kind of message.
+
+    if self._once_a_minute.should_log("slow"):
+        logger.warning("Clerk is slow.")
+    """
 
     def __init__(self) -> None:
-        self._said: dict[object, float] = {}
+        self._logged_at: dict[object, float] = {}
 
-    def is_due(self, kind: object = None) -> bool:
-        """True counts as said."""
+    def should_log(self, kind: object = None) -> bool:
+        """Return whether to log a message of this kind now. If so, count it as logged."""
         now = time.monotonic()
-        if now - self._said.get(kind, float("-inf")) < _INTERVAL:
+        if now - self._logged_at.get(kind, float("-inf")) < _INTERVAL:
             return False
-        self._said[kind] = now
+        self._logged_at[kind] = now
         return True
 
 
 def describe(error: Exception) -> str:
-    """An error without its text, which may quote anything."""
+    """Return the type and the place of an error. Its text is left out: it may quote personal data."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {where.name}, {PurePath(where.filename).name}:{where.lineno}"

@@ -1,8 +1,8 @@
-"""Routes that stay right however a framework takes them.
+"""Routes that work the same in Starlette, in FastAPI, under a mount and behind a prefix.
 
-Frameworks copy the public attributes of a route (path, endpoint, name) and compile the path anew: FastAPI's
-`include_router`, for one. So what is special about these paths is written into the path itself, as a
-convertor, and the endpoint reads from the scope what the convertor matched.
+Frameworks copy the public attributes of a route (path, endpoint, name) and compile the path again; FastAPI's
+`include_router` does. Behaviour in an overridden method would be lost. So the path itself carries it, as a
+Starlette convertor, and the endpoint reads from the scope what the convertor matched.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REST = "clerk_path"
 
 
 class _Rest(Convertor[str]):
-    """A part at the end of a path. `\\Z`, because Starlette's own `$` lets a line feed follow."""
+    """A convertor for the rest of a path. It ends with `\\Z` because `$` would allow a line feed after it."""
 
     def __init__(self, regex: str) -> None:
         self.regex = regex + r"\Z"  # type: ignore[misc]  # a ClassVar to Starlette, read from the instance
@@ -41,7 +41,7 @@ class _Rest(Convertor[str]):
 
 
 class _RestOfRoot(_Rest):
-    """Everything below "/", which the path itself begins with."""
+    """The rest below "/". That slash is part of the route's path, so the matched text lacks it."""
 
     def convert(self, value: str) -> str:
         return f"/{value}"
@@ -50,37 +50,38 @@ class _RestOfRoot(_Rest):
         return value.removeprefix("/")
 
 
-# All slashes, not one: where "//" matches nothing, Starlette redirects it to the path without slashes.
+# Any number of slashes: if "//" did not match, Starlette would redirect it.
 register_url_convertor("clerk_slashes", _Rest("/*"))
-# /api/users and all below it, not /api/usersand
+# Matches /api/users and /api/users/x, but not /api/usersx.
 register_url_convertor("clerk_below", _Rest("(?:/(?s:.*))?"))
 register_url_convertor("clerk_below_root", _RestOfRoot("(?s:.*)"))
 
 
 class Endpoint(ABC):
-    """An ASGI application that middleware can name as it names functions.
+    """An ASGI application with a `__name__`, which middleware and instrumentation ask an endpoint for.
 
-    It is no function, because Starlette gives functions to instrumentation that reads the body first.
+    It is not a function because Starlette wraps functions in a handler that instrumentation may hook to read
+    the body first.
     """
 
     def __init__(self, name: str) -> None:
         self.__name__ = self.__qualname__ = name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # only where the endpoint itself is mounted
+        if scope["type"] == "websocket":  # only if the endpoint itself is mounted
             await WebSocketClose()(scope, receive, send)
         else:
             await self.serve(scope, receive, send)
 
     @abstractmethod
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers an HTTP request."""
+        """Answer an HTTP request."""
 
 
 class DoorRoute(Route):
-    """A route to `endpoint` at `path`, with a slash at the end or without.
+    """A route to `endpoint` at `path`, with and without a slash at the end.
 
-    takes_below: everything below `path` goes to the endpoint too.
+    takes_below: also route every path below `path` to the endpoint.
     """
 
     def __init__(self, path: str, endpoint: Endpoint, *, takes_below: bool = False) -> None:
@@ -97,9 +98,9 @@ class DoorRoute(Route):
 
 
 def rest_of_path(scope: Scope) -> str:
-    """What follows the path of a DoorRoute: "", or text that begins with a slash.
+    """Return the part of the request's path below the DoorRoute: "", or text that begins with a slash.
 
-    Where a framework mounts the endpoint without its route, it is what follows the mount.
+    If a framework mounts the endpoint without its route, return the part after the mount.
     """
     rest: str | None = scope.get("path_params", {}).get(_REST)
     path: str = scope["path"]
@@ -107,7 +108,7 @@ def rest_of_path(scope: Scope) -> str:
 
 
 def is_on_asyncio() -> bool:
-    """True where asyncio runs the caller."""
+    """Return whether the caller runs on asyncio, and not on trio for example."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

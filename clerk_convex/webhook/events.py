@@ -1,4 +1,4 @@
-"""Pure: the body of one of Clerk's webhooks to the change it asks for."""
+"""Reads the body of one of Clerk's webhooks into the change that it asks for. Does no I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Ignored", "read_event"]
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """An event that changes no user. `reason`: why not, if it is of a type that should."""
+    """An event that changes no user. `reason` says why, if events of this type usually do."""
 
     type: str
     reason: str | None = None
@@ -28,22 +28,25 @@ def read_event(
 ) -> Change | Ignored:
     """Return the change that the body of a verified webhook asks for.
 
-    `user.created` and `user.updated` are the same upsert. `session.created` is an upsert of the user it
-    embeds. When Clerk looked at that user is not known (`observed_at` 0), so it overwrites nothing that is as
-    new. If the embedded user is partial, only the time of the sign-in is taken. Other types are ignored.
+    `user.created` and `user.updated` become an upsert, `user.deleted` a deletion. `session.created` becomes
+    an upsert of the user that it embeds. The event does not tell when Clerk read that user, so `observed_at`
+    is 0, and the upsert replaces only older data. If the embedded user is partial, the event becomes a
+    sign-in, which changes only the time of the last one. Other types are ignored.
 
-    A deletion or a sign-in that does not say whose it is can never be applied: it is ignored with a reason.
+    A deletion or a sign-in without a user's id can never be applied. It is ignored with a reason.
 
-    `event_id` is the svix-id header, for the audit log. With `instance_id` the events of other Clerk
-    instances are refused. `fields` is the function behind CLERK_CONVEX_FIELDS.
+    event_id: the svix-id header, for the audit log.
+    instance_id: reject the events of other Clerk instances.
+    fields: the function of CLERK_CONVEX_FIELDS.
 
-    Raises EventError if the body is not JSON, no event, or another instance's; UserError if a user that was
-    created or updated cannot be read, or if `fields` fails. Both may succeed later: after an upgrade, or once
-    `fields` is mended. (Shapes: Clerk's webhook specification, 2025-04-15.)
+    Raises EventError if the body is not JSON, not an event, or another instance's. Raises UserError if a
+    created or updated user cannot be read, or if `fields` fails. A retry may succeed after an upgrade, or
+    once `fields` is fixed. (Shapes: Clerk's webhook specification, 2025-04-15.)
     """
     event = _envelope(body, instance_id)
     kind, data = event["type"], event.get("data")
-    # Some of the specification's examples have seconds; the time per attempt, svix-timestamp, would not do.
+    # `milliseconds` also takes seconds, as some examples of the specification have. The svix-timestamp header
+    # would be wrong here: it is the time of the attempt, not of the event.
     observed_at = milliseconds(event.get("timestamp")) or 0.0
     match kind:
         case "user.created" | "user.updated":
@@ -53,7 +56,7 @@ def read_event(
             clerk_id = _id(data)
             if clerk_id is None:
                 return Ignored(
-                    kind, "it does not say which user was deleted. A backfill with --prune finds out."
+                    kind, "it has no id of the deleted user. A backfill with --prune removes that user."
                 )
             return Delete(clerk_id, observed_at, "webhook", event_id)
         case "session.created":
@@ -70,7 +73,7 @@ def _signed_in(
 ) -> Upsert | SignIn | Ignored:
     clerk_id = _id(user)
     if clerk_id is None or not isinstance(user, dict):
-        return Ignored(kind, "it does not say who signed in.")
+        return Ignored(kind, "it has no id of the user who signed in.")
     if is_partial(user):
         at = milliseconds(user.get("last_sign_in_at"))
         if at is None:
@@ -95,7 +98,5 @@ def _envelope(body: bytes, instance_id: str | None) -> Mapping[str, Any]:
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         raise EventError("The body is not an event: it has no type.")
     if instance_id is not None and event.get("instance_id", instance_id) != instance_id:
-        raise EventError(
-            "The event is another Clerk instance's; CLERK_INSTANCE_ID says which one is expected."
-        )
+        raise EventError("The event is from another Clerk instance than CLERK_INSTANCE_ID names.")
     return event

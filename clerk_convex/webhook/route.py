@@ -9,14 +9,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import cached_property
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from svix.webhooks import Webhook
 
-from clerk_convex.convex.writer import Status, Writer
 from clerk_convex.entities.changes import Change, Outcome
 from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
@@ -29,9 +28,10 @@ from clerk_convex.errors import (
 )
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 from clerk_convex.net.logs import OnceAMinute, describe
-from clerk_convex.net.per_loop import PerLoop, writers
+from clerk_convex.net.per_loop import PerLoop
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
-from clerk_convex.settings import Settings
+from clerk_convex.service import Service, service_finder
+from clerk_convex.settings import Settings, WebhookSettings
 from clerk_convex.webhook.events import Ignored, read_event
 from clerk_convex.webhook.signatures import SignedHeaders, event_id, verify
 
@@ -40,14 +40,12 @@ __all__ = ["OnChange", "WebhookRoute", "webhook_route"]
 logger = logging.getLogger("clerk_convex")
 
 OnChange = Callable[[Change, Outcome], Awaitable[object] | object]
-"""What a team does after a change: takes the change and what became of it."""
+"""A function that is called after a change was applied, with the change and its outcome."""
 
 _LARGEST_BODY = 512 * 1024  # bytes
-_SLOWEST_BODY = 10.0  # seconds until it is there, however it drips in; Svix gives up after 15
+_SLOWEST_BODY = 10.0  # seconds until the body is complete; Svix gives up after 15
 _APPLIED = {"created", "updated", "deleted"}
-_LISTEN_AFTER = 1.0  # seconds
-_ON_CHANGE_LIMIT = 5.0  # seconds
-_ON_CHANGE_THREADS = 8  # not the loop's own: those look up the address of Convex
+_ON_CHANGE_THREADS = 8  # of a pool of their own: the loop's pool also resolves the address of Convex
 _RETRY_AFTER = {"Retry-After": "5"}  # seconds
 
 
@@ -57,63 +55,59 @@ def webhook_route(
     settings: Settings | None = None,
     fields: Fields | None = None,
     on_change: OnChange | None = None,
+    service: Service | None = None,
 ) -> WebhookRoute:
-    """The route that applies each of Clerk's user events to the Convex `users` table.
+    """Return the route that applies Clerk's user events to the Convex `users` table.
 
         app = Starlette(routes=[webhook_route()])  # POST /webhooks/clerk
 
-    `settings` (default: the environment's, read with the first request) needs CLERK_WEBHOOK_SIGNING_SECRET,
-    CONVEX_URL and CONVEX_DEPLOY_KEY. `fields` overrides CLERK_CONVEX_FIELDS: it takes the Clerk user and
-    returns columns of your own.
+    settings: must have CLERK_WEBHOOK_SIGNING_SECRET, CONVEX_URL and CONVEX_DEPLOY_KEY. By default they are
+        read from the environment with the first request.
+    fields: takes a Clerk user and returns columns of your own. It overrides CLERK_CONVEX_FIELDS.
+    on_change: called with the change and its outcome, after the answer, if the outcome is `created`,
+        `updated` or `deleted`. It may be async; else it runs in a thread and must end by itself. It is called
+        at most once: it is not retried if it fails or takes over 5 s, and is lost if the process ends first.
+        Put what must not be lost into `onUserChange` in Convex.
+    service: what the route shares with others, in place of `settings`. By default all routes with equal
+        settings share one.
 
-    `on_change(change, outcome)`, async or not, is called after the answer of an event that was applied
-    (`created`, `updated` or `deleted`). It is a convenience, called at most once: not again if it fails or
-    takes over 5 s, and not at all if the process ends before. What must not be lost belongs into
-    `onUserChange` in Convex. One that is not async runs in a thread and must come to an end by itself.
+    The answer is JSON, `{"outcome": …}` or `{"error": "why"}`, at most 10 s after the body is complete:
 
-    Answers in JSON, `{"outcome": …}` or `{"error": "why"}`, and within 10 s of the body's end:
+    200 the change is committed in Convex, or there is nothing to do
+    400 the request is not signed by this Clerk instance in the last five minutes, or is not an event
+    405 the method is not POST
+    408 the body takes over 10 s
+    413 the body is over 512 KiB
+    422 the event's user cannot be read
+    502 Convex refused this change
+    503 with Retry-After: Convex is down, too slow or not set up, a setting is missing or malformed, or too
+        many bodies arrive at once
 
-    200 committed in Convex, or nothing to do; 400 not signed by this Clerk instance in the last five minutes,
-    or no event; 405 not POST; 408 the body takes over 10 s; 413 it is over 512 KiB; 422 no user can be read
-    from it; 502 Convex refused this change; 503 not now, with Retry-After: Convex is down, too slow or not
-    set up, or the settings are not, or too many bodies arrive at once.
-
-    It works wherever it is mounted, with and without a slash at the end, and needs no lifespan.
+    The route works under a mount or a prefix, with and without a slash at the end, and needs no lifespan.
     """
-    return WebhookRoute(path, Receiver(settings, fields, on_change))
+    return WebhookRoute(path, Receiver(service_finder(service, settings, WebhookSettings), fields, on_change))
 
 
 class WebhookRoute(DoorRoute):
-    """A route to a receiver, with and without a slash at the end: Svix takes a redirect for a failure."""
+    """A route to a receiver, with and without a slash at the end: Svix treats a redirect as a failure."""
 
     def __init__(self, path: str, receiver: Receiver) -> None:
         super().__init__(path, receiver)
         self.receiver = receiver
 
 
-@dataclass(frozen=True, slots=True)
-class _Setup:
-    """What the settings say, checked."""
-
-    settings: Settings
-    webhooks: tuple[Webhook, ...]
-    fields: Fields | None
-    writers: PerLoop[Writer]
-
-
 class Receiver(Endpoint):
-    """The ASGI application behind the route. Makes nothing before the first request needs it."""
+    """The ASGI application behind the route. It reads settings and connects with the first request."""
 
-    def __init__(self, settings: Settings | None, fields: Fields | None, on_change: OnChange | None) -> None:
+    def __init__(
+        self, find_service: Callable[[], Service], fields: Fields | None, on_change: OnChange | None
+    ) -> None:
         super().__init__("clerk_webhook")
-        self.last_event_at: float | None = None
-        """When an event of Clerk's last came in, whatever became of it: Unix time in seconds."""
-        self._settings = settings
+        self._find_service = find_service
         self._fields = fields
         self._on_change = on_change
-        self._setup: _Setup | None = None
         self._threads = PerLoop(lambda: ThreadPoolExecutor(_ON_CHANGE_THREADS, "clerk_convex.on_change"))
-        self._sayings = OnceAMinute()
+        self._once_a_minute = OnceAMinute()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         with contextlib.suppress(ClientDisconnect):
@@ -121,17 +115,22 @@ class Receiver(Endpoint):
             with contextlib.suppress(OSError):  # the client has gone, ASGI 2.4 says
                 await response(scope, receive, send)
             if applied is not None and self._on_change is not None:
-                await self._tell(self._on_change, *applied)
+                await self._call_on_change(self._on_change, *applied)
+
+    @cached_property
+    def service(self) -> Service:
+        """What the route shares with others. Raises SettingsError if a setting is missing or malformed."""
+        return self._find_service()
 
     def check(self) -> None:
-        """Raises SettingsError if the settings are not what the route needs."""
-        self._set_up()
+        """Raise SettingsError if a setting that the route needs is missing or malformed."""
+        self._webhooks  # noqa: B018 - reads the settings
 
-    @property
-    def writer_status(self) -> Status | None:
-        """What this event loop's writer is doing; None if it was not needed so far."""
-        writer = None if self._setup is None else self._setup.writers.made
-        return None if writer is None else writer.status
+    @cached_property
+    def _webhooks(self) -> tuple[Webhook, ...]:
+        """One verifier for each signing secret."""
+        secrets = self.service.settings.require(WebhookSettings).clerk_webhook_signing_secret
+        return tuple(Webhook(secret.get_secret_value()) for secret in secrets)
 
     async def _answer(self, request: Request) -> tuple[Response, tuple[Change, Outcome] | None]:
         if rest_of_path(request.scope) not in {"", "/"}:
@@ -139,15 +138,15 @@ class Receiver(Endpoint):
         if request.method != "POST":
             return _error(405, "Clerk's webhooks are POST requests.", {"Allow": "POST"}), None
         if not is_on_asyncio():
-            return self._refusal(ClerkConvexError(NEEDS_ASYNCIO), request), None
+            return self._error_response(ClerkConvexError(NEEDS_ASYNCIO), request), None
         try:
-            signed = SignedHeaders.read(request.headers)  # before the body: anyone can send one
+            signed = SignedHeaders.read(request.headers)  # before the body is read: anyone can send one
             body = await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
         except (EventError, BodyRefused) as error:
-            return self._refusal(error, request, closing(request)), None
+            return self._error_response(error, request, closing(request)), None
         try:
             change = self._read(signed, body, request)
-            del body  # an event waits without it
+            del body  # frees the memory while the change waits
             if isinstance(change, Ignored):
                 if change.reason is not None:
                     which = event_id(request.headers), change.type
@@ -156,47 +155,48 @@ class Receiver(Endpoint):
             outcome = await self._write(change, request)
         except ClientDisconnect:
             raise
-        except Exception as error:  # noqa: BLE001 - Svix tries again after any answer but 200
-            return self._refusal(error, request), None
-        # JSONResponse would make an encoder; and each event gets its own: middleware may change its headers.
+        except Exception as error:  # noqa: BLE001 - Svix retries after any answer but 2xx
+            return self._error_response(error, request), None
+        # Faster than JSONResponse, which makes an encoder. Not shared: middleware may change its headers.
         response = Response(b'{"outcome":"%b"}' % outcome.encode(), media_type="application/json")
         return response, (change, outcome) if outcome in _APPLIED else None
 
     def _read(self, signed: SignedHeaders, body: bytes, request: Request) -> Change | Ignored:
-        setup = self._set_up()
-        verify(setup.webhooks, signed, body, request.headers)
-        self.last_event_at = time.time()
+        verify(self._webhooks, signed, body, request.headers)
+        self.service.last_event_at = time.time()
+        settings = self.service.settings
         return read_event(
             body,
             event_id=signed.event_id,
-            instance_id=setup.settings.clerk_instance_id,
-            fields=setup.fields,
+            instance_id=settings.clerk_instance_id,
+            fields=settings.clerk_convex_fields if self._fields is None else self._fields,
         )
 
     async def _write(self, change: Change, request: Request) -> Outcome:
-        """What became of the change. Withdraws it and raises ClientDisconnect if the client goes away.
+        """Write the change and return its outcome.
 
-        It begins to listen for that after a second: most changes are written by then, and spare the task.
+        If the client disconnects first, withdraw the change and raise ClientDisconnect. The task that watches
+        for this starts after a second: most changes are written by then and do not need it.
         """
-        writer = self._set_up().writers.get()
         waiting = asyncio.timeout(None)
-        listeners: list[asyncio.Task[None]] = []
+        watchers: list[asyncio.Task[None]] = []
         timer = asyncio.get_running_loop().call_later(
-            _LISTEN_AFTER, lambda: listeners.append(asyncio.create_task(_end_when_gone(waiting, request)))
+            self.service.timeouts.disconnect_check,
+            lambda: watchers.append(asyncio.create_task(_expire_on_disconnect(waiting, request))),
         )
         try:
             async with waiting:
-                return await writer.submit(change)
+                return await self.service.writer.submit(change)
         except TimeoutError:
             if waiting.expired():
                 raise ClientDisconnect from None
             raise
         finally:
             timer.cancel()
-            for listener in listeners:
-                listener.cancel()
+            for watcher in watchers:
+                watcher.cancel()
 
-    def _refusal(
+    def _error_response(
         self, error: Exception, request: Request, headers: Mapping[str, str] | None = None
     ) -> Response:
         kind: tuple[object, ...] = (type(error),)
@@ -213,31 +213,21 @@ class Receiver(Endpoint):
                 status, text = 503, str(error)
             case _:
                 status, text = 503, f"Unexpected {describe(error)}."
-        if status in {422, 502}:  # Clerk's dashboard finds the event by this id
+        if status in {422, 502}:  # each is logged with the id by which Clerk's dashboard finds the event
             which = event_id(request.headers)
             if isinstance(error, UserError | ChangeRefused) and error.clerk_id is not None:
                 which += f" of {error.clerk_id!r}"
             logger.error("Webhook %s is answered with %d: %s", which, status, text)
-        elif not isinstance(error, DeploymentMisconfigured):  # of which the writer says so
-            self._log_once_a_minute(kind, f"A webhook is answered with {status}: {text}")
-        if isinstance(error, SettingsError):  # Nothing is verified yet, so the sender may be anyone.
+        elif not isinstance(error, DeploymentMisconfigured) and self._once_a_minute.should_log(kind):
+            # The writer logs DeploymentMisconfigured itself.
+            logger.warning("A webhook is answered with %d: %s", status, text)
+        if isinstance(error, SettingsError):  # nothing is verified yet: the sender may be anyone
             text = "The service is not set up. Its log says what is missing or malformed."
         return _error(status, text, {**(_RETRY_AFTER if status == 503 else {}), **(headers or {})})
 
-    def _set_up(self) -> _Setup:
-        if self._setup is None:
-            settings = Settings.from_env() if self._settings is None else self._settings
-            settings.require("CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY")
-            webhooks = tuple(
-                Webhook(secret.get_secret_value()) for secret in settings.clerk_webhook_signing_secret
-            )
-            fields = settings.clerk_convex_fields if self._fields is None else self._fields
-            self._setup = _Setup(settings, webhooks, fields, writers(settings))
-        return self._setup
-
-    async def _tell(self, on_change: OnChange, change: Change, outcome: Outcome) -> None:
+    async def _call_on_change(self, on_change: OnChange, change: Change, outcome: Outcome) -> None:
         try:
-            async with asyncio.timeout(_ON_CHANGE_LIMIT):
+            async with asyncio.timeout(self.service.timeouts.on_change):
                 if _is_async(on_change):
                     result = on_change(change, outcome)
                 else:
@@ -247,16 +237,12 @@ class Receiver(Endpoint):
                     )
                 if inspect.isawaitable(result):
                     await result
-        except Exception as error:  # noqa: BLE001 - what a team's function raises; its text may hold a user's data
+        except Exception as error:  # noqa: BLE001 - it may raise anything, with a user's data in the text
             logger.error("on_change did not succeed: %s", describe(error))  # noqa: TRY400
 
-    def _log_once_a_minute(self, kind: object, text: str) -> None:
-        if self._sayings.is_due(kind):
-            logger.warning("%s", text)
 
-
-async def _end_when_gone(waiting: asyncio.Timeout, request: Request) -> None:
-    """Ends the waiting when the client leaves: after the body, that is all that can be received."""
+async def _expire_on_disconnect(waiting: asyncio.Timeout, request: Request) -> None:
+    """Let the timeout expire when the client disconnects. After the body nothing else can be received."""
     if (await request.receive())["type"] == "http.disconnect":
         waiting.reschedule(asyncio.get_running_loop().time())
 

@@ -1,7 +1,7 @@
-"""Svix's signature of a webhook: what the headers tell before the body is read, and why a signature is wrong.
+"""Checks the signature of a webhook, and explains the likely cause of a wrong one.
 
 How Svix signs: https://docs.svix.com/receiving/verifying-payloads/how-manual
-A refusal says what its sender can see as well: the headers, the body, and the time, which is in every answer.
+The explanation helps no attacker: it depends only on what the sender knows, the request and the time.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from clerk_convex.errors import EventError
 __all__ = ["SignedHeaders", "event_id", "verify"]
 
 _NAMES = ("id", "timestamp", "signature")
-_TOLERANCE = 300.0  # seconds either way; svix has the same
-_LATEST = 253_402_300_800.0  # seconds; the year 10000, which datetime cannot tell
+_TOLERANCE = 300.0  # seconds in either direction; the svix package uses the same
+_LATEST = 253_402_300_800.0  # Unix seconds of the year 10000: datetime, which svix uses, ends there
 _ID = re.compile(r"[!-~]{1,255}")
 
-# HMAC-SHA256 in base64 has 44 characters. svix raises for an entry that is written otherwise, even if the
-# next one is right.
+# HMAC-SHA256 in base64 has 44 characters. Other entries are dropped: svix raises for a malformed one, even if
+# the next one is right.
 _SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -35,7 +35,7 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, zstd
 
 @dataclass(frozen=True, slots=True)
 class SignedHeaders:
-    """The three headers of a signed webhook, well formed and of the last five minutes."""
+    """The three headers of a signed webhook. They are well formed and at most five minutes old."""
 
     event_id: str
     timestamp: str
@@ -43,9 +43,10 @@ class SignedHeaders:
 
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> Self:
-        """Reads them by Svix's names or those of Standard Webhooks.
+        """Return the headers, by Svix's names (svix-id) or by those of Standard Webhooks (webhook-id).
 
-        Raises EventError for what is missing, malformed or over five minutes from this machine's clock.
+        Raises EventError if one is missing or malformed, or if the time is over five minutes from this
+        machine's clock.
         """
         message_id, timestamp, signature = (_header(headers, name) for name in _NAMES)
         if not (message_id and timestamp and signature):
@@ -69,7 +70,7 @@ class SignedHeaders:
         return cls(message_id, timestamp, signatures)
 
     def as_svix(self) -> dict[str, str]:
-        """As svix reads them."""
+        """Return the headers by the names that the svix package reads."""
         return {
             "svix-id": self.event_id,
             "svix-timestamp": self.timestamp,
@@ -78,16 +79,16 @@ class SignedHeaders:
 
 
 def event_id(headers: Mapping[str, str]) -> str:
-    """Return the id under which Clerk's dashboard finds the event."""
+    """Return the id by which Clerk's dashboard finds the event."""
     return _header(headers, "id")
 
 
 def verify(
     webhooks: Sequence[Webhook], signed: SignedHeaders, body: bytes, headers: Mapping[str, str]
 ) -> None:
-    """Raises EventError unless one of `webhooks` signed the body. The text names the cause if it shows."""
+    """Raise EventError unless one of `webhooks` signed the body. The text names the likely cause."""
     if not any(_is_verified(webhook, body, signed) for webhook in webhooks):
-        _check_time(signed.timestamp)  # a body may take a while
+        _check_time(signed.timestamp)  # again: receiving the body took time
         cause, text = _cause(body, headers)
         raise EventError(f"The signature is wrong: {text}.", cause=cause)
 
@@ -109,7 +110,7 @@ def _check_time(timestamp: str) -> None:
         at = float(timestamp)
     except ValueError:
         at = -1.0
-    if not 0.0 <= at < _LATEST:  # nan, too, is not
+    if not 0.0 <= at < _LATEST:  # also false for nan
         raise _uncheckable("timestamp", "svix-timestamp is malformed: it is a time in Unix seconds")
     late = time.time() - at
     if late > _TOLERANCE:
@@ -133,14 +134,14 @@ def _uncheckable(cause: str, text: str) -> EventError:
 def _span(seconds: float) -> str:
     minutes = seconds / 60
     if minutes < 10:
-        return f"{math.ceil(minutes * 10) / 10} minutes"  # 5.1 where it is one second too many
+        return f"{math.ceil(minutes * 10) / 10} minutes"  # rounded up: one second over shows as 5.1
     if minutes < 120:
         return f"{minutes:.0f} minutes"
     return f"{minutes / 60:.0f} hours" if minutes < 2880 else f"{minutes / 1440:.0f} days"
 
 
 def _cause(body: bytes, headers: Mapping[str, str]) -> tuple[str, str]:
-    """One word for why the signature of this body may be wrong, and the words for its sender."""
+    """Return the likely cause of a wrong signature: as one word for the log, and as a sentence."""
     changer = "a proxy or middleware in front"
     length = headers.get("content-length", "")
     if not body:

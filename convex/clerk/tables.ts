@@ -63,14 +63,14 @@ const source = v.union(
   v.literal("schedule"), // a lock that ended by itself
 );
 
-// The result of a change of what a user is, or of what an admin attempted.
+// The result of a change of what a user is, or of an admin's action.
 export const auditOutcome = v.union(
   v.literal("created"),
   v.literal("updated"),
   v.literal("deleted"),
   v.literal("reset"),
   v.literal("merged"), // a second row of the same user, into the first
-  v.literal("started"), // an attempt that has no end yet
+  v.literal("started"), // an action that has no end yet
   v.literal("done"),
   v.literal("denied"),
   v.literal("failed"),
@@ -139,10 +139,10 @@ export const clerkTables = {
     count: v.optional(v.number()), // in place of a clerkId: of the users whom a backfill created
     fields: v.array(v.string()),
     ...origin,
-    // These of an attempt only; see attempts.ts.
+    // These of an admin's action only; see admin/actions.ts.
     action: v.optional(v.string()),
     requestId: v.optional(v.string()),
-    removesAdmin: v.optional(v.boolean()),
+    removesAdmin: v.optional(v.boolean()), // done, the target is no admin
     reason: v.optional(v.string()), // why it was denied, or the code of the error it failed with
     status: v.optional(v.number()), // of the answer it failed with
   })

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from convex.values import ConvexValue
 
+from clerk_convex.admin.actions import find_action
 from clerk_convex.admin.answers import Problem
-from clerk_convex.admin.audit import Attempt
-from clerk_convex.admin.requests import Read
+from clerk_convex.admin.audit import AuditRow
+from clerk_convex.admin.models import Question
+from clerk_convex.admin.requests import Call
 from clerk_convex.convex.client import Deployment, Kind
-from clerk_convex.convex.writer import Writer
 from clerk_convex.errors import DeploymentUnavailable
+from clerk_convex.service import Timeouts
 from tests.support.stand_in import DEPLOY_KEY
 from tests.support.virtual_time import now, run
 
@@ -39,13 +41,10 @@ class Scripted(Deployment):
 
 
 def finish(convex: Scripted, problem: Problem | None = None) -> None:
-    async def read(clerk: object) -> dict[str, Any]:
-        return {}
-
     async def main() -> None:
-        attempt = Attempt(Writer(convex), "people", "req_1")
-        await attempt.begin(Read("list", None, read), "user_admin")
-        await attempt.finish(problem)
+        row = AuditRow(convex, "people", "req_1", timeout=Timeouts().audit)
+        await row.begin(Call(*find_action("GET", ""), Question()), "user_admin")
+        await row.finish(problem)
 
     run(main())
 
@@ -81,6 +80,6 @@ def test_what_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFixture) -> 
     convex = Scripted(1_000_000)
     finish(convex)
     (record,) = caplog.records
-    assert "request req_1 (TimeoutError); it was done" in record.getMessage()
+    assert "how request req_1 ended (TimeoutError); it was done" in record.getMessage()
     assert len(convex.told) > 5
     assert convex.times[-1] - convex.times[0] > 7

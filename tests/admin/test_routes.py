@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -16,8 +17,11 @@ from starlette.routing import Mount
 from clerk_convex import user_routes
 from clerk_convex.entities.json import canonical_json
 from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.service import Service
 from tests.local.clerk.test_sdk import sdk
+from tests.support import stand_in
 from tests.support.managed import NOWHERE, ORIGIN, Managed
+from tests.support.stand_in import DEPLOY_KEY, StandIn
 
 pytestmark = pytest.mark.anyio
 
@@ -403,19 +407,16 @@ async def test_two_admins_on_one_user(managed: Managed) -> None:
     managed.assert_equal()
 
 
-async def test_another_rule(managed: Managed) -> None:
-    """Who has another rule in Convex says which metadata takes it away."""
-    asked = []
-
-    def demotes(public_metadata: Any) -> bool:
-        asked.append(public_metadata)
-        return "team" in public_metadata
-
-    app = Starlette(routes=[user_routes(settings=managed.settings(), removes_admin=demotes)])
+async def test_convex_judges_the_patch(managed: Managed, convex: StandIn) -> None:
+    """Convex is told how the metadata is to change, and says whether that takes the admin role away."""
+    convex.behave(then=stand_in.value({"allowed": False, "reason": "self", "message": "Not today."}))
+    app = managed.app(CONVEX_URL=convex.url, CONVEX_DEPLOY_KEY=DEPLOY_KEY)
     async with managed.as_admin(app) as client:
-        response = await client.patch(f"/{managed.ada}/metadata", json={"public_metadata": {"team": 1}})
+        patch = {"team": None, "plan": {"seats": 3}}
+        response = await client.patch(f"/{managed.ada}/metadata", json={"public_metadata": patch})
         assert error(response)["code"] == "self"
-    assert asked == [{"team": 1}]
+    (asked,) = convex.calls
+    assert json.loads(asked.body["args"]["publicMetadata"]) == patch
 
 
 # Mounting
@@ -490,7 +491,7 @@ async def test_request_ids(managed: Managed) -> None:
 async def test_request_ids_that_are_used_again(managed: Managed) -> None:
     """A caller's own id opens nothing: what he once was allowed under it he is not for ever."""
     given = {"X-Request-Id": "my-request.1"}
-    begin = {"action": "ban", "actor": managed.grace, "target": managed.eve, "removesAdmin": True}
+    begin = {"action": "ban", "actor": managed.grace, "target": managed.eve}
     managed.functions.mutation("users:beginAction", begin | {"requestId": "my-request.1"})
     async with managed.client(managed.app(), managed.token(managed.grace)) as client:
         managed.clerk.update_metadata(managed.grace, public_metadata={"role": "user"})
@@ -502,9 +503,6 @@ async def test_request_ids_that_are_used_again(managed: Managed) -> None:
 
 
 async def test_clerk_is_waited_for_as_long_as_somebody_waits(managed: Managed) -> None:
-    """Eight seconds for an attempt and four for more of them: who waits is told sooner than a backfill."""
-    route = user_routes(settings=managed.settings())
-    route.manager.check()
-    assert route.manager._setup is not None
-    clerk = route.manager._setup.clerks.get()
+    """Eight seconds for an attempt and four to start others: an admin gets an error sooner than a backfill."""
+    clerk = Service(managed.settings()).clerk
     assert (clerk.timeout, clerk.patience) == (8.0, 4.0)

@@ -490,7 +490,7 @@ def test_fields_that_are_wrong(stack: LocalStack, admin: Visit) -> None:
     form.get_by_label("Phone").fill("soon")
     form.get_by_role("button", name="Create user").click()
     expect(form.get_by_role("alert")).to_have_text("Correct what is marked, and try again.")
-    wrong = {"Email": "This is no email address", "Phone": "This is no phone number"}
+    wrong = {"Email": "This is not an email address", "Phone": "This is not a phone number"}
     for label in ("Email", "Phone", "Username", "First name"):
         field = form.get_by_label(label)
         if label in wrong:

@@ -156,6 +156,6 @@ def test_team_replaces_the_rule(tmp_path: Path) -> None:
         assert boss.query("users:stats")["total"] == 2
         assert boss.query("users:currentUser")["isAdmin"] is True
         assert reason(admin, "users:stats") == "not_admin"
-        attempt = {"action": "ban", "target": "user_3", "requestId": "1", "removesAdmin": True}
+        attempt = {"action": "ban", "target": "user_3", "requestId": "1"}
         assert functions.mutation("users:beginAction", {"actor": "user_1", **attempt})["allowed"] is True
         assert functions.mutation("users:beginAction", {"actor": "user_2", **attempt})["allowed"] is False

@@ -1,6 +1,7 @@
 """convex/clerk/admin/actions.ts: who may do what at Clerk, and that each attempt is written down."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ def begin(
     actor: str,
     target: str | None = None,
     *,
-    removes_admin: bool = True,
     action: str = "ban",
+    metadata: str | None = None,
     request_id: str | None = None,
 ) -> Any:
     global number  # a new id for each request
@@ -44,8 +45,9 @@ def begin(
         "actor": actor,
         "action": action,
         "requestId": request_id or f"req_{number}",
-        "removesAdmin": removes_admin,
     }
+    if metadata is not None:
+        attempt["publicMetadata"] = metadata
     if target is not None:
         attempt["target"] = target
     return functions.mutation("users:beginAction", attempt)
@@ -90,7 +92,7 @@ def test_attempt_is_written_down_and_settled(functions: Functions) -> None:
     assert attempts(functions) == [row]
     finish(functions, done)
     assert attempts(functions) == [{**row, "outcome": "done"}]
-    failed = begin(functions, "user_a", action="create", removes_admin=False, request_id="req_y")
+    failed = begin(functions, "user_a", action="create", request_id="req_y")
     finish(functions, failed, "failed", status=422, code="form_identifier_exists")
     assert attempts(functions)[1] == {
         "outcome": "failed",
@@ -237,10 +239,10 @@ def test_attempt_is_not_ended_while_it_may_go_on(functions: Functions) -> None:
         ("user_unknown", "not_synced"),
     ],
 )
-@pytest.mark.parametrize("removes_admin", [True, False])
-def test_only_admins_may(functions: Functions, actor: str, reason: str, removes_admin: bool) -> None:
+@pytest.mark.parametrize("action", ["ban", "get"])
+def test_only_admins_may(functions: Functions, actor: str, reason: str, action: str) -> None:
     """By the rule of the queries; a refusal is in the log, with its reason."""
-    assert refused(begin(functions, actor, "user_b", removes_admin=removes_admin)) == reason
+    assert refused(begin(functions, actor, "user_b", action=action)) == reason
     [row] = attempts(functions)
     assert (row["outcome"], row["actor"], row["clerkId"], row["reason"]) == (
         "denied",
@@ -253,7 +255,7 @@ def test_only_admins_may(functions: Functions, actor: str, reason: str, removes_
 def test_nobody_removes_himself(functions: Functions) -> None:
     """Not even where there are others; what takes nothing away he may do to himself."""
     assert refused(begin(functions, "user_a", "user_a")) == "self"
-    assert begin(functions, "user_a", "user_a", removes_admin=False)["allowed"] is True
+    assert begin(functions, "user_a", "user_a", action="update")["allowed"] is True
 
 
 def test_admins_cannot_remove_each_other_at_once(functions: Functions) -> None:
@@ -278,8 +280,8 @@ def test_what_may_have_been_done_counts_as_done(functions: Functions, end: tuple
 
 def test_only_removals_count_as_such(functions: Functions) -> None:
     """Who is being renamed stays. And who is no admin can be removed, whoever is on his way out."""
-    begin(functions, "user_a", "user_b", removes_admin=False, action="edit")
-    begin(functions, "user_a", removes_admin=True, action="create")
+    begin(functions, "user_a", "user_b", action="update")
+    begin(functions, "user_a", action="create")
     first = begin(functions, "user_b", "user_a")
     assert first["allowed"] is True
     functions.sync([upsert("user_b", updated_at=11.0, role="member")])
@@ -301,7 +303,6 @@ def test_one_admin_stays_whatever_many_do_at_once(functions: Functions) -> None:
                     "actor": ring[place],
                     "target": ring[place - 1],
                     "action": "ban",
-                    "removesAdmin": True,
                 }
                 args = {**attempt, "requestId": f"ring_{place}"}
                 body = {"path": "users:beginAction", "args": args, "format": "json"}
@@ -330,7 +331,7 @@ def test_attempt_that_never_ended_counts_for_a_minute(tmp_path: Path) -> None:
     """A service that died in between blocks nothing for ever."""
     project = Project(tmp_path)
     project.write("later.ts", LATER)
-    wanted = {"actor": "user_b", "target": "user_a", "action": "ban", "removesAdmin": True}
+    wanted = {"actor": "user_b", "target": "user_a", "action": "ban"}
     with project.running() as functions:
         functions.sync([upsert("user_a", role="admin"), upsert("user_b", role="admin")])
         assert begin(functions, "user_a", "user_b")["allowed"] is True
@@ -353,3 +354,82 @@ def test_a_team_may_have_more_admins_than_are_admins(tmp_path: Path) -> None:
         first = begin(functions, "user_a", "user_c")
         assert first["allowed"] is True
         assert refused(begin(functions, "user_c", "user_a")) == "last_admin"
+
+
+@pytest.mark.parametrize("action", ["ban", "lock", "delete"])
+def test_actions_that_remove_an_admin(functions: Functions, action: str) -> None:
+    """By their name alone, of whomever: also of a user whose row is not here yet."""
+    assert refused(begin(functions, "user_a", "user_a", action=action)) == "self"
+    for target in ("user_b", "user_member", "user_unknown"):
+        begin(functions, "user_a", target, action=action)
+    assert [row["removesAdmin"] for row in attempts(functions)] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("metadata", "removes"),
+    [
+        ({"role": "admin"}, False),
+        ({"plan": "x"}, False),
+        ({"nested": {"role": "user"}}, False),
+        ({"nested": {"role": None}}, False),
+        ({"__proto__": {"role": "user"}}, False),
+        ({"role": "user"}, True),
+        ({"role": None}, True),
+        ({"role": None, "__proto__": {"role": "admin"}}, True),
+        ({"role": ["admin"]}, True),
+        ({"role": {"admin": True}}, True),
+        ({"role": "Admin"}, True),
+    ],
+)
+def test_metadata_that_removes_an_admin(
+    functions: Functions, metadata: dict[str, Any], removes: bool
+) -> None:
+    """Another role than admin does, however it is written. The patch itself is recorded nowhere."""
+    functions.sync([upsert("user_a", updated_at=11.0, role="admin", publicMetadata='{"role":"admin"}')])
+    patch = json.dumps(metadata)
+    answer = begin(functions, "user_a", "user_a", action="update_metadata", metadata=patch)
+    assert answer["allowed"] is not removes
+    if removes:
+        assert refused(answer) == "self"
+    [row] = attempts(functions)
+    assert row["removesAdmin"] is removes
+    assert "publicMetadata" not in row
+
+
+@pytest.mark.parametrize("text", [None, "no JSON", "[]", "null", "7"])
+def test_metadata_that_cannot_be_read(functions: Functions, text: str | None) -> None:
+    """In a row that was written by hand it counts as none; what a patch adds counts."""
+    functions.sync([upsert("user_b", updated_at=11.0, role="admin", publicMetadata=text)])
+    begin(functions, "user_a", "user_b", action="update_metadata", metadata='{"role":"admin"}')
+    begin(functions, "user_a", "user_b", action="update_metadata", metadata='{"plan":"x"}')
+    begin(functions, "user_a", "user_b", action="update_metadata")
+    assert [row["removesAdmin"] for row in attempts(functions)] == [False, True, True]
+
+
+def test_a_teams_rule_judges_metadata(tmp_path: Path) -> None:
+    """The rule sees the metadata as Clerk will have merged it: deep, and without what null removes."""
+    project = Project(tmp_path)
+    project.replace(
+        "clerk/access.ts",
+        'return user.role === "admin" && user.status === "active";',
+        'const { team } = JSON.parse(user.publicMetadata ?? "{}");\n  return team?.lead === true;',
+    )
+    project.replace(
+        "clerk/access.ts",
+        'return ctx.db\n    .query("users")\n    .withIndex("by_role_and_status", (q) =>'
+        ' q.eq("role", "admin").eq("status", "active"));',
+        'return ctx.db.query("users");',
+    )
+    with project.running() as functions:
+        metadata = '{"team":{"lead":true,"name":"x"}}'
+        functions.sync([upsert(name, publicMetadata=metadata) for name in ("user_a", "user_b")])
+
+        def patch(text: str) -> Any:
+            return begin(functions, "user_a", "user_a", action="update_metadata", metadata=text)
+
+        for kept in ('{"role":null}', '{"team":{"name":null}}', '{"team":{"lead":true}}'):
+            assert patch(kept)["allowed"] is True
+        for lost in ('{"team":null}', '{"team":{"lead":null}}', '{"team":7}', '{"team":{"lead":{}}}'):
+            assert refused(patch(lost)) == "self"
+        # By this rule a ban takes nothing away, and so the last one may be banned.
+        assert begin(functions, "user_a", "user_a", action="ban")["allowed"] is True

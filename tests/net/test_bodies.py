@@ -90,7 +90,7 @@ async def test_the_largest_makes_room(budget: int) -> None:
     assert held() == budget
     await small.send(1)
     assert held() == 501
-    assert await large.refused() == (503, "Larger bodies arrive here at once than there is memory for.")
+    assert await large.refused() == (503, "Too many large bodies arrive at once. Try again later.")
     await middle.send(1, end=True)
     await small.send(1, end=True)
     assert [len(await each.reading) for each in (small, middle)] == [202, 301]
@@ -271,7 +271,7 @@ async def test_what_a_webhook_is_answered(caplog: pytest.LogCaptureFixture) -> N
         sent, taken = await drive(app, [chunk(b"x" * 600, more=True)] * 9, signed(EVENT))
         assert (sent[0]["status"], taken) == (503, 2)
         assert {(b"retry-after", b"5"), (b"connection", b"close")} <= set(sent[0]["headers"])
-    assert "Larger bodies arrive here at once" in sent[1]["body"].decode()
+    assert "Too many large bodies arrive at once" in sent[1]["body"].decode()
     assert len(caplog.records) == 1
 
 

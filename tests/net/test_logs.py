@@ -5,16 +5,16 @@ import pytest
 from clerk_convex.net.logs import OnceAMinute, describe
 
 
-def test_each_kind_is_said_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first time at once, then not for a minute, whatever else is said meanwhile."""
+def test_each_kind_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of message is logged the first time, then not for a minute, whatever else is logged."""
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    sayings = OnceAMinute()
-    assert [sayings.is_due("one"), sayings.is_due("one"), sayings.is_due("other")] == [True, False, True]
+    once_a_minute = OnceAMinute()
+    assert [once_a_minute.should_log(kind) for kind in ("one", "one", "other")] == [True, False, True]
     now += 59.9
-    assert not sayings.is_due("one")
+    assert not once_a_minute.should_log("one")
     now += 0.1
-    assert [sayings.is_due("one"), sayings.is_due("one")] == [True, False]
+    assert [once_a_minute.should_log("one"), once_a_minute.should_log("one")] == [True, False]
 
 
 def fail() -> None:

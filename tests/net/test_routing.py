@@ -17,9 +17,9 @@ from starlette.schemas import SchemaGenerator
 from starlette.types import ASGIApp, Message
 
 from clerk_convex import user_routes, webhook_route
-from clerk_convex.admin.routes import UserRoutes
+from clerk_convex.admin import UserRoutes
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute
-from clerk_convex.webhook.route import WebhookRoute
+from clerk_convex.webhook import WebhookRoute
 from tests.admin.test_routes import ROUTES, error
 from tests.support.clerk_events import EVENTS
 from tests.support.managed import NOWHERE, Managed
@@ -338,7 +338,7 @@ async def test_trio(caplog: pytest.LogCaptureFixture) -> None:
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert answer.json() == {"error": NEEDS_ASYNCIO}
         answer = await request(app, None, path="/api/users", method="GET")
-        assert (answer.status_code, error(answer)["code"]) == (503, "not_set_up")
+        assert (answer.status_code, error(answer)["code"]) == (503, "needs_asyncio")
         assert error(answer)["message"] == NEEDS_ASYNCIO
     assert [NEEDS_ASYNCIO in message for message in caplog.messages] == [True, True]
     assert (await request(app, None, path="/api/users/junk/x", method="GET")).status_code == 404

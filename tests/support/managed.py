@@ -15,6 +15,7 @@ from clerk_convex import Settings, user_routes
 from clerk_convex.entities.changes import Upsert
 from clerk_convex.entities.users import read_user
 from clerk_convex.local.clerk import Faults, LocalClerk
+from clerk_convex.service import Service, Timeouts
 from tests.support.functions import Caller, Functions
 
 PREFIX = "/api/users"
@@ -27,6 +28,7 @@ class Managed:
         self.clerk = clerk
         self.convex = functions.convex
         self.functions = functions
+        self.timeouts = Timeouts()
         self.ada = self.sign_up("Ada", role="admin")
         self.grace = self.sign_up("Grace", role="admin")
         self.eve = self.sign_up("Eve")
@@ -61,7 +63,8 @@ class Managed:
         )
 
     def app(self, **more: str) -> Starlette:
-        return Starlette(routes=[user_routes(settings=self.settings(**more))])
+        service = Service(self.settings(**more), timeouts=self.timeouts)
+        return Starlette(routes=[user_routes(service=service)])
 
     def token(self, user_id: str, **options: Any) -> str:
         session = self.clerk.sign_in(user_id)

@@ -5,13 +5,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from clerk_convex.app import app
-from clerk_convex.webhook.route import WebhookRoute
+from clerk_convex.webhook import WebhookRoute
 
 (webhook,) = (route for route in app.routes if isinstance(route, WebhookRoute))
 
 
 async def last_event_at(request: Request) -> JSONResponse:
-    return JSONResponse(webhook.receiver.last_event_at)
+    return JSONResponse(webhook.receiver.service.last_event_at)
 
 
 app.routes.append(Route("/last_event_at", last_event_at))

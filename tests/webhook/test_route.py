@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -33,8 +34,7 @@ from clerk_convex import OnChange, Settings, webhook_route
 from clerk_convex.convex.writer import Writer, WriterLimits
 from clerk_convex.entities.changes import OUTCOMES, Change, Delete, Outcome, SignIn
 from clerk_convex.net import logs
-from clerk_convex.net import per_loop as shared
-from clerk_convex.webhook import route as webhook
+from clerk_convex.service import Service, Timeouts
 from clerk_convex.webhook import signatures
 from tests.support import stand_in, virtual_time
 from tests.support.clerk_events import CREATED, EVENTS, USER, body
@@ -51,10 +51,7 @@ NOTHING_TO_DO = EVENTS["email.created"]
 APPLIED: set[Outcome] = {"created", "updated", "deleted"}
 
 
-@pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes Convex's deadline takes a moment."""
-    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, limits=WriterLimits(deadline=0.3)))
+HURRY = Timeouts(write=0.3)
 
 
 def settings_for(url: str = "http://127.0.0.1:9", **more: str) -> Settings:
@@ -63,8 +60,11 @@ def settings_for(url: str = "http://127.0.0.1:9", **more: str) -> Settings:
     )
 
 
-def app_for(convex: StandIn, on_change: OnChange | None = None, **more: str) -> Starlette:
-    return Starlette(routes=[webhook_route(settings=settings_for(convex.url, **more), on_change=on_change)])
+def app_for(
+    convex: StandIn, on_change: OnChange | None = None, *, timeouts: Timeouts | None = None, **more: str
+) -> Starlette:
+    service = Service(settings_for(convex.url, **more), timeouts=timeouts)
+    return Starlette(routes=[webhook_route(service=service, on_change=on_change)])
 
 
 def signed(
@@ -316,8 +316,8 @@ async def test_events_that_cannot_be_read(convex: StandIn, content: bytes, statu
 @pytest.mark.parametrize(
     ("kind", "data", "said"),
     [
-        ("user.deleted", {"object": "user", "deleted": True}, "which user was deleted"),
-        ("session.created", {"user": USER | {"id": None}}, "who signed in"),
+        ("user.deleted", {"object": "user", "deleted": True}, "no id of the deleted user"),
+        ("session.created", {"user": USER | {"id": None}}, "no id of the user who signed in"),
     ],
 )
 async def test_events_that_can_never_be_applied(
@@ -495,13 +495,12 @@ TROUBLE: dict[str, Behaviour | str] = {
 }
 
 
-@pytest.mark.usefixtures("hurry")
 @pytest.mark.parametrize("name", TROUBLE)
 async def test_trouble(convex: StandIn, name: str, caplog: pytest.LogCaptureFixture) -> None:
     """In every trouble Svix is asked to come back, the reason is told, and work goes on when it is over."""
     caplog.set_level(logging.DEBUG, "clerk_convex")
     behaviour = TROUBLE[name]
-    app = app_for(convex)
+    app = app_for(convex, timeouts=HURRY)
     if isinstance(behaviour, str):
         convex.stop()
     else:
@@ -551,12 +550,15 @@ async def test_column_that_convex_cannot_hold(convex: StandIn, caplog: pytest.Lo
     assert not convex.calls
 
 
-async def test_queue_is_full(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_queue_is_full(convex: StandIn) -> None:
     """More than the queue holds is a 503 at once, so that memory is bounded."""
-    limits = WriterLimits(queue_size=3, deadline=0.3)
-    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, limits=limits))
+
+    class SmallQueue(Service):
+        def make_writer(self) -> Writer:
+            return Writer(self.make_deployment(), limits=WriterLimits(queue_size=3, deadline=0.3))
+
     convex.behave(then=stand_in.hang)
-    app = app_for(convex)
+    app = Starlette(routes=[webhook_route(service=SmallQueue(settings_for(convex.url)))])
     responses = await asyncio.gather(*(post(app) for _ in range(5)))
     assert sorted("changes wait" in response.text for response in responses) == [False] * 3 + [True] * 2
     assert {response.status_code for response in responses} == {503}
@@ -630,15 +632,14 @@ async def test_unexpected_error(
     assert (response.status_code, "retry-after" in response.headers) == (503, True)
     assert "s3cret" not in response.text
     (record,) = caplog.records
-    assert re.search(rf"{kind.__name__} in submit, test_webhook\.py:\d+", record.message)
+    assert re.search(rf"{kind.__name__} in submit, test_route\.py:\d+", record.message)
     assert "s3cret" not in caplog.text
 
 
-@pytest.mark.usefixtures("hurry")
 async def test_nothing_is_told(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     """No secret, no address and no refused value is in any log line or any answer."""
     caplog.set_level(logging.DEBUG)
-    app = app_for(convex)
+    app = app_for(convex, timeouts=HURRY)
     user = USER | {"first_name": "s3cret", "public_metadata": {"role": "s3cret"}}
     quoting = 'Value "s3cret work@quince.example" at .changes[0] does not match'
     behaviours = [behaviour for behaviour in TROUBLE.values() if not isinstance(behaviour, str)]
@@ -675,11 +676,14 @@ async def test_client_leaves_while_it_sends(convex: StandIn, caplog: pytest.LogC
 
 @pytest.mark.parametrize("leave", ["before it is listened for", "disconnect", "cancel"])
 async def test_client_leaves_while_it_waits(
-    convex: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, leave: str
+    convex: StandIn, caplog: pytest.LogCaptureFixture, leave: str
 ) -> None:
     """The change of a client that left is withdrawn if it was not sent: it has counted as failed for Svix."""
-    monkeypatch.setattr(shared, "Writer", functools.partial(Writer, limits=WriterLimits(in_flight=1)))
-    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.05)
+
+    class OneAtATime(Service):
+        def make_writer(self) -> Writer:
+            return Writer(self.make_deployment(), limits=WriterLimits(in_flight=1))
+
     release = threading.Event()
 
     async def hold(call: Call, writer: asyncio.StreamWriter) -> None:
@@ -687,8 +691,8 @@ async def test_client_leaves_while_it_waits(
         await stand_in.sync()(call, writer)
 
     convex.behave(then=hold)
-    route = webhook_route(settings=settings_for(convex.url))
-    app = Starlette(routes=[route])
+    service = OneAtATime(settings_for(convex.url), timeouts=Timeouts(disconnect_check=0.05))
+    app = Starlette(routes=[webhook_route(service=service)])
     first = asyncio.create_task(post(app, clerk_id("user_first")))
     await until(lambda: bool(convex.calls))
 
@@ -701,7 +705,7 @@ async def test_client_leaves_while_it_waits(
 
     content = clerk_id("user_second")
     second = asyncio.create_task(drive(app, [chunk(content)], signed(content), at_the_end=until_left))
-    await until(lambda: queued(route) == 1)
+    await until(lambda: queued(service) == 1)
     if leave != "before it is listened for":
         await listened_for.wait()
     if leave != "cancel":
@@ -711,7 +715,7 @@ async def test_client_leaves_while_it_waits(
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second
-    await until(lambda: queued(route) == 0)
+    await until(lambda: queued(service) == 0)
     release.set()
     assert (await first).status_code == 200
     assert (await post(app, clerk_id("user_third"))).status_code == 200
@@ -722,16 +726,16 @@ async def test_client_leaves_while_it_waits(
     assert not caplog.records
 
 
-def queued(route: webhook.WebhookRoute) -> int:
-    status = route.receiver.writer_status
+def queued(service: Service) -> int:
+    status = service.writer_status
     return 0 if status is None else status.queued
 
 
-async def test_server_that_sends_more_after_the_body(
-    convex: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+AT_ONCE = Timeouts(disconnect_check=0.0)
+
+
+async def test_server_that_sends_more_after_the_body(convex: StandIn) -> None:
     """Some servers repeat the end of the body; only a disconnect is the client's leaving."""
-    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.0)
     listened_for = threading.Event()
 
     async def end_again() -> Message:
@@ -744,13 +748,13 @@ async def test_server_that_sends_more_after_the_body(
         await stand_in.sync()(call, writer)
 
     convex.behave(then=answer)
-    sent, _ = await drive(app_for(convex), [chunk(EVENT)], signed(EVENT), at_the_end=end_again)
+    app = app_for(convex, timeouts=AT_ONCE)
+    sent, _ = await drive(app, [chunk(EVENT)], signed(EVENT), at_the_end=end_again)
     assert sent[0]["status"] == 200
 
 
-async def test_who_was_answered_is_not_listened_for(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_was_answered_is_not_listened_for(convex: StandIn) -> None:
     """A listener that was started ends with the answer."""
-    monkeypatch.setattr(webhook, "_LISTEN_AFTER", 0.0)
     listened_for = threading.Event()
 
     async def listen() -> Message:
@@ -762,10 +766,11 @@ async def test_who_was_answered_is_not_listened_for(convex: StandIn, monkeypatch
         await stand_in.sync()(call, writer)
 
     convex.behave(then=answer)
-    sent, _ = await drive(app_for(convex), [chunk(EVENT)], signed(EVENT), at_the_end=listen)
+    app = app_for(convex, timeouts=AT_ONCE)
+    sent, _ = await drive(app, [chunk(EVENT)], signed(EVENT), at_the_end=listen)
     assert sent[0]["status"] == 200
     await asyncio.sleep(0)
-    assert not [task for task in asyncio.all_tasks() if "_end_when_gone" in repr(task)]
+    assert not [task for task in asyncio.all_tasks() if "_expire_on_disconnect" in repr(task)]
 
 
 async def test_who_is_answered_soon_is_never_listened_for(
@@ -784,7 +789,8 @@ async def test_who_is_answered_soon_is_never_listened_for(
         return timer
 
     monkeypatch.setattr(loop, "call_later", call_later)
-    assert (await post(app_for(convex))).status_code == 200
+    app = app_for(convex, timeouts=Timeouts(disconnect_check=61.5))
+    assert (await post(app)).status_code == 200
     assert [timer.cancelled() for timer in timers] == [True]
 
 
@@ -847,11 +853,10 @@ async def test_on_change_is_told_of_what_was_applied(convex: StandIn, outcome: O
     assert told == [outcome] * (outcome in APPLIED)
 
 
-@pytest.mark.usefixtures("hurry")
 async def test_on_change_is_not_told_of_failures(convex: StandIn) -> None:
     """It is not called for what was refused, not written or ignored."""
     told: list[Outcome] = []
-    app = app_for(convex, lambda change, outcome: told.append(outcome))
+    app = app_for(convex, lambda change, outcome: told.append(outcome), timeouts=HURRY)
     await post(app, NOTHING_TO_DO)
     for behaviour in (stand_in.failure(), stand_in.status(503)):
         convex.behave(then=behaviour)
@@ -883,23 +888,23 @@ async def test_on_change_that_fails(convex: StandIn, kind: str, caplog: pytest.L
     response = await post(app_for(convex, KINDS_OF_FUNCTIONS[kind](on_change)))
     assert (response.status_code, response.json()) == (200, {"outcome": "created"})
     (record,) = caplog.records
-    assert re.search(r"KeyError in on_change, test_webhook\.py:\d+", record.message)
+    assert re.search(r"KeyError in on_change, test_route\.py:\d+", record.message)
     assert "quince" not in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["function", "async function"])
 async def test_on_change_that_takes_too_long(
-    convex: StandIn, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    convex: StandIn, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is given up after its limit, and the log says so."""
-    monkeypatch.setattr(webhook, "_ON_CHANGE_LIMIT", 0.05)
     release = threading.Event()
 
     async def wait(change: Change, outcome: Outcome) -> None:
         await asyncio.Event().wait()
 
     on_change = wait if kind == "async function" else lambda change, outcome: release.wait(10)
-    assert (await post(app_for(convex, on_change))).status_code == 200
+    app = app_for(convex, on_change, timeouts=Timeouts(on_change=0.05))
+    assert (await post(app)).status_code == 200
     release.set()
     (record,) = caplog.records
     assert "TimeoutError" in record.message
@@ -910,7 +915,7 @@ def test_on_change_has_five_seconds() -> None:
         await asyncio.Event().wait()
 
     async def main() -> float:
-        await webhook_route(settings=settings_for()).receiver._tell(
+        await webhook_route(settings=settings_for()).receiver._call_on_change(
             wait, Delete("user_1", 0.0, "webhook"), "deleted"
         )
         return virtual_time.now()
@@ -947,17 +952,17 @@ async def test_in_fastapi(convex: StandIn) -> None:
     assert list(app.openapi()["paths"]) == ["/other"]
 
 
-async def test_one_writer(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_writer(convex: StandIn) -> None:
     """All events of one event loop go through one writer, or they could not leave together."""
     made = []
 
-    def make(*args: Any, **options: Any) -> Writer:
-        made.append(Writer(*args, **options))
-        return made[-1]
+    class Counted(Service):
+        def make_writer(self) -> Writer:
+            made.append(super().make_writer())
+            return made[-1]
 
-    monkeypatch.setattr(shared, "Writer", make)
     convex.behave(then=stand_in.after(0.05, stand_in.sync()))
-    app = app_for(convex)
+    app = Starlette(routes=[webhook_route(service=Counted(settings_for(convex.url)))])
     responses = await asyncio.gather(*(post(app, clerk_id(f"user_{number}")) for number in range(100)))
     assert {response.status_code for response in responses} == {200}
     assert len(made) == 1
@@ -966,11 +971,19 @@ async def test_one_writer(convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_loops_that_come_and_go(convex: StandIn) -> None:
     """Each event loop gets a writer of its own, and those of closed loops are let go."""
-    route = webhook_route(settings=settings_for(convex.url))
+    made = []
+
+    class Watched(Service):
+        def make_writer(self) -> Writer:
+            made.append(weakref.ref(writer := super().make_writer()))
+            return writer
+
+    route = webhook_route(service=Watched(settings_for(convex.url)))
     app = Starlette(routes=[route])
     for _ in range(5):
         assert asyncio.run(post(app)).json() == {"outcome": "created"}
-    assert len(shared.writers(settings_for(convex.url))) == 1
+    gc.collect()
+    assert [ref() is None for ref in made] == [True] * 4 + [False]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         del app, route
@@ -1026,8 +1039,8 @@ async def test_time_of_the_last_event(convex: StandIn) -> None:
     route = webhook_route(settings=settings_for(convex.url))
     app = Starlette(routes=[route])
     await request(app, NOTHING_TO_DO, signed(NOTHING_TO_DO) | {"svix-id": "msg_other"})
-    assert not route.receiver.last_event_at
+    assert not route.receiver.service.last_event_at
     before = time.time()
     await post(app, NOTHING_TO_DO)
-    assert route.receiver.last_event_at is not None
-    assert before <= route.receiver.last_event_at <= time.time()
+    assert route.receiver.service.last_event_at is not None
+    assert before <= route.receiver.service.last_event_at <= time.time()

@@ -1,14 +1,13 @@
-// What an admin is about to do at Clerk: whether it is allowed, and what became of it. Each attempt is one row of
-// the audit log.
+// What an admin does at Clerk: whether it is allowed, and how it ended. Each action is one row of the audit log.
 import { v, type Infer } from "convex/values";
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx } from "../../_generated/server";
 import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from "../access";
 import { readUser } from "../order/state";
 
-const OPEN_MS = 60 * 1000; // what an attempt did has reached the users by then, or it has come to nothing
-const ABANDONED_MS = 10 * 60 * 1000; // far more than a service takes for an action; nobody will tell its end
-const BATCH = 100; // abandoned attempts that a transaction ends, and the newest of one request that it looks at
+const OPEN_MS = 60 * 1000; // after that, the effect of an action has reached the users table, or there was none
+const ABANDONED_MS = 10 * 60 * 1000; // far longer than a service retries to record the end
+const BATCH = 100; // abandoned actions that one transaction closes, and the newest of one request that it reads
 
 const MESSAGES = {
   ...ACCESS_MESSAGES,
@@ -16,12 +15,12 @@ const MESSAGES = {
   last_admin: "This is the last active administrator. Give someone else the admin role first.",
 };
 
-export const attempt = v.object({
+export const wantedAction = v.object({
   actor: v.string(), // the Clerk id of the admin
   action: v.string(),
   target: v.optional(v.string()), // the Clerk id of the user
-  requestId: v.string(), // a call with the same one is the same attempt
-  removesAdmin: v.boolean(), // done, it leaves a target who is an admin none
+  requestId: v.string(), // two calls with the same one are the same action
+  publicMetadata: v.optional(v.string()), // the patch of update_metadata, as JSON text; it is not stored
 });
 
 const refusal = v.union(
@@ -38,15 +37,18 @@ export const permission = v.union(
   v.object({ allowed: v.literal(false), reason: refusal, message: v.string() }),
 );
 
-type Attempt = Infer<typeof attempt>;
+type WantedAction = Infer<typeof wantedAction>;
 type Refusal = Infer<typeof refusal>;
+type Json = Record<string, unknown>;
 
-export async function begin(ctx: MutationCtx, wanted: Attempt): Promise<Infer<typeof permission>> {
-  const { target: clerkId, ...rest } = wanted;
-  const row = { ...rest, clerkId, fields: [], source: "admin" as const };
-  await endAbandoned(ctx);
-  const known = await findOpen(ctx, wanted);
-  const reason = known?.outcome === "denied" ? (known.reason as Refusal) : await whyNot(ctx, wanted);
+// Whether the action may be done at Clerk. If so, its row is open until `finish`; if not, the row says why.
+export async function begin(ctx: MutationCtx, wanted: WantedAction): Promise<Infer<typeof permission>> {
+  const { actor, action, target, requestId } = wanted;
+  await closeAbandoned(ctx);
+  const removesAdmin = await wouldRemoveAdmin(ctx, wanted);
+  const row = { actor, action, clerkId: target, requestId, removesAdmin, fields: [], source: "admin" as const };
+  const known = await findKnown(ctx, wanted);
+  const reason = known?.outcome === "denied" ? (known.reason as Refusal) : await whyNot(ctx, wanted, removesAdmin);
   if (reason !== null) {
     if (known?.outcome !== "denied") await ctx.db.insert("clerkAudit", { ...row, outcome: "denied", reason });
     return { allowed: false, reason, message: MESSAGES[reason] };
@@ -54,9 +56,9 @@ export async function begin(ctx: MutationCtx, wanted: Attempt): Promise<Infer<ty
   return { allowed: true, id: known?._id ?? (await ctx.db.insert("clerkAudit", { ...row, outcome: "started" })) };
 }
 
-// Ends attempts whose service did not tell what became of them: it stopped, or never heard that it might begin. True if
+// Closes the rows of actions whose service never recorded the end, because it stopped for example. Returns whether
 // there may be more of them.
-export async function endAbandoned(ctx: MutationCtx): Promise<boolean> {
+export async function closeAbandoned(ctx: MutationCtx): Promise<boolean> {
   const abandoned = await ctx.db
     .query("clerkAudit")
     .withIndex("by_outcome", (q) => q.eq("outcome", "started").lt("_creationTime", Date.now() - ABANDONED_MS))
@@ -65,7 +67,7 @@ export async function endAbandoned(ctx: MutationCtx): Promise<boolean> {
   return abandoned.length === BATCH;
 }
 
-// Told twice, the first counts.
+// Closes the row of an action. A second call changes nothing.
 export async function finish(
   ctx: MutationCtx,
   id: Id<"clerkAudit">,
@@ -75,8 +77,9 @@ export async function finish(
   if (row?.outcome === "started") await ctx.db.patch("clerkAudit", id, end);
 }
 
-// The caller may not have heard our answer, and asks again: a refusal stays one for a while, a start until its end.
-async function findOpen(ctx: MutationCtx, { actor, action, target, requestId }: Attempt) {
+// The row of the same action, if its service asks again because our answer was lost. A denial is repeated for a while,
+// and an open row until it is closed.
+async function findKnown(ctx: MutationCtx, { actor, action, target, requestId }: WantedAction) {
   const rows = await ctx.db
     .query("clerkAudit")
     .withIndex("by_request_id", (q) => q.eq("requestId", requestId))
@@ -88,24 +91,29 @@ async function findOpen(ctx: MutationCtx, { actor, action, target, requestId }: 
   return denied ?? same.find((row) => row.outcome === "started") ?? null;
 }
 
-async function whyNot(ctx: MutationCtx, { actor, target, removesAdmin }: Attempt): Promise<Refusal | null> {
+async function whyNot(
+  ctx: MutationCtx,
+  { actor, target }: WantedAction,
+  removesAdmin: boolean,
+): Promise<Refusal | null> {
   const admin = await findAdmin(ctx, actor);
   if (typeof admin === "string") return admin;
   if (!removesAdmin || target === undefined) return null;
   if (target === actor) return "self";
   const user = await readUser(ctx, target);
   if (user === null || !isAdmin(user)) return null;
-  // Two admins may remove each other at once: whoever is being removed does not count as one who stays.
+  // Two admins may remove each other at once. So one who is being removed does not count as one who stays.
   const leaving = new Set([target, ...(await beingRemoved(ctx))]);
   for await (const other of possibleAdmins(ctx)) {
     if (!isAdmin(other) || leaving.has(other.clerkId)) continue;
-    // A second row of a user decides nothing.
+    // A second row of the same user does not count.
     if ((await readUser(ctx, other.clerkId))?._id === other._id) return null;
   }
   return "last_admin";
 }
 
-// Also what Clerk has done and could not be written here, and what it may have done although it did not say so.
+// The targets of recent actions that removed an admin, or may have: also those that Clerk has done but that are not
+// written here yet, and those that Clerk may have done although it answered with an error.
 async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
   const since = Date.now() - OPEN_MS;
   const recent = (outcome: "started" | "done" | "failed") =>
@@ -118,4 +126,50 @@ async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
   return [...started, ...done, ...unclear].flatMap(({ removesAdmin, clerkId }) =>
     removesAdmin && clerkId !== undefined ? [clerkId] : [],
   );
+}
+
+// Whether the target is no admin any more once the action is done. True also if it is no admin now: the row may be
+// behind Clerk. An action that is not named here leaves the columns that `isAdmin` looks at as they are.
+async function wouldRemoveAdmin(
+  ctx: MutationCtx,
+  { action, target, publicMetadata }: WantedAction,
+): Promise<boolean> {
+  if (target === undefined || !["ban", "lock", "delete", "update_metadata"].includes(action)) return false;
+  const user = await readUser(ctx, target);
+  if (user === null || action === "delete") return true;
+  if (action === "ban") return !isAdmin({ ...user, status: "banned" });
+  if (action === "lock") return !isAdmin({ ...user, status: "locked" });
+  return !isAdmin(withMetadata(user, parseObject(publicMetadata)));
+}
+
+// The row with the columns that the metadata fills, after Clerk has merged the patch into it. Columns of a team's own
+// are not known here.
+function withMetadata(user: Doc<"users">, patch: Json): Doc<"users"> {
+  const metadata = merge(parseObject(user.publicMetadata), patch);
+  const role = typeof metadata.role === "string" ? metadata.role : undefined;
+  return { ...user, role, publicMetadata: JSON.stringify(metadata) };
+}
+
+// As Clerk merges: objects within objects are merged too, null removes a key at every level, all else replaces.
+function merge(old: unknown, patch: Json): Json {
+  const merged = new Map(isObject(old) ? Object.entries(old) : []);
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(key);
+    else merged.set(key, isObject(value) ? merge(merged.get(key), value) : value);
+  }
+  return Object.fromEntries(merged); // it makes even __proto__ an ordinary key
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+// {} if there is none, or none that can be read.
+function parseObject(text: string | undefined): Json {
+  try {
+    const value: unknown = JSON.parse(text ?? "{}");
+    return isObject(value) ? value : {};
+  } catch {
+    return {};
+  }
 }

@@ -1,11 +1,11 @@
-// The audit log: one row for each change of what a user is, written in its transaction, and for each attempt. A sign-in
+// The audit log: one row for each change of what a user is, written in its transaction, and for each action. A sign-in
 // changes lastSignInAt and no more of the user, and has no row: Clerk keeps the sessions.
 import { paginationResultValidator, type PaginationOptions, type WithoutSystemFields } from "convex/server";
 import { v, type Infer } from "convex/values";
 import { internal } from "../../_generated/api";
 import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
-import { endAbandoned } from "../admin/actions";
+import { closeAbandoned } from "../admin/actions";
 import { displayName } from "../users/derived";
 import { readPage } from "../users/pages";
 import { readUser } from "../order/state";
@@ -44,14 +44,14 @@ export async function readAudit(
   return { ...rows, page };
 }
 
-// Deletes rows older than the retention and ends attempts that nobody will end, a batch at a time, until there are none.
+// Deletes rows older than the retention and closes actions that no service will, a batch at a time, until there are none.
 export async function pruneAudit(ctx: MutationCtx): Promise<void> {
   const old = await ctx.db
     .query("clerkAudit")
     .withIndex("by_creation_time", (q) => q.lt("_creationTime", Date.now() - RETENTION_MS))
     .take(BATCH);
   for (const row of old) await ctx.db.delete("clerkAudit", row._id);
-  const isMoreAbandoned = await endAbandoned(ctx);
+  const isMoreAbandoned = await closeAbandoned(ctx);
   if (old.length === BATCH || isMoreAbandoned) await ctx.scheduler.runAfter(0, internal.users.pruneClerkAudit);
 }
 

@@ -153,7 +153,7 @@ function fieldErrors(errors: unknown): Record<string, string> {
   return found;
 }
 
-// The service leaves out whom it speaks of: "is no email address".
+// The service leaves out whom it speaks of: "is not an email address".
 function sentence(message: string): string {
   const whole = /^[A-Z]/.test(message) ? message : `This ${message}`;
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;

@@ -20,8 +20,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from clerk_convex.admin.limits import Limit, Limiter, network
 from clerk_convex.errors import SettingsError
+from clerk_convex.net.limits import Limit, Limiter, network
 
 pytestmark = pytest.mark.anyio
 
@@ -85,8 +85,8 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 async def allowed(limiter: Limiter, limit: Limit = TEN, key: str = "user_1", calls: int = 1000) -> int:
     waits = await asyncio.gather(*(limiter.hit(limit, key) for _ in range(calls)))
-    assert all(wait is None or 1.0 <= wait <= 61.0 for wait in waits)
-    return waits.count(None)
+    assert all(wait == 0.0 or 1.0 <= wait <= 61.0 for wait in waits)
+    return waits.count(0.0)
 
 
 # In memory
@@ -147,8 +147,8 @@ async def test_many_addresses_of_one_customer() -> None:
         [f"not-an-address-{number}" for number in range(100)] + [None, ""],
     ):
         waits = [await limiter.hit(TEN, network(address)) for address in addresses]
-        assert waits.count(None) == 10
-        assert waits[:10] == [None] * 10
+        assert waits.count(0.0) == 10
+        assert waits[:10] == [0.0] * 10
 
 
 async def test_very_many_addresses() -> None:
@@ -163,8 +163,8 @@ async def test_very_many_addresses() -> None:
 
 TWO_PROCESSES = """
 import asyncio, sys
-from clerk_convex.admin.limits import Limiter
-from tests.admin.test_limits import TEN, Limit, allowed
+from clerk_convex.net.limits import Limiter
+from tests.net.test_limits import TEN, Limit, allowed
 
 async def main():
     limiter = Limiter(sys.argv[1])
@@ -202,7 +202,7 @@ async def test_redis_down(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While Redis is down a process counts for itself, says so once, and goes back to Redis when it is up."""
-    monkeypatch.setattr("clerk_convex.admin.limits._REDIS_PAUSE", 3600.0)
+    monkeypatch.setattr("clerk_convex.net.limits._REDIS_PAUSE", 3600.0)
     caplog.set_level(logging.WARNING)
     limiter = Limiter(redis.url)
     assert await allowed(limiter, calls=5) == 5
@@ -211,7 +211,7 @@ async def test_redis_down(
     assert await allowed(limiter) == 0
     (record,) = caplog.records
     assert record.getMessage() == (
-        "Redis cannot be asked (ConnectionError): until it can, each process counts calls for itself. Is"
+        "Redis does not answer (ConnectionError). Until it does, each process counts calls separately. Is"
         " CLERK_CONVEX_REDIS_URL its address?"
     )
     redis.start()
@@ -254,14 +254,14 @@ async def test_redis_is_asked_again_after_five_seconds(monkeypatch: pytest.Monke
 
 async def test_redis_hangs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A Redis that takes connections and does not answer keeps everyone waiting once, and briefly."""
-    monkeypatch.setattr("clerk_convex.admin.limits._REDIS_TIMEOUT", 0.1)
+    monkeypatch.setattr("clerk_convex.net.limits._REDIS_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         limiter = Limiter(f"redis://127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()
         assert await allowed(limiter) == 10
         assert await allowed(limiter) == 0
         assert time.monotonic() - started < 5
-    assert caplog.text.count("Redis cannot be asked") == 1
+    assert caplog.text.count("Redis does not answer") == 1
 
 
 def test_connections_end_with_the_loop(redis: RedisServer) -> None:

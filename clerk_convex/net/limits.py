@@ -1,4 +1,4 @@
-"""How often someone may call: counted in this process, or in Redis by all replicas together."""
+"""Limits on incoming calls, counted in this process or, for all replicas together, in Redis."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ __all__ = ["Limit", "Limiter", "network"]
 logger = logging.getLogger("clerk_convex")
 
 _REDIS_CONNECTIONS = 16
-_REDIS_TIMEOUT = 2.0  # seconds
-_REDIS_PAUSE = 5.0  # seconds without Redis after it failed
-_NETWORKS = 4096
+_REDIS_TIMEOUT = 2.0  # seconds to connect, and to get an answer
+_REDIS_PAUSE = 5.0  # seconds after a failure of Redis until it is used again
+_NETWORKS = 4096  # counters for addresses
 
 
 class Limit:
-    """So many calls in a window that begins with the first: "60/minute". `name` tells it from others."""
+    """A number of calls in a fixed window, written "60/minute". The window starts with the first call.
+
+    Limits with different names count separately.
+    """
 
     def __init__(self, text: str, name: str) -> None:
         self.name = name
@@ -44,10 +47,11 @@ class Limit:
 
 
 class Limiter:
-    """Counts calls, in memory or at `redis_url` (redis:// or rediss://).
+    """Counts calls, in memory or in Redis at `redis_url` (redis:// or rediss://).
 
-    In memory, each event loop of each process counts for itself. With Redis all count together; while it is
-    down each counts for itself again and says so in the log: so nobody is locked out, and not all let in.
+    In memory, each event loop of each process counts separately. With Redis they all share the counters.
+    While Redis is down, they count separately again and log that: calls are neither all rejected nor all
+    accepted.
 
     One limiter serves one event loop. It connects on first use and closes with the loop.
     Raises SettingsError if the redis package is missing or the URL is malformed.
@@ -57,28 +61,28 @@ class Limiter:
         self._memory = FixedWindowRateLimiter(MemoryStorage())
         self._redis = None if redis_url is None else _Redis(redis_url)
 
-    async def hit(self, limit: Limit, key: str) -> float | None:
-        """Counts a call of whoever `key` stands for. None lets it through, else the seconds to wait."""
+    async def hit(self, limit: Limit, key: str) -> float:
+        """Count a call of the caller `key`. Return the seconds until it is allowed: 0.0 if it is now."""
         if self._redis is not None:
-            async with self._redis.slots:  # a thousand connections would be no faster
+            async with self._redis.slots:  # more connections would not be faster
                 if await self._redis.is_up():
                     try:
                         return await _hit(self._redis.limiter, limit, key)
-                    except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
+                    except Exception as error:  # noqa: BLE001 - the call must be answered in any case
                         self._redis.fail(error)
         return await _hit(self._memory, limit, key)
 
 
 def network(host: str | None) -> str:
-    """Whom a call without a valid token is counted for, by the address the server gives.
+    """Return the key under which calls without a valid token are counted. `host` is the client's address.
 
-    An IPv6 network of 64 bits is one customer's. The networks share 4,096 counters, so that someone with very
-    many addresses fills no memory, and no address is kept anywhere.
+    All addresses of an IPv6 /64 share a key, because a provider gives one customer a whole /64. Keys are
+    hashes with 4,096 values: many addresses cannot fill the memory, and no address is stored.
     """
     try:
         address = ip_address(host or "")
     except ValueError:
-        return "elsewhere"  # a Unix socket, or a name that a proxy gave
+        return "elsewhere"  # a Unix socket, or a host name from a proxy
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64)
     return str(crc32(address.packed) % _NETWORKS)
@@ -93,10 +97,10 @@ class _Redis:
         self.slots = asyncio.Semaphore(_REDIS_CONNECTIONS)
         self._is_used = False
         self._down_until = float("-inf")
-        self._sayings = OnceAMinute()
+        self._once_a_minute = OnceAMinute()
 
     async def is_up(self) -> bool:
-        """False for a while after it failed, so that not every call waits for it in vain."""
+        """Return False for some seconds after a failure, so that not every call waits for a timeout."""
         if not self._is_used:
             self._is_used = True
             await close_with_loop(self._pool.disconnect)
@@ -104,16 +108,16 @@ class _Redis:
 
     def fail(self, error: Exception) -> None:
         self._down_until = asyncio.get_running_loop().time() + _REDIS_PAUSE
-        if self._sayings.is_due():
+        if self._once_a_minute.should_log():
             logger.warning(
-                "Redis cannot be asked (%s): until it can, each process counts calls for itself. Is"
+                "Redis does not answer (%s). Until it does, each process counts calls separately. Is"
                 " CLERK_CONVEX_REDIS_URL its address?",
                 type(error).__name__,
             )
 
 
 def _connections(url: str) -> ConnectionPool:
-    # Only who sets CLERK_CONVEX_REDIS_URL needs the package.
+    # The package is optional: only CLERK_CONVEX_REDIS_URL needs it.
     try:
         from redis.asyncio import ConnectionPool
         from redis.asyncio.retry import Retry
@@ -127,15 +131,15 @@ def _connections(url: str) -> ConnectionPool:
             url,
             socket_connect_timeout=_REDIS_TIMEOUT,
             socket_timeout=_REDIS_TIMEOUT,
-            retry=Retry(NoBackoff(), 1),  # once more, over a new connection
+            retry=Retry(NoBackoff(), 1),  # one retry, over a new connection
         )
-    except ValueError:  # its text may quote the password
+    except ValueError:  # the text of the ValueError may quote the password
         malformed = SettingsError("CLERK_CONVEX_REDIS_URL is malformed; it is written redis://host:6379/0.")
     raise malformed
 
 
-async def _hit(limiter: FixedWindowRateLimiter, limit: Limit, key: str) -> float | None:
+async def _hit(limiter: FixedWindowRateLimiter, limit: Limit, key: str) -> float:
     if await limiter.hit(limit.item, limit.name, key):
-        return None
+        return 0.0
     ends_at, _ = await limiter.get_window_stats(limit.item, limit.name, key)
     return max(1.0, math.ceil(ends_at - time.time()))

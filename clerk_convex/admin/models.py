@@ -1,0 +1,147 @@
+"""The bodies and query strings that user management accepts."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from clerk_convex.entities.json import canonical_json
+
+__all__ = ["Changes", "MetadataPatch", "NewUser", "Nothing", "NothingAsked", "Question"]
+
+_LARGEST_METADATA = 8 * 1024  # bytes; Clerk's own limit
+_DEEPEST_METADATA = 32  # levels
+_SORTS = (
+    *("created_at", "updated_at", "email_address", "first_name", "last_name", "phone_number", "username"),
+    *("last_active_at", "last_sign_in_at"),
+)
+
+
+def _text(value: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", value):
+        raise ValueError("must not have control characters")
+    return value
+
+
+def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    if _depth(value) > _DEEPEST_METADATA:
+        raise ValueError(f"is nested deeper than {_DEEPEST_METADATA} levels")
+    if len(canonical_json(value)) > _LARGEST_METADATA:
+        raise ValueError(f"is over {_LARGEST_METADATA} bytes, more than Clerk stores")
+    return value
+
+
+def _depth(value: object) -> int:
+    """Return how many levels of objects and lists are nested. Counting stops beyond the limit."""
+    depth, level = 0, [value]
+    while level and depth <= _DEEPEST_METADATA:
+        depth += 1
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return depth
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
+        raise ValueError("is not an email address")
+    return value
+
+
+def _phone(value: str) -> str:
+    if not re.fullmatch(r"\+[0-9]{4,20}", value):
+        raise ValueError("is not a phone number; write it as +15551234567")
+    return value
+
+
+def _order(value: str) -> str:
+    # A "+" in a query string is decoded as a space: %2B would be correct, but is rarely written.
+    order = value.strip().removeprefix("+")
+    if order.removeprefix("-") not in _SORTS:
+        raise ValueError(f"is not an order; use one of {', '.join(_SORTS)}, with - in front for descending")
+    return order
+
+
+# On single fields, not on whole models: there it would also strip the keys of metadata.
+_stripped = StringConstraints(strip_whitespace=True)
+_Text = Annotated[str, _stripped, AfterValidator(_text)]
+_Name = Annotated[_Text, Field(min_length=1, max_length=255)]
+_Username = Annotated[_Text, Field(min_length=1, max_length=64)]
+_Email = Annotated[_Text, Field(max_length=254), AfterValidator(_email)]
+_Phone = Annotated[str, _stripped, AfterValidator(_phone)]
+_Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NewUser(_Body):
+    """The body of `create`. There is no password: the user sets one, or signs in without."""
+
+    email_address: _Email | None = None
+    phone_number: _Phone | None = None
+    username: _Username | None = None
+    first_name: _Name | None = None
+    last_name: _Name | None = None
+    external_id: _Name | None = None
+    public_metadata: _Metadata = {}
+
+    @model_validator(mode="after")
+    def _has_identifier(self) -> Self:
+        # Identifiers are unique at Clerk. So a repeated call does not create a second user.
+        if self.email_address is None and self.phone_number is None and self.username is None:
+            raise ValueError("needs an email_address, a phone_number or a username")
+        return self
+
+
+class Changes(_Body):
+    """The body of `update`. A field that is absent stays; null removes its value."""
+
+    username: _Username | None = None
+    first_name: _Name | None = None
+    last_name: _Name | None = None
+    external_id: _Name | None = None
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("has no field to change")
+        return self
+
+
+class MetadataPatch(_Body):
+    """The body of `update_metadata`. Clerk merges it at every level; null removes a key."""
+
+    public_metadata: Annotated[_Metadata, Field(min_length=1)]
+
+
+class Nothing(_Body):
+    """The body of actions that need none. It may be empty or {}."""
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class Question(_Query):
+    """The query string of `list`."""
+
+    query: Annotated[_Text, Field(max_length=200)] | None = None
+    email_address: Annotated[_Text, Field(max_length=254)] | None = None
+    phone_number: Annotated[_Text, Field(max_length=30)] | None = None
+    username: Annotated[_Text, Field(max_length=64)] | None = None
+    external_id: Annotated[_Text, Field(max_length=255)] | None = None
+    banned: bool | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    order_by: Annotated[str, AfterValidator(_order)] = "-created_at"
+
+
+class NothingAsked(_Query):
+    """The query string of `get`, which must be empty."""

@@ -1,0 +1,173 @@
+"""What the entry points of a process share: one Clerk client, one writer and so on for each event loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from clerk_convex.clerk.api import Clerk
+from clerk_convex.convex.client import Deployment
+from clerk_convex.convex.writer import Status, Writer, WriterLimits
+from clerk_convex.net.per_loop import PerLoop
+from clerk_convex.settings import AdminSettings, BackfillSettings, ConvexSettings, Settings
+
+if TYPE_CHECKING:
+    from clerk_convex.clerk.tokens import SessionTokens
+    from clerk_convex.net.limits import Limiter
+
+__all__ = ["Service", "Timeouts", "service_finder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits in seconds. The defaults are for callers that wait for an answer."""
+
+    clerk_call: float = 8.0
+    """One call of Clerk's Backend API, with connecting and reading."""
+    clerk_retries: float = 4.0
+    """How long a call of Clerk's Backend API is retried. An admin sees an error earlier than a backfill."""
+    convex_call: float = 4.0
+    """One call of a Convex function."""
+    write: float = 9.0
+    """From a change's submission until it is written. Svix gives up on a webhook after 15 s."""
+    disconnect_check: float = 1.0
+    """From when on a webhook watches for a sender that disconnects. Most changes are written by then."""
+    on_change: float = 5.0
+    """One call of `on_change`."""
+    audit_wait: float = 2.0
+    """How long an admin's answer waits for the end of its audit row. Recording continues after that."""
+    audit: float = 540.0
+    """How long the end of an action is retried. After 600 s Convex itself records it as unknown."""
+
+
+class Service:
+    """Owns what the entry points share, one of each for every event loop of every process.
+
+        service = Service(Settings.from_env())
+        app = Starlette(routes=[webhook_route(service=service), user_routes(service=service)])
+
+    All entry points with one service use one writer in each event loop. So their changes leave together, and
+    they all slow down when Convex is overloaded.
+
+    Nothing is made or connected before its first use; everything closes with the event loop. Each property
+    raises SettingsError if a setting that it needs is missing.
+    A subclass may override `make_clerk` and `make_writer`, for other limits or in tests.
+    """
+
+    def __init__(self, settings: Settings, *, timeouts: Timeouts | None = None) -> None:
+        self.settings = settings
+        self.timeouts = timeouts or Timeouts()
+        self.last_event_at: float | None = None
+        """When the last webhook with a valid signature arrived, of any type: Unix time in seconds."""
+        self._clerks = PerLoop(self.make_clerk)
+        self._writers = PerLoop(self.make_writer)
+        self._tokens = PerLoop(self._make_tokens)
+        self._limiters = PerLoop(self._make_limiter)
+
+    @property
+    def clerk(self) -> Clerk:
+        """The client of Clerk's Backend API."""
+        return self._clerks.get()
+
+    @property
+    def writer(self) -> Writer:
+        """The writer into Convex. Its `deployment` calls other functions."""
+        return self._writers.get()
+
+    @property
+    def writer_status(self) -> Status | None:
+        """The state of the running loop's writer. None if there is none yet."""
+        writer = self._writers.made
+        return None if writer is None else writer.status
+
+    @property
+    def tokens(self) -> SessionTokens:
+        """The check of session tokens, with Clerk's public keys."""
+        return self._tokens.get()
+
+    @property
+    def limiter(self) -> Limiter:
+        """The counters of incoming calls. Raises SettingsError if they are to be in Redis and cannot."""
+        return self._limiters.get()
+
+    def make_clerk(self) -> Clerk:
+        """Make the Clerk client of an event loop."""
+        settings = self.settings.require(BackfillSettings)
+        return Clerk(
+            settings.clerk_secret_key.get_secret_value(),
+            settings.clerk_api_url,
+            timeout=self.timeouts.clerk_call,
+            patience=self.timeouts.clerk_retries,
+            instance_id=settings.clerk_instance_id,
+        )
+
+    def make_deployment(self) -> Deployment:
+        """Make the client of the Convex deployment that the writer of an event loop uses."""
+        settings = self.settings.require(ConvexSettings)
+        return Deployment(
+            settings.convex_url,
+            settings.convex_deploy_key.get_secret_value(),
+            timeout=self.timeouts.convex_call,
+        )
+
+    def make_writer(self) -> Writer:
+        """Make the writer of an event loop."""
+        return Writer(
+            self.make_deployment(),
+            module=self.settings.convex_users_module,
+            limits=WriterLimits(deadline=self.timeouts.write),
+        )
+
+    # The imports are here because `import clerk_convex` must not load jwt, cryptography and limits: a service
+    # that only receives webhooks does not use them.
+
+    def _make_tokens(self) -> SessionTokens:
+        from clerk_convex.clerk.tokens import SessionTokens
+
+        settings = self.settings.require(AdminSettings)
+        return SessionTokens(
+            settings.clerk_jwt_issuer_domain,
+            authorized_parties=settings.clerk_authorized_parties,
+            audiences=settings.clerk_jwt_audience,
+        )
+
+    def _make_limiter(self) -> Limiter:
+        from clerk_convex.net.limits import Limiter
+
+        url = self.settings.clerk_convex_redis_url
+        return Limiter(None if url is None else url.get_secret_value())
+
+
+_services: WeakSet[Service] = WeakSet()
+_lock = threading.Lock()  # requests may be served in several threads, each with an event loop
+
+
+def service_finder(
+    service: Service | None, settings: Settings | None, required: type[Settings]
+) -> Callable[[], Service]:
+    """Return a function that returns the service of a route: `service`, or else the process's for `settings`.
+
+    Routes with equal settings share a service. If `settings` is None, they are read from the environment each
+    time the function is called. It raises SettingsError if one is malformed, or a `required` one is missing.
+    """
+    if service is None:
+        return partial(_shared_service, settings, required)
+    if settings is not None:
+        raise TypeError("Pass either service or settings: a service has settings.")
+    return lambda: service
+
+
+def _shared_service(settings: Settings | None, required: type[Settings]) -> Service:
+    settings = Settings.from_env() if settings is None else settings
+    settings.require(required)
+    with _lock:
+        for service in _services:
+            if service.settings == settings:
+                return service
+        service = Service(settings)
+        _services.add(service)
+        return service

@@ -1,0 +1,61 @@
+"""clerk_convex/service.py: what routes share, and with whom."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.applications import Starlette
+
+from clerk_convex import user_routes, webhook_route
+from clerk_convex.errors import SettingsError
+from clerk_convex.service import Service
+from clerk_convex.settings import Settings
+from tests.support.stand_in import StandIn
+from tests.webhook.test_route import post, settings_for
+
+ADMIN = {"CLERK_SECRET_KEY": "sk_test_" + "0" * 20, "CLERK_JWT_ISSUER_DOMAIN": "http://127.0.0.1:9"}
+
+
+@pytest.mark.anyio
+async def test_routes_with_equal_settings_share_a_service() -> None:
+    """Also if the settings are two objects; with other settings it is another service."""
+    routes = [webhook_route(settings=settings_for(**ADMIN)), webhook_route(settings=settings_for(**ADMIN))]
+    users = user_routes(settings=settings_for(**ADMIN))
+    services = [*(route.receiver.service for route in routes), users.manager.service]
+    assert [service is services[0] for service in services] == [True] * 3
+    assert len({id(service.writer) for service in services}) == 1
+    other = webhook_route(settings=settings_for(CONVEX_USERS_MODULE="people"))
+    assert other.receiver.service is not services[0]
+
+
+@pytest.mark.anyio
+async def test_routes_share_the_environment_s_service(
+    convex: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without settings each route reads the environment with its first request, and not before."""
+    routes = [webhook_route(), webhook_route("/other")]
+    for name, value in settings_for(convex.url).model_dump(exclude_defaults=True).items():
+        text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+        monkeypatch.setenv(name.upper(), text if isinstance(text, str) else text[0].get_secret_value())
+    app = Starlette(routes=routes)
+    assert (await post(app)).status_code == (await post(app, path="/other")).status_code == 200
+    assert routes[0].receiver.service is routes[1].receiver.service
+
+
+def test_a_service_has_settings_of_its_own() -> None:
+    with pytest.raises(TypeError, match="either service or settings"):
+        webhook_route(service=Service(Settings()), settings=Settings())
+
+
+@pytest.mark.anyio
+async def test_what_is_missing_is_named_at_first_use() -> None:
+    """A service can be made without any setting."""
+    service = Service(Settings())
+    assert service.writer_status is None
+    for part, names in (
+        ("clerk", "CLERK_SECRET_KEY, CONVEX_URL, CONVEX_DEPLOY_KEY"),
+        ("writer", "CONVEX_URL, CONVEX_DEPLOY_KEY"),
+        ("tokens", "CLERK_SECRET_KEY, CLERK_JWT_ISSUER_DOMAIN, CONVEX_URL, CONVEX_DEPLOY_KEY"),
+    ):
+        with pytest.raises(SettingsError, match=f": {names}\\."):
+            getattr(service, part)
+    assert service.limiter is service.limiter

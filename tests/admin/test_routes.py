@@ -503,6 +503,6 @@ async def test_request_ids_that_are_used_again(managed: Managed) -> None:
 
 
 async def test_clerk_is_waited_for_as_long_as_somebody_waits(managed: Managed) -> None:
-    """Eight seconds for an attempt and four to start others: an admin gets an error sooner than a backfill."""
+    """Eight seconds for an attempt and four to start others: admins get errors sooner than a backfill."""
     clerk = Service(managed.settings()).clerk
     assert (clerk.timeout, clerk.patience) == (8.0, 4.0)

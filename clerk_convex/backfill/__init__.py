@@ -1,4 +1,4 @@
-"""Brings in everyone who was there before the webhook, repairs what was missed, and proves it.
+"""Imports the users that Clerk had before the webhook, repairs what was missed, and verifies the result.
 
     python -m clerk_convex.backfill --help
 

@@ -30,11 +30,11 @@ DONE, NOT_ALL, WRONG, INTERRUPTED = 0, 1, 2, 130
 DESCRIPTION = """
   python -m clerk_convex.backfill && python -m clerk_convex.backfill --verify
 
-Brings every user of Clerk into Convex. Needs CLERK_SECRET_KEY, CONVEX_URL and CONVEX_DEPLOY_KEY in the
-environment or in --env-file. Safe to run again, to stop at any time, and while webhooks arrive: a stopped
-run goes on. For cron: python -m clerk_convex.backfill --nightly --env-file .env"""
+Writes every user of Clerk to Convex. Needs CLERK_SECRET_KEY, CONVEX_URL and CONVEX_DEPLOY_KEY in the
+environment or in --env-file. Safe to run again, to stop at any time, and while webhooks arrive. A stopped run
+is resumed. For cron: python -m clerk_convex.backfill --nightly --env-file .env"""
 
-# The modes, and what each has no use for.
+# The modes, and the options that each does not take.
 _NOT_WITH = {
     "--verify": ("--dry-run", "--prune", "--restart"),
     "--repair-duplicates": ("--verify", "--prune", "--restart"),
@@ -47,14 +47,14 @@ or another instance's; 130 interrupted. The result is on stdout, everything else
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns the exit status, as --help has it."""
+    """Run the command and return the exit status that --help describes."""
     options = _parse(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     if options.debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
-    else:  # what the package logs, the report says too
+    else:  # the report says all that the package logs
         logging.getLogger("clerk_convex").addHandler(logging.NullHandler())
     interrupt, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         display.end()
         wrote_nothing = options.verify or options.dry_run
-        then = "Nothing was written." if wrote_nothing else "The same command goes on from here."
+        then = "Nothing was written." if wrote_nothing else "The same command resumes from here."
         _say(f"Interrupted. {then}")
         return INTERRUPTED
     except ClerkConvexError as error:
@@ -97,13 +97,13 @@ async def _run(options: argparse.Namespace, display: OnProgress) -> int:
         sys.stdout.write(f"{json.dumps(result.to_json()) if options.json else result}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the output has gone. What is left of it must not fail once more when Python ends.
+        # The reader of the output is gone. The rest of it must not raise again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 
 
 async def _run_nightly(options: argparse.Namespace, display: OnProgress) -> int:
-    """Backfill with --prune, then verify. What is not well is on stderr, nothing is on stdout."""
+    """Backfill with --prune, then verify. Problems go to stderr, nothing goes to stdout."""
     report = await _backfill(options, display, prune=True)
     if not report.ok:
         _say(str(report))
@@ -132,7 +132,7 @@ async def _verify(options: argparse.Namespace, display: OnProgress) -> Verificat
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM does as Ctrl-C does: the run is left so that the next one goes on at once."""
+    """Handle SIGTERM as Ctrl-C: release the run, so that the next one can resume it at once."""
     # Called, not sent: asyncio would see a signal that another one's handler sends only when it wakes up.
     handler = cast("Callable[[int, FrameType | None], None]", signal.getsignal(signal.SIGINT))
     handler(signal.SIGINT, frame)
@@ -162,13 +162,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--dry-run", action="store_true", help="write nothing; say what would become of everyone")
+    add("--dry-run", action="store_true", help="write nothing; report what would be written")
     add("--prune", action="store_true", help="also remove the rows of users whom Clerk does not have")
     add("--yes", action="store_true", help="with --prune: even more than 10 rows and 5 %% of all")
-    add("--verify", action="store_true", help="write nothing; say whether Convex equals Clerk")
+    add("--verify", action="store_true", help="write nothing; compare Convex with Clerk")
     add("--nightly", action="store_true", help="--prune, then --verify; prints nothing if all is well")
     add("--repair-duplicates", action="store_true", help="remove all rows but one of users with several")
-    add("--restart", action="store_true", help="begin anew, do not go on with a run that was stopped")
+    add("--restart", action="store_true", help="start anew; do not resume a run that was stopped")
     add("--env-file", metavar="FILE", help="settings that the environment does not have (dotenv)")
     add(
         "--concurrency",
@@ -182,7 +182,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=_seconds,
         default=PATIENCE,
         metavar="SECONDS",
-        help=f"wait so long for Clerk or Convex in trouble (default: {PATIENCE:.0f})",
+        help=f"retry failing calls of Clerk and Convex so long (default: {PATIENCE:.0f})",
     )
     add("--json", action="store_true", help="the result as JSON")
     add("--quiet", action="store_true", help="no progress")

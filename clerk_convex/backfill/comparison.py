@@ -1,7 +1,8 @@
-"""Says whether Convex equals Clerk. Writes nothing.
+"""Compares Convex with Clerk. Writes nothing.
 
-Users change while they are compared, and their webhooks take a moment. So whoever seems to differ is looked
-at again, from both sides, after some seconds, and differs only if Clerk has not changed in between.
+Users change while they are compared, and their webhooks take a moment. A user that seems to differ is
+therefore compared again after some seconds. It counts as differing only if Clerk's user has not changed in
+between.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from clerk_convex.backfill.report import NAMED, OnProgress, Progress, Verificati
 from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.run import CONCURRENCY, most_pruned, read_page
 from clerk_convex.backfill.session import PATIENCE, Session
-from clerk_convex.clerk.api import Page
-from clerk_convex.entities.changes import Upsert
+from clerk_convex.clerk import Page
+from clerk_convex.entities import Upsert
 from clerk_convex.errors import ClerkError
 from clerk_convex.settings import Settings
 
 __all__ = ["verify"]
 
-AGAIN = 5.0  # seconds between two looks
-MOST_LOOKS = 10  # at a user who changes all the time, and never is found equal
+AGAIN = 5.0  # seconds between two comparisons of a user
+MOST_LOOKS = 10  # comparisons of a user that changes all the time
 
-_SUSPECTS = 20_000  # that wait for the second look, at most
+_SUSPECTS = 20_000  # users at most that wait for their second comparison
 _AT_ONCE = 100  # ids that Clerk takes in one call
 
 
@@ -40,12 +41,13 @@ async def verify(
     patience: float = PATIENCE,
     on_progress: OnProgress | None = None,
 ) -> Verification:
-    """Compares every user of Clerk with Convex, and every row of Convex with Clerk.
+    """Compare every user of Clerk with Convex, and every row of Convex with Clerk.
 
-    `settings` are those of the environment by default; the deploy key is used for queries only. `patience`
-    is the seconds that trouble at Clerk or Convex is waited out.
+    Without `settings` they are read from the environment. Only queries are called with the deploy key.
+    `concurrency` is the number of pages that are read at once, `patience` the seconds for which calls that
+    fail at Clerk or Convex are retried.
 
-    Raises SettingsError, ClerkError or DeploymentError: then nothing can be said.
+    Raises SettingsError, ClerkError or DeploymentError if the comparison cannot be completed.
     """
     settings = Settings.from_env() if settings is None else settings
     started = time.monotonic()
@@ -76,12 +78,12 @@ async def verify(
 
 
 async def _doubt(session: Session, settings: Settings, extra: int, rows: int) -> str | None:
-    """Return why the extra rows may be another Clerk instance's, None if nothing speaks for it."""
+    """Return why the extra rows may belong to another Clerk instance, None without a sign of it."""
     if not extra or settings.clerk_instance_id is not None:
         return None
     try:
         instance = await session.clerk.instance()
-    except ClerkError:  # an old or restricted key: the rest can be told without it
+    except ClerkError:  # an old or restricted key; the comparison does not need it
         name, is_development = "unknown", False
     else:
         name, is_development = str(instance), instance.environment_type == "development"
@@ -100,9 +102,9 @@ async def _doubt(session: Session, settings: Settings, extra: int, rows: int) ->
 
 @dataclass(frozen=True, slots=True)
 class _Suspect:
-    """Somebody who did not look equal at `seen_at` (the loop's clock), after so many `looks`.
+    """A user that was not equal at `seen_at` (by the loop's clock), after that many `looks`.
 
-    `state` is what Clerk had then: updatedAt and lastSignInAt; None for a row without a user.
+    `state` is Clerk's updatedAt and lastSignInAt at that time; None for a row without a user.
     """
 
     clerk_id: str
@@ -112,11 +114,11 @@ class _Suspect:
 
 
 Look = Callable[[list[_Suspect]], Awaitable[list[_Suspect]]]
-"""Looks at suspects again, and returns those who have to be looked at once more."""
+"""Compares suspects again, and returns those that must be compared once more."""
 
 
 class _SecondLooks:
-    """Has suspects looked at again, `AGAIN` seconds later, `_AT_ONCE` in one go."""
+    """Compares suspects again, `AGAIN` seconds later, up to `_AT_ONCE` of them in one call."""
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -126,7 +128,7 @@ class _SecondLooks:
         await self._suspects.put(suspect)
 
     async def after(self, first_looks: Awaitable[None], concurrency: int) -> None:
-        """Returns when all who were added by `first_looks` have been looked at."""
+        """Run `first_looks`, and return when all suspects that it added have been compared again."""
 
         async def first() -> None:
             await first_looks
@@ -170,7 +172,7 @@ class _Comparison:
         session, width = self._session, self._session.concurrency
         ranges = await plan(session.clerk, self._total, width)
         await self._users_again.after(read(session.clerk, ranges, self._compare, _stay, width), width)
-        # After the users: whoever was deleted meanwhile shows here.
+        # The rows come after the users, to find those of users that were deleted meanwhile.
         await self._rows_again.after(find_absent(session, self._suspect_row, self._count_rows), width)
 
     async def _compare(self, page: Page) -> None:
@@ -180,7 +182,7 @@ class _Comparison:
         self._on_progress.step(Progress("verifying", self.users, self._total))
 
     async def _suspects(self, page: Page) -> list[tuple[_Suspect, str]]:
-        """Those on the page who do not look equal, and what is wrong."""
+        """Return the users of a page that are not equal, each with the kind of difference."""
         changes, failures = read_page(page, self._session.fields)
         for failure in failures:
             self._found("unreadable", failure.clerk_id)
@@ -203,15 +205,15 @@ class _Comparison:
                 earlier = before[suspect.clerk_id]
                 if suspect.state == earlier.state or earlier.looks >= MOST_LOOKS:
                     self._found(kind, suspect.clerk_id)
-                else:  # it is changing: its webhook may be on its way
+                else:  # it changed in between: its webhook may still arrive
                     again.append(replace(suspect, looks=earlier.looks + 1))
         return again
 
     async def _ask_for(self, clerk_ids: list[str]) -> list[Page]:
-        """What Clerk has of these users now; who is gone is not there."""
+        """Return the users that Clerk still has, as pages."""
         page = await self._session.clerk.list_users(limit=_AT_ONCE, user_id=clerk_ids)
         listed = {user.get("id") for user in page.users if isinstance(user, dict)}
-        # That somebody is not listed proves nothing.
+        # A list without a user does not prove that the user is gone.
         clerk = self._session.clerk
         unlisted = [await find_user(clerk, clerk_id) for clerk_id in clerk_ids if clerk_id not in listed]
         return [page, *unlisted]
@@ -223,9 +225,8 @@ class _Comparison:
 
     async def _look_at_rows(self, suspects: list[_Suspect]) -> list[_Suspect]:
         deletions = await confirm(self._session, [suspect.clerk_id for suspect in suspects])
-        announced = [replace(deletion, source="webhook") for deletion in deletions]
-        for deletion, outcome in zip(announced, await self._session.submit(announced), strict=True):
-            if outcome != "unchanged":  # the row is still there
+        for deletion, outcome in zip(deletions, await self._session.submit(deletions), strict=True):
+            if outcome != "unchanged":  # `deleted` or `stale`: the row is still there
                 self._found("extra", deletion.clerk_id)
         return []
 
@@ -248,4 +249,4 @@ async def _until(time: float) -> None:
 
 
 async def _stay(number: int, part: Range) -> None:
-    """A comparison has no position to keep."""
+    """Do nothing: a comparison keeps no position."""

@@ -1,4 +1,4 @@
-"""What a person sees while it runs: a bar on a terminal, elsewhere a plain line now and then."""
+"""The display of a run's progress: a bar on a terminal, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Clock = Callable[[], float]
 
 
 class _Rate:
-    """How fast it goes, since what it is doing now began."""
+    """The rate of the current step since its start, as text."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -41,7 +41,7 @@ class _Rate:
 
 
 class Bar(OnProgress):
-    """One line of a terminal, drawn again ten times a second at most."""
+    """A line of a terminal that is redrawn at most ten times per second."""
 
     def __init__(self, out: TextIO, clock: Clock = time.monotonic) -> None:
         self._out = out
@@ -71,7 +71,7 @@ class Bar(OnProgress):
 
 
 class Lines(OnProgress):
-    """A line every ten seconds at most, for logs."""
+    """A line at most every ten seconds, for logs."""
 
     def __init__(self, out: TextIO, clock: Clock = time.monotonic) -> None:
         self._out = out

@@ -1,4 +1,4 @@
-"""Users with several rows: from before the functions were deployed, or written by hand."""
+"""Repairs users that have several rows, written by hand or before the functions were deployed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ async def repair_duplicates(
     patience: float = PATIENCE,
     on_progress: OnProgress | None = None,
 ) -> Repair:
-    """Remove all rows but one of each user that has several; the rules in Convex pick the one that stays.
+    """Remove all rows but one of each user that has several. The rules in Convex choose the row that stays.
 
-    `settings` are those of the environment by default. `dry_run` writes nothing and counts what would be
-    removed. Raises SettingsError, ClerkError or DeploymentError; what was removed until then stays so.
+    Without `settings` they are read from the environment. `dry_run` writes nothing and counts the rows that
+    would be removed. Raises SettingsError, ClerkError or DeploymentError; rows removed before stay removed.
     """
     settings = Settings.from_env() if settings is None else settings
     on_progress = on_progress or OnProgress()
@@ -37,7 +37,7 @@ async def repair_duplicates(
             return Repair(dry_run, await _count_surplus_rows(session, clerk_ids))
         removed: Counter[str] = Counter()
         total = -1
-        while clerk_ids and removed.total() > total:  # one with very many rows takes several calls
+        while clerk_ids and removed.total() > total:  # a user with very many rows takes several calls
             total = removed.total()
             for start in range(0, len(clerk_ids), _AT_ONCE):
                 part = clerk_ids[start : start + _AT_ONCE]
@@ -50,7 +50,7 @@ async def repair_duplicates(
 
 async def find_duplicates(session: Session) -> list[str]:
     """Return the Clerk ids that have several rows."""
-    found: dict[str, None] = {}  # in order, and each once: a page may end between two rows of one id
+    found: dict[str, None] = {}  # ordered and unique: a page may end between two rows of one id
     cursor: str | None = None
     while True:
         answer = await session.call("query", "findDuplicates", {"cursor": cursor})

@@ -1,4 +1,4 @@
-"""How far a run is, kept in Convex, so that a killed one goes on from any machine."""
+"""The position of a run, stored in Convex, so that any machine can resume it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from clerk_convex.settings import Settings
 
 __all__ = ["KeptRun", "Run", "options_text"]
 
-_HEARTBEAT = 20.0  # seconds; after a minute of silence a run counts as ended
-_LAST_WORDS = 3.0  # seconds a run that is stopped takes to say so
+_HEARTBEAT = 20.0  # seconds; after a minute without one, Convex takes a run as ended
+_RELEASE_TIMEOUT = 3.0  # seconds that a stopped run takes at most to release its position
 
 
 def options_text(settings: Settings, *, prune: bool) -> str:
-    """What must be the same for a run to go on where another stopped: whose users, and which columns."""
+    """Return the options that must be equal for a run to resume another: the users and the columns."""
     secret = settings.clerk_secret_key.get_secret_value() if settings.clerk_secret_key else ""
     instance = hashlib.sha256(f"{settings.clerk_api_url} {secret}".encode()).hexdigest()[:16]
     fields = settings.clerk_convex_fields
@@ -34,7 +34,7 @@ def options_text(settings: Settings, *, prune: bool) -> str:
 
 
 class Run:
-    """Its `ranges` (none yet if it is new), and the `tally` of what was done. This one is kept nowhere."""
+    """A run: its `ranges` (empty if it is new) and the `tally` of its users. It is not stored."""
 
     def __init__(self) -> None:
         self.ranges: list[Range] = []
@@ -42,14 +42,14 @@ class Run:
         self.is_resumed = self.is_beside_another = False
 
     async def save(self) -> None:
-        """Keeps where the run is now. Raises DeploymentError."""
+        """Store the position. Raises DeploymentError."""
 
     async def finish(self) -> None:
-        """The run is through. Raises DeploymentError."""
+        """Mark the run as finished. Raises DeploymentError."""
 
 
 class KeptRun(Run):
-    """A run that is kept in Convex."""
+    """A run that is stored in Convex."""
 
     def __init__(self, session: Session, started: Mapping[str, Any]) -> None:
         super().__init__()
@@ -66,9 +66,9 @@ class KeptRun(Run):
     @classmethod
     @asynccontextmanager
     async def start(cls, session: Session, options: str, *, restart: bool) -> AsyncIterator[Self]:
-        """Goes on with the last run that had the same options and ended early, or begins a new one.
+        """Resume the last run with the same options that ended early, or begin a new one.
 
-        While it is open, Convex hears of it now and then. Raises DeploymentError.
+        While it is open it sends heartbeats to Convex. Raises DeploymentError.
         """
         started = await session.call("mutation", "startBackfill", {"options": options, "restart": restart})
         run = cls(session, started)
@@ -77,12 +77,12 @@ class KeptRun(Run):
             yield run
         finally:
             beating.cancel()
-            await asyncio.wait([beating])  # or its last word might come after the ones below
+            await asyncio.wait([beating])  # its last heartbeat must not follow the release
             if not run._is_finished:
                 await run._release()
 
     async def save(self) -> None:
-        # One is on its way at a time; all that wait for it are done by the next.
+        # One call at a time. The next one stores the position of all that wait.
         self._changes += 1
         wanted = self._changes
         async with self._saving:
@@ -97,19 +97,19 @@ class KeptRun(Run):
         self._is_finished = True
 
     async def _release(self) -> None:
-        """Whoever starts it again need not wait until this one counts as ended."""
+        """Let the next run resume at once, and not only when this one counts as ended."""
         with suppress(DeploymentError, TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(_RELEASE_TIMEOUT):
                 await self._call("saveBackfill", progress=self._progress(), release=True)
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT)
-            with suppress(DeploymentError):  # the next page will say so
+            with suppress(DeploymentError):  # the next `save` raises it
                 await self._call("saveBackfill", progress=None, release=False)
 
     async def _call(self, function: str, **arguments: Any) -> None:
-        # The answer says whether the run is still this one's. If not, both go on: that does no harm.
+        # The answer says whether another process has resumed the run. Then both continue, which does no harm.
         await self._session.call("mutation", function, {**self._mine, **arguments})
 
     def _progress(self) -> dict[str, Any]:

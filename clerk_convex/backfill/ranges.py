@@ -1,9 +1,9 @@
-"""Pure: which users to ask Clerk for next, so that none is missed while they come, change and go.
+"""Pure: decides which users to ask Clerk for next, so that none is missed while they are created or deleted.
 
-Users are read in the order of `created_at`, several ranges of it at once. The next page begins where the last
-one ended, at its last `created_at` inclusive, and what was on that page already is dropped. So no user has to
-be still there to go on from. Only where a whole page was created in the same millisecond Clerk's cursor
-(`starting_after`) is used, and whoever it names has to be looked after.
+Users are read in the order of `created_at`, several ranges of it at once. The next page begins at the last
+`created_at` of the page before, inclusive, and users that were on that page are dropped. So the next page
+depends on no user that may be deleted meanwhile. Only if a whole page was created in the same millisecond,
+Clerk's cursor (`starting_after`) is used, and the user that it names is checked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypedDict
 
-from clerk_convex.entities.json import number
+from clerk_convex.entities import number
 from clerk_convex.errors import ClerkError
 
 __all__ = ["PAGE", "Position", "Question", "Range", "Span", "Walk", "created_at", "to_ranges", "to_split"]
@@ -29,9 +29,9 @@ _DISORDER = (
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last user of those that are done with; without an id, all who were created then count as not.
+    """The last user that was read and written. Without an id, users created at that time are read again.
 
-    Times here are Clerk's `created_at`, as it gave them.
+    `created_at` is Clerk's number, unconverted, as all times in this module.
     """
 
     created_at: float | None
@@ -40,7 +40,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The users created from `after` on, inclusive, and before `before`; None is open."""
+    """The users created at or after `after` and before `before`; None is open."""
 
     after: float | None = None
     before: float | None = None
@@ -49,7 +49,7 @@ class Range:
 
 
 class Question(TypedDict, total=False):
-    """What to ask Clerk.list_users for, besides the order and the limit."""
+    """The arguments of Clerk.list_users, besides the order and the limit."""
 
     created_at_after: float | None
     created_at_before: float | None
@@ -57,26 +57,26 @@ class Question(TypedDict, total=False):
 
 
 class Walk:
-    """The way through one range: ask `question`, give the page to `take`, until `is_done`.
+    """Reads one range: ask Clerk `question`, pass the page to `take`, and repeat until `is_done`.
 
-    If `is_doubtful(page)`, make sure first that the cursor's user still exists and was created when `cursor`
-    says; else `lose_cursor`, and ask again.
+    If `is_doubtful(page)`, first check that the cursor's user still exists and was created at the cursor's
+    time. If not, call `lose_cursor` and ask again.
     """
 
-    def __init__(self, range: Range) -> None:  # noqa: A002 - it is one
+    def __init__(self, range: Range) -> None:  # noqa: A002 - the name fits best
         self.range = range
         self.position = range.position
         self.cursor = range.position if range.position is not None and range.position.id else None
         self.is_done = range.done
         self._reached = None if range.position is None else range.position.created_at
-        self._seen: frozenset[str | None] = frozenset()  # of those created at `_reached`, who have come
+        self._seen: frozenset[str | None] = frozenset()  # ids of users created at `_reached` that were taken
         if self.cursor is not None:
             self._seen = frozenset({self.cursor.id})
         self._largest = 0  # users on a page, so far
 
     @property
     def question(self) -> Question:
-        """Asks for a little more than needed, so that inclusive or exclusive bounds cannot matter."""
+        """The next question. It asks for 1 ms more at both ends: Clerk's bounds may be inclusive or not."""
         bounds = [bound for bound in (self.range.after, self._reached) if bound is not None]
         return {
             "created_at_after": max(bounds) - 1 if bounds else None,
@@ -85,18 +85,18 @@ class Walk:
         }
 
     def is_doubtful(self, page: Sequence[Any]) -> bool:
-        """Whether the page may have come from a cursor whose user is gone, or was moved to another time."""
+        """Return whether the cursor's user may be deleted, so that the page may have begun elsewhere."""
         return self.cursor is not None and not (page and created_at(page[0]) == self.cursor.created_at)
 
     def lose_cursor(self) -> None:
-        """Begins again with all who were created when the last one was."""
+        """Read all users again that were created at the cursor's time."""
         self.cursor = None
         self._seen = frozenset()
 
     def take(self, page: Sequence[Any]) -> list[Any]:
-        """The users of the page that are this range's and have not come before.
+        """Return the users of the page that are in this range and were not taken before.
 
-        Raises ClerkError if the page cannot be one that was asked for.
+        Raises ClerkError if the page is not in the order that was asked for.
         """
         times = [time for user in page if (time := created_at(user)) is not None]
         if any(later < earlier for earlier, later in pairwise(times)):
@@ -113,7 +113,7 @@ class Walk:
             self.cursor = None
             self.position = Position(last, _last_id(page, last) or "")
         else:
-            # As far as ever, in time: only the cursor leads on.
+            # The whole page has the time reached before, so only the cursor leads further.
             last_id = _last_id(page, last)
             if last_id is None:
                 raise ClerkError(_DISORDER)
@@ -133,7 +133,7 @@ class Walk:
 
     def _is_ours(self, user: Any) -> bool:
         time = created_at(user)
-        if time is None:  # nobody else's either, and to be reported
+        if time is None:  # no range has it; it is reported as not readable
             return True
         after, before = self.range.after, self.range.before
         return (after is None or time >= after) and (before is None or time < before)
@@ -149,13 +149,13 @@ class Span:
 
 
 def to_split(spans: Sequence[Span], total: int, ranges: int) -> list[Span]:
-    """The spans with too many users for one of so many ranges, that can be divided."""
+    """Return the spans that hold more than one range's share of `total`, and can be divided."""
     share = _share(total, ranges)
     return [span for span in spans if span.count > share and span.end - span.start > 1]
 
 
 def to_ranges(spans: Sequence[Span], total: int, ranges: int) -> list[Range]:
-    """Neighbouring spans put together up to a share; the first and the last range are open."""
+    """Join neighbouring spans up to one share each. The first and the last range are open."""
     share = _share(total, ranges)
     bounds: list[float] = []
     count = 0
@@ -181,7 +181,7 @@ def _id(user: Any) -> str | None:
 
 
 def _last_id(page: Sequence[Any], time: float | None) -> str | None:
-    """Of the last user on the page who was created then."""
+    """Return the id of the last user on the page that was created at `time`."""
     ids = [_id(user) for user in page if created_at(user) == time]
     return next((user_id for user_id in reversed(ids) if user_id is not None), None)
 

@@ -1,4 +1,4 @@
-"""Reads all users of Clerk: several ranges at once, and the next page while the one before is dealt with."""
+"""Reads all users of Clerk: several ranges at once, and the next page while the last one is written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from clerk_convex.backfill.ranges import PAGE, Range, Span, Walk, created_at, to_ranges, to_split
-from clerk_convex.clerk.api import Clerk, Page
+from clerk_convex.clerk import Clerk, Page
 from clerk_convex.errors import (
     ClerkConvexError,
     ClerkError,
@@ -19,20 +19,20 @@ from clerk_convex.errors import (
 __all__ = ["find_user", "plan", "read", "together"]
 
 Handle = Callable[[Page], Awaitable[None]]
-"""Deals with a page's users."""
+"""Processes the users of a page."""
 Moved = Callable[[int, Range], Awaitable[None]]
-"""Is told that a range's users are dealt with up to its position: the range's number, and the range now."""
+"""Called when a range's users are processed up to a position: with the range's number and its new state."""
 
-_RANGES_EACH = 2  # for each of those that are read at once: so that a long one is not left over
-_SECOND_404 = 1.0  # seconds after the first one, which may be a gateway's
-_MOST_DIVISIONS = 16  # of a span into halves; what is left has the same created_at, nearly
+_RANGES_EACH = 2  # per worker, so that no worker is left alone with a long range
+_SECOND_404 = 1.0  # seconds after the first one, which may come from a gateway
+_MOST_DIVISIONS = 16  # of a span into halves; a span that is still too large has nearly one created_at
 
 
 async def plan(clerk: Clerk, total: int, concurrency: int) -> list[Range]:
-    """Ranges with about as many users each, found by counting: users never come evenly over the years."""
+    """Return ranges of about the same number of users, found by counting. Sign-ups are not evenly spread."""
     ranges = concurrency * _RANGES_EACH
     if not to_split([Span(0, 2, total)], total, ranges):
-        return [Range()]  # too few to be worth a call
+        return [Range()]  # so few users are not worth a call
     oldest, newest = await asyncio.gather(_edge(clerk, "+created_at"), _edge(clerk, "-created_at"))
     if oldest is None or newest is None:
         return [Range()]
@@ -49,10 +49,10 @@ async def plan(clerk: Clerk, total: int, concurrency: int) -> list[Range]:
 
 
 async def read(clerk: Clerk, ranges: Sequence[Range], handle: Handle, moved: Moved, concurrency: int) -> None:
-    """Gives every user to `handle`, page by page.
+    """Pass every user to `handle`, page by page.
 
-    At most `concurrency` ranges are read at once, with one page of each on its way from Clerk and one in
-    `handle`: that is all that is held in memory. The first error ends it.
+    At most `concurrency` ranges are read at once. Two pages of each are in memory: one on its way from Clerk,
+    one in `handle`. The first error ends it.
     """
     waiting = deque(enumerate(ranges))
 
@@ -65,7 +65,7 @@ async def read(clerk: Clerk, ranges: Sequence[Range], handle: Handle, moved: Mov
 
 
 async def together(*jobs: Awaitable[None]) -> None:
-    """Runs the jobs at the same time. The first error ends the others, and is raised as it is."""
+    """Run the jobs concurrently. The first error cancels the others, and is raised without a group."""
 
     async def run(job: Awaitable[None]) -> None:
         await job
@@ -87,35 +87,35 @@ async def together(*jobs: Awaitable[None]) -> None:
 async def _read_range(clerk: Clerk, number: int, part: Range, handle: Handle, moved: Moved) -> None:
     walk = Walk(part)
 
-    async def deal_with(page: Page, reached: Range) -> None:
+    async def process(page: Page, reached: Range) -> None:
         if page.users:
             await handle(page)
         await moved(number, reached)
 
     async with asyncio.TaskGroup() as group:
-        dealing = group.create_task(asyncio.sleep(0))  # with nothing yet
+        processing = group.create_task(asyncio.sleep(0))  # nothing to wait for yet
         while not walk.is_done:
             try:
                 page = await _ask(clerk, walk)
             except ClerkConvexError:
-                await dealing  # what was read before is written, and counted
+                await processing  # the page before is written and counted
                 raise
             if page is None:
                 continue
             reached = Range(part.after, part.before, walk.position, walk.is_done)
-            await dealing
-            dealing = group.create_task(deal_with(page, reached))
+            await processing
+            processing = group.create_task(process(page, reached))
 
 
 async def _ask(clerk: Clerk, walk: Walk) -> Page | None:
-    """The next of the range's users; None if the cursor's user is gone, and it has to be asked otherwise."""
+    """Return the next users of the range; None if the cursor was lost, so that it must ask again."""
     cursor = walk.cursor
     try:
         page = await clerk.list_users(limit=PAGE, order_by="+created_at", **walk.question)
     except (ClerkMisconfigured, ClerkUnavailable):
         raise
     except ClerkError:
-        # What Clerk does about a cursor whose user is gone is not documented: it may well refuse.
+        # Clerk does not document what it answers to a cursor whose user is deleted. It may refuse.
         if cursor is None or await _created_at(clerk, cursor.id) == cursor.created_at:
             raise
         walk.lose_cursor()
@@ -144,7 +144,7 @@ async def find_user(clerk: Clerk, user_id: str) -> Page:
 
 
 async def _created_at(clerk: Clerk, user_id: str) -> float | None:
-    """NaN if there is no such user: no time is equal to it."""
+    """Return the user's created_at; NaN, which no time equals, if there is no such user."""
     page = await find_user(clerk, user_id)
     return created_at(page.users[0]) if page.users else float("nan")
 

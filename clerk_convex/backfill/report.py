@@ -1,4 +1,4 @@
-"""Pure: what a run has done, as numbers and as text."""
+"""Pure: the results of a run, as numbers and as text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Failure", "OnProgress", "Progress", "Pruning", "Repair", "Report", "
 
 COMMAND = "python -m clerk_convex.backfill"
 NAMED = 100
-"""So many users are named, of each kind; the others are counted."""
+"""The number of users that are named, of each kind. Further ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is with what it is doing: `done` of about `total`, None if that is not known."""
+    """The progress of a step: `done` of about `total`, which is None if not known."""
 
     doing: str
     done: int
@@ -27,21 +27,21 @@ class Progress:
 
 
 class OnProgress:
-    """Is told of each step, and of what a person should know. This one listens to nothing."""
+    """The receiver of a run's progress. This one ignores it."""
 
     def step(self, progress: Progress) -> None:
-        """Some more is done."""
+        """Take the new progress."""
 
     def note(self, text: str) -> None:
-        """One line a person should read."""
+        """Take a line for a person to read."""
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Take the end of the progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A user who was not written, and why; nothing of the user but the id."""
+    """A user that was skipped, and the reason. The id is all that it holds of the user."""
 
     clerk_id: str
     reason: str
@@ -49,7 +49,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Tally:
-    """Users by what became of them, and the first `NAMED` of those that failed (`counts["failed"]`)."""
+    """The number of users by outcome, and the first `NAMED` of those that failed (`counts["failed"]`)."""
 
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Tally:
 class Pruning:
     """Of `rows` in Convex, `absent` were not in Clerk's lists, and `deleted` were removed.
 
-    `refused`: nothing was removed, because `absent` is more than `limit`, and nobody said yes.
+    `refused`: nothing was removed, because `absent` is more than `limit` and `yes` was not given.
     """
 
     rows: int
@@ -80,10 +80,10 @@ class Pruning:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a backfill did. `users` were read, in `seconds`; `resumed` says that a run before has read some.
+    """The result of a backfill: `users` were read in `seconds`. If `resumed`, an earlier run has read others.
 
     `counts` are of users by outcome (see clerk_convex.Outcome), and "failed": those are named in `failures`,
-    the first 100 of them. `error` is why it stopped before it was through. `pruning` is None without `prune`.
+    the first 100 of them. `error` is set if the run stopped early. `pruning` is None without `prune`.
     """
 
     dry_run: bool
@@ -97,7 +97,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was written that there was to write."""
+        """Whether everything was written."""
         refused = self.pruning is not None and self.pruning.refused
         return self.error is None and not self.counts.get("failed") and not refused
 
@@ -124,7 +124,7 @@ class Report:
         }
 
     def __str__(self) -> str:
-        """What happened, and the next command to run."""
+        """Return the result and the next command to run, as text."""
         would = "would be " if self.dry_run else ""
         rate = f" ({self.users / self.seconds:,.0f} a second)" if self.seconds else ""
         also = ", those of the run before included" if self.resumed else ""
@@ -151,7 +151,7 @@ class Report:
     def _next(self) -> str:
         prune = " --prune" if self.pruning is not None else ""
         if self.error is not None:
-            return f"Next: {COMMAND}{prune}    (goes on where this one stopped)"
+            return f"Next: {COMMAND}{prune}    (resumes this run)"
         if self.pruning is not None and self.pruning.refused:
             return (
                 f"Next: {COMMAND} --prune --yes    (only if CLERK_SECRET_KEY belongs to the instance whose "
@@ -206,7 +206,7 @@ class Verification:
         }
 
     def __str__(self) -> str:
-        """The answer, who is concerned, and the next command to run."""
+        """Return the result, the users concerned, and the next command to run, as text."""
         counted = f"{_users(self.users)} in Clerk, {self.rows:,} rows in Convex"
         if self.equal:
             lines = [f"Equal: {counted}."]
@@ -240,7 +240,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What became of users with several rows: `removed` rows, by Clerk id. One row of each was kept."""
+    """The repair of users with several rows: how many were `removed`, by Clerk id. One of each was kept."""
 
     dry_run: bool
     removed: Mapping[str, int]
@@ -250,7 +250,7 @@ class Repair:
         return {"dryRun": self.dry_run, "removed": removed}
 
     def __str__(self) -> str:
-        """What happened, who is concerned, and the next command to run."""
+        """Return the result, the users concerned, and the next command to run, as text."""
         rows = sum(self.removed.values())
         would = "would be " if self.dry_run else ""
         if not self.removed:

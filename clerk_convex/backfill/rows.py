@@ -1,4 +1,4 @@
-"""The users table beside Clerk, from the side of the rows: who is there whom Clerk does not have."""
+"""Finds the rows of users that Clerk does not have."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from clerk_convex.backfill.reading import together
 from clerk_convex.backfill.session import Session
-from clerk_convex.entities.changes import Delete
+from clerk_convex.entities import Delete
 from clerk_convex.errors import ClerkNotFound
 
 __all__ = ["confirm", "find_absent"]
 
-_IDS = 100  # that Clerk takes in one call
+_IDS = 100  # Clerk takes so many in one call
 # Seconds after the first 404: dates have whole seconds (1), and clocks may differ (1), at both looks, and
 # the second stamp must be the later one (1).
 _SECOND_LOOK = 5.0
@@ -21,9 +21,9 @@ _SECOND_LOOK = 5.0
 async def find_absent(
     session: Session, found: Callable[[str], Awaitable[None]], counted: Callable[[int], None]
 ) -> None:
-    """Gives `found` every row's id that Clerk does not list, which is no proof (see `confirm`).
+    """Pass to `found` the id of each row whose user Clerk does not list. That is no proof; see `confirm`.
 
-    `counted` is told the number of rows that have been looked at, again and again.
+    `counted` is called with the number of rows checked so far, again and again.
     """
     looked_at = 0
     parts: asyncio.Queue[list[str] | None] = asyncio.Queue(session.concurrency)
@@ -50,12 +50,12 @@ async def find_absent(
 
 
 async def confirm(session: Session, clerk_ids: Sequence[str]) -> list[Delete]:
-    """Return the deletions of those users that Clerk has not, asked for each one at two times.
+    """Return deletions of those users for which Clerk answers 404 twice.
 
-    One 404 proves too little. It may be a stray one. And its stamp is up to some seconds too early, so that
-    an event of the user's last second would seem to be later than it, and would bring the row back. The
-    second one is asked for after the latest moment at which the first can have been true: its stamp is later
-    than all that ever happened to the user. Where it is not, by Clerk's own dates, the row stays.
+    One 404 does not prove enough: a gateway may have sent it, and its stamp is up to some seconds too early.
+    An event of the user's last second would then count as later, and would bring the row back. The second
+    call is made after the latest moment at which the first may have looked, so its stamp is later than all
+    that ever happened to the user. If it is not, by the dates in Clerk's answers, the row stays.
     """
     first = await _ask_for_each(session, clerk_ids)
     if not first:
@@ -70,7 +70,7 @@ async def confirm(session: Session, clerk_ids: Sequence[str]) -> list[Delete]:
 
 
 async def _ask_for_each(session: Session, clerk_ids: Sequence[str]) -> dict[str, ClerkNotFound]:
-    """Return what Clerk says of each user that it does not have."""
+    """Return Clerk's 404 for each user that it does not have."""
     gone: dict[str, ClerkNotFound] = {}
     waiting = iter(clerk_ids)
 

@@ -1,4 +1,4 @@
-"""Brings every user of Clerk into Convex, and with `prune` removes those whom Clerk does not have."""
+"""The backfill: writes every user of Clerk to Convex, and with `prune` removes the rows of others."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from clerk_convex.backfill.reading import plan, read
 from clerk_convex.backfill.report import Failure, OnProgress, Progress, Pruning, Report
 from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.session import PATIENCE, Session
-from clerk_convex.clerk.api import Page
-from clerk_convex.entities.changes import Upsert
-from clerk_convex.entities.users import Fields, read_id, read_user
+from clerk_convex.clerk import Page
+from clerk_convex.entities import Fields, Upsert, read_id, read_user
 from clerk_convex.errors import ChangeRefused, ClerkConvexError, UserError
 from clerk_convex.settings import Settings
 
 __all__ = ["CONCURRENCY", "backfill", "most_pruned", "read_page"]
 
 CONCURRENCY = 8
-_PRUNED_ROWS, _PRUNED_SHARE = 10, 0.05  # the more of both may be pruned without a yes
+_PRUNED_ROWS, _PRUNED_SHARE = 10, 0.05  # the larger of both may be pruned without `yes`
 _PRUNED_AT_ONCE = 500
 
 
@@ -37,18 +36,20 @@ async def backfill(
     patience: float = PATIENCE,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Reads all users of Clerk and writes those that Convex does not have, or has older.
+    """Read all users of Clerk, and write those that are missing or older in Convex.
 
-    `settings` are those of the environment by default. `dry_run` writes nothing and tells what would become
-    of everyone. `prune` removes the rows of users whom Clerk does not have, confirmed one by one; more than
-    10 of them or 5 %, whichever is more, only with `yes`. It goes on where a run before stopped, unless
-    `restart`. `concurrency` is how many pages are read at once, `patience` the seconds that trouble at Clerk
-    or Convex is waited out.
+    settings: by default those of the environment.
+    dry_run: write nothing, and report the outcome that each user would have.
+    prune: remove the rows of users that Clerk does not have, each one confirmed.
+    yes: prune even more than 10 rows and more than 5 % of all rows.
+    restart: do not resume a run that was stopped.
+    concurrency: the number of pages that are read at once.
+    patience: the seconds for which failing calls of Clerk and Convex are retried.
 
-    It can be stopped and started again at any time, and be run while webhooks arrive.
+    A run can be stopped and resumed at any time, and webhooks may arrive meanwhile.
 
-    Raises SettingsError, ClerkError or DeploymentError if it cannot begin. What stops it later is the
-    report's `error`; users who cannot be read or are refused are its `failures`, and stop nothing.
+    Raises SettingsError, ClerkError or DeploymentError if the run cannot start. A later error that stops it
+    is the report's `error`. Users that cannot be read or are refused are skipped; they are its `failures`.
     """
     settings = Settings.from_env() if settings is None else settings
     on_progress = on_progress or OnProgress()
@@ -69,12 +70,10 @@ async def backfill(
             options = options_text(settings, prune=prune)
             run = await stack.enter_async_context(KeptRun.start(session, options, restart=restart))
         if run.is_resumed:
-            on_progress.note(
-                f"Going on with a run that was stopped; {run.tally.total:,} users are done with."
-            )
+            on_progress.note(f"Resuming a run that was stopped; {run.tally.total:,} users are done.")
         if run.is_beside_another:
             on_progress.note(
-                "Another run was under way less than a minute ago: this one begins anew, beside it."
+                "Another run was active less than a minute ago: this one starts anew, beside it."
             )
 
         before = run.tally.total
@@ -100,12 +99,12 @@ async def backfill(
 
 
 def most_pruned(rows: int) -> int:
-    """Return how many of so many rows are pruned without a yes."""
+    """Return the number of rows, of `rows` in total, that may be pruned without `yes`."""
     return max(_PRUNED_ROWS, int(rows * _PRUNED_SHARE))
 
 
 def read_page(page: Page, fields: Fields | None) -> tuple[list[Upsert], list[Failure]]:
-    """What a page says of each user, and who on it cannot be read."""
+    """Return the changes for the users of a page, and a failure for each user that cannot be read."""
     changes: list[Upsert] = []
     failures: list[Failure] = []
     for data in page.users:
@@ -125,7 +124,7 @@ async def _bring_in(session: Session, run: Run, total: int, on_progress: OnProgr
 
     async def write(page: Page) -> None:
         changes, failures = read_page(page, session.fields)
-        page.users.clear()  # the memory is needed for the next one
+        page.users.clear()  # frees the memory for the next page
         outcomes: Counter[str] = Counter()
         for change, answer in zip(changes, await session.submit(changes), strict=True):
             if isinstance(answer, ChangeRefused):

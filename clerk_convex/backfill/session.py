@@ -1,8 +1,8 @@
-"""What a run works with: Clerk, the writer and the functions beside it, and its patience with them.
+"""The connections of a run to Clerk and Convex, with its retries.
 
-Trouble that passes by itself (no connection, 429, 5xx) is waited out from the first call on. A refusal is
-believed only once it has been repeated: gateways and proxies of either side answer 401, 403 or 404 now and
-then for a moment.
+Errors that pass (no connection, 429, 5xx) are retried from the first call on. A refusal ends the run only
+after it was repeated, because gateways and proxies of either side sometimes answer 401, 403 or 404 for a
+moment.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from typing import Any, Self, TypeVar
 from convex import convex_to_json
 
 from clerk_convex.backfill.report import OnProgress
-from clerk_convex.clerk.api import Clerk
-from clerk_convex.convex.client import Deployment, Kind
-from clerk_convex.convex.writer import Writer, WriterLimits
-from clerk_convex.entities.changes import Change, Outcome
-from clerk_convex.entities.users import Fields
+from clerk_convex.clerk import Clerk
+from clerk_convex.convex import Deployment, Kind, Writer, WriterLimits
+from clerk_convex.entities import Change, Fields, Outcome
 from clerk_convex.errors import (
     ChangeRefused,
     ClerkConvexError,
@@ -38,21 +36,21 @@ __all__ = ["PATIENCE", "Session"]
 Result = TypeVar("Result")
 
 PATIENCE = 300.0
-"""Seconds that trouble of Clerk's or Convex's is waited out, by default."""
+"""The default of the seconds for which failing calls of Clerk and Convex are retried."""
 
-# Seconds between a refusal and its repetitions, until it is believed: a wrong key is told soon, and a run
-# that has worked already does not end over a moment of trouble.
+# Seconds between a refusal and its repetitions. At first they are short, so that a wrong key is known soon.
+# A run that has worked already waits longer, so that a moment of trouble does not end it.
 _DOUBTS_AT_FIRST, _DOUBTS = (0.5, 1.5), (1.0, 4.0, 15.0)
-_SILENCE = 1.0  # seconds that are waited without a word
+_SILENCE = 1.0  # seconds of waiting before the first note about it
 _CLERK_TIMEOUT, _CONVEX_TIMEOUT = 30.0, 15.0  # seconds, of one call
 _BACKOFF = Backoff(first=0.25, longest=10.0)  # seconds between attempts
 _NO_LIMIT = 1 << 40  # bytes; the number of pages read at once bounds what waits
-_ROWS = 500  # of a page of Convex's
-_HOPELESS = 100  # refusals, and nobody who was written: then something is wrong with all
+_ROWS = 500  # on a page of exportUsers
+_HOPELESS = 100  # refusals without a single success: then the cause is not the users
 
 
 class Session:
-    """Use `Session.open`; it raises SettingsError if a setting is missing."""
+    """Clerk, the writer and the other Convex functions, for one run. Make one with `Session.open`."""
 
     def __init__(
         self,
@@ -79,7 +77,7 @@ class Session:
             settings.convex_url, settings.convex_deploy_key.get_secret_value(), timeout=_CONVEX_TIMEOUT
         )
         self.is_production = settings.convex_deploy_key.get_secret_value().startswith("prod:")
-        """Whether the deploy key says so; a self-hosted deployment's says nothing."""
+        """Whether the deploy key is for a production deployment. Keys of self-hosted ones do not say so."""
         self.module = settings.convex_users_module
         self.writer = Writer(
             self.deployment,
@@ -121,8 +119,8 @@ class Session:
     async def preflight(self) -> int:
         """Return how many users Clerk has.
 
-        Raises what is wrong with keys, instances, addresses and functions within seconds; ClerkUnavailable
-        and DeploymentUnavailable when the patience is over.
+        Raises within seconds the error for a wrong key, instance, address or version of the functions; and
+        ClerkUnavailable or DeploymentUnavailable when the patience is over.
         """
         total = await self.clerk.count_users()
         await self._patiently(self.writer.check)
@@ -130,10 +128,10 @@ class Session:
         return total
 
     async def submit(self, changes: Sequence[Change]) -> list[Outcome | ChangeRefused]:
-        """Return what became of each change.
+        """Write the changes, and return the outcome or the refusal of each.
 
-        Raises DeploymentUnavailable when the patience is over; DeploymentMisconfigured, also if Convex
-        refuses everyone.
+        Raises DeploymentUnavailable when the patience is over, and DeploymentMisconfigured, also if Convex
+        refuses every user.
         """
         results: dict[int, Outcome | ChangeRefused] = {}
         left = list(enumerate(changes))
@@ -147,11 +145,11 @@ class Session:
             for (number, change), answer in zip(left, answers, strict=True):
                 if isinstance(answer, ChangeRefused) and number not in results:
                     results[number] = answer
-                    late.append((number, change))  # it may have been for a moment only
+                    late.append((number, change))  # the refusal may pass
                 elif isinstance(answer, str | ChangeRefused):
                     results[number] = answer
                 else:
-                    # Too many refusals among the changes that came with it are no fault of its own.
+                    # It may be in a batch with too many refused changes.
                     problems.append(answer)
                     late.append((number, change))
             for problem in problems:
@@ -167,13 +165,13 @@ class Session:
         return answered
 
     async def call(self, kind: Kind, function: str, arguments: dict[str, Any]) -> Any:
-        """Runs one of the functions beside the writer's. Raises DeploymentError."""
+        """Call one of the functions that the writer does not use. Raises DeploymentError."""
         encoded = json.dumps(convex_to_json(arguments), allow_nan=False).encode()
         name = f"{self.module}:{function}"
         return await self._patiently(lambda: self.deployment.send(kind, name, encoded))
 
     async def rows(self) -> AsyncIterator[list[dict[str, Any]]]:
-        """All rows of the users table with their stamps, the oldest first, a page at a time."""
+        """Yield pages of all rows of the users table with their stamps, the oldest row first."""
         cursor: str | None = None
         while True:
             options = {"numItems": float(_ROWS), "cursor": cursor}
@@ -203,14 +201,14 @@ class Session:
             await asyncio.sleep(pause)
 
     async def _doubt(self, problem: BaseException, doubts: Iterator[float]) -> None:
-        """Wait until Convex is to be asked again. Raises what it says if it has been asked often enough."""
+        """Wait before a refusal is put to the test again. Raise it if it was repeated often enough."""
         pause = next(doubts, None)
         if pause is None or not isinstance(problem, DeploymentError):
             raise problem
         await asyncio.sleep(pause)
 
     def _tell(self, side: str, error: ClerkConvexError, seconds: float) -> None:
-        """Tell a person why nothing happens, and how long that may go on."""
+        """Note why the run waits, and for how long at most."""
         if seconds >= _SILENCE and self._told.should_log(side):
             left = max(0.0, self._patience - seconds)
             self._on_progress.note(f"Waiting for {side}, at most {left:.0f} s more: {error}")

@@ -1,0 +1,9 @@
+"""The other end: the client of Clerk's Backend API.
+
+The check of session tokens is in `clerk_convex.clerk.tokens`. It is not imported here, because it loads jwt
+and cryptography, which only the admin routes need.
+"""
+
+from clerk_convex.clerk.api import Clerk, Filters, Instance, OnRetry, Page, Snapshot
+
+__all__ = ["Clerk", "Filters", "Instance", "OnRetry", "Page", "Snapshot"]

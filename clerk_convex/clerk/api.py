@@ -1,6 +1,6 @@
-"""Clerk's Backend API: pooled connections, the instance's rate kept, retries, typed errors.
+"""A client of Clerk's Backend API with pooled connections, a rate limit, retries and typed errors.
 
-What it sends and takes is Clerk's OpenAPI specification of 2026-05-12 (bapi).
+Requests and answers follow Clerk's OpenAPI specification of 2026-05-12 (bapi).
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from clerk_convex.net.backoff import Backoff
 from clerk_convex.net.pool import Pool, Response, Trouble
 from clerk_convex.net.rate import Rate
 
-__all__ = ["Clerk", "Filters", "Instance", "Page", "Snapshot"]
+__all__ = ["Clerk", "Filters", "Instance", "OnRetry", "Page", "Snapshot"]
 
 API_VERSION = "2026-05-12"
 
-_MOST_USERS = 500  # on a page; Clerk has been seen to answer 10 users to limit=501, without a word
-_MOST_IDS = 100  # of one filter
+_MOST_USERS = 500  # on a page; with limit=501 Clerk has been seen to answer 10 users, without an error
+_MOST_IDS = 100  # in one filter
 _LARGEST_RESPONSE = 64 * 1024 * 1024  # bytes; 500 users whose metadata is as large as Clerk allows are 15 MB
-_LONGEST_MESSAGE, _LONGEST_TRACE_ID = 1000, 100  # characters that are kept of what Clerk says
+_LONGEST_MESSAGE, _LONGEST_TRACE_ID = 1000, 100  # characters kept of texts from Clerk
 
 _RATE_WINDOW = 10.0  # seconds
 _RATE_LIVE, _RATE_TEST = 1000, 100  # calls in a window, for keys of production and of development instances
 _BACKOFF = Backoff(first=0.5, longest=10.0)  # seconds between attempts
 _LONGEST_RETRY_AFTER = 60.0  # seconds; Clerk's windows are of 10
-_CLOCK_MARGIN = 1000.0  # milliseconds; `Date` has whole seconds, and Clerk has more than one clock
+_CLOCK_MARGIN = 1000.0  # milliseconds; the clocks of Clerk's servers may differ
 
-_WHOLE_SECOND = 1000.0  # milliseconds; what `Date` leaves out, at most
+_WHOLE_SECOND = 1000.0  # milliseconds; the `Date` header leaves out less than that
 
 _CODE = re.compile(r"[A-Za-z0-9_]{1,100}")
-_SIGNED = {"external_id", "user_id"}  # filters of which "-x" means all but x, and "+x" x
+_SIGNED = {"external_id", "user_id"}  # filters in which "-x" means all but x, and "+x" means x
 _INSTANCE_WORD = re.compile(r"[A-Za-z0-9_]{1,100}")
-_TRY_AGAIN = {408, 421, 425, 429}  # of the 4xx; no other gets better by itself
+_TRY_AGAIN = {408, 421, 425, 429}  # statuses from 400 to 499 that a retry may cure
 _UNREADABLE = "Clerk gave an answer that cannot be read. Is CLERK_API_URL its address?"
 _SET_KEY = "Copy the key (sk_…) from Clerk, API keys, and set it again."
 _SET_URL = "Set it to https://api.clerk.com, or unset it."
-# What to do about an error, by Clerk's code; else by its status.
+# The remedy for an error, by Clerk's code or by the status.
 _REMEDIES: dict[str | int, str] = {
     "form_identifier_exists": "another user has this address, name or id already. Choose another.",
     "resource_locked": "another call is changing the same thing. Try again in a moment.",
@@ -61,9 +61,10 @@ _REMEDIES: dict[str | int, str] = {
 
 
 class Filters(TypedDict, total=False):
-    """Which users: all that is given must hold, None is not given. Times are Unix milliseconds.
+    """Filters of users. A user must match all that are given; None is the same as not given.
 
-    Of the lists, 100 values at most; a user needs to match one. `query` and `…_query` match parts.
+    Times are Unix milliseconds. A list has at most 100 values, of which a user must match one. `query` and
+    `…_query` match parts of a text.
     """
 
     created_at_after: float | None
@@ -87,10 +88,10 @@ class Filters(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Users as JSON objects (see `entities.users.parse_json`), as Clerk saw them at `observed_at`.
+    """Users as JSON objects (see `entities.json.parse_json`), as Clerk saw them at `observed_at`.
 
-    `observed_at` is in Unix milliseconds by Clerk's clock, and rather too early than too late: 0 if Clerk did
-    not say. What is observed earlier can only lose against another observation.
+    `observed_at` is in Unix milliseconds by Clerk's clock, 0 if Clerk sent no date. It is the earliest
+    possible time: a stamp that is too early may lose against a newer one, but never wrongly wins.
     """
 
     users: list[Any] = field(repr=False)
@@ -117,36 +118,35 @@ class Instance:
 
 
 OnRetry = Callable[[ClerkError, float], None]
-"""Takes an error that is waited out, and the seconds since the call began."""
+"""Called before a pause, with the error that will be retried and the seconds since the call began."""
 
 
 class Clerk:
-    """The users of the Clerk instance that `secret_key` belongs to.
+    """A client for the users of the Clerk instance that `secret_key` belongs to.
 
         clerk = Clerk(settings.clerk_secret_key.get_secret_value())
         page = await clerk.list_users(limit=500)
 
-    `timeout` is the seconds one attempt takes at most, as a whole, however slowly bytes drip in. `patience`
-    is the seconds within which attempts are repeated after 429, 5xx and trouble with the network, 0 for one
-    attempt. A call takes no longer than both together, waiting for its turn included, for each of `doubts`.
+    timeout: seconds for one attempt, connecting and reading included.
+    patience: seconds within which attempts start again after 429, 5xx and network errors; 0 for one attempt.
+        A call takes at most `timeout` plus `patience`, the wait for its turn included, for each of `doubts`.
+    doubts: pauses in seconds. A refusal is raised only after Clerk has repeated it after each of
+        them, because gateways sometimes answer 401 or 403 for a moment; without any pauses, at once. A 404 of
+        one user is always raised at once.
+    instance_id: CLERK_INSTANCE_ID. The first call checks that the key belongs to this instance; if not, every
+        call raises ClerkMisconfigured, and nothing is read or changed.
+    on_retry: called before each pause.
 
-    `doubts` are the pauses, in seconds, after which a refusal is put to the test: it is believed when Clerk
-    has repeated it after each of them. Without any it is believed at once. A 404 of one user is not doubted
-    here. `on_retry` is called before each pause.
+    Calls wait for their turn, in the order they came, so that they stay below Clerk's rate limit: 1000 calls
+    in 10 seconds for a production key (sk_live_), else 100. After a 429 all calls wait as long as Clerk asks.
+    Calls of other processes with the same key are not counted here; they cause a 429.
 
-    With `instance_id` (CLERK_INSTANCE_ID) nothing is asked or changed before Clerk has said that the key
-    belongs to this instance: all calls raise ClerkMisconfigured if it belongs to another one.
+    All calls raise ClerkMisconfigured (wrong key or address), ClerkUnavailable (still failing after
+    `patience`) and ClerkError (Clerk refuses); those for one user also ClerkNotFound; and ValueError for an
+    argument that must not be sent. The errors' texts quote neither the key nor a user.
 
-    Calls wait for their turn, in the order they came, so that the instance's rate is kept: 1000 in 10 seconds
-    for a key of production (sk_live_), else 100. After a 429 all calls of this object wait as long as Clerk
-    says. Other processes with the same key are not known here; what they take shows as 429.
-
-    All calls raise ClerkMisconfigured (wrong key or address), ClerkUnavailable (the patience is over),
-    ClerkError (Clerk refuses), and those about one user ClerkNotFound; and ValueError for what must not be
-    sent. Texts quote neither the key nor a user; `message` is Clerk's own, for whoever made the call.
-
-    All calls say how the user shall be, not how to change it, so that once more is as good as once; but for
-    `create_user`, which is repeated only if Clerk surely has not done it.
+    All calls are idempotent, and are repeated, except `create_user`. That one is repeated only if Clerk
+    certainly did not do it.
 
     One Clerk serves one event loop. It connects on first use and closes with the loop, or by `aclose`.
     """
@@ -191,11 +191,11 @@ class Clerk:
         offset: int | None = None,
         **filters: Unpack[Filters],
     ) -> Page:
-        """A page of up to `limit` (1 to 500) users.
+        """Return a page of up to `limit` (1 to 500) users.
 
-        `starting_after` is the id of the last user of the page before; it needs an order by created_at, and
-        everything else as it was. What Clerk does when that user is deleted is not documented.
-        `order_by` is a field with + or - before it. `offset` skips users when others are deleted meanwhile.
+        `order_by` is a field with + or - before it. `starting_after` is the id of the last user of the page
+        before; it needs an order by created_at and the same filters. Clerk does not document what happens if
+        that user was deleted. With `offset`, users are missed when others are deleted between two pages.
         """
         if not 1 <= limit <= _MOST_USERS:
             raise ValueError(f"limit is 1 to {_MOST_USERS}.")
@@ -210,7 +210,7 @@ class Clerk:
         return Page(users, observed_at)
 
     async def count_users(self, **filters: Unpack[Filters]) -> int:
-        """How many users there are. A list made a moment later may differ."""
+        """Return the number of users. A list made a moment later may differ."""
         answer, _ = await self._call("GET", f"/users/count?{_query(filters)}", dict)
         count = answer.get("total_count")
         if not isinstance(count, int):
@@ -218,9 +218,9 @@ class Clerk:
         return count
 
     async def existing(self, ids: Sequence[str]) -> set[str]:
-        """Which of these (100 at most) Clerk has. Only `get_user` proves that one is gone."""
+        """Return those of at most 100 ids that Clerk lists. Only `get_user` proves that a user is gone."""
         if len(ids) > _MOST_IDS:
-            raise ValueError(f"At most {_MOST_IDS} ids can be asked after at once.")
+            raise ValueError(f"At most {_MOST_IDS} ids can be looked up at once.")
         if not ids:
             return set()
         # The default limit is 10, here too.
@@ -229,48 +229,51 @@ class Clerk:
         return {user_id for user_id in ids if user_id in found}
 
     async def get_user(self, user_id: str) -> Snapshot:
+        """Return the user."""
         return await self._call_user("GET", user_id)
 
     async def create_user(self, fields: Mapping[str, Any]) -> Snapshot:
-        """`fields` are those of POST /users. After ClerkUnavailable look at its `may_be_done`."""
+        """Create a user with the fields of POST /users. After ClerkUnavailable look at its `may_be_done`."""
         user, observed_at = await self._call("POST", "/users", dict, body=fields, repeatable=False)
         return Snapshot(user, observed_at)
 
     async def update_user(self, user_id: str, fields: Mapping[str, Any]) -> Snapshot:
-        """`fields` are those of PATCH /users/{id}: no metadata, no addresses."""
+        """Set fields of PATCH /users/{id}. Metadata and addresses are not among them."""
         return await self._call_user("PATCH", user_id, body=fields)
 
     async def update_metadata(self, user_id: str, public_metadata: Mapping[str, Any]) -> Snapshot:
-        """Merges into the public metadata, at every depth; None removes a key."""
+        """Merge into the public metadata, at every depth; None removes a key."""
         return await self._call_user("PATCH", user_id, "/metadata", body={"public_metadata": public_metadata})
 
     async def delete_user(self, user_id: str) -> Snapshot:
-        """The object that Clerk leaves of the user: `id`, `deleted`, perhaps `external_id`."""
+        """Delete the user and return what Clerk leaves: `id`, `deleted`, perhaps `external_id`."""
         return await self._call_user("DELETE", user_id)
 
     async def ban(self, user_id: str) -> Snapshot:
-        """Bans the user and ends all sessions."""
+        """Ban the user and end all sessions."""
         return await self._call_user("POST", user_id, "/ban")
 
     async def unban(self, user_id: str) -> Snapshot:
+        """Lift the ban of the user."""
         return await self._call_user("POST", user_id, "/unban")
 
     async def lock(self, user_id: str) -> Snapshot:
-        """Locks the user out from signing in, for as long as the instance's settings say."""
+        """Lock the user out from signing in, for as long as the instance's settings say."""
         return await self._call_user("POST", user_id, "/lock")
 
     async def unlock(self, user_id: str) -> Snapshot:
+        """Let the user try to sign in again."""
         return await self._call_user("POST", user_id, "/unlock")
 
     async def aclose(self) -> None:
-        """Closes the connections. The next call opens new ones."""
+        """Close the connections. The next call opens new ones."""
         await self._pool.aclose()
 
     async def _call_user(
         self, method: str, user_id: str, action: str = "", *, body: Mapping[str, Any] | None = None
     ) -> Snapshot:
         if user_id in {"", ".", ".."}:
-            raise ValueError("This is no user's id.")  # and would make another path
+            raise ValueError("This is not a user's id.")  # the path would be another one
         path = f"/users/{quote(user_id, safe='')}{action}"
         user, observed_at = await self._call(method, path, dict, body=body, user_id=user_id)
         return Snapshot(user, observed_at)
@@ -285,7 +288,7 @@ class Clerk:
         repeatable: bool = True,
         user_id: str | None = None,
     ) -> tuple[Any, float]:
-        """Return what Clerk answers, and when it observed that."""
+        """Return the JSON of the answer, and when Clerk looked (see Page)."""
         request = _Request(method, path, expected, body, repeatable, user_id)
         doubts = iter(self.doubts if repeatable else ())
         while True:
@@ -298,7 +301,7 @@ class Clerk:
                 raise
             except ClerkError as error:
                 pause = next(doubts, None)
-                if pause is None or error.status is None:  # without a status it is no answer of Clerk's
+                if pause is None or error.status is None:  # without a status it is not an answer of Clerk
                     raise
                 self._on_retry(error, 0.0)
             await asyncio.sleep(pause)
@@ -318,7 +321,7 @@ class Clerk:
         self._awaited_instance = None
 
     async def _attempt(self, request: _Request, started: float) -> tuple[Any, float]:
-        """Send the request, again and again within the patience, which counts from `started`."""
+        """Send the request, and retry it until `patience` is over, counted from `started`."""
         url = f"{self.url}/v1{request.path}"
         headers, content = self._headers, b""
         if request.body is not None:
@@ -347,7 +350,7 @@ class Clerk:
                 try:
                     answer = _read(response, request.expected, about_user=request.user_id is not None)
                 except ClerkNotFound as error:
-                    if request.method == "DELETE" and may_be_done:  # and its answer got lost
+                    if request.method == "DELETE" and may_be_done:  # an earlier attempt did it
                         deleted = {"id": request.user_id, "object": "user", "deleted": True}
                         return deleted, observed_at
                     error.observed_at, error.gone_by = observed_at, _observed_by(response)
@@ -368,7 +371,7 @@ class Clerk:
         raise problem or self._too_many_calls()
 
     def _pause(self, problem: ClerkUnavailable, failures: int) -> float:
-        """Seconds to the next attempt. After a 429 all calls wait for so long."""
+        """Return the seconds until the next attempt. After a 429 make all other calls wait as long."""
         asked = min(_LONGEST_RETRY_AFTER, problem.retry_after or 0.0)
         pause = max(asked, _BACKOFF.pause(failures))
         if problem.status == 429:
@@ -376,7 +379,7 @@ class Clerk:
         return pause
 
     def _problem(self, trouble: Trouble) -> ClerkUnavailable:
-        """Raises what lasts."""
+        """Return the error of a request without a response. Raise it if no retry can cure it."""
         match trouble:
             case Trouble.SLOW:
                 slow = ClerkUnavailable(f"Clerk did not answer within {self.timeout:g} s. Try again later.")
@@ -405,7 +408,7 @@ class Clerk:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """`user_id` is whom it is about, and `repeatable` whether once more does no harm."""
+    """A request, the type its answer must have, the user it is for, and whether it may be sent twice."""
 
     method: str
     path: str
@@ -433,7 +436,7 @@ def _not_done(text: str, *, retry_after: float | None = None, **more: Any) -> Cl
 
 
 def _read(response: Response, expected: type, *, about_user: bool) -> Any:
-    """The JSON in a response. Raises what the response means."""
+    """Return the JSON of a response. Raise the error that its status stands for."""
     try:
         answer = parse_json(response.content, users=_MOST_USERS if expected is list else 1)
     except ValueError:
@@ -489,7 +492,7 @@ def _refusal(response: Response, answer: Any, *, about_user: bool) -> ClerkError
 
 
 def _own_words(answer: Any) -> dict[str, str | None]:
-    """What Clerk says in the body of an error: `code`, `message`, `trace_id`."""
+    """Return `code`, `message` and `trace_id` from the body of an error, None where they are missing."""
     body = answer if isinstance(answer, dict) else {}
     errors = body.get("errors")
     errors = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
@@ -505,7 +508,7 @@ def _own_words(answer: Any) -> dict[str, str | None]:
 
 
 def _observed_at(response: Response) -> float:
-    """When Clerk looked, at the earliest: before it dated its answer, and after it was asked."""
+    """Return the earliest time at which Clerk may have looked: the answer's date less the request's time."""
     date = http_date(response.headers.get("date"))
     if date is None:
         return 0.0
@@ -513,13 +516,13 @@ def _observed_at(response: Response) -> float:
 
 
 def _observed_by(response: Response) -> float:
-    """When Clerk looked, at the latest; infinite if it did not say."""
+    """Return the latest time at which Clerk may have looked; infinite without a date."""
     date = http_date(response.headers.get("date"))
     return math.inf if date is None else date * 1000 + _WHOLE_SECOND + _CLOCK_MARGIN
 
 
 def _retry_after(response: Response) -> float | None:
-    """The seconds, or the time, in a Retry-After header (RFC 9110, 10.2.3)."""
+    """Return the seconds of a Retry-After header, which may have a date (RFC 9110, 10.2.3)."""
     text = response.headers.get("retry-after", "")
     if re.fullmatch("[0-9]{1,9}", text):
         return float(text)
@@ -530,7 +533,7 @@ def _retry_after(response: Response) -> float | None:
 
 
 def _query(parameters: Mapping[str, object]) -> str:
-    """A query string; None is left out. Times are rounded so that no user is lost between them."""
+    """Return a query string without the parameters that are None. Times are rounded to the wider range."""
     pairs: list[tuple[str, object]] = []
     for name, value in parameters.items():
         match value:

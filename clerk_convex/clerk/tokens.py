@@ -1,7 +1,7 @@
-"""Who calls: Clerk's session tokens, checked with the public keys of the instance.
+"""Verifies Clerk's session tokens with the public keys of the instance.
 
-What is in a token: https://clerk.com/docs/guides/sessions/session-tokens (version 2).
-Whether the caller may do it is asked of Convex, where the one rule is (`convex/clerk/access.ts`).
+The contents of a token: https://clerk.com/docs/guides/sessions/session-tokens (version 2).
+Whether the caller is an admin is decided in Convex (`convex/clerk/access.ts`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["SessionTokens"]
 logger = logging.getLogger("clerk_convex")
 
 _ALGORITHM = "RS256"  # the only one that Clerk signs session tokens with
-_LEEWAY = 5.0  # seconds that this machine's clock and Clerk's may differ
-_LONGEST_TOKEN = 16 * 1024  # characters; browsers refuse cookies of more than 4 KB, and with it Clerk
+_LEEWAY = 5.0  # seconds by which the clocks of this machine and of Clerk may differ
+_LONGEST_TOKEN = 16 * 1024  # characters; Clerk's own are below 4 KB, the largest cookie of a browser
 
-_KEYS_KEPT = 3600.0  # seconds, after which they are fetched again while they are used
-_FETCH_INTERVAL = 5.0  # seconds at least between two fetches, whatever tokens come
+_KEYS_KEPT = 3600.0  # seconds until keys in use are fetched again
+_FETCH_INTERVAL = 5.0  # seconds at least between two fetches, whatever the tokens name
 _FETCH_TIMEOUT = 3.0  # seconds
 _LARGEST_KEYS = 256 * 1024  # bytes
 _SMALLEST_KEY = 2048  # bits
@@ -38,15 +38,15 @@ _SIGN_IN = "Sign in again."
 
 
 class SessionTokens:
-    """Tells whose session a token is.
+    """Verifies session tokens.
 
         tokens = SessionTokens("https://clerk.example.com")
         clerk_id = await tokens.verify(token)
 
     issuer: the instance's Frontend API URL, CLERK_JWT_ISSUER_DOMAIN.
-    authorized_parties: the origins that tokens may be made for (`azp`), none is any. If there are some, a
-        token that names no origin is refused, as by Clerk's own SDKs.
-    audiences: what a token's `aud` may be, if it has one.
+    authorized_parties: the origins (`azp`) whose tokens are accepted; empty accepts all. If there are some, a
+        token without an origin is rejected, as by Clerk's own SDKs.
+    audiences: the accepted values of `aud`, for tokens that have it.
 
     One object serves one event loop. It connects on first use and closes with the loop.
     """
@@ -64,9 +64,9 @@ class SessionTokens:
         self._keys = _Keys(issuer)
 
     async def verify(self, token: str) -> str:
-        """The Clerk id of the user whose active session this token is of.
+        """Return the Clerk id of the user whose active session the token belongs to.
 
-        Raises TokenError; and ClerkUnavailable if there are no keys to check it with.
+        Raises TokenError if the token is not valid; ClerkUnavailable if the public keys cannot be fetched.
         """
         key = await self._keys.get(_key_id(token))
         if key is None:
@@ -81,7 +81,7 @@ class SessionTokens:
             is_for_us = any(name in self.audiences for name in named)
             if not is_for_us:
                 raise TokenError("wrong_audience", "The session token is made for another service.")
-        # Clerk signs other things with the same key: tokens of machines, and by templates for other services.
+        # Clerk signs other tokens with the same key: those of machines, and templates for other services.
         if not is_for_us and "sid" not in claims:
             raise TokenError("invalid_token", "This is no session token: it names no session.")
         if self.authorized_parties and party is None:
@@ -107,14 +107,14 @@ class SessionTokens:
 
 
 def _key_id(token: str) -> str:
-    """The `kid` of a token that may be a session token. Nothing else is believed of its header."""
+    """Return the `kid` of a token that may be a session token. The rest of its header is not used."""
     header: Mapping[str, Any] = {}
     if len(token) <= _LONGEST_TOKEN:
-        # Anyone can send anything; what is nested deeply, say, is a RecursionError.
+        # The token may be anything: deeply nested JSON raises RecursionError, for example.
         with contextlib.suppress(Exception):
             header = jwt.get_unverified_header(token)
     key_id = header.get("kid")
-    # "at+jwt" (RFC 9068) is what an application got that acts for the user.
+    # "at+jwt" (RFC 9068) is the token of an OAuth application that acts for the user.
     if header.get("alg") != _ALGORITHM or header.get("typ", "JWT") != "JWT" or not isinstance(key_id, str):
         raise TokenError("invalid_token", f"This is no session token of Clerk's. {_SIGN_IN}")
     return key_id
@@ -141,7 +141,7 @@ def _claims(token: str, key: RSAPublicKey, issuer: str) -> dict[str, Any]:
             "wrong_issuer",
             "The session token is another Clerk instance's than CLERK_JWT_ISSUER_DOMAIN.",
         )
-    except Exception:  # noqa: BLE001 - its text may quote what was sent
+    except Exception:  # noqa: BLE001 - its text may quote the token
         problem = TokenError("invalid_token", f"The session token is not as Clerk signed it. {_SIGN_IN}")
     raise problem
 
@@ -149,8 +149,8 @@ def _claims(token: str, key: RSAPublicKey, issuer: str) -> dict[str, Any]:
 class _Keys:
     """The public keys of an instance, by `kid`.
 
-    They are fetched when a token names one that is not there, and an hour after the last time, but never more
-    often than every few seconds: anyone can name keys. While they cannot be fetched, those that are there do.
+    They are fetched when a token names an unknown key, and an hour after the last fetch, but at most once in
+    five seconds, because anyone can send tokens with unknown keys. If a fetch fails, the old keys stay.
     """
 
     def __init__(self, issuer: str) -> None:
@@ -158,23 +158,25 @@ class _Keys:
         self._pool = Pool(connect_timeout=2.0)
         self._keys: Mapping[str, RSAPublicKey] = {}
         self._fetched_at = self._asked_at = float("-inf")
-        self._sayings = OnceAMinute()
+        self._once_a_minute = OnceAMinute()
         self._fetching: asyncio.Task[None] | None = None
 
     async def get(self, key_id: str) -> RSAPublicKey | None:
-        """The key, None if the instance has no such key. Raises ClerkUnavailable if none could be fetched."""
+        """Return the key, None if the instance has no such key. Raises ClerkUnavailable without any keys."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         is_known = key_id in self._keys
         is_wanted = not is_known or now - self._fetched_at > _KEYS_KEPT
-        if is_wanted and now - self._asked_at >= _FETCH_INTERVAL:  # longer than a fetch takes
+        if (
+            is_wanted and now - self._asked_at >= _FETCH_INTERVAL
+        ):  # longer than a fetch: there is never more than one
             self._asked_at = now
             self._fetching = loop.create_task(self._fetch())
         if self._fetching is not None and not is_known:
-            await asyncio.shield(self._fetching)  # it is for all who wait
+            await asyncio.shield(self._fetching)  # cancelling one caller must not cancel it for the others
         if not self._keys:
             problem = ClerkUnavailable(
-                "Clerk's public keys cannot be fetched, so nobody can be recognised. Is"
+                "Clerk's public keys cannot be fetched, so no session token can be verified. Is"
                 " CLERK_JWT_ISSUER_DOMAIN the instance's Frontend API URL? Try again in a moment."
             )
             problem.retry_after = _FETCH_INTERVAL
@@ -194,7 +196,7 @@ class _Keys:
             keys = _read_keys(response) if isinstance(response, Response) else {}
             if keys:
                 self._keys, self._fetched_at = keys, loop.time()
-            elif self._sayings.should_log():
+            elif self._once_a_minute.should_log():
                 why = (
                     f"answered {response.status}, and no key in it"
                     if isinstance(response, Response)
@@ -206,7 +208,7 @@ class _Keys:
 
 
 def _read_keys(response: Response) -> dict[str, RSAPublicKey]:
-    """The keys of a JSON Web Key Set (RFC 7517) that can have signed a session token."""
+    """Return the keys of a JSON Web Key Set (RFC 7517) that can sign a session token."""
     try:
         found = parse_json(response.content)["keys"] if response.status == 200 else []
         items = [item for item in found if isinstance(item, dict)]
@@ -218,7 +220,7 @@ def _read_keys(response: Response) -> dict[str, RSAPublicKey]:
         if is_signing and isinstance(item.get("kid"), str):
             try:
                 key = jwt.PyJWK(item, _ALGORITHM).key
-            except Exception:  # noqa: BLE001, S112 - one bad key is one bad key
+            except Exception:  # noqa: BLE001, S112 - the other keys may be good
                 continue
             if isinstance(key, RSAPublicKey) and key.key_size >= _SMALLEST_KEY:
                 keys[item["kid"]] = key

@@ -1,4 +1,4 @@
-"""The Convex deployment: the official client over pooled connections, with deadlines and typed errors."""
+"""The client of a Convex deployment: the official one, over pooled connections and with typed errors."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["CallRefused", "Deployment", "Kind", "Throttled"]
 Kind = Literal["query", "mutation", "action"]
 
 _LARGEST_RESPONSE = 16 * 1024 * 1024  # bytes; Convex's own limit for what a function returns
-_FUNCTION_FAILED = 560  # what hosted Convex may answer in place of 200 if the function threw
-_TRY_AGAIN = {408, 421, 425, 429}  # of the 4xx; no other gets better by itself
+_FUNCTION_FAILED = 560  # hosted Convex may answer it in place of 200 if the function threw
+_TRY_AGAIN = {408, 421, 425, 429}  # statuses from 400 to 499 that a retry may cure
 _REFUSED = {400, 413, 422}
 
 _PERMISSIONS = "Make a key in the dashboard that may run internal mutations and internal queries."
 _DEPLOY = "Deploy the functions in convex/ (npx convex deploy); CONVEX_USERS_MODULE names their module."
 _UNREADABLE = "Convex gave an answer that cannot be read. Is CONVEX_URL its address?"
 
-# What opens an error message. Where details are kept from clients, nothing follows.
+# The start of an error message. Where Convex hides details from its clients, nothing follows.
 _PREAMBLE = re.compile(r"(?:\[Request ID: [^\]\n]*\] )?(?:Server Error\n?)?")
-# Openings of Convex's own messages (convex-backend, crates/udf/src/validation.rs, crates/roles/src/eval.rs).
+# The starts of messages of Convex (convex-backend, crates/udf/src/validation.rs, crates/roles/src/eval.rs).
 _MISCONFIGURED = {
     "Could not find public function": f"there is no such function. {_DEPLOY}",
     "Could not find function": f"there is no such function. {_DEPLOY}",
@@ -42,7 +42,7 @@ _MISCONFIGURED = {
     "You have exceeded": "the deployment is disabled, a limit was exceeded. The dashboard says which one.",
     "This deployment has been disabled": "the deployment is disabled. The dashboard says why.",
 }
-# Codes of Convex's (crates/local_backend, crates/database) that say more than their HTTP status.
+# Codes of Convex (crates/local_backend, crates/database) that are more precise than their HTTP status.
 _CODES = {
     "ClientVersionUnsupported": (
         "it does not accept this version of the package convex any more. Upgrade it: pip install -U convex."
@@ -65,8 +65,8 @@ _CODE = re.compile(r"[A-Za-z]{1,60}")
 class CallRefused(ChangeRefused):
     """A function refused its arguments or failed on them.
 
-    data: what a ConvexError carried, else None.
-    is_validation: the function does not take these arguments. Hosted deployments may not say so.
+    data: the data of the ConvexError that the function threw, else None.
+    is_validation: the function's validators refused the arguments. Hosted deployments may hide this.
     """
 
     def __init__(self, text: str, data: ConvexValue = None, *, is_validation: bool = False) -> None:
@@ -80,19 +80,23 @@ class Throttled(DeploymentUnavailable):
 
 
 class Deployment(ConvexHttpClient):
-    """The official `ConvexHttpClient` on an event loop: `await deployment.query("users:getUsers", {})`.
+    """The official `ConvexHttpClient` for an event loop: `await deployment.query("users:getUsers", {})`.
 
-    What it sends and how values are coded is the official client's; how it is sent is not, because that one
-    opens a connection per call, never times out, follows redirects and lets a .netrc replace the key.
+    Requests and the encoding of values are the official client's. Only its `_request` is overridden, because
+    that one blocks the event loop, opens a connection for each call, has no timeout, follows redirects and
+    lets a .netrc replace the deploy key.
 
-    `timeout` is the seconds a call takes at most, as a whole, however slowly bytes drip in; `connect_timeout`
-    the seconds for a connection. A call that meets a connection gone stale is repeated at once: calls may run
-    twice, so what they write must be idempotent. Neither proxies nor a .netrc are taken from the environment.
+    timeout: seconds for one call, connecting and reading included.
+    connect_timeout: seconds for opening a connection.
+
+    A call whose connection turns out to be closed is repeated at once. A function may therefore run twice,
+    so what it writes must be idempotent. Proxies and .netrc files of the environment are not used.
 
     One deployment serves one event loop. It connects on first use and closes with the loop, or by `aclose`.
 
-    `query`, `mutation`, `action` and `send` raise CallRefused if the function refuses, and
-    DeploymentMisconfigured or DeploymentUnavailable. No error quotes what Convex wrote: it may be user data.
+    `query`, `mutation`, `action` and `send` raise CallRefused if the function refuses,
+    DeploymentMisconfigured and DeploymentUnavailable. No error quotes Convex's text: it may hold personal
+    data.
     """
 
     def __init__(
@@ -104,17 +108,18 @@ class Deployment(ConvexHttpClient):
         self._pool = Pool(connect_timeout=connect_timeout)
 
     async def _request(self, url: str, name: str, args: FunctionArgs) -> ConvexValue:  # type: ignore[override]
-        # The official query(), mutation() and action() return what this returns: an awaitable.
+        # The official query(), mutation() and action() return the result of this method, so they return an
+        # awaitable.
         if args is not None and type(args) is not dict:
             raise TypeError("The arguments of a Convex function are a dict.")
         return await self._call(url, name, json.dumps(convex_to_json(args or {}), allow_nan=False).encode())
 
     async def send(self, kind: Kind, name: str, args: bytes) -> ConvexValue:
-        """Runs a function on arguments that are Convex-encoded JSON already; returns its decoded value."""
+        """Run a function on arguments that are already Convex-encoded JSON, and return its decoded value."""
         return await self._call(f"{self.address}/api/{kind}", name, args)
 
     async def aclose(self) -> None:
-        """Closes the connections. The next call opens new ones."""
+        """Close the connections. The next call opens new ones."""
         await self._pool.aclose()
 
     async def _call(self, url: str, name: str, args: bytes) -> ConvexValue:
@@ -147,7 +152,7 @@ def _problem(trouble: Trouble, timeout: float) -> DeploymentError:
 
 
 def _read(name: str, status: int, content: bytes) -> ConvexValue:
-    """The value in a response. Raises what the response means."""
+    """Return the value in a response. Raise the error that the response stands for."""
     answer = _object(content)
     if status in {200, _FUNCTION_FAILED}:
         if answer.get("status") == "error":
@@ -221,6 +226,6 @@ def _object(content: bytes) -> dict[str, Any]:
 def _decode(value: Any) -> ConvexValue:
     try:
         return json_to_convex(value)
-    except Exception:  # noqa: BLE001 - whatever it fails with, the answer is not one of Convex's
+    except Exception:  # noqa: BLE001 - any failure means that the answer is not from Convex
         problem = DeploymentUnavailable(_UNREADABLE)
     raise problem

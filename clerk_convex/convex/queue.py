@@ -12,8 +12,8 @@ from clerk_convex.errors import DeploymentError, QueueFull
 __all__ = ["Answer", "Batch", "Queue", "answer_all"]
 
 Answer = asyncio.Future[Outcome | DeploymentError]
-"""What became of one change. An error is its result and not its exception, so that an answer that nobody
-awaits any more causes no warning."""
+"""The future outcome of one change. An error is its result and not its exception, so that an answer that
+nobody awaits any more causes no warning."""
 
 Batch = dict[Answer, bytes]
 """Changes that are written with one mutation: each one's answer, and the change as JSON."""

@@ -44,7 +44,7 @@ _SHUTTING_DOWN = "Not written to Convex: this process is shutting down."
 
 @dataclass(frozen=True, slots=True)
 class WriterLimits:
-    """What a writer sends and holds at most."""
+    """The limits of what a writer sends and holds."""
 
     in_flight: int = 8
     """Mutations at once."""

@@ -1,7 +1,7 @@
-"""Pure: a change, as `users:syncUsers` takes it.
+"""Pure: the changes that `users:syncUsers` takes.
 
-The webhook route, the backfill and user management all say what they know in these terms; which change
-wins is decided in Convex (`convex/clerk/order/rules.ts`) and nowhere else.
+The webhook route, the backfill and the admin routes all write such changes. Only Convex decides which change
+wins (`convex/clerk/order/rules.ts`). `convex/clerk/tables.ts` has the same shapes and names.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from clerk_convex.entities.users import COLUMNS
 
 __all__ = [
     "OUTCOMES",
+    "SOURCES",
     "Change",
     "Delete",
     "Outcome",
@@ -29,18 +30,24 @@ __all__ = [
 ]
 
 Outcome = Literal["created", "updated", "unchanged", "stale", "deleted", "tombstoned", "ignored"]
+"""The result of a change. `stale`: Convex has newer data. `tombstoned`: the user was deleted and stays so.
+`ignored`: a sign-in of a user without a row."""
 OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 
 Source = Literal["webhook", "backfill", "admin"]
+"""The origin of a change, for the audit log. Convex itself writes more of them."""
+SOURCES: frozenset[str] = frozenset(get_args(Source))
 
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """A user as Clerk had it.
+    """The state of a user at Clerk.
 
-    `updated_at` is the user's, `observed_at` is when Clerk looked: both Unix milliseconds by Clerk's clock.
-    `columns` are the row's, by the names in `convex/clerk/tables.ts`; `None` unsets one, and one that is not
-    named is left as it is. `event_id` or `actor` say for the audit log what or who brought the change.
+    updated_at, observed_at: the user's own time of change, and when Clerk looked; both are Unix milliseconds
+        by Clerk's clock.
+    columns: by their names in `convex/clerk/tables.ts`. None unsets a column; a column that is missing here
+        keeps its value.
+    event_id, actor: for the audit log, the webhook's svix-id or the Clerk id of the admin.
     """
 
     clerk_id: str
@@ -54,7 +61,7 @@ class Upsert:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A user that Clerk no longer has, seen at `observed_at` (Unix milliseconds, Clerk's clock)."""
+    """The deletion of a user, seen at `observed_at` (Unix milliseconds by Clerk's clock)."""
 
     clerk_id: str
     observed_at: float
@@ -65,9 +72,9 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A sign-in of a user of whom nothing else is proved. `last_sign_in_at` is in Unix milliseconds.
+    """A sign-in at `last_sign_in_at` (Unix milliseconds) of a user whose other columns are not known.
 
-    It raises the row's `lastSignInAt` and changes nothing else. It creates no row.
+    It raises the row's `lastSignInAt` and changes nothing else. It does not create a row.
     """
 
     clerk_id: str
@@ -82,10 +89,10 @@ _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def encode(change: Change) -> bytes:
-    """One change as Convex-encoded JSON, one element of the argument `changes`.
+    """Return a change as Convex-encoded JSON, for the argument `changes`.
 
-    Raises ValueError or TypeError for a value that Convex cannot hold, say a column of a team's own with
-    a key beyond ASCII. The error may quote the value.
+    Raises ValueError, TypeError or RecursionError for a value that Convex cannot hold, such as a team's
+    column with a key that is not ASCII. The error may quote the value.
     """
     arguments: dict[str, JsonValue] = {"clerkId": change.clerk_id, "source": change.source}
     if isinstance(change, SignIn):
@@ -118,7 +125,7 @@ def refused_column(change: Change) -> object:
 
 
 def _columns_to_json(columns: Mapping[str, CoercibleToConvexValue]) -> dict[str, JsonValue]:
-    # convex_to_json looks at every letter of every name; ours are known to be good.
+    # convex_to_json checks every character of every name. Ours are valid, so only their values are converted.
     ours = {name: convex_to_json(value) for name, value in columns.items() if name in COLUMNS}
     rest = {name: value for name, value in columns.items() if name not in COLUMNS}
     return ours | cast("dict[str, JsonValue]", convex_to_json(rest))

@@ -1,4 +1,4 @@
-"""Objects that belong to one event loop: made on first use, closed when the loop ends."""
+"""Objects that belong to one event loop: made on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to one service: kept open, bounded in time and size, closed with the event loop."""
+"""Connections to one service: kept open, limited in time and size, closed with the event loop."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ __all__ = ["Pool", "Response", "Trouble"]
 
 _IDLE = 30.0  # seconds a connection is kept; servers and load balancers drop it after 60 or more
 
-# What would be loaded with the first request: it takes longer than others on the event loop should wait.
-for _module in ("httpcore", "anyio._backends._asyncio"):  # httpx's and anyio's own affairs, which may change
+# Loaded now and not with the first request, which would block the event loop for tens of milliseconds.
+for _module in ("httpcore", "anyio._backends._asyncio"):  # details of httpx and anyio, which may change
     with contextlib.suppress(ImportError):
         importlib.import_module(_module)
 _ssl_context = httpx.create_ssl_context(trust_env=False)
 
 
 class Trouble(Enum):
-    """Why there is no response."""
+    """The reason why there is no response."""
 
     SLOW = auto()
-    """It did not come in time."""
+    """The response did not come in time."""
     UNREACHABLE = auto()
     """No connection could be opened: nothing was sent."""
     UNSENDABLE = auto()
     """The address or a header has characters that no request can carry: nothing was sent."""
     UNREADABLE = auto()
-    """It is larger than allowed, or not packed as it says."""
+    """The response is larger than allowed, or not compressed as its headers say."""
     BROKEN = auto()
-    """The connection broke, or what came is not HTTP."""
+    """The connection broke, or the response is not HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a service answered.
+    """The answer of a service, whatever its status.
 
-    `seconds` is the time from asking to the head of the answer. `repeated` says that the request was sent
-    before, over a connection that broke.
+    `seconds` is the time from the request to the head of the response. `repeated` is True if the request was
+    sent twice, the first time over a connection that broke.
     """
 
     status: int
@@ -55,10 +55,10 @@ class Response:
 
 
 class Pool:
-    """Sends requests over kept connections, opened on first use, on one event loop.
+    """Sends requests over connections that are opened on first use and kept. It serves one event loop.
 
-    It uses httpx's transport and not its client: that one logs every address it calls, and there may be
-    personal data in a query; keeps cookies; and takes proxies and passwords from the environment.
+    It uses httpx's transport and not httpx's client. The client logs every URL, and a query may hold personal
+    data; it stores cookies; and it takes proxies and passwords from the environment.
     """
 
     def __init__(self, *, connect_timeout: float) -> None:
@@ -73,15 +73,17 @@ class Pool:
         headers: Mapping[str, str],
         body: bytes = b"",
         *,
-        timeout: float,  # noqa: ASYNC109 - a total, however slowly bytes drip in
+        timeout: float,  # noqa: ASYNC109 - for all of it, however slowly bytes arrive
         largest: int,
         repeatable: bool = True,
     ) -> Response | Trouble:
-        """The response, whatever its status, or why there is none. Raises nothing: httpx's errors know the
-        request, keys included.
+        """Send a request and return the response, or the reason why there is none.
 
-        `timeout` is in seconds and includes connecting and reading; `largest` is in bytes, unpacked.
-        A `repeatable` request that meets a connection gone stale is sent again at once.
+        It raises nothing, because httpx's errors hold the request, keys included.
+
+        timeout: seconds for all of it, connecting and reading included.
+        largest: bytes of the response's body, uncompressed.
+        repeatable: send the request again, at once, if its connection turns out to be closed.
         """
         repeated = False
         try:
@@ -96,18 +98,18 @@ class Pool:
                 try:
                     return await self._exchange(request, largest)
                 except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                    # Most likely a kept-alive connection that the server has closed meanwhile.
+                    # Most likely the server had closed a kept connection.
                     if not repeatable:
                         return Trouble.BROKEN
                 repeated = True
                 return await self._exchange(request, largest, repeated=True)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the request
+        except Exception as error:  # noqa: BLE001 - the text of any error may hold the request
             trouble = _trouble(error)
-        # The first time something was sent.
+        # UNREACHABLE means that nothing was sent, but the first attempt was.
         return Trouble.BROKEN if repeated and trouble is Trouble.UNREACHABLE else trouble
 
     async def aclose(self) -> None:
-        """Closes the connections. The next request opens new ones."""
+        """Close the connections. The next request opens new ones."""
         if self._lifetime is not None:
             await self._lifetime.aclose()
 

@@ -1,4 +1,4 @@
-"""At most so many calls in a while: a token bucket whose callers wait in the order they came."""
+"""A limit on the rate of calls out: a token bucket whose callers wait in the order they came."""
 
 from __future__ import annotations
 
@@ -6,25 +6,31 @@ import asyncio
 
 __all__ = ["Rate"]
 
-# Of what is allowed in a window: this much at once, this much trickling in. The rest is the margin for calls
-# that take unlike long on their way.
-_AT_ONCE = 0.25
-_TRICKLE = 0.7
+# Shares of the limit. A window sees at most both: 95 %. The other 5 % are a margin, because calls take
+# different times to arrive: those of two windows here may fall into one window there.
+_BURST = 0.25  # calls let through at once, after a time without calls
+_STEADY = 0.7  # calls let through one by one, evenly over the window
 
 
 class Rate:
-    """Lets calls through: within any `window` seconds 95 % of `limit`, a quarter of `limit` at once."""
+    """Lets calls through one after the other, at most 95 % of `limit` within any `window` seconds.
+
+    After a time without calls it lets a quarter of `limit` through at once.
+    """
 
     def __init__(self, limit: int, window: float) -> None:
-        self._interval = window / (limit * _TRICKLE)
-        self._slack = self._interval * (limit * _AT_ONCE - 1)
-        self._due = float("-inf")  # when the next call would be let through if none were at once
+        self._interval = window / (limit * _STEADY)
+        self._slack = self._interval * (limit * _BURST - 1)
+        self._due = float("-inf")  # when the next call is let through, if there were no bursts
         self._waiting = 0
-        self._turns: asyncio.Lock  # fair: who came first gets it first
+        self._turns: asyncio.Lock  # fair: its waiters get it in the order they came
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def turn(self, within: float) -> bool:
-        """Waits for the caller's turn. False if it does not come in time; at once if that is certain."""
+        """Wait for the caller's turn, at most `within` seconds, and return whether it came.
+
+        Return False at once if it is certain that the turn does not come in time.
+        """
         loop = asyncio.get_running_loop()
         if self.wait() > within:
             return False
@@ -33,7 +39,7 @@ class Rate:
         self._waiting += 1
         try:
             async with asyncio.timeout(within), self._turns:
-                # Again after the sleep, because a pause may have come meanwhile.
+                # In a loop, because `pause` may have been called during the sleep.
                 while (wait := self._due - self._slack - loop.time()) > 0:  # noqa: ASYNC110
                     await asyncio.sleep(wait)
                 self._due = max(self._due, loop.time()) + self._interval
@@ -44,12 +50,12 @@ class Rate:
         return True
 
     def wait(self) -> float:
-        """Seconds that a call which comes now will wait, at least."""
+        """Return the seconds that a call made now will wait, at least."""
         now = asyncio.get_running_loop().time()
         due = max(self._due, now) + self._waiting * self._interval
         return max(0.0, due - self._slack - now)
 
     def pause(self, seconds: float) -> None:
-        """Lets nobody through for so long, those included who wait already, and nobody at once after it."""
+        """Let no call through for so many seconds, waiting calls included. Allow no burst after that."""
         now = asyncio.get_running_loop().time()
         self._due = max(self._due, now + seconds + self._slack)

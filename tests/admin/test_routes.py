@@ -17,6 +17,7 @@ from starlette.routing import Mount
 from clerk_convex import user_routes
 from clerk_convex.entities.json import canonical_json
 from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.service import Service
 from tests.local.clerk.test_sdk import sdk
 from tests.support import stand_in
 from tests.support.managed import NOWHERE, ORIGIN, Managed
@@ -502,6 +503,6 @@ async def test_request_ids_that_are_used_again(managed: Managed) -> None:
 
 
 async def test_clerk_is_waited_for_as_long_as_somebody_waits(managed: Managed) -> None:
-    """Eight seconds for an attempt and four for more of them: who waits is told sooner than a backfill."""
-    clerk = user_routes(settings=managed.settings()).manager.service.clerk
+    """Eight seconds for an attempt and four to start others: admins get errors sooner than a backfill."""
+    clerk = Service(managed.settings()).clerk
     assert (clerk.timeout, clerk.patience) == (8.0, 4.0)

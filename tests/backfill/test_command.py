@@ -160,13 +160,13 @@ def test_interrupted_is_130_and_the_same_command_goes_on(local: BackfillSet, num
         out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert out == ""
-    assert "The same command goes on from here." in err
+    assert "The same command resumes from here." in err
     assert "Traceback" not in err
     local.clerk.faults = Faults()
     with local.command("--json") as process:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "Going on with a run" in err
+    assert "Resuming a run" in err
     assert json.loads(out)["resumed"] is True
     assert local.differences() == []
 

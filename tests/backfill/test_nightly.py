@@ -274,8 +274,8 @@ def test_the_environment_wins(tmp_path: Path, environment: dict[str, str]) -> No
             r"line 2 of .*/\.env cannot be read\. Write NAME=va",
         ),
         (b"A=1\n\n=sk_live_secret\n", r"line \d of .*/\.env cannot be read\."),
-        (b"A=sk_live_secret\xff\n", r"\.env is no UTF-8 text\. Save it as UTF-8\."),
-        (b"A=sk_live_\x00secret\n", r"\.env is no dotenv file\."),
+        (b"A=sk_live_secret\xff\n", r"\.env is not UTF-8 text\. Save it as UTF-8\."),
+        (b"A=sk_live_\x00secret\n", r"\.env is not a dotenv file\."),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(

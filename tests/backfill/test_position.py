@@ -229,9 +229,7 @@ def test_a_run_beside_another_says_so(patient: Functions) -> None:
         start(patient, options_text(local.settings(), prune=False))
         notes = Then(0, None)
         assert local.run(on_progress=notes).counts == {"created": 1}
-    assert notes.notes == [
-        "Another run was under way less than a minute ago: this one begins anew, beside it."
-    ]
+    assert notes.notes == ["Another run was active less than a minute ago: this one starts anew, beside it."]
 
 
 def test_restart_begins_anew(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:

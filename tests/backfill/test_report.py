@@ -52,7 +52,7 @@ def test_one_is_one() -> None:
 def test_an_error_is_told_with_the_next_command() -> None:
     stopped = report(error=ClerkUnavailable("Clerk is down."))
     assert "Stopped before the end: Clerk is down." in str(stopped)
-    assert "goes on where this one stopped" in str(stopped)
+    assert "resumes this run" in str(stopped)
     assert stopped.to_json()["error"] == "Clerk is down."
     assert not stopped.ok
 

@@ -237,7 +237,7 @@ def test_what_must_not_be_sent_is_not(wire: Wire) -> None:
         with pytest.raises(ValueError, match="100"):
             await clerk.existing(["user_a"] * 101)
         for user_id in ("", ".", ".."):
-            with pytest.raises(ValueError, match="no user's id"):
+            with pytest.raises(ValueError, match="not a user's id"):
                 await clerk.delete_user(user_id)
         with pytest.raises(ValueError, match="JSON"):
             await clerk.update_user("user_a", {"n": float("nan")})

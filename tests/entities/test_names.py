@@ -1,0 +1,55 @@
+"""Python and TypeScript have the same names of outcomes, sources and statuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clerk_convex.entities import COLUMNS, OUTCOMES, SOURCES, STATUSES
+from tests.support.functions import ROOT
+
+# Bundles the module of the tables, as `npx convex` does, and writes what its validators accept.
+SCRIPT = """
+import { build } from "esbuild";
+const entry = `
+  import { clerkColumns, clerkTables, outcome, status } from "./convex/clerk/tables";
+  const values = (union) => union.members.map((member) => member.value);
+  const { source } = clerkTables.clerkAudit.validator.fields;
+  console.log(JSON.stringify({
+    columns: [...clerkColumns], outcomes: values(outcome), sources: values(source), statuses: values(status),
+  }));
+`;
+const { outputFiles } = await build({
+  stdin: { contents: entry, resolveDir: "." }, bundle: true, format: "esm", write: false,
+});
+await import("data:text/javascript;base64," + Buffer.from(outputFiles[0].text).toString("base64"));
+"""
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, set[str]]:
+    node = Path(sys.executable).with_name("node")
+    command = [str(node), "--input-type=module", "--eval", SCRIPT]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120)
+    return {kind: set(values) for kind, values in json.loads(done.stdout).items()}
+
+
+def test_outcomes(names: dict[str, set[str]]) -> None:
+    assert names["outcomes"] == OUTCOMES
+
+
+def test_statuses(names: dict[str, set[str]]) -> None:
+    assert names["statuses"] == STATUSES
+
+
+def test_sources(names: dict[str, set[str]]) -> None:
+    """Two more are Convex's own: changes by hand, and by its scheduler."""
+    assert names["sources"] == SOURCES | {"manual", "schedule"}
+
+
+def test_columns(names: dict[str, set[str]]) -> None:
+    assert names["columns"] == COLUMNS

@@ -51,6 +51,7 @@ TESTS = {
     "convex/clerk/pages.ts": "test_queries",
     "convex/clerk/search.ts": "test_queries",
     "convex/clerk/state.ts": "test_functions",
+    "convex/clerk/stats.ts": "test_stats test_functions",
     "convex/clerk/sync.ts": "test_functions test_rules test_stats",
     "convex/clerk/tables.ts": "test_functions test_rules test_queries",
     "dashboard/src/*/use[A-Z]*.ts": "browser",

@@ -253,6 +253,12 @@ def test_trouble_that_names_a_time(status: int | None, expected: tuple[int, str]
     assert problem.headers["Retry-After"] == "7"
 
 
+def test_trouble_that_names_no_time() -> None:
+    """Five seconds are as good as any."""
+    problem = clerk_problem(ClerkUnavailable("Clerk has trouble.", status=503), is_write=False)
+    assert problem.headers["Retry-After"] == "5"
+
+
 # Anything at all
 
 

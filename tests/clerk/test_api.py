@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import json
+import random
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,6 +24,7 @@ from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, C
 from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk.api import RateLimit
 from clerk_convex.net.backoff import Backoff
+from clerk_convex.net.pool import Trouble
 from tests.support import stand_in
 from tests.support.stand_in import Behaviour, StandIn
 from tests.support.virtual_time import now, run
@@ -559,6 +561,40 @@ def test_a_deletion_whose_answer_got_lost_is_done(wire: Wire) -> None:
     wire.answers = [httpx.ConnectError(SECRET), refusal(404, "resource_not_found")]
     with pytest.raises(ClerkNotFound):
         run(Clerk(KEY).delete_user("user_a"))
+
+
+@pytest.mark.parametrize(
+    ("jitter", "pauses"), [(1.0, [0.5, 1, 2, 4, 8, 10, 10]), (0.5, [0.25, 0.5, 1, 2, 4, 5])]
+)
+def test_pauses_double_up_to_ten_seconds(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, jitter: float, pauses: list[float]
+) -> None:
+    """From half a second, or half of all that, while the patience lasts."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: {0.5: low, 1.0: high}[jitter])
+    wire.answers = [refusal(500) for _ in pauses]
+    run(Clerk(KEY, patience=100).list_users())
+    waited = [later - earlier for earlier, later in itertools.pairwise(wire.times)]
+    assert waited == pytest.approx(pauses, abs=0.01)
+
+
+def test_limits_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt has 30 seconds, a connection five, an answer 64 MiB; others begin for ten seconds."""
+    clerk = Clerk(KEY)
+    limits = {}
+
+    async def send(*args: Any, **options: Any) -> Trouble:
+        limits.update(options)
+        return Trouble.UNREACHABLE
+
+    async def main() -> float:
+        with pytest.raises(ClerkUnavailable):
+            await clerk.list_users()
+        return now()
+
+    monkeypatch.setattr(clerk._pool, "send", send)
+    assert 5 < run(main()) <= 10
+    assert (clerk.timeout, clerk.patience, clerk._pool.connect_timeout) == (30.0, 10.0, 5.0)
+    assert limits["largest"] == 64 * 1024 * 1024
 
 
 @pytest.mark.parametrize(

@@ -437,6 +437,13 @@ def test_search_is_one_page(functions: Functions, admin: Caller) -> None:
     assert (page["page"], page["isDone"]) == ([], True)
 
 
+def test_search_is_cut_to_what_ids_and_addresses_may_have(functions: Functions, admin: Caller) -> None:
+    """256 characters: of what is longer the rest is not looked for."""
+    functions.sync([upsert("user_long", externalId="x" * 300)])
+    assert found(admin, "x" * 256 + "y") == ["user_long"]
+    assert found(admin, "x" * 255 + "y") == []
+
+
 @pytest.mark.parametrize("search", ["", " ", "\t\n \u00a0"])
 def test_blank_search_is_none(functions: Functions, admin: Caller, search: str) -> None:
     functions.sync([upsert()])

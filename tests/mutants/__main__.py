@@ -159,7 +159,9 @@ class Sandbox:
         lines = [
             line for line in said.splitlines() if line.startswith(("FAILED", "ERROR")) or "error" in line
         ]
-        return "" if process.returncode == 0 else (lines or said.splitlines() or ["failed"])[-1]
+        if process.returncode == 0:
+            return ""
+        return (lines or [*said.splitlines(), f"ended with status {process.returncode}"])[-1]
 
 
 def tests_of(path: Path) -> list[str]:

@@ -104,6 +104,23 @@ async def test_certificates_are_checked(pool: Pool, server: StandIn, monkeypatch
     assert context.cert_store_stats()["x509_ca"] > 0
 
 
+@pytest.mark.anyio
+async def test_connections_are_kept_for_half_a_minute(
+    pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less than the minute after which servers drop them; as many as are needed, of which 32 are kept."""
+    kept: list[httpx.Limits] = []
+
+    def transport(make: Any = httpx.AsyncHTTPTransport, **options: Any) -> Any:
+        kept.append(options["limits"])
+        return make(**options)
+
+    monkeypatch.setattr(httpx, "AsyncHTTPTransport", transport)
+    await send(pool, server)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30.0)
+    assert kept == [limits]
+
+
 FIRST_REQUEST = """
 import asyncio, ssl, sys
 from clerk_convex.net.pool import Pool, Response

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.functions import CREATED_AT, Caller, Functions, Project, upsert
+from tests.support.functions import CREATED_AT, Caller, Denied, Functions, Project, upsert
 
 ADMIN = upsert("user_admin", role="admin", firstName="Zoe", createdAt=CREATED_AT - 1e9)
 
@@ -133,6 +133,36 @@ def test_page_has_a_size_that_is_never_absurd(
     functions.sync([upsert(f"user_{number}") for number in range(150)])
     options = {"numItems": asked, "cursor": None}
     assert len(admin.query("users:getUsers", {"paginationOpts": options})["page"]) == given
+
+
+def last_cursor(caller: Caller, path: str, **arguments: Any) -> str:
+    cursor = None
+    while True:
+        page = caller.query(path, {**arguments, "paginationOpts": {"numItems": 100, "cursor": cursor}})
+        cursor = page["continueCursor"]
+        if page["isDone"]:
+            return str(cursor)
+
+
+def test_page_that_is_asked_for_by_its_end_is_short_too(functions: Functions, admin: Caller) -> None:
+    """In every order, of all and of one status, and of the audit log: a hundred at most, everyone once."""
+    users = crowd(250)
+    functions.sync([upsert(clerk_id=user.pop("clerkId"), **user) for user in users])
+    requests: list[dict[str, Any]] = [
+        {"sort": {"by": by, "order": order}, **more}
+        for by in SORTED_BY
+        for order in ("asc", "desc")
+        for more in ({}, {"status": "active"})
+    ]
+    for path, arguments in [*(("users:getUsers", it) for it in requests), ("users:auditLog", {})]:
+        everyone = [row for page in admin.pages(path, 50, **arguments) for row in page]
+        assert len(everyone) > 100
+        assert admin.until(path, last_cursor(admin, path, **arguments), **arguments) == everyone
+    with pytest.raises(Denied) as denied:
+        admin.query("users:getUsers", {"paginationOpts": {"numItems": 1, "cursor": None, "endCursor": "x"}})
+    assert denied.value.args[0]["paginationError"] == "InvalidCursor"
+    search = {"search": "ada", "paginationOpts": {"numItems": 1, "cursor": None, "endCursor": "x"}}
+    assert len(admin.query("users:getUsers", search)["page"]) <= 50
 
 
 # ---------------------------------------------------------------- search

@@ -258,21 +258,6 @@ def changes(draw: st.DrawFn) -> Change:
     )
 
 
-@st.composite
-def swaps(draw: st.DrawFn) -> list[Change]:
-    """Two users who take each other's place: together they change no count."""
-    one, other = draw(st.lists(users, min_size=2, max_size=2, unique=True))
-    at = float(draw(st.integers(1, 9)))
-    places = draw(st.permutations(["active", "banned"]))
-    return [
-        *(upsert(who, updated_at=at, status=place) for who, place in zip((one, other), places, strict=True)),
-        *(
-            upsert(who, updated_at=at + 1, status=place)
-            for who, place in zip((other, one), places, strict=True)
-        ),
-    ]
-
-
 class Sync(list[Change]):
     pass
 
@@ -281,16 +266,14 @@ class Hand(tuple[str, str]):
     pass
 
 
-Operation = Sync | Hand | str
+class Swap(tuple[str, str]):
+    """Two users who take each other's place in one mutation: together they change no count."""
 
 
-def in_two(changes: list[Change]) -> st.SearchStrategy[Sync]:
-    """First they are put in their places, and in a later mutation they swap them."""
-    return st.sampled_from([Sync(changes[:2]), Sync(changes[2:])])
-
-
+Operation = Sync | Hand | Swap | str
 operations: st.SearchStrategy[Operation] = st.one_of(
-    st.lists(changes(), min_size=1, max_size=6).map(Sync) | swaps().flatmap(in_two),
+    st.lists(changes(), min_size=1, max_size=6).map(Sync),
+    st.permutations([f"user_{number}" for number in range(8)]).map(lambda order: Swap(order[:2])),
     st.tuples(st.sampled_from(["users:resetUser", "users:deleteUser"]), users).map(Hand),
     st.sampled_from(["begin", "step", "step", "drop"]),
     st.sampled_from(["begin", "step"]),
@@ -300,6 +283,8 @@ operations: st.SearchStrategy[Operation] = st.one_of(
 def perform(functions: Functions, operation: Operation, rebuilds: list[float]) -> None:
     if isinstance(operation, Sync):
         functions.sync(operation)
+    elif isinstance(operation, Swap):
+        swap(functions, *operation)
     elif isinstance(operation, Hand):
         path, clerk_id = operation
         functions.mutation(path, {"clerkId": clerk_id})
@@ -310,6 +295,18 @@ def perform(functions: Functions, operation: Operation, rebuilds: list[float]) -
         functions.mutation(f"test:{operation}", {})
         if operation == "begin" and (begun := functions.query("test:look", {})["next"]) is not None:
             rebuilds.append(begun)
+
+
+def swap(functions: Functions, *clerk_ids: str) -> None:
+    rows = [row for row in functions.rows().values() if row["clerkId"] in clerk_ids]
+    stamp = 1.0 + max((row["updatedAt"] for row in rows), default=0.0)
+    places = [{name: row[name] for name in ("status", "createdAt")} for row in rows]
+    functions.sync(
+        [
+            upsert(row["clerkId"], updated_at=stamp, **place)
+            for row, place in zip(rows, reversed(places), strict=True)
+        ]
+    )
 
 
 def stays_exact(

@@ -102,6 +102,16 @@ class Caller:
                 return pages
             cursor = page["continueCursor"]
 
+    def until(self, path: str, end: str, start: str | None = None, **arguments: Any) -> list[Any]:
+        """All up to the cursor `end`, where a page is split as usePaginatedQuery splits it."""
+        options = {"numItems": 25, "cursor": start, "endCursor": end}
+        page = self.query(path, {**arguments, "paginationOpts": options})
+        assert len(page["page"]) <= 100
+        if page.get("pageStatus") is None:
+            return list(page["page"])
+        split = page["splitCursor"]
+        return self.until(path, split, start, **arguments) + self.until(path, end, split, **arguments)
+
 
 class Functions:
     """The functions of a local Convex, called with its deploy key.

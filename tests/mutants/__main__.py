@@ -39,6 +39,7 @@ TESTS = {
     "clerk_convex/net/*.py": "tests/net tests/convex/test_client.py tests/webhook/test_route.py"
     " tests/admin/test_requests.py",
     "clerk_convex/webhook/*.py": "tests/webhook",
+    "clerk_convex/service.py": "tests/test_service.py tests/webhook/test_route.py tests/admin",
     "clerk_convex/*.py": "tests/test_settings.py tests/test_app.py tests/test_errors.py tests/test_init.py",
     "convex/clerk/backfill/*.ts": "tests/functions tests/backfill/test_position.py",
     "convex/clerk/*.ts": "tests/functions",

@@ -1,4 +1,4 @@
-// What the page needs from sign-in, which Clerk or the local Clerk provides.
+// The interface between the page and sign-in, which Clerk or the local Clerk implements.
 import { createContext, useContext, type ReactNode } from "react";
 
 export type Session = {

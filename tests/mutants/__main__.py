@@ -160,6 +160,8 @@ class Sandbox:
         lines = [
             line for line in said.splitlines() if line.startswith(("FAILED", "ERROR")) or "error" in line
         ]
+        if process.returncode == -signal.SIGKILL:  # not by the mutant, and not by us
+            raise SystemExit("A test process was killed. Is there enough memory? Try again.")
         if process.returncode == 0:
             return ""
         return (lines or [*said.splitlines(), f"ended with status {process.returncode}"])[-1]

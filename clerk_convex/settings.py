@@ -409,8 +409,8 @@ class Settings(BaseModel):
         required = [name for name, field in kind.model_fields.items() if field.is_required()]
         if missing := [name.upper() for name in required if not getattr(self, name)]:
             raise SettingsError(
-                f"Not set in the environment: {', '.join(missing)}. The settings page of the documentation says"
-                " where to find each."
+                f"Not set in the environment: {', '.join(missing)}."
+                " The settings page of the documentation says where to find each."
             )
         return kind.model_construct(**{name: getattr(self, name) for name in kind.model_fields})
 

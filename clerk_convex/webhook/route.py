@@ -80,8 +80,7 @@ def webhook_route(
     413 the body is over 512 KiB
     422 the event's user cannot be read
     502 Convex refused this change
-    503 with Retry-After: Convex is down, too slow or not set up, a setting is missing or malformed, or too
-        many bodies arrive at once
+    503 not now, with Retry-After: Convex is down or slow, a setting is wrong, or too many bodies arrive
 
     The route works under a mount or a prefix, with and without a slash at the end, and needs no lifespan.
     """

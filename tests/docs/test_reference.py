@@ -156,7 +156,7 @@ def test_tables() -> None:
     for name in ("requiredColumns", "optionalColumns", "derivedColumns"):
         body = re.search(rf"^const {name} = {{\n(.*?)^}};", source, re.MULTILINE | re.DOTALL)
         assert body, name
-        columns |= set(re.findall(r"^  (\w+):", body[1], re.MULTILINE))
+        columns |= set(re.findall(r"^  (\w+)[:,]", body[1], re.MULTILINE))
     columns.add("sortEmail")
     documented = {name for cells in rows(section("tables.md", "## users")) for name in code(cells[0])}
     assert documented == columns

@@ -225,8 +225,11 @@ class _Comparison:
 
     async def _look_at_rows(self, suspects: list[_Suspect]) -> list[_Suspect]:
         deletions = await confirm(self._session, [suspect.clerk_id for suspect in suspects])
-        for deletion, outcome in zip(deletions, await self._session.submit(deletions), strict=True):
-            if outcome != "unchanged":  # `deleted` or `stale`: the row is still there
+        # Compared as the deletion that Clerk would announce, because that one is final: a backfill's is `stale`
+        # if the row is newer, which would say nothing about whether the row is to be there.
+        announced = [replace(deletion, source="webhook") for deletion in deletions]
+        for deletion, outcome in zip(announced, await self._session.submit(announced), strict=True):
+            if outcome != "unchanged":  # the row is still there
                 self._found("extra", deletion.clerk_id)
         return []
 

@@ -185,7 +185,7 @@ def test_sigterm_does_as_ctrl_c_does(
     begun = time.monotonic()
     assert command.main([]) == 130
     assert time.monotonic() - begun < 30
-    assert "goes on from here" in capsys.readouterr().err
+    assert "resumes from here" in capsys.readouterr().err
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 

@@ -472,7 +472,7 @@ def test_a_key_revoked_on_the_way_stops_it_and_the_report_says_so(
     notes = Then(0, None)
     again = local.run(settings, on_progress=notes)
     assert again.resumed
-    assert "Going on" in notes.notes[0]
+    assert "Resuming" in notes.notes[0]
     assert again.users < 100
     assert again.counts["created"] == 100
     assert local.differences() == []

@@ -225,8 +225,8 @@ class _Comparison:
 
     async def _look_at_rows(self, suspects: list[_Suspect]) -> list[_Suspect]:
         deletions = await confirm(self._session, [suspect.clerk_id for suspect in suspects])
-        # Compared as the deletion that Clerk would announce, because that one is final. A backfill's deletion is
-        # `stale` if the row is newer; here only matters whether there is a row.
+        # Compared as the deletion that Clerk would announce, because that one is final. A backfill's deletion
+        # is `stale` if the row is newer; here it only matters whether there is a row.
         announced = [replace(deletion, source="webhook") for deletion in deletions]
         for deletion, outcome in zip(announced, await self._session.submit(announced), strict=True):
             if outcome != "unchanged":  # the row is still there

@@ -237,8 +237,8 @@ def test_users_change_and_their_webhooks_arrive_while_it_runs(monkeypatch: pytes
         assert clerk.webhooks.drain(30)
         monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.2)
         verified = asyncio.run(verify(stack.settings))
-    assert verified.equal, verified
-    assert verified.users == clerk.count
+        assert verified.equal, verified
+        assert verified.users == clerk.count
 
 
 def test_a_user_deleted_between_reading_and_writing_stays_deleted(local: BackfillSet) -> None:
@@ -423,7 +423,7 @@ def test_nobody_at_the_address_is_an_error_when_patience_is_over(local: Backfill
 def test_functions_of_another_version_are_told(local: BackfillSet) -> None:
     with StandIn() as convex:
         convex.behave(then=failure())
-        with pytest.raises(DeploymentMisconfigured, match="another version"):
+        with pytest.raises(DeploymentMisconfigured, match="refuses even an empty call"):
             local.run(local.settings(convex_url=convex.url, convex_deploy_key=DEPLOY_KEY))
 
 

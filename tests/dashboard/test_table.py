@@ -148,9 +148,9 @@ def test_search_finds(stack: LocalStack, admin: Visit) -> None:
     assert len(found(admin, "Ada")) == 50
 
 
-@pytest.mark.parametrize("text", ["com", "example.com", "zzzzz", ".*", "[^]+", "(", "\\", "^$", "%"])
+@pytest.mark.parametrize("text", ["com", "ample.com", "zzzzz", ".*", "[^]+", "(", "\\", "^$", "%"])
 def test_search_finds_nobody(text: str, admin: Visit) -> None:
-    """What everyone's address ends with, what nobody has, what means something elsewhere."""
+    """The end of everyone's address, a part of a domain, what nobody has, what means something elsewhere."""
     admin.open()
     expect(admin.page.locator("[data-clerk-id]")).to_have_count(PAGE)
     search_box(admin).fill(text)

@@ -684,7 +684,7 @@ WITHOUT_TIME = {
 def test_any_order_in_time_needs_every_rule(rule: str, tmp_path: Path) -> None:
     """The same of what holds while time passes."""
     with playing(tmp_path, *WITHOUT_TIME[rule]) as functions, pytest.raises(Diverged):
-        converges_in_time(functions, 300, phases=(Phase.generate,))()
+        converges_in_time(functions, 2000, phases=(Phase.generate,))()
 
 
 WITHOUT = {

@@ -28,20 +28,20 @@ def test_what_is_noticed_and_what_survives(
     """Each mutant is tried in the copy and told with its place; the file itself is as it was."""
     path = Path("clerk_convex/net/rate.py")
     text = (ROOT / path).read_text()
-    texts = [text.replace("_AT_ONCE = 0.25", f"_AT_ONCE = {number}") for number in ("0.5", "1 / 4")]
-    script = f"import runpy; assert runpy.run_path({str(path)!r})['_AT_ONCE'] == 0.25"
+    texts = [text.replace("_BURST = 0.25", f"_BURST = {number}") for number in ("0.5", "1 / 4")]
+    script = f"import runpy; assert runpy.run_path({str(path)!r})['_BURST'] == 0.25"
     monkeypatch.setattr(mutants, "sample", lambda *args: texts)
     monkeypatch.setattr(mutants, "tests_of", lambda path: [sys.executable, "-c", script])
     monkeypatch.setattr(mutants, "types_of", lambda path: ["true"])
     monkeypatch.setattr(sys, "argv", ["mutants", str(ROOT / path)])
     assert main() == 0
-    line = text.splitlines().index("_AT_ONCE = 0.25") + 1
+    line = text[: text.index("_BURST = 0.25")].count("\n") + 1
     assert capsys.readouterr().out.splitlines() == [
         "",
         "survived",
         f"{path}:{line}",
-        "-_AT_ONCE = 0.25",
-        "+_AT_ONCE = 1 / 4",
+        "-_BURST = 0.25",
+        "+_BURST = 1 / 4",
         "",
         f"{path}: 1 of 2 noticed",
         "",

@@ -36,6 +36,3 @@ class PerLoop(Generic[T]):
     def made(self) -> T | None:
         """The object of the running loop, or None if `get` was not called there yet."""
         return self._made.get((os.getpid(), asyncio.get_running_loop()))
-
-    def __len__(self) -> int:
-        return len(self._made)

@@ -130,6 +130,7 @@ def test_debug_shows_where_an_error_came_from(
         ["--verify", "--dry-run"],
         ["--verify", "--restart"],
         ["--concurrency", "0"],
+        ["--patience", "soon"],
     ],
 )
 def test_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

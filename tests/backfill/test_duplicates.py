@@ -14,7 +14,7 @@ from clerk_convex.backfill.session import Session
 from clerk_convex.local.clerk import LocalClerk
 from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty
 from tests.support.backfill_wire import Wire
-from tests.support.functions import Functions
+from tests.support.functions import Functions, eventually
 from tests.support.virtual_time import run
 
 
@@ -146,9 +146,13 @@ def test_duplicates_stop_neither_a_run_nor_a_prune(local: BackfillSet) -> None:
     local.edit(ids[1], "copy")
     local.clerk.delete_user(ids[1])
     local.clerk.update_user(ids[0], first_name="New")
-    report = local.run(prune=True)
-    assert report.ok, report
-    assert ids[1] not in [row["clerkId"] for row in local.table("users")]
+
+    def is_pruned() -> bool:  # On a busy machine Clerk's second answer can be too close to its first one.
+        report = local.run(prune=True)
+        assert report.ok, report
+        return ids[1] not in [row["clerkId"] for row in local.table("users")]
+
+    assert eventually(is_pruned)
 
 
 def test_the_command_says_what_it_does(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:

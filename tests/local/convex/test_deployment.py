@@ -346,7 +346,6 @@ def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
         from pathlib import Path
         from convex import ConvexClient
         from clerk_convex.local.convex import LocalConvex
-from tests.support.functions import ROOT
 
         with LocalConvex(project=Path(sys.argv[1])) as convex:
             ConvexClient(convex.url).mutation("items:chatter", {"lines": 4000})
@@ -452,7 +451,6 @@ def test_it_never_outlives_its_parent(fork: bool) -> None:
         import os, sys, time
         from pathlib import Path
         from clerk_convex.local.convex import LocalConvex
-from tests.support.functions import ROOT
 
         convex = LocalConvex(project=Path(sys.argv[1]))
         convex.start()
@@ -540,10 +538,11 @@ def test_missing_packages_of_the_functions_that_come_with_this_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They belong into the team's folder, not where Python keeps this package, and only those missing."""
-    here = tmp_path / "site-packages" / "clerk_convex" / "local"
+    here = tmp_path / "site-packages" / "clerk_convex" / "template"
     (here / "convex").mkdir(parents=True)
     (here / "convex" / "schema.ts").touch()
-    monkeypatch.setattr(deployment, "HERE", here)
+    monkeypatch.setattr(deployment, "PACKAGE", here.parent)
+    monkeypatch.setattr(deployment, "TEMPLATE", here)
     team = tmp_path / "team"
     for name in ("convex", "ws"):
         (team / "node_modules" / name).mkdir(parents=True)
@@ -607,11 +606,12 @@ def test_default_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_default_project_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Installed, it takes the functions inside the package, not the official client's package beside it."""
-    package = tmp_path / "clerk_convex" / "local"
+    package = tmp_path / "clerk_convex" / "template"
     (package / "convex").mkdir(parents=True)
     (package / "convex" / "schema.ts").touch()
     (tmp_path / "convex").mkdir()
-    monkeypatch.setattr(deployment, "HERE", package)
+    monkeypatch.setattr(deployment, "PACKAGE", package.parent)
+    monkeypatch.setattr(deployment, "TEMPLATE", package)
     monkeypatch.chdir(tmp_path)
     assert deployment._default_project() == package
 

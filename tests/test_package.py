@@ -80,7 +80,7 @@ def test_wheel_has_all_that_runs_and_nothing_else(wheel: Path) -> None:
         assert not any(b"pk_test_Y2xlcmsuZXhhbXBsZS5jb20k" in archive.read(name) for name in static)
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "clerk_convex").rglob("*.[pt][ys]")}
     functions = {
-        f"clerk_convex/local/{path.relative_to(ROOT).as_posix()}"
+        f"clerk_convex/template/{path.relative_to(ROOT).as_posix()}"
         for path in (ROOT / "convex").rglob("*")
         if path.suffix in {".ts", ".js"}
     }

@@ -298,8 +298,8 @@ def test_lock_that_was_never_ended_is_ended_by_a_backfill(tmp_path: Path) -> Non
     project.replace("clerk/order/sync.ts", "await ctx.scheduler.runAt(", "void ((...all: unknown[]) => all)(")
     project.replace("clerk/order/rules.ts", "const MINUTE_MS = 60 * 1000", "const MINUTE_MS = 50")
     with project.running() as functions:
-        functions.sync([upsert(status="locked", lockedUntil=now() + 100)])
-        time.sleep(0.2)
+        functions.sync([upsert(status="locked", lockedUntil=now() + 1500)])
+        time.sleep(1.7)
         assert functions.rows()["user_1"]["status"] == "locked"
         assert functions.sync([upsert(observed_at=101.0, source="backfill")]) == ["updated"]
         assert functions.rows()["user_1"]["status"] == "active"

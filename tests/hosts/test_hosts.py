@@ -92,18 +92,19 @@ def test_servers(convex: StandIn, name: str) -> None:
 def test_http2(convex: StandIn) -> None:
     """An answer that refuses a body has no `Connection` header on HTTP/2, which forbids it."""
     with serve(SERVERS["hypercorn"], environ(convex)) as server:
-        for body, headers, status in ((EVENT, signed(EVENT), 200), (b"", {}, 400)):
-            # hypercorn fails with a KeyError of its own, and drops the connection, if its answer comes before
-            # the request has ended: so it is asked again, and its log is not looked at.
-            for _ in range(10):
-                with (
-                    contextlib.suppress(httpx.TransportError),
-                    httpx.Client(timeout=30, trust_env=False, http1=False, http2=True) as client,
-                ):
-                    answer = client.post(f"{server.url}/webhooks/clerk", content=body, headers=headers)
-                    break
-            assert (answer.http_version, answer.status_code) == ("HTTP/2", status)
-            assert "connection" not in answer.headers
+        with httpx.Client(timeout=30, trust_env=False, http1=False, http2=True) as client:
+            signed_event = client.build_request(
+                "POST", f"{server.url}/webhooks/clerk", content=EVENT, headers=signed(EVENT)
+            )
+            unsigned = client.build_request("POST", f"{server.url}/webhooks/clerk")
+            # Without this header the request ends with its headers. Else hypercorn fails with a KeyError of
+            # its own if the answer comes before the end.
+            del unsigned.headers["Content-Length"]
+            for request, status in ((signed_event, 200), (unsigned, 400)):
+                answer = client.send(request)
+                assert (answer.http_version, answer.status_code) == ("HTTP/2", status)
+                assert "connection" not in answer.headers
+        check_end(server)
 
 
 @pytest.mark.parametrize("name", ["fastapi", "litestar", "quart", "quart_dispatched", "django"])

@@ -1,4 +1,4 @@
-"""What the entry points of a process share: one Clerk client, one writer and so on for each event loop."""
+"""The service that entry points share: one Clerk client, one writer and so on for each event loop."""
 
 from __future__ import annotations
 

@@ -459,7 +459,7 @@ def _is_empty(value: object) -> bool:
 
 
 def _sentence(error: ValidationError) -> str:
-    """What is wrong with each setting, and for a list with the first of its entries that is wrong."""
+    """Return a sentence for each malformed setting. Of a list it names the first malformed entry."""
     problems: dict[str, str] = {}
     for problem in error.errors(include_input=False, include_url=False):
         name, *entry = map(str, problem["loc"])

@@ -104,7 +104,7 @@ class Manager(Endpoint):
 
     @cached_property
     def service(self) -> Service:
-        """What the routes share with others. Raises SettingsError if a setting is missing or malformed."""
+        """The shared service. Raises SettingsError if a setting is missing or malformed."""
         return self._find_service()
 
     @cached_property

@@ -118,7 +118,7 @@ class Receiver(Endpoint):
 
     @cached_property
     def service(self) -> Service:
-        """What the route shares with others. Raises SettingsError if a setting is missing or malformed."""
+        """The shared service. Raises SettingsError if a setting is missing or malformed."""
         return self._find_service()
 
     def check(self) -> None:

@@ -271,7 +271,7 @@ async def test_convex_comes_back(managed: Managed, convex: StandIn) -> None:
 
 @pytest.fixture
 def patience(managed: Managed) -> None:
-    """What became of a call is recorded for as long as in production."""
+    """Record the end of a call for as long as in production."""
     managed.timeouts = replace(HURRY, audit=600.0)
 
 
@@ -353,7 +353,7 @@ async def test_answer_does_not_wait_long_for_the_record(managed: Managed, convex
 async def test_service_that_stops_says_what_it_could_not_record(
     convex: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is given up because the service stops is in the log, and stops at once."""
+    """A recording that ends because the service stops is logged, and stops at once."""
     convex.behave(then=stand_in.status(503))
     row = AuditRow(Deployment(convex.url, DEPLOY_KEY), "users", "req_1", timeout=600.0)
     row.is_unclear = True

@@ -317,7 +317,7 @@ def test_a_log_gets_a_plain_line_now_and_then() -> None:
 
 
 def test_a_listener_may_leave_everything_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a listener does not take up is told to nobody: it is printed nowhere."""
+    """A listener that overrides nothing prints nothing."""
 
     class Listener(OnProgress):
         pass

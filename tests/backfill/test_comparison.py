@@ -498,7 +498,7 @@ def test_a_development_key_beside_a_production_deployment_raises_one(
 
 @pytest.mark.parametrize("extra", [1, 40])
 def test_a_clerk_that_does_not_tell_its_instance_is_no_error(wire: Wire, extra: int) -> None:
-    """What can be said without it is said."""
+    """The comparison works without the instance, and a doubt calls it unknown."""
     sign_up(wire, 30, rows=True)
     wire.rows += ghosts(extra)
     wire.answer = lambda request: httpx.Response(404) if request.what == "/instance" else None

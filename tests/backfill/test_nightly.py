@@ -54,7 +54,7 @@ def write(folder: Path, settings: dict[str, str], *, end: str = "\n") -> Path:
 
 
 def cron(folder: Path, *options: str) -> tuple[int, str, str]:
-    """What the line of the documentation does in a crontab, in a folder with a .env."""
+    """Run the documented crontab line in a folder with a .env. Return its status, stdout and stderr."""
     python = shlex.quote(sys.executable)
     line = f"cd {shlex.quote(str(folder))} && {python} -m clerk_convex.backfill --nightly --env-file .env"
     done = subprocess.run(
@@ -191,7 +191,7 @@ def test_a_run_that_stops_is_told_and_not_verified(
     revoked: str,
     expected: int,
 ) -> None:
-    """What stops it would stop the verification too, five minutes later."""
+    """A run that stops early does not start the verification, which would stop too."""
     local.sign_up(2)
 
     async def stop(*arguments: Any) -> Any:

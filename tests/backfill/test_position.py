@@ -453,7 +453,7 @@ def test_a_new_run_has_nothing_yet(wire: Wire) -> None:
 
 
 def test_a_save_that_fails_ends_the_run_when_patience_is_over(wire: Wire) -> None:
-    """What cannot be kept is not gone on with; what was saved while it waited is not forgotten."""
+    """A run ends if its position cannot be saved within the patience, and not before."""
     wire.answer = lambda request: (
         httpx.Response(503)
         if request.what == "saveBackfill" and request.args["progress"] is not None and now() < 100

@@ -1,4 +1,4 @@
-// What an admin does at Clerk: whether it is allowed, and how it ended. Each action is one row of the audit log.
+// Decides whether an admin may do an action at Clerk, and records how it ended. Each action is one row of the audit log.
 import { v, type Infer } from "convex/values";
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx } from "../../_generated/server";

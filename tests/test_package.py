@@ -120,7 +120,7 @@ def test_wheel_of_an_sdist_is_the_same(checkout: Path, wheel: Path, tmp_path: Pa
     assert built.returncode == 0, built.stdout + built.stderr
     (sdist,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)  # noqa: S202  our own archive, and Python 3.11.2 has no filter
     unpacked = tmp_path / sdist.name.removesuffix(".tar.gz")
     assert not list(unpacked.rglob("node_modules"))
     again = build(unpacked, "wheel", tmp_path, PATH=os.defpath)

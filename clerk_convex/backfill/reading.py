@@ -70,10 +70,15 @@ async def together(*jobs: Awaitable[None]) -> None:
     async def run(job: Awaitable[None]) -> None:
         await job
 
-    try:
+    async def run_all() -> None:
         async with asyncio.TaskGroup() as group:
             for job in jobs:
                 group.create_task(run(job))
+
+    try:
+        # In a task of its own: before Python 3.11.3, a group that fails leaves its task counted as cancelled,
+        # and the next asyncio.timeout of that task raises CancelledError.
+        await asyncio.create_task(run_all())
     except BaseExceptionGroup as errors:
         _, unexpected = errors.split(ClerkConvexError)
         if unexpected is not None:

@@ -56,8 +56,20 @@ def children(pid: int) -> list[int]:
 
 def parts(pid: int, count: int = 2) -> list[int]:
     """The processes of the local Clerk and of Node, in that order, as soon as there are `count`."""
-    eventually(lambda: len(children(pid)) == count)
-    return children(pid)
+    eventually(lambda: len(found(pid)) == count)
+    return found(pid)
+
+
+def found(pid: int) -> list[int]:
+    """Not those that Python's modules start while they are imported: ctypes asks ldconfig."""
+    return [child for child in children(pid) if re.search(rb"clerk\.server|main\.ts", command_of(child))]
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def alive(pid: int) -> bool:

@@ -35,9 +35,9 @@ exit status: 0 stopped, or Convex equals Clerk; 1 it does not (--once); 2 usage,
 started or has ended; 130 stopped before --once could tell"""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m clerk_convex.local") -> int:
     """Run until stopped, or with --once until the comparison is done. Return the exit status (see --help)."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the terminal's encoding may lack letters of a name
     try:
@@ -128,9 +128,9 @@ def _logging(*, live: bool) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m clerk_convex.local",
+        prog=prog,
         usage="%(prog)s [options]",
         description=DESCRIPTION,
         epilog=EPILOG,

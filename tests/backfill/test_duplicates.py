@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from clerk_convex.backfill import __main__ as command
 from clerk_convex.backfill import repair_duplicates, verify
 from clerk_convex.backfill.duplicates import find_duplicates
 from clerk_convex.backfill.session import Session
+from clerk_convex.cli import backfill as command
 from clerk_convex.local.clerk import LocalClerk
 from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty
 from tests.support.backfill_wire import Wire

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from clerk_convex.backfill import __main__ as command
-from clerk_convex.backfill.env_file import load_env_file
 from clerk_convex.backfill.reading import plan
+from clerk_convex.cli import backfill as command
+from clerk_convex.cli.env_file import load_env_file
 from clerk_convex.errors import SettingsError
 from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.support.backfill_set import BackfillSet, hasty

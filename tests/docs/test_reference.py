@@ -13,6 +13,7 @@ import clerk_convex
 from clerk_convex import errors, webhook_route
 from clerk_convex.app import create_app
 from clerk_convex.clerk.api import Clerk
+from clerk_convex.cli.main import COMMANDS
 from clerk_convex.entities.changes import OUTCOMES
 from clerk_convex.settings import Settings
 from tests.support.functions import ROOT
@@ -55,15 +56,15 @@ def test_settings() -> None:
             assert not code(documented[name.upper()]), f"{name} has no default"
 
 
-@pytest.mark.parametrize("command", ["clerk_convex.backfill", "clerk_convex.local"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_command_line(command: str) -> None:
     """Each option, with its argument and default, and each exit status."""
     ran = subprocess.run(
-        [sys.executable, "-m", command, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "clerk_convex", command, "--help"], capture_output=True, text=True, check=True
     )
     options, _, epilog = ran.stdout.partition("options:\n")[2].partition("exit status:")
     helped = dict(re.findall(r"^  (--[\w-]+(?: [A-Z]+)?)((?:.|\n(?!  -))*)", options, re.MULTILINE))
-    text = section("command-line.md", f"## `python -m {command}`")
+    text = section("command-line.md", f"## `clerk-convex {command}`")
     cells = {code(name)[0]: meaning for name, meaning in rows(text) if code(name)}
     assert cells.keys() == helped.keys()
     for option, help_text in helped.items():

@@ -1,12 +1,12 @@
-"""clerk_convex/backfill/__main__.py: what the command says, where, and with which exit status."""
+"""clerk_convex/cli/backfill.py: what the command says, where, and with which exit status."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
-import runpy
 import signal
 import sys
 import time
@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from clerk_convex.backfill import OnProgress, Progress
-from clerk_convex.backfill import __main__ as command
 from clerk_convex.backfill.display import Bar, Lines
+from clerk_convex.cli import backfill as command
 from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.support.backfill_set import BackfillSet, functions_of, hasty
 from tests.support.functions import Functions, upsert
@@ -182,7 +182,7 @@ def test_sigterm_does_as_ctrl_c_does(
         await asyncio.sleep(60)
 
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(command, "_run", terminated)
+    monkeypatch.setattr(command, "_run_once", terminated)
     begun = time.monotonic()
     assert command.main([]) == 130
     assert time.monotonic() - begun < 30
@@ -190,15 +190,20 @@ def test_sigterm_does_as_ctrl_c_does(
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-def test_it_is_a_module_to_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["backfill", "--concurrency", "none"])
-    freeze: list[int] = []
-    monkeypatch.setattr("gc.freeze", lambda: freeze.append(1))
-    monkeypatch.setattr("gc.set_threshold", freeze.append)
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(command.__file__, run_name="__main__")
-    assert ended.value.code == 2
-    assert freeze == [1, 200_000]
+def test_it_collects_garbage_rarely(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it runs. Before and after, the process does as it did."""
+    before = gc.get_threshold()
+    during: list[int] = []
+
+    async def look(*arguments: Any) -> int:
+        during.append(gc.get_threshold()[0])
+        return 0
+
+    monkeypatch.setattr(command, "_run_once", look)
+    assert command.main([]) == 0
+    assert during == [200_000]
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
 
 
 def test_an_interrupted_comparison_says_that_nothing_was_written(
@@ -207,7 +212,7 @@ def test_an_interrupted_comparison_says_that_nothing_was_written(
     async def interrupted(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_run", interrupted)
+    monkeypatch.setattr(command, "_run_once", interrupted)
     assert command.main(["--verify"]) == 130
     assert "Nothing was written." in capsys.readouterr().err
 

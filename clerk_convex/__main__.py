@@ -1,0 +1,8 @@
+"""The command `python -m clerk_convex`, the same as `clerk-convex`."""
+
+import sys
+
+from clerk_convex.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""What all commands do alike: common options, signals, errors, exit status and output."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Protocol, cast
+
+from clerk_convex.cli.env_file import load_env_file
+from clerk_convex.errors import ClerkConvexError, ClerkMisconfigured, DeploymentMisconfigured, SettingsError
+
+__all__ = [
+    "DONE",
+    "INTERRUPTED",
+    "NOT_ALL",
+    "WRONG",
+    "Command",
+    "Options",
+    "Result",
+    "say",
+    "status_of",
+    "write_result",
+]
+
+DONE, NOT_ALL, WRONG, INTERRUPTED = 0, 1, 2, 130
+"""The exit statuses: done and all is well; something is not; usage, settings or a rejected key; Ctrl-C."""
+
+Options = argparse.Namespace
+AddOptions = Callable[[argparse.ArgumentParser], None]
+
+
+class Result(Protocol):
+    """What a command has found: `str()` for a person, `to_json()` for a program."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: what it says of itself, its options and what it does.
+
+    `description` leads with an example. `exit_status` is the rest of the sentence after "exit status:".
+    `run` gets the parsed options and returns the exit status.
+    """
+
+    description: str
+    exit_status: str
+    add_options: AddOptions
+    run: Callable[[Options], Coroutine[Any, Any, int]]
+    check: Callable[[argparse.ArgumentParser, Options], None] = lambda parser, options: None
+    """Call `parser.error` for options that do not go together."""
+    when_interrupted: Callable[[Options], str] = lambda options: ""
+    """Return what a person should know after Ctrl-C, as a sentence."""
+
+    def main(self, arguments: Sequence[str] | None, prog: str) -> int:
+        """Run the command and return the exit status that --help describes."""
+        options = self._parse(arguments, prog)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # the terminal's encoding may lack letters of a name
+        if options.debug:
+            logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+        else:  # the result says all that the package logs
+            logging.getLogger("clerk_convex").addHandler(logging.NullHandler())
+        try:
+            with _sigterm_as_interrupt():
+                if options.env_file is not None:
+                    load_env_file(options.env_file)
+                return asyncio.run(self.run(options))
+        except KeyboardInterrupt:
+            say(f"Interrupted. {self.when_interrupted(options)}".rstrip())
+            return INTERRUPTED
+        except ClerkConvexError as error:
+            say(traceback.format_exc() if options.debug else str(error))
+            return status_of(error)
+
+    def _parse(self, arguments: Sequence[str] | None, prog: str) -> Options:
+        parser = argparse.ArgumentParser(
+            prog=prog,
+            usage="%(prog)s [options]",
+            description=self.description,
+            epilog=f"exit status: {self.exit_status}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.add_options(parser)
+        add = parser.add_argument
+        add("--env-file", metavar="FILE", help="settings that the environment does not have (dotenv)")
+        add("--json", action="store_true", help="the result as JSON")
+        add("--debug", action="store_true", help="log what happens; show where an error came from")
+        options = parser.parse_args(arguments)
+        self.check(parser, options)
+        return options
+
+
+def write_result(options: Options, result: Result) -> None:
+    """Write the result to stdout, as --json says."""
+    try:
+        sys.stdout.write(f"{json.dumps(result.to_json()) if options.json else result}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the output is gone. The rest of it must not raise again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(text: str) -> None:
+    """Write a line to stderr."""
+    sys.stderr.write(f"{text}\n")
+
+
+def status_of(error: ClerkConvexError | None) -> int:
+    """Return the exit status for an error: WRONG if only a person can end it."""
+    lasting = (SettingsError, ClerkMisconfigured, DeploymentMisconfigured)
+    return WRONG if isinstance(error, lasting) else NOT_ALL
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Handle SIGTERM as Ctrl-C, so that a command ends in order, and a run can be resumed at once."""
+    interrupt, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # Called, not sent: asyncio would see a signal that another one's handler sends only when it wakes up.
+    handler = cast("Callable[[int, FrameType | None], None]", signal.getsignal(signal.SIGINT))
+    handler(signal.SIGINT, frame)

@@ -1,0 +1,49 @@
+"""The command `clerk-convex`: find the subcommand and run it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+__all__ = ["COMMANDS", "main"]
+
+PROG = "clerk-convex"
+
+# Of each subcommand: the module whose `main(arguments, prog)` runs it, and a line for --help.
+# A module is imported when its command runs.
+COMMANDS = {
+    "backfill": ("clerk_convex.cli.backfill", "write all users of Clerk to Convex, or compare both"),
+    "local": ("clerk_convex.local.__main__", "run a local Clerk, a local Convex and the service"),
+}
+
+DESCRIPTION = """
+  clerk-convex backfill --dry-run
+
+Keeps the Convex users table equal to Clerk. Each command has --help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return its exit status."""
+    options = _parser().parse_args(arguments)
+    module, _ = COMMANDS[options.command]
+    status: int = importlib.import_module(module).main(options.arguments, prog=f"{PROG} {options.command}")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    from clerk_convex import __version__
+
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog=PROG,
+        usage="%(prog)s COMMAND [options]",
+        description=DESCRIPTION,
+        epilog="\n".join(["commands:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser

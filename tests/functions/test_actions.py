@@ -416,9 +416,9 @@ def test_a_teams_rule_judges_metadata(tmp_path: Path) -> None:
     )
     project.replace(
         "clerk/access.ts",
-        'return ctx.db\n    .query("users")\n    .withIndex("by_role_and_status", (q) =>'
+        'return ctx.db\n    .query(USERS)\n    .withIndex("by_role_and_status", (q) =>'
         ' q.eq("role", "admin").eq("status", "active"));',
-        'return ctx.db.query("users");',
+        "return ctx.db.query(USERS);",
     )
     with project.running() as functions:
         metadata = '{"team":{"lead":true,"name":"x"}}'

@@ -10,6 +10,58 @@ import pytest
 from clerk_convex.project import plan, template
 from tests.support.functions import ROOT
 
+# A team's own project, with a users.ts and a users table, in the forms that Convex's documentation has.
+OWN_PROJECT = {
+    "users.ts": """
+import { query } from "./_generated/server";
+import { v } from "convex/values";
+export const first = query({
+  args: {},
+  returns: v.nullable(v.id("users")),
+  handler: async (ctx) => (await ctx.db.query("users").first())?._id ?? null,
+});
+""",
+    "schema.ts": """
+import { defineSchema, defineTable } from 'convex/server'
+import { v } from 'convex/values'
+
+const counters = { counters: defineTable({ name: v.string() }) }
+
+export default defineSchema(
+  {
+    ...counters,
+    // who writes
+    users: defineTable({ name: v.string(), token: v.string() }).index('by_token', ['token']),
+    messages: defineTable({ userId: v.id('users'), body: v.string() }),
+  },
+  { strictTableNameTypes: true },
+)
+""",
+    "crons.ts": """
+import { cronJobs } from "convex/server";
+import { internal } from "./_generated/api";
+import { internalMutation } from "./_generated/server";
+
+export const tidy = internalMutation({ args: {}, handler: async () => {} });
+
+const jobs = cronJobs();
+
+jobs.interval("tidy", { hours: 1 }, internal.crons.tidy, {});
+
+export default jobs;
+""",
+    "auth.config.ts": """
+export default {
+  providers: [
+    {
+      domain: "https://login.example.com",
+      applicationID: "example",
+    },
+  ],
+};
+""",
+}
+
 
 class Team:
     """A team's project, which is the current folder, and the version of this package that is installed."""

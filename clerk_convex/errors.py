@@ -14,6 +14,7 @@
     │   ├── DeploymentMisconfigured  it rejects the key, or has no functions, or other ones
     │   └── DeploymentUnavailable    it is down, too slow or too busy: try again later
     ├── QueueFull                    too many changes wait to be written: try again later
+    ├── ProjectError                 a folder of Convex functions is not as a command needs it
     └── LocalError                   a local part could not be started
 
 The text of each error says what happened and what to do. It quotes neither a secret nor a user's data.
@@ -33,6 +34,7 @@ __all__ = [
     "DeploymentUnavailable",
     "EventError",
     "LocalError",
+    "ProjectError",
     "QueueFull",
     "SettingsError",
     "TokenError",
@@ -144,6 +146,10 @@ class DeploymentUnavailable(DeploymentError):
 
 class QueueFull(ClerkConvexError):
     """Too many changes wait to be written; this one was not accepted."""
+
+
+class ProjectError(ClerkConvexError):
+    """A folder of Convex functions is not as a command needs it; the text says what is in the way."""
 
 
 class LocalError(ClerkConvexError):

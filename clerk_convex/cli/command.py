@@ -18,7 +18,13 @@ from types import FrameType
 from typing import Any, Protocol, cast
 
 from clerk_convex.cli.env_file import load_env_file
-from clerk_convex.errors import ClerkConvexError, ClerkMisconfigured, DeploymentMisconfigured, SettingsError
+from clerk_convex.errors import (
+    ClerkConvexError,
+    ClerkMisconfigured,
+    DeploymentMisconfigured,
+    ProjectError,
+    SettingsError,
+)
 
 __all__ = [
     "DONE",
@@ -120,7 +126,7 @@ def say(text: str) -> None:
 
 def status_of(error: ClerkConvexError | None) -> int:
     """Return the exit status for an error: WRONG if only a person can end it."""
-    lasting = (SettingsError, ClerkMisconfigured, DeploymentMisconfigured)
+    lasting = (SettingsError, ClerkMisconfigured, DeploymentMisconfigured, ProjectError)
     return WRONG if isinstance(error, lasting) else NOT_ALL
 
 

@@ -14,6 +14,7 @@ PROG = "clerk-convex"
 # A module is imported when its command runs.
 COMMANDS = {
     "backfill": ("clerk_convex.cli.backfill", "write all users of Clerk to Convex, or compare both"),
+    "init": ("clerk_convex.cli.init", "copy the Convex functions into a project, and upgrade them"),
     "local": ("clerk_convex.local.__main__", "run a local Clerk, a local Convex and the service"),
 }
 

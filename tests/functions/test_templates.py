@@ -3,12 +3,15 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from clerk_convex.cli.init import main as init
 from clerk_convex.local.convex.deployment import _node
 from tests.support.functions import ROOT, Project, upsert
+from tests.support.team import OWN_PROJECT
 
 # The lowest version that the documentation names, and the one that everything else is tested with.
 VERSIONS = {
@@ -28,15 +31,20 @@ CREDITS = "clerkId: v.string(),\n    credits: v.optional(v.number()),\n    ...re
 
 
 class Template:
-    """A project of a version of convex, with the tsconfig of its template and nothing else installed."""
+    """A project of a version of convex, with the tsconfig of its template and nothing else installed.
 
-    def __init__(self, folder: Path, convex: Path) -> None:
+    team: the files of its own functions, for `init`. None: it has a copy of ours.
+    """
+
+    def __init__(self, folder: Path, convex: Path, team: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        shutil.copytree(
-            ROOT / "convex",
-            folder / "convex",
-            ignore=shutil.ignore_patterns("_generated", "tsconfig.json"),
-        )
+        if team is None:
+            ignored = shutil.ignore_patterns("_generated", "tsconfig.json")
+            shutil.copytree(ROOT / "convex", folder / "convex", ignore=ignored)
+        else:
+            (folder / "convex").mkdir()
+            for name, text in team.items():
+                (folder / "convex" / name).write_text(text)
         (folder / "node_modules").mkdir()
         (folder / "node_modules" / "convex").symlink_to(convex)
         (folder / "package.json").write_text('{"dependencies": {"convex": "*"}}')
@@ -72,6 +80,20 @@ def test_a_fresh_template_takes_the_functions(version: str, tmp_path: Path) -> N
         more += "\n// @ts-expect-error -- ES2021\nexport const last = [1].at(-1);"
     (tmp_path / "convex" / "more.ts").write_text(more)
     template.typecheck()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_project_with_functions_takes_init(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With users, crons and tables of its own. The types are generated without an account."""
+    template = Template(tmp_path, VERSIONS[version], OWN_PROJECT)
+    monkeypatch.chdir(tmp_path)
+    assert init(["--write", "--module", "lib/clerkUsers", "--table", "clerkUsers"]) == 0
+    template.typecheck()
+    api = (tmp_path / "convex/_generated/api.d.ts").read_text()
+    assert '"lib/clerkUsers": typeof' in api
+    assert "clerk-convex" not in api, "the record is no module"
 
 
 def with_own_columns(convex: Path) -> None:

@@ -397,7 +397,7 @@ def test_metadata_that_removes_an_admin(
 
 
 def test_metadata_that_are_not_kept(functions: Functions) -> None:
-    """Where CLERK_CONVEX_OMIT leaves them out, the row's role counts as Clerk's, until a patch replaces it."""
+    """Where CLERK_CONVEX_OMIT leaves them out, the row's role counts until a patch replaces it."""
     functions.sync([upsert("user_b", updated_at=11.0, role="admin")])
     for patch in ('{"plan":"x"}', '{"role":"editor"}', '{"role":null}'):
         begin(functions, "user_a", "user_b", action="update_metadata", metadata=patch)

@@ -116,10 +116,16 @@ class Service:
 
     def make_writer(self) -> Writer:
         """Make the writer of an event loop."""
+        return self.writer_within(WriterLimits(deadline=self.timeouts.write))
+
+    def writer_within(self, limits: WriterLimits, *, dry_run: bool = False) -> Writer:
+        """Make a writer with these limits. With `dry_run` it only reports what Convex would do."""
         return Writer(
             self.make_deployment(),
             module=self.settings.convex_users_module,
-            limits=WriterLimits(deadline=self.timeouts.write),
+            limits=limits,
+            dry_run=dry_run,
+            omit=self.settings.omitted_columns,
         )
 
     # The imports are here because `import clerk_convex` must not load jwt, cryptography and limits: a service

@@ -6,6 +6,7 @@ import { v } from "convex/values";
 import { internalMutation, internalQuery, query } from "./_generated/server";
 import { requireAdmin } from "./clerk/access";
 import * as actions from "./clerk/admin/actions";
+import * as adopt from "./clerk/adopt/rows";
 import * as audit from "./clerk/audit/log";
 import * as backfill from "./clerk/backfill/runs";
 import * as duplicates from "./clerk/order/duplicates";
@@ -131,6 +132,35 @@ export const repairDuplicates = internalMutation({
   args: { clerkIds: v.array(v.string()) },
   returns: duplicates.repairs,
   handler: (ctx, { clerkIds }) => duplicates.repairDuplicates(ctx, clerkIds),
+});
+
+// Returns the next rows without a Clerk id, with the text that each has in `column`. `clerk-convex adopt` calls it and
+// the next two functions.
+export const looseRows = internalQuery({
+  args: { column: v.string(), cursor: v.nullable(v.string()) },
+  returns: adopt.looseRows,
+  handler: (ctx, { column, cursor }) => adopt.readLooseRows(ctx, column, cursor),
+});
+
+// Links up to 100 rows to Clerk ids, and returns what became of each.
+export const adoptRows = internalMutation({
+  args: { links: adopt.links },
+  returns: v.array(adopt.adoption),
+  handler: (ctx, { links }) => adopt.adoptRows(ctx, links),
+});
+
+// Returns what adoptRows would return, and writes nothing.
+export const compareAdoption = internalQuery({
+  args: { links: adopt.links },
+  returns: v.array(adopt.adoption),
+  handler: (ctx, { links }) => adopt.compareAdoption(ctx, links),
+});
+
+// Returns which of the next rows the tight table would refuse, and why. `clerk-convex adopt --check` calls it.
+export const checkRows = internalQuery({
+  args: { cursor: v.nullable(v.string()) },
+  returns: adopt.checkedRows,
+  handler: (ctx, { cursor }) => adopt.checkRows(ctx, cursor),
 });
 
 // Ends a lock. The change that locked the user schedules it.

@@ -69,6 +69,7 @@ async def verify(
         extra=comparison.counts["extra"],
         duplicate=comparison.counts["duplicate"],
         unreadable=comparison.counts["unreadable"],
+        unlinked=comparison.counts["unlinked"],
         examples=tuple(comparison.examples),
         last_webhook_at=last_webhook_at,
         now=time.time() * 1000,
@@ -173,7 +174,7 @@ class _Comparison:
         ranges = await plan(session.clerk, self._total, width)
         await self._users_again.after(read(session.clerk, ranges, self._compare, _stay, width), width)
         # The rows come after the users, to find those of users that were deleted meanwhile.
-        await self._rows_again.after(find_absent(session, self._suspect_row, self._count_rows), width)
+        await self._rows_again.after(self._find_absent(), width)
 
     async def _compare(self, page: Page) -> None:
         self.users += len(page.users)
@@ -232,6 +233,12 @@ class _Comparison:
             if outcome != "unchanged":  # the row is still there
                 self._found("extra", deletion.clerk_id)
         return []
+
+    async def _find_absent(self) -> None:
+        def unlinked(row_id: str) -> None:
+            self._found("unlinked", row_id)
+
+        await find_absent(self._session, self._suspect_row, self._count_rows, unlinked)
 
     def _count_rows(self, looked_at: int) -> None:
         self.rows = looked_at

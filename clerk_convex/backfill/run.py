@@ -153,10 +153,11 @@ async def _prune(session: Session, run: Run, yes: bool, on_progress: OnProgress)
         rows = looked_at
         on_progress.step(Progress("pruning", looked_at, None))
 
-    await find_absent(session, found, counted)
+    unlinked: list[str] = []
+    await find_absent(session, found, counted, unlinked.append)
     limit = most_pruned(rows)
     if len(absent) > limit and not yes:
-        return Pruning(rows, len(absent), deleted=0, limit=limit, refused=True)
+        return Pruning(rows, len(absent), deleted=0, limit=limit, refused=True, unlinked=len(unlinked))
 
     deleted = 0
     for start in range(0, len(absent), _PRUNED_AT_ONCE):
@@ -169,7 +170,7 @@ async def _prune(session: Session, run: Run, yes: bool, on_progress: OnProgress)
             if isinstance(answer, ChangeRefused)
         ]
         run.tally.add({}, refused)
-    return Pruning(rows, len(absent), deleted, limit, refused=False)
+    return Pruning(rows, len(absent), deleted, limit, refused=False, unlinked=len(unlinked))
 
 
 def _name(data: Any) -> str:

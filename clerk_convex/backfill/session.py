@@ -64,8 +64,7 @@ class _RunService(Service):
         )
 
     def make_writer(self) -> Writer:
-        module = self.settings.convex_users_module
-        return Writer(self.make_deployment(), module=module, limits=self._limits, dry_run=self._dry_run)
+        return self.writer_within(self._limits, dry_run=self._dry_run)
 
 
 class Session:

@@ -13,6 +13,7 @@ PROG = "clerk-convex"
 # Of each subcommand: the module whose `main(arguments, prog)` runs it, and a line for --help.
 # A module is imported when its command runs.
 COMMANDS = {
+    "adopt": ("clerk_convex.cli.adopt", "link the rows of a table that existed before to Clerk's users"),
     "backfill": ("clerk_convex.cli.backfill", "write all users of Clerk to Convex, or compare both"),
     "init": ("clerk_convex.cli.init", "copy the Convex functions into a project, and upgrade them"),
     "local": ("clerk_convex.local.__main__", "run a local Clerk, a local Convex and the service"),

@@ -15,6 +15,8 @@ import type {
 } from "convex/server";
 import type * as clerk_access from "../clerk/access.js";
 import type * as clerk_admin_actions from "../clerk/admin/actions.js";
+import type * as clerk_adopt_rows from "../clerk/adopt/rows.js";
+import type * as clerk_adopt_whole from "../clerk/adopt/whole.js";
 import type * as clerk_audit_log from "../clerk/audit/log.js";
 import type * as clerk_backfill_runs from "../clerk/backfill/runs.js";
 import type * as clerk_columns from "../clerk/columns.js";
@@ -46,6 +48,8 @@ import type * as users from "../users.js";
 declare const fullApi: ApiFromModules<{
   "clerk/access": typeof clerk_access;
   "clerk/admin/actions": typeof clerk_admin_actions;
+  "clerk/adopt/rows": typeof clerk_adopt_rows;
+  "clerk/adopt/whole": typeof clerk_adopt_whole;
   "clerk/audit/log": typeof clerk_audit_log;
   "clerk/backfill/runs": typeof clerk_backfill_runs;
   "clerk/columns": typeof clerk_columns;

@@ -2,7 +2,7 @@
 // named here and nowhere else; other files use the validator or the type.
 import { defineTable, paginationResultValidator } from "convex/server";
 import { v, type Infer, type Validator, type VOptional, type VUnion, type VNull } from "convex/values";
-import { extraColumns, requiredExtraColumns } from "./columns";
+import { extraColumns, ownColumns, requiredExtraColumns } from "./columns";
 import { USERS } from "./module";
 
 type Required = Validator<any, "required", any>;
@@ -116,6 +116,7 @@ export const clerkTables = {
     ...optional(optionalColumns),
     ...derivedColumns,
     sortEmail: v.optional(v.string()),
+    ...ownColumns,
   })
     // In pairs: one index of all users, one of the users with a given status.
     .index("by_clerk_id", ["clerkId"])
@@ -191,6 +192,16 @@ export const clerkTables = {
   }),
 };
 
+// The same tables for a users table that has rows already: a push accepts rows that lack our columns, or have other
+// values in them. To TypeScript it is the table that it will be. `clerk-convex adopt --check` says when.
+export const looseClerkTables = { ...clerkTables, [USERS]: loose(clerkTables[USERS]) };
+
+function loose<Table extends { validator: { fields: Record<string, any> } }>(table: Table): Table {
+  const columns = Object.keys(table.validator.fields).map((name) => [name, v.optional(v.any())]);
+  const validator = v.object({ ...Object.fromEntries(columns), ...ownColumns });
+  return Object.create(table, { validator: { value: validator } }) as Table;
+}
+
 // One change of one user. In `columns`, null unsets a column, and a column that is not named keeps its value.
 const upsert = v.object({
   type: v.literal("upsert"),
@@ -241,7 +252,7 @@ export const backfillRun = v.object({
 
 export const exportedUsers = paginationResultValidator(
   v.object({
-    ...clerkTables[USERS].validator.fields,
+    ...looseClerkTables[USERS].validator.fields, // a row of a loose table may be exported, too
     _id: v.id(USERS),
     _creationTime: v.number(),
     updatedAt: v.nullable(v.number()), // null: no change has been applied to this row yet

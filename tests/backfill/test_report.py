@@ -113,3 +113,25 @@ def test_a_repair_of_many_names_a_hundred() -> None:
     )
     one = Repair(dry_run=False, removed={"user_a": 1})
     assert str(one).startswith("1 user with several rows: 1 row removed, one of each kept.\n  user_a  1\n")
+
+
+def test_rows_without_a_clerk_id_are_told() -> None:
+    """They make the comparison fail, and come last: what else is wrong is repaired first."""
+    unlinked = verification(unlinked=1200, examples=[("unlinked", "k17"), ("extra", "user_1")])
+    assert not unlinked.equal
+    assert "0 extra, 1,200 without a Clerk id, 0 not readable." in str(unlinked)
+    assert str(unlinked).endswith("Next: clerk-convex adopt --check")
+    assert unlinked.to_json()["unlinked"] == 1200
+    assert unlinked.to_json()["examples"] == [
+        {"kind": "unlinked", "row": "k17"},
+        {"kind": "extra", "clerkId": "user_1"},
+    ]
+    for kind in ("missing", "differing", "unreadable"):
+        assert str(verification(unlinked=1, **{kind: 1})).endswith("Next: python -m clerk_convex.backfill")
+    assert str(verification(unlinked=1, extra=1)).endswith("--prune")
+
+
+def test_a_prune_tells_which_rows_it_left_alone() -> None:
+    for refused in (False, True):
+        text = str(report(pruning=Pruning(20, 11, deleted=0, limit=10, refused=refused, unlinked=1)))
+        assert "1 row without a Clerk id stayed; see clerk-convex adopt --check." in text

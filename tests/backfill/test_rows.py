@@ -144,16 +144,24 @@ def test_as_many_are_asked_for_at_once_as_pages_are_read(wire: Wire) -> None:
 def absent(wire: Wire, *, concurrency: int = 2) -> tuple[list[str], list[int]]:
     found: list[str] = []
     counts: list[int] = []
+    unlinked: list[str] = []
 
     async def note(clerk_id: str) -> None:
         found.append(clerk_id)
 
     async def main() -> None:
         async with Session.open(wire.settings, concurrency=concurrency, dry_run=True) as session:
-            await find_absent(session, note, counts.append)
+            await find_absent(session, note, counts.append, unlinked.append)
 
     run(main())
+    assert unlinked == [row["_id"] for row in wire.rows if not isinstance(row["clerkId"], str)]
     return found, counts
+
+
+def test_rows_without_a_clerk_id_are_not_looked_for(wire: Wire) -> None:
+    """There was no user whom Clerk could have deleted. They are passed on by Convex's id."""
+    wire.rows = [{"_id": f"row{clerk_id}", "clerkId": clerk_id} for clerk_id in ("user_ghost", None, 7)]
+    assert absent(wire) == (["user_ghost"], [1])
 
 
 def test_all_rows_are_looked_for_a_hundred_at_a_time(wire: Wire) -> None:

@@ -59,7 +59,8 @@ def test_json_is_for_programs(local: BackfillSet, capsys: pytest.CaptureFixture[
     assert command.main(["--json", "--quiet", "--prune"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["ok"], report["counts"], report["error"]) == (True, {"created": 3}, None)
-    assert report["pruning"] == {"rows": 3, "absent": 0, "deleted": 0, "limit": 10, "refused": False}
+    pruning = {"rows": 3, "absent": 0, "deleted": 0, "limit": 10, "refused": False, "unlinked": 0}
+    assert report["pruning"] == pruning
     assert command.main(["--json"]) == 0
     assert json.loads(capsys.readouterr().out)["pruning"] is None
     assert command.main(["--json", "--verify"]) == 0

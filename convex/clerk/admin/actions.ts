@@ -146,7 +146,9 @@ async function wouldRemoveAdmin(
 // The row with the columns that the metadata fills, after Clerk has merged the patch into it. Columns of a team's own
 // are not known here.
 function withMetadata(user: User, patch: Json): User {
-  const metadata = merge(parseObject(user.publicMetadata), patch);
+  // Without the metadata, which CLERK_CONVEX_OMIT may leave out, the row still has the role.
+  const known = user.publicMetadata === undefined ? { role: user.role } : parseObject(user.publicMetadata);
+  const metadata = merge(known, patch);
   const role = typeof metadata.role === "string" ? metadata.role : undefined;
   return { ...user, role, publicMetadata: JSON.stringify(metadata) };
 }

@@ -73,7 +73,7 @@ async def _run_nightly(options: Options, display: OnProgress) -> int:
         say(str(report))
     if report.error is not None:
         return status_of(report.error)
-    verification = await _verify(options, display)
+    verification = await _verify(options, display, save=True)
     if not verification.equal:
         say(str(verification))
     return DONE if report.ok and verification.equal else NOT_ALL
@@ -91,8 +91,10 @@ async def _backfill(options: Options, display: OnProgress, *, prune: bool) -> Re
     )
 
 
-async def _verify(options: Options, display: OnProgress) -> Verification:
-    return await verify(concurrency=options.concurrency, patience=options.patience, on_progress=display)
+async def _verify(options: Options, display: OnProgress, *, save: bool = False) -> Verification:
+    return await verify(
+        concurrency=options.concurrency, patience=options.patience, save=save, on_progress=display
+    )
 
 
 def _display(options: Options) -> OnProgress:

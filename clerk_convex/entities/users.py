@@ -85,7 +85,7 @@ def read_user(user: object, fields: Fields | None = None, *, observed_at: float 
     a lock as a number of seconds from then, so without it a locked user has no `lockedUntil`.
 
     Raises UserError if one of the required fields cannot be read, or if `fields` fails. Its `clerk_id` is
-    the user's, if that can be read.
+    the user's, if that can be read, and its `observed_at` is this one.
     """
     if not isinstance(user, dict):
         raise UserError("The user is not a JSON object.")
@@ -93,7 +93,7 @@ def read_user(user: object, fields: Fields | None = None, *, observed_at: float 
     try:
         return _read(clerk_id, user, fields, observed_at)
     except UserError as error:
-        error.clerk_id = clerk_id
+        error.clerk_id, error.observed_at = clerk_id, observed_at
         raise
 
 

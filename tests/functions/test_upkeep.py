@@ -163,7 +163,11 @@ def test_the_status_of_an_empty_deployment(functions: Functions) -> None:
     del status["now"]
     assert status == {
         "users": {
-            **{"total": 0, "active": 0, "banned": 0, "deprovisioned": 0, "locked": 0},
+            "total": 0,
+            "active": 0,
+            "banned": 0,
+            "deprovisioned": 0,
+            "locked": 0,
             "rebuilding": False,
         },
         "hasActiveAdmin": False,
@@ -176,7 +180,12 @@ def test_the_status_of_an_empty_deployment(functions: Functions) -> None:
 
 
 VERIFIED = {
-    **{"users": 3, "rows": 2, "missing": 1, "differing": 0, "extra": 0, "duplicate": 0},
+    "users": 3,
+    "rows": 2,
+    "missing": 1,
+    "differing": 0,
+    "extra": 0,
+    "duplicate": 0,
     "unreadable": 0,
 }
 

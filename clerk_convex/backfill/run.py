@@ -15,7 +15,7 @@ from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.clerk import Page
 from clerk_convex.convex import refusal_of
-from clerk_convex.entities import Fields, Upsert, read_user
+from clerk_convex.entities import Fields, Source, Upsert, read_user
 from clerk_convex.errors import ChangeRefused, ClerkConvexError, UserError
 from clerk_convex.settings import Settings
 
@@ -119,9 +119,11 @@ def read_page(page: Page, fields: Fields | None) -> tuple[list[Upsert], list[Use
     return changes, errors
 
 
-async def record(session: Session, errors: Sequence[UserError | ChangeRefused]) -> list[Failure]:
+async def record(
+    session: Session, errors: Sequence[UserError | ChangeRefused], source: Source = "backfill"
+) -> list[Failure]:
     """Keep in Convex which changes were refused, and return them as failures."""
-    refusals = [refusal_of(error, "backfill") for error in errors]
+    refusals = [refusal_of(error, source) for error in errors]
     await session.record([refusal for refusal in refusals if refusal is not None])
     return [Failure(error.clerk_id or NAMELESS, str(error)) for error in errors]
 

@@ -14,6 +14,10 @@ PROG = "clerk-convex"
 # A module is imported when its command runs.
 COMMANDS = {
     "backfill": ("clerk_convex.cli.backfill", "write all users of Clerk to Convex, or compare both"),
+    "status": ("clerk_convex.cli.status", "what is synced, how fresh it is, and what was refused"),
+    "repair": ("clerk_convex.cli.repair", "write single users as Clerk has them, or merge duplicates"),
+    "export": ("clerk_convex.cli.export", "print all that Convex stores of a person"),
+    "forget": ("clerk_convex.cli.forget", "erase what Convex stores of a person"),
     "local": ("clerk_convex.local.__main__", "run a local Clerk, a local Convex and the service"),
 }
 

@@ -16,6 +16,7 @@ from clerk_convex.errors import UserError
 __all__ = [
     "COLUMNS",
     "STATUSES",
+    "USER_ID",
     "Fields",
     "User",
     "UserStatus",
@@ -60,6 +61,8 @@ _PRIMARY = (
     ("phone_numbers", "primary_phone_number_id"),
 )
 _RESERVED = COLUMNS | {"clerkId", "sortName", "sortEmail", "searchText"}
+USER_ID = re.compile(r"user_[A-Za-z0-9_]{1,64}")
+"""The Clerk ids that callers and operators may name. What Clerk sends may have any other form."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_ID = 255
 

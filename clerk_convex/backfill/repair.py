@@ -58,7 +58,8 @@ async def repair_users(
             failures += await record(session, errors, "manual")
             failures += [Failure(clerk_id, _UNCONFIRMED) for clerk_id in unclear]
             on_progress.step(Progress("repairing", len(outcomes) + len(failures), len(wanted)))
-    return RepairedUsers(dry_run, outcomes, failures)
+    in_order = {clerk_id: outcomes[clerk_id] for clerk_id in wanted if clerk_id in outcomes}
+    return RepairedUsers(dry_run, in_order, failures)
 
 
 async def _read(

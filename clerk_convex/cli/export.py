@@ -11,8 +11,9 @@ from clerk_convex.upkeep import export_person
 DESCRIPTION = """
   clerk-convex export user_2abc --env-file .env > user_2abc.json
 
-Prints as JSON all that Convex stores of a person: the row, its version, the entries of the audit log in which
-the person is the subject or the actor, refused changes and backfills. Needs CONVEX_URL and CONVEX_DEPLOY_KEY."""
+Prints as JSON all that Convex stores of a person: the row, its version, the entries of the audit log that the
+person is the subject or the actor of, refused changes and backfills. Needs CONVEX_URL and
+CONVEX_DEPLOY_KEY."""
 
 EXIT_STATUS = """\
 0 done, also if nothing is stored; 1 Convex could not be reached; 2 usage, settings or a

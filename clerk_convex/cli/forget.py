@@ -24,8 +24,8 @@ EXIT_STATUS = """\
 settings or a rejected key; 130 interrupted."""
 
 _STILL_THERE = (
-    "Clerk still has this user, so nothing was erased. Delete the user at Clerk first. With --still-at-clerk the"
-    " row is erased all the same and stays erased: the person can sign in, but has no row any more."
+    "Clerk still has this user, so nothing was erased. Delete the user at Clerk first. With --still-at-clerk"
+    " the row is erased all the same and stays erased: the person can sign in, but has no row any more."
 )
 
 

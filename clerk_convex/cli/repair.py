@@ -12,8 +12,8 @@ DESCRIPTION = """
   clerk-convex repair user_2abc user_2def --env-file .env
 
 Reads these users from Clerk and writes them to Convex through the rules, or deletes them if Clerk does not
-have them. Or repairs the users whose changes were refused, or those with several rows. Needs CLERK_SECRET_KEY,
-CONVEX_URL and CONVEX_DEPLOY_KEY."""
+have them. Or repairs the users whose changes were refused, or those with several rows. Needs
+CLERK_SECRET_KEY, CONVEX_URL and CONVEX_DEPLOY_KEY."""
 
 EXIT_STATUS = """\
 0 done; 1 a user failed, or Clerk or Convex could not be reached; 2 usage, settings, a
@@ -37,9 +37,7 @@ async def _run(options: Options) -> int:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("users", nargs="*", type=user_id, metavar="USER", help="the Clerk id of a user, user_…")
-    add(
-        "--refused", action="store_true", help="the users whose changes were refused, see clerk-convex status"
-    )
+    add("--refused", action="store_true", help="the users whose changes were refused")
     add("--duplicates", action="store_true", help="remove all rows but one of users with several")
     add("--dry-run", action="store_true", help="write nothing; say what would be written")
 

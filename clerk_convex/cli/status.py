@@ -11,8 +11,8 @@ from clerk_convex.upkeep import read_status
 DESCRIPTION = """
   clerk-convex status --env-file .env
 
-Says from Convex alone what is synced and how fresh it is: users by status, the last webhook and backfill, what
-was refused and why, and what the last nightly run found. Needs CONVEX_URL and CONVEX_DEPLOY_KEY."""
+Says from Convex alone what is synced and how fresh it is: users by status, the last webhook and backfill,
+what was refused and why, and what the last nightly run found. Needs CONVEX_URL and CONVEX_DEPLOY_KEY."""
 
 EXIT_STATUS = """\
 0 nothing waits for a person; 1 something does (refused changes, a stopped backfill,

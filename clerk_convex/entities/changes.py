@@ -35,8 +35,8 @@ Outcome = Literal["created", "updated", "unchanged", "stale", "deleted", "tombst
 OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 
 Source = Literal["webhook", "backfill", "admin", "user", "manual"]
-"""The origin of a change, for the audit log. `user`: the user asked for the own row. `manual`: an operator did,
-with a command. Convex itself writes one more."""
+"""The origin of a change, for the audit log. `user`: the user asked for the own row. `manual`: an operator
+did, with a command. Convex itself writes one more."""
 SOURCES: frozenset[str] = frozenset(get_args(Source))
 
 

@@ -78,16 +78,20 @@ class Erasure:
     def __str__(self) -> str:
         """Return what was erased and what stays, as text."""
         done = "would be " if self.dry_run else ""
+        counts = (
+            _counted(self.rows, "row"),
+            _counted(self.refusals, "refusal"),
+            f"the mention in {_counted(self.backfills, 'backfill')}",
+        )
+        entries = _counted(self.entries, "entry", "entries")
         lines = [
-            f"{_counted(self.rows, 'row')}, {_counted(self.refusals, 'refusal')} and the name in"
-            f" {_counted(self.backfills, 'backfill')} {done}erased.",
-            f"{_counted(self.entries, 'entry', 'entries')} of the audit log {done}kept with a pseudonym in place"
-            " of the Clerk id.",
+            f"{', '.join(counts)}: {done}erased.",
+            f"{entries} of the audit log: {done}kept with a pseudonym in place of the Clerk id.",
         ]
         if self.has_tombstone:
             lines.append(
-                "What stays: the tombstone, which is the Clerk id and times, until users:resetUser removes it."
-                " Without it a late event would bring the person back. Wait two days before that."
+                "What stays: the tombstone, which is the Clerk id and times, until users:resetUser removes"
+                " it, at the earliest two days from now. It keeps a late event from bringing the person back."
             )
         lines.append(
             "Not in Convex, so not looked at: Clerk, the messages that Svix keeps, logs, backups, your own"

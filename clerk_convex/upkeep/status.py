@@ -28,7 +28,7 @@ async def read_status(settings: Settings | None = None, *, patience: float = PAT
 
 @dataclass(frozen=True, slots=True)
 class SyncStatus:
-    """The status. `found` is what `users:status` returns; its times are Unix milliseconds by Convex's clock."""
+    """The status: `found` is what `users:status` returns. Times are Unix milliseconds by Convex's clock."""
 
     found: Mapping[str, Any]
 
@@ -132,7 +132,8 @@ class SyncStatus:
 def _counted(users: Mapping[str, Any]) -> str:
     each = [f"{int(users[status]):,} {status}" for status in sorted(STATUSES) if users[status]]
     counting = "; still counting" if users["rebuilding"] else ""
-    return f"{int(users['total']):,}{f' ({", ".join(each)})' if each else ''}{counting}"
+    by_status = f" ({', '.join(each)})" if each else ""
+    return f"{int(users['total']):,}{by_status}{counting}"
 
 
 def _integers(value: Any) -> Any:

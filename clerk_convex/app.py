@@ -62,6 +62,9 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         The state of Convex is in the body only: its outage must not take every replica out of service. So is
         the state of user management: webhooks work without it.
 
+        `refused` is the number of users with a change that was refused, up to a minute old, and null while it
+        is not known.
+
         The endpoint is public. So the log says what is wrong, and the body does not. `last_event_at` (Unix
         seconds) is rounded down to the hour: it shows that webhooks arrive, but not when somebody signed in.
         """
@@ -72,6 +75,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
             "status": "ready" if is_ready else "not ready",
             "user_management": "ready" if is_valid(users.manager, "User management") else "off",
             "convex": None if status is None else _convex(status),
+            "refused": webhook.receiver.service.ledger.refused if is_ready else None,
             "last_event_at": None if last_event_at is None else last_event_at // _HOUR * _HOUR,
         }
         return JSONResponse(body, 200 if is_ready else 503)

@@ -70,9 +70,13 @@ class TokenError(ClerkConvexError):
 
 
 class UserError(ClerkConvexError):
-    """A user or a deletion, sent by Clerk, that cannot be read. `clerk_id` is the user's, None if unknown."""
+    """A user or a deletion, sent by Clerk, that cannot be read. `clerk_id` is the user's, None if unknown.
+
+    observed_at: when Clerk looked, in Unix milliseconds by its clock; 0 if unknown.
+    """
 
     clerk_id: str | None = None
+    observed_at: float = 0.0
 
 
 class ClerkError(ClerkConvexError):
@@ -131,9 +135,13 @@ class DeploymentError(ClerkConvexError):
 
 
 class ChangeRefused(DeploymentError):
-    """Convex's functions refuse this one change; its neighbours are written. `clerk_id` is the user's."""
+    """Convex's functions refuse this one change; its neighbours are written. `clerk_id` is the user's.
+
+    observed_at: when Clerk looked for the change, in Unix milliseconds by its clock; 0 if unknown.
+    """
 
     clerk_id: str | None = None
+    observed_at: float = 0.0
 
 
 class DeploymentMisconfigured(DeploymentError):

@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment
+from clerk_convex.convex.refusals import Ledger
 from clerk_convex.convex.writer import Status, Writer, WriterLimits
 from clerk_convex.net.per_loop import PerLoop
 from clerk_convex.settings import AdminSettings, BackfillSettings, ConvexSettings, Settings
@@ -40,6 +41,8 @@ class Timeouts:
     """One call of `on_change`."""
     audit_wait: float = 2.0
     """How long an admin's answer waits for the end of its audit row. Recording continues after that."""
+    ledger: float = 1.0
+    """How long refused changes are collected before they are recorded together."""
     audit: float = 540.0
     """How long the end of an action is retried. After 600 s Convex itself records it as unknown."""
 
@@ -65,6 +68,7 @@ class Service:
         """When the last webhook with a valid signature arrived, of any type: Unix time in seconds."""
         self._clerks = PerLoop(self.make_clerk)
         self._writers = PerLoop(self.make_writer)
+        self._ledgers = PerLoop(self._make_ledger)
         self._tokens = PerLoop(self._make_tokens)
         self._limiters = PerLoop(self._make_limiter)
 
@@ -83,6 +87,11 @@ class Service:
         """The state of the running loop's writer. None if there is none yet."""
         writer = self._writers.made
         return None if writer is None else writer.status
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of refused changes."""
+        return self._ledgers.get()
 
     @property
     def tokens(self) -> SessionTokens:
@@ -127,6 +136,10 @@ class Service:
             dry_run=dry_run,
             omit=self.settings.omitted_columns,
         )
+
+    def _make_ledger(self) -> Ledger:
+        writer = self.writer
+        return Ledger(writer.deployment, writer.module, gather=self.timeouts.ledger)
 
     # The imports are here because `import clerk_convex` must not load jwt, cryptography and limits: a service
     # that only receives webhooks does not use them.

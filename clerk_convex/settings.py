@@ -408,6 +408,9 @@ class Settings(BaseModel):
     clerk_convex_write_limit: _RateLimit = Field(
         default="60/minute", description="those that change something, for each caller"
     )
+    clerk_convex_me_limit: _RateLimit = Field(
+        default="10/minute", description="calls of a user for the own row, POST /api/users/me"
+    )
     clerk_convex_address_limit: _RateLimit = Field(
         default="60/minute", description="those without a valid token, for each address"
     )

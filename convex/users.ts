@@ -13,6 +13,9 @@ import * as duplicates from "./clerk/order/duplicates";
 import * as sync from "./clerk/order/sync";
 import * as tables from "./clerk/tables";
 import { backfillProgress, backfillRun, change, exportedUsers, outcome, userData } from "./clerk/tables";
+import * as persons from "./clerk/upkeep/person";
+import * as ledger from "./clerk/upkeep/refusals";
+import * as upkeep from "./clerk/upkeep/status";
 import * as queries from "./clerk/users/queries";
 import * as counts from "./clerk/users/stats";
 import * as version from "./clerk/version";
@@ -71,6 +74,16 @@ export const auditLog = query({
   handler: async (ctx, request) => {
     await requireAdmin(ctx);
     return await audit.readAudit(ctx, request);
+  },
+});
+
+// Returns the latest of the changes that were refused and have not been made good. For admins.
+export const refusals = query({
+  args: {},
+  returns: ledger.latestRefusals,
+  handler: async (ctx) => {
+    await requireAdmin(ctx);
+    return await ledger.readLatest(ctx);
   },
 });
 
@@ -253,6 +266,54 @@ export const about = internalQuery({
   args: {},
   returns: version.aboutFunctions,
   handler: () => version.about(),
+});
+
+// Saves the numbers of the comparison at the end of the nightly run.
+export const saveVerification = internalMutation({
+  args: { verified: tables.verified },
+  returns: v.null(),
+  handler: async (ctx, { verified }) => {
+    await backfill.saveVerified(ctx, verified);
+    return null;
+  },
+});
+
+// Records changes that were refused: by these functions, or because the user cannot be read.
+export const recordRefusals = internalMutation({
+  args: { refusals: v.array(ledger.refused) },
+  returns: v.null(),
+  handler: async (ctx, { refusals }) => {
+    await ledger.recordRefusals(ctx, refusals);
+    return null;
+  },
+});
+
+// Returns a page of the Clerk ids with a refused change.
+export const refusedUsers = internalQuery({
+  args: { paginationOpts: paginationOptsValidator },
+  returns: ledger.refusedUsers,
+  handler: (ctx, { paginationOpts }) => ledger.refusedPage(ctx, paginationOpts),
+});
+
+// Returns what is synced, how fresh it is and what was refused: npx convex run --prod users:status
+export const status = internalQuery({
+  args: {},
+  returns: upkeep.status,
+  handler: (ctx) => upkeep.readStatus(ctx),
+});
+
+// Returns a part of all that is stored of a person. `cursor` is null before the first part and after the last.
+export const exportPerson = internalQuery({
+  args: { clerkId: v.string(), cursor: v.nullable(v.string()) },
+  returns: persons.exported,
+  handler: (ctx, { clerkId, cursor }) => persons.exportPerson(ctx, clerkId, cursor),
+});
+
+// Erases a part of what is stored of a person. In the audit log `pseudonym` takes the place of the Clerk id.
+export const forgetPerson = internalMutation({
+  args: { clerkId: v.string(), pseudonym: v.string(), cursor: v.nullable(v.string()) },
+  returns: persons.forgotten,
+  handler: (ctx, { clerkId, pseudonym, cursor }) => persons.forgetPerson(ctx, clerkId, pseudonym, cursor),
 });
 
 // Returns when the last webhook changed a row, in Unix milliseconds by Convex's clock, or null if none ever did.

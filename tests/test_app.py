@@ -20,6 +20,7 @@ from starlette.routing import Mount
 
 import clerk_convex.app
 from clerk_convex.app import create_app
+from clerk_convex.service import Service, Timeouts
 from clerk_convex.settings import Settings
 from tests.support import stand_in
 from tests.support.clerk_events import EVENTS, USER, body
@@ -29,6 +30,7 @@ from tests.webhook.test_route import PATH, SECRET, TROUBLE, post, request, signe
 
 EVENT = EVENTS["user.updated"]
 NAMES = "CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY"
+NOTHING = {"refused": None, "last_event_at": None}
 WITHOUT_SETTINGS = {
     name: value for name, value in os.environ.items() if not name.startswith(("CLERK_", "CONVEX_"))
 }
@@ -64,7 +66,7 @@ async def test_readyz_without_settings(
 ) -> None:
     """/readyz is 503 while a setting is missing or malformed. Strangers are told nothing else; the log says
     once what is wrong, without a value."""
-    off = {"status": "not ready", "user_management": "off", "convex": None, "last_event_at": None}
+    off = {"status": "not ready", "user_management": "off", "convex": None, **NOTHING}
     for _ in range(3):
         response = await get(app, "/readyz")
         assert (response.status_code, response.json()) == (503, off)
@@ -95,7 +97,7 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
         assert response.status_code == 200
         return response.json()
 
-    ready = {"status": "ready", "user_management": "off", "convex": None, "last_event_at": None}
+    ready = {"status": "ready", "user_management": "off", "convex": None, **NOTHING}
     assert await told() == ready
 
     before = time.time()
@@ -117,6 +119,21 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
     responses = await asyncio.gather(*(post(app, event) for event in both))
     assert [response.status_code for response in responses] == [502, 502]
     assert await told() == ready | {"convex": "ok"}, "one user that Convex refuses is no trouble of Convex's"
+
+
+@pytest.mark.anyio
+async def test_readyz_tells_how_many_users_were_refused(convex: StandIn) -> None:
+    """The number comes from Convex in the background. The body names nobody."""
+    latest = [{"clerkId": "user_1", "reason": "why"}]
+    convex.behave(then=stand_in.value({"refusals": {"count": 1.0, "latest": latest}}))
+    app = create_app(service=Service(Settings.from_env(environ(convex.url)), timeouts=Timeouts(ledger=0.0)))
+    told = [(await get(app, "/readyz")).json()]
+    while told[-1]["refused"] is None:
+        await asyncio.sleep(0.01)
+        told.append((await get(app, "/readyz")).json())
+    assert told[-1]["refused"] == 1
+    assert "user_1" not in str(told)
+    assert [call.path for call in convex.calls] == ["users:status"], "at most once a minute"
 
 
 @pytest.mark.anyio

@@ -18,7 +18,7 @@ from clerk_convex.backfill.ranges import Range
 from clerk_convex.backfill.reading import find_user, plan, read, together
 from clerk_convex.backfill.report import NAMED, OnProgress, Progress, Verification
 from clerk_convex.backfill.rows import confirm, find_absent
-from clerk_convex.backfill.run import CONCURRENCY, most_pruned, read_page
+from clerk_convex.backfill.run import CONCURRENCY, NAMELESS, most_pruned, read_page
 from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.clerk import Page
 from clerk_convex.entities import Upsert
@@ -39,13 +39,15 @@ async def verify(
     *,
     concurrency: int = CONCURRENCY,
     patience: float = PATIENCE,
+    save: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Verification:
     """Compare every user of Clerk with Convex, and every row of Convex with Clerk.
 
     Without `settings` they are read from the environment. Only queries are called with the deploy key.
     `concurrency` is the number of pages that are read at once, `patience` the seconds for which calls that
-    fail at Clerk or Convex are retried.
+    fail at Clerk or Convex are retried. With `save` the numbers are also kept in Convex, by a mutation, where
+    `clerk-convex status` finds them.
 
     Raises SettingsError, ClerkError or DeploymentError if the comparison cannot be completed.
     """
@@ -61,15 +63,14 @@ async def verify(
         await comparison.run()
         doubt = await _doubt(session, settings, comparison.counts["extra"], comparison.rows)
         last_webhook_at = await session.call("query", "lastWebhookAt", {})
+        kinds = ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked")
+        numbers = {kind: comparison.counts[kind] for kind in kinds}
+        numbers |= {"users": comparison.users, "rows": comparison.rows}
+        if save:
+            verified = {name: float(number) for name, number in numbers.items()}
+            await session.call("mutation", "saveVerification", {"verified": verified})
     return Verification(
-        users=comparison.users,
-        rows=comparison.rows,
-        missing=comparison.counts["missing"],
-        differing=comparison.counts["differing"],
-        extra=comparison.counts["extra"],
-        duplicate=comparison.counts["duplicate"],
-        unreadable=comparison.counts["unreadable"],
-        unlinked=comparison.counts["unlinked"],
+        **numbers,
         examples=tuple(comparison.examples),
         last_webhook_at=last_webhook_at,
         now=time.time() * 1000,
@@ -184,9 +185,9 @@ class _Comparison:
 
     async def _suspects(self, page: Page) -> list[tuple[_Suspect, str]]:
         """Return the users of a page that are not equal, each with the kind of difference."""
-        changes, failures = read_page(page, self._session.fields)
-        for failure in failures:
-            self._found("unreadable", failure.clerk_id)
+        changes, unread = read_page(page, self._session.fields)
+        for error in unread:
+            self._found("unreadable", error.clerk_id or NAMELESS)
         now = asyncio.get_running_loop().time()
         outcomes = await self._session.submit(changes)
         return [

@@ -10,7 +10,17 @@ from typing import Any
 
 from clerk_convex.errors import ClerkConvexError
 
-__all__ = ["Failure", "OnProgress", "Progress", "Pruning", "Repair", "Report", "Tally", "Verification"]
+__all__ = [
+    "Failure",
+    "OnProgress",
+    "Progress",
+    "Pruning",
+    "Repair",
+    "RepairedUsers",
+    "Report",
+    "Tally",
+    "Verification",
+]
 
 COMMAND = "python -m clerk_convex.backfill"
 NAMED = 100
@@ -245,7 +255,7 @@ class Verification:
                 f"instance_id), then {COMMAND} --verify"
             )
         if self.duplicate:
-            return f"{COMMAND} --repair-duplicates, then {COMMAND} --verify"
+            return f"clerk-convex repair --duplicates, then {COMMAND} --verify"
         if self.extra:
             return f"{COMMAND} --prune"
         if self.missing or self.differing or self.unreadable:
@@ -276,9 +286,39 @@ class Repair:
         if (unnamed := len(self.removed) - NAMED) > 0:
             lines.append(f"  and {unnamed:,} more")
         if self.dry_run:
-            lines.append(f"Nothing was written. Next: {COMMAND} --repair-duplicates")
+            lines.append("Nothing was written. Next: clerk-convex repair --duplicates")
         else:
             lines.append(f"Next: {COMMAND} --verify")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class RepairedUsers:
+    """The repair of single users: the outcome of each by Clerk id, and those that are still refused."""
+
+    dry_run: bool
+    outcomes: Mapping[str, str]
+    failures: Sequence[Failure]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no user failed."""
+        return not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        users = [{"clerkId": clerk_id, "outcome": outcome} for clerk_id, outcome in self.outcomes.items()]
+        failed = [{"clerkId": it.clerk_id, "error": it.reason} for it in self.failures]
+        return {"ok": self.ok, "dryRun": self.dry_run, "users": [*users, *failed]}
+
+    def __str__(self) -> str:
+        """Return the outcome of each user, as text."""
+        if not self.outcomes and not self.failures:
+            return "No user has a refused change."
+        would = "would be " if self.dry_run else ""
+        lines = [f"{clerk_id}  {would}{outcome}" for clerk_id, outcome in self.outcomes.items()]
+        lines += [f"{it.clerk_id}  failed: {it.reason}" for it in self.failures]
+        if self.dry_run:
+            lines.append("Nothing was written.")
         return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 from convex import convex_to_json
 
 from clerk_convex.backfill.report import OnProgress
-from clerk_convex.convex import Kind, Writer, WriterLimits
+from clerk_convex.convex import AT_ONCE, Kind, Refusal, Writer, WriterLimits, to_arguments
 from clerk_convex.entities import Change, Fields, Outcome
 from clerk_convex.errors import (
     ChangeRefused,
@@ -90,6 +90,7 @@ class Session:
         self.is_production = settings.convex_deploy_key.get_secret_value().startswith("prod:")
         """Whether the deploy key is for a production deployment. Keys of self-hosted ones do not say so."""
         self._module = settings.convex_users_module
+        self._records = not dry_run
         self._patience = patience
         self._doubts: Sequence[float] = _DOUBTS_AT_FIRST
         self._on_progress = on_progress or OnProgress()
@@ -169,6 +170,17 @@ class Session:
         encoded = json.dumps(convex_to_json(arguments), allow_nan=False).encode()
         name = f"{self._module}:{function}"
         return await self._patiently(lambda: self.writer.deployment.send(kind, name, encoded))
+
+    async def record(self, refusals: Sequence[Refusal]) -> None:
+        """Keep refused changes in Convex, unless this is a dry run. If it fails, the run continues."""
+        for start in range(0, len(refusals) if self._records else 0, AT_ONCE):
+            part = to_arguments(refusals[start : start + AT_ONCE])
+            try:
+                await self.call("mutation", "recordRefusals", part)
+            except DeploymentError as error:
+                self._on_progress.note(f"Refused users are not recorded in Convex: {error}")
+                self._records = False
+                return
 
     async def rows(self) -> AsyncIterator[list[dict[str, Any]]]:
         """Yield pages of all rows of the users table with their stamps, the oldest row first."""

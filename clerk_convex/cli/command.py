@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Protocol, cast
 
 from clerk_convex.cli.env_file import load_env_file
+from clerk_convex.entities import USER_ID
 from clerk_convex.errors import (
     ClerkConvexError,
     ClerkMisconfigured,
@@ -36,6 +37,7 @@ __all__ = [
     "Result",
     "say",
     "status_of",
+    "user_id",
     "write_result",
 ]
 
@@ -66,6 +68,8 @@ class Command:
     run: Callable[[Options], Coroutine[Any, Any, int]]
     check: Callable[[argparse.ArgumentParser, Options], None] = lambda parser, options: None
     """Call `parser.error` for options that do not go together."""
+    arguments: str = ""
+    """What follows the options in the usage."""
     when_interrupted: Callable[[Options], str] = lambda options: ""
     """Return what a person should know after Ctrl-C, as a sentence."""
 
@@ -94,7 +98,7 @@ class Command:
     def _parse(self, arguments: Sequence[str] | None, prog: str) -> Options:
         parser = argparse.ArgumentParser(
             prog=prog,
-            usage="%(prog)s [options]",
+            usage=f"%(prog)s [options] {self.arguments}".rstrip(),
             description=self.description,
             epilog=f"exit status: {self.exit_status}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -107,6 +111,13 @@ class Command:
         options = parser.parse_args(arguments)
         self.check(parser, options)
         return options
+
+
+def user_id(text: str) -> str:
+    """Return the argument if it is a Clerk id of a user."""
+    if not USER_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError("a Clerk id, which is written user_…")
+    return text
 
 
 def write_result(options: Options, result: Result) -> None:

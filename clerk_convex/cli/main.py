@@ -16,6 +16,10 @@ COMMANDS = {
     "adopt": ("clerk_convex.cli.adopt", "link the rows of a table that existed before to Clerk's users"),
     "backfill": ("clerk_convex.cli.backfill", "write all users of Clerk to Convex, or compare both"),
     "init": ("clerk_convex.cli.init", "copy the Convex functions into a project, and upgrade them"),
+    "status": ("clerk_convex.cli.status", "what is synced, how fresh it is, and what was refused"),
+    "repair": ("clerk_convex.cli.repair", "write single users as Clerk has them, or merge duplicates"),
+    "export": ("clerk_convex.cli.export", "print all that Convex stores of a person"),
+    "forget": ("clerk_convex.cli.forget", "erase what Convex stores of a person"),
     "local": ("clerk_convex.local.__main__", "run a local Clerk, a local Convex and the service"),
 }
 

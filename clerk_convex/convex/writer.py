@@ -20,7 +20,7 @@ from clerk_convex.convex.batches import BatchWriter
 from clerk_convex.convex.client import Deployment, Kind
 from clerk_convex.convex.congestion import Congestion
 from clerk_convex.convex.queue import Answer, Batch, Queue, answer_all
-from clerk_convex.entities.changes import Change, Outcome, encode, refused_column
+from clerk_convex.entities.changes import Change, Outcome, SignIn, encode, refused_column
 from clerk_convex.errors import (
     ChangeRefused,
     DeploymentError,
@@ -148,7 +148,7 @@ class Writer:
         if isinstance(result, DeploymentError):
             error = copy.copy(result)  # one error may answer many changes, and each raise would extend it
             if isinstance(error, ChangeRefused):
-                error.clerk_id = change.clerk_id
+                _say_whose(error, change)
             raise error
         return result
 
@@ -247,5 +247,10 @@ def _encode(change: Change, omit: Set[str]) -> bytes:
         f" cannot hold ({reason}). Return text, numbers up to 2**53, booleans, None, and lists and dicts of"
         " these; names are ASCII and begin with a letter."
     )
-    refusal.clerk_id = change.clerk_id
+    _say_whose(refusal, change)
     raise refusal
+
+
+def _say_whose(refusal: ChangeRefused, change: Change) -> None:
+    refusal.clerk_id = change.clerk_id
+    refusal.observed_at = 0.0 if isinstance(change, SignIn) else change.observed_at

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from clerk_convex.convex.refusals import refusal_of
 from clerk_convex.entities.changes import Change, Outcome
 from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
@@ -216,6 +217,8 @@ class Receiver(Endpoint):
             which = event_id(request.headers)
             if isinstance(error, UserError | ChangeRefused) and error.clerk_id is not None:
                 which += f" of {error.clerk_id!r}"
+                # Only verified events get here.
+                self.service.ledger.add(refusal_of(error, "webhook", event_id(request.headers)))
             logger.error("Webhook %s is answered with %d: %s", which, status, text)
         elif not isinstance(error, DeploymentMisconfigured) and self._once_a_minute.should_log(kind):
             # The writer logs DeploymentMisconfigured itself.

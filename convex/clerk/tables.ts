@@ -66,11 +66,12 @@ const stamps = {
 };
 
 // The origin of a change.
-const source = v.union(
+export const source = v.union(
   v.literal("webhook"),
   v.literal("backfill"),
   v.literal("admin"),
-  v.literal("manual"), // syncUser, deleteUser, resetUser and repairDuplicates, by hand
+  v.literal("user"), // the user asked for the own row, right after the sign-up for example
+  v.literal("manual"), // syncUser, deleteUser, resetUser, repairDuplicates and forgetPerson, by hand
   v.literal("schedule"), // endLock, when a lock ends by itself
 );
 
@@ -107,6 +108,18 @@ export const backfillProgress = v.object({
   ),
   counts: v.record(v.string(), v.number()), // numbers of users by outcome
   failures: v.array(v.object({ clerkId: v.string(), reason: v.string() })), // only the first ones
+});
+
+// The numbers of a comparison with Clerk; see `Verification` in clerk_convex/backfill/report.py.
+export const verified = v.object({
+  users: v.number(),
+  rows: v.number(),
+  missing: v.number(),
+  differing: v.number(),
+  extra: v.number(),
+  duplicate: v.number(),
+  unreadable: v.number(),
+  unlinked: v.number(), // rows without a Clerk id, in a table that existed before
 });
 
 export const clerkTables = {
@@ -189,7 +202,24 @@ export const clerkTables = {
     heartbeatAt: v.number(),
     finishedAt: v.optional(v.number()),
     progress: v.nullable(backfillProgress), // null: no page has been read yet
+    verifiedAt: v.optional(v.number()), // when the nightly run compared both sides after it
+    verified: v.optional(verified),
   }),
+
+  // One document for each Clerk id with a change that was refused, until a later change of it is accepted; see
+  // upkeep/refusals.ts. It holds no value of a user.
+  clerkRefusals: defineTable({
+    clerkId: v.string(),
+    source,
+    eventId: v.optional(v.string()), // of the last refused event
+    reason: v.string(),
+    observedAt: v.number(), // the latest time when Clerk read the user for a refused change; 0: unknown
+    count: v.number(),
+    firstAt: v.number(), // this time and the next are by Convex's clock
+    lastAt: v.number(),
+  })
+    .index("by_clerk_id", ["clerkId"])
+    .index("by_last_at", ["lastAt"]),
 };
 
 // The same tables for a users table that has rows already: a push accepts rows that lack our columns, or have other
@@ -275,4 +305,5 @@ export type AppliedOutcome = Extract<Outcome, AuditOutcome>;
 export type Source = Infer<typeof source>;
 export type AuditOutcome = Infer<typeof auditOutcome>;
 export type Status = Infer<typeof status>;
+export type Verified = Infer<typeof verified>;
 export type BackfillProgress = Infer<typeof backfillProgress>;

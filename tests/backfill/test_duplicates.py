@@ -10,7 +10,7 @@ import pytest
 from clerk_convex.backfill import repair_duplicates, verify
 from clerk_convex.backfill.duplicates import find_duplicates
 from clerk_convex.backfill.session import Session
-from clerk_convex.cli import backfill as command
+from clerk_convex.cli import main as cli
 from clerk_convex.local.clerk import LocalClerk
 from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty
 from tests.support.backfill_wire import Wire
@@ -110,9 +110,12 @@ def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
 
 
 def next_commands(text: str) -> list[str]:
-    """The options of the commands that a text tells to run next."""
+    """The commands that a text tells to run next."""
     told = text.strip().rpartition("Next: ")[2].partition("    (")[0]
-    return [part.strip() for part in told.replace(", then", "").split("python -m clerk_convex.backfill")[1:]]
+    return [
+        part.replace("python -m clerk_convex.backfill", "clerk-convex backfill").removeprefix("clerk-convex ")
+        for part in told.split(", then ")
+    ]
 
 
 def test_following_what_is_told_ends_equal(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,17 +126,17 @@ def test_following_what_is_told_ends_equal(local: BackfillSet, capsys: pytest.Ca
     for clerk_id in ids[:2]:
         local.edit(clerk_id, "copy")
     local.clerk.delete_user(ids[1])
-    queue, ran = ["--verify"], []
+    queue, ran = ["backfill --verify"], []
     while queue:
         options = queue.pop(0)
         ran.append(options)
         assert len(ran) < 10, ran
-        command.main(options.split())
+        cli(options.split())
         if not queue:
             out = capsys.readouterr().out
             queue = [] if out.startswith("Equal") else next_commands(out)
-    assert ran[:3] == ["--verify", "--repair-duplicates", "--verify"]
-    assert ran[-1] == "--verify"
+    assert ran[:3] == ["backfill --verify", "repair --duplicates", "backfill --verify"]
+    assert ran[-1] == "backfill --verify"
     assert local.differences() == []
     assert len(local.table("users")) == 24
 
@@ -161,24 +164,16 @@ def test_the_command_says_what_it_does(local: BackfillSet, capsys: pytest.Captur
     local.edit(first, "copy")
     local.edit(first, "copy")
     local.edit(second, "copy")
-    assert command.main(["--repair-duplicates", "--dry-run"]) == 0
+    assert cli(["repair", "--duplicates", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("2 users with several rows: 3 rows would be removed, one of each kept.\n")
     assert f"  {first}  2\n" in out
-    assert out.endswith("Nothing was written. Next: python -m clerk_convex.backfill --repair-duplicates\n")
+    assert out.endswith("Nothing was written. Next: clerk-convex repair --duplicates\n")
     assert len(local.table("users")) == 6
-    assert command.main(["--repair-duplicates"]) == 0
+    assert cli(["repair", "--duplicates"]) == 0
     out = capsys.readouterr().out
     assert "3 rows removed" in out
     assert out.endswith("Next: python -m clerk_convex.backfill --verify\n")
     assert local.differences() == []
-    assert command.main(["--repair-duplicates", "--json"]) == 0
+    assert cli(["repair", "--duplicates", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"dryRun": False, "removed": []}
-
-
-@pytest.mark.parametrize("option", ["--verify", "--prune", "--restart"])
-def test_other_modes_do_not_go_with_it(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        command.main(["--repair-duplicates", option])
-    assert ended.value.code == 2
-    assert f"cannot be combined with {option}" in capsys.readouterr().err

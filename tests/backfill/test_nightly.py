@@ -211,9 +211,7 @@ def test_a_run_that_stops_is_told_and_not_verified(
     assert verified == []
 
 
-@pytest.mark.parametrize(
-    "options", ["--verify", "--dry-run", "--prune", "--yes", "--json", "--repair-duplicates"]
-)
+@pytest.mark.parametrize("options", ["--verify", "--dry-run", "--prune", "--yes", "--json"])
 def test_other_modes_do_not_go_with_it(options: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main(["--nightly", options])

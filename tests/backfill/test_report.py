@@ -87,7 +87,7 @@ def test_duplicates_are_repaired_first() -> None:
     text = str(verification(duplicate=2, extra=1, missing=1))
     assert "1 missing, 0 differing, 1 extra, 2 duplicate, 0 not readable." in text
     command = "python -m clerk_convex.backfill"
-    assert text.endswith(f"Next: {command} --repair-duplicates, then {command} --verify")
+    assert text.endswith(f"Next: clerk-convex repair --duplicates, then {command} --verify")
     assert "duplicate" not in str(verification(missing=1))
     assert verification(duplicate=2).to_json()["duplicate"] == 2
     assert verification(doubt="why").to_json()["doubt"] == "why"

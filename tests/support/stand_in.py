@@ -39,7 +39,7 @@ class Call:
 
     @property
     def changes(self) -> list[dict[str, Any]]:
-        changes: list[dict[str, Any]] = self.body["args"]["changes"]
+        changes: list[dict[str, Any]] = self.body["args"].get("changes", [])
         return changes
 
 

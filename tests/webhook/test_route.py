@@ -1044,3 +1044,40 @@ async def test_time_of_the_last_event(convex: StandIn) -> None:
     await post(app, NOTHING_TO_DO)
     assert route.receiver.service.last_event_at is not None
     assert before <= route.receiver.service.last_event_at <= time.time()
+
+
+# The ledger of refused changes
+
+
+async def test_a_refused_change_is_recorded_in_the_background(convex: StandIn) -> None:
+    """What Convex or the mapper refused, with the event's id and no value. The answer does not wait."""
+    bad = stand_in.sync(refuse=lambda change: change["clerkId"] == "user_refused")
+    convex.behave(then=bad)
+    app = app_for(convex, timeouts=Timeouts(ledger=0.0))
+    unreadable = body("user.updated", {"id": "user_unreadable", "first_name": "Secret"})
+    statuses = [(await post(app, content)).status_code for content in (clerk_id("user_refused"), unreadable)]
+    assert statuses == [502, 422]
+    await until(lambda: len(_recorded(convex)) == 2)
+    refused, unread = sorted(_recorded(convex), key=lambda it: str(it["clerkId"]))
+    assert (refused["clerkId"], unread["clerkId"]) == ("user_refused", "user_unreadable")
+    assert {it["eventId"] for it in (refused, unread)} == {"msg_1"}
+    assert {it["source"] for it in (refused, unread)} == {"webhook"}
+    assert refused["observedAt"] == unread["observedAt"] > 0
+    assert "created_at or updated_at" in unread["reason"]
+    assert "Secret" not in str(unread)
+
+
+async def test_a_forged_event_is_not_recorded(convex: StandIn) -> None:
+    app = app_for(convex, timeouts=Timeouts(ledger=0.0))
+    unreadable = body("user.updated", {"id": "user_unreadable"})
+    for headers in ({}, signed(unreadable, secret=OTHER_SECRET), signed(EVENT)):
+        assert (await request(app, unreadable, headers)).status_code == 400
+    anonymous = body("user.updated", {"first_name": "Ada"})
+    assert (await post(app, anonymous)).status_code == 422
+    await asyncio.sleep(0.05)
+    assert _recorded(convex) == []
+
+
+def _recorded(convex: StandIn) -> list[dict[str, Any]]:
+    calls = [call.body["args"] for call in convex.calls if call.body["path"] == "users:recordRefusals"]
+    return [refusal for arguments in calls for refusal in arguments["refusals"]]

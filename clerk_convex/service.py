@@ -120,6 +120,7 @@ class Service:
             self.make_deployment(),
             module=self.settings.convex_users_module,
             limits=WriterLimits(deadline=self.timeouts.write),
+            omit=self.settings.omitted_columns,
         )
 
     # The imports are here because `import clerk_convex` must not load jwt, cryptography and limits: a service

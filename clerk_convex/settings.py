@@ -63,6 +63,19 @@ _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"  # with underscores: container platforms
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 _USUAL_PORTS = {"http": 80, "https": 443}
+# The columns that a team may leave out. The rules of order and of who is an admin need the others.
+OMITTABLE = (
+    "email",
+    "emailVerified",
+    "externalId",
+    "firstName",
+    "imageUrl",
+    "lastName",
+    "phone",
+    "publicMetadata",
+    "username",
+)
+_NEEDED = ("clerkId", "createdAt", "lastSignInAt", "lockedUntil", "role", "status")
 # What no public DNS resolves (RFC 6761, 6762, 8375; .internal), and services of a Kubernetes cluster.
 _PRIVATE_NAMES = (".internal", ".local", ".home.arpa", ".test", ".svc")
 
@@ -309,6 +322,13 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
+def _column(text: str) -> str:
+    if text not in OMITTABLE:
+        problem = "is a column that the rules need" if text in _NEEDED else "is no column"
+        raise ValueError(f"{problem}; these can be left out: {', '.join(OMITTABLE)}")
+    return text
+
+
 def _function(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -376,6 +396,9 @@ class Settings(BaseModel):
     clerk_convex_fields: Annotated[_Fields, BeforeValidator(_function), _Clean] | None = Field(
         default=None, description="module:function that maps a Clerk user to extra columns"
     )
+    clerk_convex_omit: Annotated[tuple[Annotated[str, AfterValidator(_column), _Entry], ...], _Split] = Field(
+        default=(), description="columns of users that Convex does not keep, separated by comma or space"
+    )
     clerk_convex_cors_origins: _Origins = Field(
         default=(), description="the origins whose pages may call user management from another one"
     )
@@ -391,6 +414,12 @@ class Settings(BaseModel):
     clerk_convex_redis_url: Annotated[SecretStr, AfterValidator(_redis_url), _Clean] | None = Field(
         default=None, description="redis://…: where several replicas count calls together"
     )
+
+    @property
+    def omitted_columns(self) -> frozenset[str]:
+        """The columns that are never sent to Convex: without an address nothing is said of it either."""
+        omitted = frozenset(self.clerk_convex_omit)
+        return omitted | {"emailVerified"} if "email" in omitted else omitted
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:

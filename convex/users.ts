@@ -14,6 +14,7 @@ import * as tables from "./clerk/tables";
 import { backfillProgress, backfillRun, change, exportedUsers, outcome, userData } from "./clerk/tables";
 import * as queries from "./clerk/users/queries";
 import * as counts from "./clerk/users/stats";
+import * as version from "./clerk/version";
 
 // Returns the caller's own user, and whether the user is an admin. For everyone who is signed in.
 export const currentUser = query({
@@ -215,6 +216,13 @@ export const finishBackfill = internalMutation({
   args: { id: v.id("clerkBackfills"), attempt: v.number(), progress: backfillProgress },
   returns: v.boolean(),
   handler: (ctx, { progress, ...held }) => backfill.finishRun(ctx, held, progress),
+});
+
+// Returns the version of these functions and the columns that they take. The service compares it with its own.
+export const about = internalQuery({
+  args: {},
+  returns: version.aboutFunctions,
+  handler: () => version.about(),
 });
 
 // Returns when the last webhook changed a row, in Unix milliseconds by Convex's clock, or null if none ever did.

@@ -20,6 +20,8 @@ def project(tmp_path: Path) -> Path:
     install.chmod(0o755)
     (tmp_path / "clerk_convex/__init__.py").write_text('__version__ = "1.2.3"\n')
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.3, 2026-11-25\n")
+    (tmp_path / "convex/clerk").mkdir(parents=True)
+    (tmp_path / "convex/clerk/version.ts").write_text('export const VERSION = "1.2.3";\n')
     run(tmp_path, "git", "init", "--quiet")
     commit(tmp_path)
     return tmp_path
@@ -60,3 +62,9 @@ def test_a_version_without_a_date_in_the_changelog_is_refused(project: Path, hea
     (project / "CHANGELOG.md").write_text(f"# Changelog\n\n{heading}\n")
     commit(project)
     assert "CHANGELOG.md needs a heading '## 1.2.3, YYYY-MM-DD'" in refusal(project)
+
+
+def test_functions_of_another_version_are_refused(project: Path) -> None:
+    (project / "convex/clerk/version.ts").write_text('export const VERSION = "1.2.2";\n')
+    commit(project)
+    assert 'set VERSION to "1.2.3" in convex/clerk/version.ts' in refusal(project)

@@ -43,6 +43,7 @@ def test_everything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "CONVEX_DEPLOY_KEY": "prod:happy-animal-123|key",
         "CONVEX_USERS_MODULE": "clerk/people",
         "CLERK_CONVEX_FIELDS": f"{__name__}:columns",
+        "CLERK_CONVEX_OMIT": "phone, email",
         "CLERK_CONVEX_CORS_ORIGINS": "https://admin.example.com",
         "CLERK_CONVEX_READ_LIMIT": "10/second",
         "CLERK_CONVEX_WRITE_LIMIT": "20/minute",
@@ -64,6 +65,8 @@ def test_everything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.convex_deploy_key.get_secret_value() == "prod:happy-animal-123|key"
     assert settings.convex_users_module == "clerk/people"
     assert settings.clerk_convex_fields is columns
+    assert settings.clerk_convex_omit == ("phone", "email")
+    assert settings.omitted_columns == {"phone", "email", "emailVerified"}
     assert settings.clerk_authorized_parties == ("https://app.example.com", "http://localhost:3000")
     assert settings.clerk_jwt_audience == ("convex", "api")
     assert settings.clerk_convex_cors_origins == ("https://admin.example.com",)
@@ -302,6 +305,14 @@ def test_what_is_required_and_missing() -> None:
             "redis://host:6379/zero",
             "has a path that is not the number of a database",
         ),
+        (
+            "CLERK_CONVEX_OMIT",
+            "status",
+            "entry 1 is a column that the rules need; these can be left out: email",
+        ),
+        ("CLERK_CONVEX_OMIT", "phone role", "entry 2 is a column that the rules need"),
+        ("CLERK_CONVEX_OMIT", "Phone", "entry 1 is no column; these can be left out: email, emailVerified"),
+        ("CLERK_CONVEX_OMIT", "phone,", "entry 2 is empty"),
         ("CLERK_CONVEX_FIELDS", '"json:loads"', "quotation mark"),
         ("CLERK_CONVEX_FIELDS", "no_such_module:columns", "cannot be imported (ModuleNotFoundError)"),
         ("CLERK_CONVEX_FIELDS", "json:no_such_name", "cannot be imported (AttributeError)"),

@@ -29,7 +29,13 @@ def options_text(settings: Settings, *, prune: bool) -> str:
     instance = hashlib.sha256(f"{settings.clerk_api_url} {secret}".encode()).hexdigest()[:16]
     fields = settings.clerk_convex_fields
     name = None if fields is None else f"{fields.__module__}:{getattr(fields, '__qualname__', '')}"
-    options = {"clerk": instance, "fields": name, "prune": prune, "version": __version__}
+    options = {
+        "clerk": instance,
+        "fields": name,
+        "omit": sorted(settings.omitted_columns),
+        "prune": prune,
+        "version": __version__,
+    }
     return json.dumps(options, sort_keys=True, separators=(",", ":"))
 
 

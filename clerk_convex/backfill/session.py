@@ -89,6 +89,7 @@ class Session:
                 deadline=patience,
             ),
             dry_run=dry_run,
+            omit=settings.omitted_columns,
         )
         self._patience = patience
         self._doubts: Sequence[float] = _DOUBTS_AT_FIRST

@@ -10,6 +10,7 @@ import copy
 import logging
 import math
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 
 from convex.values import ConvexValue
@@ -83,6 +84,7 @@ class Writer:
     changes leave together, shared out among these slots. There is no timer.
 
     With `dry_run` nothing is written: `<module>:compareUsers` tells what would become of each change.
+    The columns that `omit` names are unset by each change, and never sent.
 
     One writer serves one event loop. It starts and connects with the first change.
     """
@@ -94,12 +96,14 @@ class Writer:
         module: str = "users",
         limits: WriterLimits | None = None,
         dry_run: bool = False,
+        omit: Set[str] = frozenset(),
     ) -> None:
         self.deployment = deployment
         self.module = module
         self.limits = limits = limits or WriterLimits()
         self.queue = Queue(limits.queue_size, limits.queue_bytes)
         self.congestion = Congestion(limits.in_flight, limits.batch_size)
+        self._omit = omit
         self._batches = BatchWriter(self._call, module=module, dry_run=dry_run)
         self._tasks: set[asyncio.Task[None]] = set()  # one for each batch in flight
         self._is_flush_due = self._is_closed = False
@@ -127,7 +131,7 @@ class Writer:
         Raises QueueFull; ChangeRefused, if Convex refuses the change or could not hold it;
         DeploymentMisconfigured; DeploymentUnavailable, if it was not written within the deadline.
         """
-        encoded = _encode(change)
+        encoded = _encode(change, self._omit)
         if self._is_closed:
             raise DeploymentUnavailable(_SHUTTING_DOWN)
         answer = self.queue.add(encoded)
@@ -232,9 +236,9 @@ def _public_name(error: DeploymentError) -> str:
     return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
 
 
-def _encode(change: Change) -> bytes:
+def _encode(change: Change, omit: Set[str]) -> bytes:
     try:
-        return encode(change)
+        return encode(change, omit)
     except (TypeError, ValueError, RecursionError) as error:
         reason = type(error).__name__
     # Raised outside of `except`: the original error, which may quote the value, is not to be its context.

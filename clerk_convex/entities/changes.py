@@ -7,7 +7,7 @@ wins (`convex/clerk/order/rules.ts`). `convex/clerk/tables.ts` has the same shap
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -88,8 +88,10 @@ Change = Upsert | Delete | SignIn
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def encode(change: Change) -> bytes:
+def encode(change: Change, omit: Set[str] = frozenset()) -> bytes:
     """Return a change as Convex-encoded JSON, for the argument `changes`.
+
+    The columns that `omit` names are unset in Convex, whatever the change says of them.
 
     Raises ValueError, TypeError or RecursionError for a value that Convex cannot hold, such as a team's
     column with a key that is not ASCII. The error may quote the value.
@@ -105,7 +107,7 @@ def encode(change: Change) -> bytes:
             arguments |= {
                 "type": "upsert",
                 "updatedAt": convex_to_json(change.updated_at),
-                "columns": _columns_to_json(change.columns),
+                "columns": _columns_to_json({**change.columns, **dict.fromkeys(omit)}),
             }
         else:
             arguments["type"] = "delete"

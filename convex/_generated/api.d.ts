@@ -31,6 +31,7 @@ import type * as clerk_users_queries from "../clerk/users/queries.js";
 import type * as clerk_users_search from "../clerk/users/search.js";
 import type * as clerk_users_stats from "../clerk/users/stats.js";
 import type * as clerk_users_text from "../clerk/users/text.js";
+import type * as clerk_version from "../clerk/version.js";
 import type * as crons from "../crons.js";
 import type * as users from "../users.js";
 
@@ -61,6 +62,7 @@ declare const fullApi: ApiFromModules<{
   "clerk/users/search": typeof clerk_users_search;
   "clerk/users/stats": typeof clerk_users_stats;
   "clerk/users/text": typeof clerk_users_text;
+  "clerk/version": typeof clerk_version;
   crons: typeof crons;
   users: typeof users;
 }>;

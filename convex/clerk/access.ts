@@ -1,19 +1,19 @@
 // Authorizes callers: the rule that makes a user an admin, and the error that a refused caller gets.
 import { ConvexError } from "convex/values";
-import type { Doc } from "../_generated/dataModel";
 import type { QueryCtx } from "../_generated/server";
+import { USERS, type User } from "./module";
 import { readUser, readVersion } from "./state";
 
 // Returns whether a user is an admin. Queries and user management use this rule. It reads the synced row and no claim
 // of a token, so a demotion or a ban takes effect at once. If you change it, change `possibleAdmins` as well.
-export function isAdmin(user: Doc<"users">): boolean {
+export function isAdmin(user: User): boolean {
   return user.role === "admin" && user.status === "active";
 }
 
 // Returns every user for whom `isAdmin` may be true, by an index.
 export function possibleAdmins(ctx: QueryCtx) {
   return ctx.db
-    .query("users")
+    .query(USERS)
     .withIndex("by_role_and_status", (q) => q.eq("role", "admin").eq("status", "active"));
 }
 
@@ -44,14 +44,14 @@ export async function requireSignedIn(ctx: QueryCtx): Promise<string> {
 
 // Returns the caller's own row, or throws the reason why the caller is no admin. For an admin it reads only that row,
 // so a subscribed query runs again only if the row changes.
-export async function requireAdmin(ctx: QueryCtx): Promise<Doc<"users">> {
+export async function requireAdmin(ctx: QueryCtx): Promise<User> {
   const user = await findAdmin(ctx, await requireSignedIn(ctx));
   if (typeof user === "string") throw accessDenied(user);
   return user;
 }
 
 // Returns the user's row, or the reason why the user is no admin.
-export async function findAdmin(ctx: QueryCtx, clerkId: string): Promise<Doc<"users"> | RowReason> {
+export async function findAdmin(ctx: QueryCtx, clerkId: string): Promise<User | RowReason> {
   const user = await readUser(ctx, clerkId);
   if (user === null) {
     const version = await readVersion(ctx, clerkId);

@@ -1,13 +1,13 @@
-import type { Doc, Id } from "../_generated/dataModel";
 import type { MutationCtx } from "../_generated/server";
+import type { User, UserId } from "./module";
 import type { AppliedOutcome, Source } from "./tables";
 
 export type UserChange = {
   // merged: `before` was a second row of the user and is removed. What refers to it belongs to `userId` now.
   outcome: AppliedOutcome | "merged"; // AppliedOutcome: "created", "updated" or "deleted"
   clerkId: string;
-  userId: Id<"users"> | null; // the id of the row; null: a deletion of a user who had no row
-  before: Doc<"users"> | null; // the row before the change
+  userId: UserId | null; // the id of the row; null: a deletion of a user who had no row
+  before: User | null; // the row before the change
   source: Source;
 };
 

@@ -3,6 +3,7 @@
 // A table that existed before these functions, or rows written by hand, may hold two rows of one user. Then every
 // function uses the oldest row, which is the first one in the index. order/duplicates.ts finds and merges the others.
 import type { QueryCtx } from "../_generated/server";
+import { USERS } from "./module";
 
 export async function readState(ctx: QueryCtx, clerkId: string) {
   const [row, version] = await Promise.all([readUser(ctx, clerkId), readVersion(ctx, clerkId)]);
@@ -18,7 +19,7 @@ export async function readVersion(ctx: QueryCtx, clerkId: string) {
 }
 
 export function usersOf(ctx: QueryCtx, clerkId: string) {
-  return ctx.db.query("users").withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId));
+  return ctx.db.query(USERS).withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId));
 }
 
 export function versionsOf(ctx: QueryCtx, clerkId: string) {

@@ -3,6 +3,7 @@
 import { defineTable, paginationResultValidator } from "convex/server";
 import { v, type Infer, type Validator, type VOptional, type VUnion, type VNull } from "convex/values";
 import { extraColumns, requiredExtraColumns } from "./columns";
+import { USERS } from "./module";
 
 type Required = Validator<any, "required", any>;
 
@@ -109,7 +110,7 @@ export const backfillProgress = v.object({
 });
 
 export const clerkTables = {
-  users: defineTable({
+  [USERS]: defineTable({
     clerkId: v.string(),
     ...requiredColumns,
     ...optional(optionalColumns),
@@ -240,8 +241,8 @@ export const backfillRun = v.object({
 
 export const exportedUsers = paginationResultValidator(
   v.object({
-    ...clerkTables.users.validator.fields,
-    _id: v.id("users"),
+    ...clerkTables[USERS].validator.fields,
+    _id: v.id(USERS),
     _creationTime: v.number(),
     updatedAt: v.nullable(v.number()), // null: no change has been applied to this row yet
     observedAt: v.nullable(v.number()),
@@ -249,7 +250,7 @@ export const exportedUsers = paginationResultValidator(
 );
 
 // A row of `users` and a document of `clerkVersions`, without Convex's own fields.
-export type Row = Infer<typeof clerkTables.users.validator>;
+export type Row = Infer<(typeof clerkTables)[typeof USERS]["validator"]>;
 export type Version = Infer<typeof clerkTables.clerkVersions.validator>;
 
 export type Upsert = Infer<typeof upsert>;

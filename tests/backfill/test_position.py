@@ -174,8 +174,9 @@ def test_options_tell_instances_keys_and_columns_apart(local: BackfillSet) -> No
         options_text(local.settings(clerk_secret_key="sk_test_otherotherotherother"), prune=False),
         options_text(local.settings(clerk_api_url="http://127.0.0.1:9"), prune=False),
         options_text(local.settings(clerk_convex_fields=dict), prune=False),
+        options_text(local.settings(clerk_convex_omit=("phone",)), prune=False),
     }
-    assert len(texts) == 5
+    assert len(texts) == 6
     assert options_text(local.settings(), prune=False) in texts
     assert not any(local.clerk.secret_key in text for text in texts)
 

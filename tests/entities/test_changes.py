@@ -131,3 +131,14 @@ def test_value_that_convex_cannot_hold(value: object) -> None:
 def test_outcomes() -> None:
     """These are all the outcomes that `users:syncUsers` returns."""
     assert {"created", "updated", "unchanged", "stale", "deleted", "tombstoned", "ignored"} == OUTCOMES
+
+
+def test_a_column_that_is_left_out_is_unset() -> None:
+    """Also one that the change does not name: what Convex has of it must go."""
+    change = Upsert("user_1", 2.0, 3.0, {"phone": "+15550100", "status": "active"}, "webhook")
+    assert json.loads(encode(change, {"phone", "email"}))["columns"] == {
+        "phone": None,
+        "email": None,
+        "status": "active",
+    }
+    assert b"columns" not in encode(SignIn("user_1", 3.0, "webhook"), {"phone"})

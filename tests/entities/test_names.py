@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clerk_convex import settings
 from clerk_convex.entities import COLUMNS, OUTCOMES, SOURCES, STATUSES
 from tests.support.functions import ROOT
 
@@ -49,6 +50,12 @@ def test_statuses(names: dict[str, set[str]]) -> None:
 def test_sources(names: dict[str, set[str]]) -> None:
     """Two more are Convex's own: changes by hand, and by its scheduler."""
     assert names["sources"] == SOURCES | {"manual", "schedule"}
+
+
+def test_columns_that_may_be_left_out(names: dict[str, set[str]]) -> None:
+    """The rules need the others, and no column is in neither list."""
+    assert set(settings.OMITTABLE) | set(settings._NEEDED) == names["columns"] | {"clerkId"}
+    assert not set(settings.OMITTABLE) & set(settings._NEEDED)
 
 
 def test_columns(names: dict[str, set[str]]) -> None:

@@ -396,8 +396,16 @@ def test_metadata_that_removes_an_admin(
     assert "publicMetadata" not in row
 
 
-@pytest.mark.parametrize("text", [None, "no JSON", "[]", "null", "7"])
-def test_metadata_that_cannot_be_read(functions: Functions, text: str | None) -> None:
+def test_metadata_that_are_not_kept(functions: Functions) -> None:
+    """Where CLERK_CONVEX_OMIT leaves them out, the row's role counts as Clerk's, until a patch replaces it."""
+    functions.sync([upsert("user_b", updated_at=11.0, role="admin")])
+    for patch in ('{"plan":"x"}', '{"role":"editor"}', '{"role":null}'):
+        begin(functions, "user_a", "user_b", action="update_metadata", metadata=patch)
+    assert [row["removesAdmin"] for row in attempts(functions)] == [False, True, True]
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", "null", "7"])
+def test_metadata_that_cannot_be_read(functions: Functions, text: str) -> None:
     """In a row that was written by hand it counts as none; what a patch adds counts."""
     functions.sync([upsert("user_b", updated_at=11.0, role="admin", publicMetadata=text)])
     begin(functions, "user_a", "user_b", action="update_metadata", metadata='{"role":"admin"}')
@@ -416,9 +424,9 @@ def test_a_teams_rule_judges_metadata(tmp_path: Path) -> None:
     )
     project.replace(
         "clerk/access.ts",
-        'return ctx.db\n    .query("users")\n    .withIndex("by_role_and_status", (q) =>'
+        'return ctx.db\n    .query(USERS)\n    .withIndex("by_role_and_status", (q) =>'
         ' q.eq("role", "admin").eq("status", "active"));',
-        'return ctx.db.query("users");',
+        "return ctx.db.query(USERS);",
     )
     with project.running() as functions:
         metadata = '{"team":{"lead":true,"name":"x"}}'

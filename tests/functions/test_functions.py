@@ -212,14 +212,21 @@ export const insert = mutation({
         assert (row["firstName"], row["onboarded"]) == ("Grace", True)
 
 
-def test_team_has_a_users_module_of_its_own(tmp_path: Path) -> None:
-    """Our module gets another name, and only clerk/module.ts follows."""
+def test_team_has_a_users_module_and_table_of_its_own(tmp_path: Path) -> None:
+    """Our module and our table get other names, and only clerk/module.ts follows."""
     project = Project(tmp_path)
     convex = project.folder / "convex"
     (convex / "users.ts").rename(convex / "clerkUsers.ts")
     project.replace("clerk/module.ts", "internal.users", "internal.clerkUsers")
-    assert not [file.name for file in convex.rglob("*.ts") if "internal.users" in file.read_text()]
+    project.replace("clerk/module.ts", '"users" as const', '"clerkUsers" as const')
+    for name in ("internal.users", '"users"'):
+        ours = [file for file in convex.rglob("*.ts") if "_generated" not in file.parts]
+        assert not [file.name for file in ours if name in file.read_text()]
     project.write("users.ts", "export const own = 1;")
+    project.replace("schema.ts", "...clerkTables", "users: defineTable({ own: v.string() }), ...clerkTables")
+    project.replace("schema.ts", "{ defineSchema }", "{ defineSchema, defineTable }")
+    values = 'import { v } from "convex/values";\n'
+    project.replace("schema.ts", "import { clerkTables", f"{values}import {{ clerkTables")
     project.replace("clerk/audit/log.ts", "365 * 24 * 60 * 60 * 1000", "0")
     project.replace("clerk/audit/log.ts", "const BATCH = 1000", "const BATCH = 2")
     project.replace("clerk/users/stats.ts", "const BATCH = 500", "const BATCH = 2")

@@ -3,6 +3,7 @@ import { v, type Infer } from "convex/values";
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx } from "../../_generated/server";
 import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from "../access";
+import type { User } from "../module";
 import { readUser } from "../state";
 
 const OPEN_MS = 60 * 1000; // after that, the effect of an action has reached the users table, or there was none
@@ -144,8 +145,10 @@ async function wouldRemoveAdmin(
 
 // The row with the columns that the metadata fills, after Clerk has merged the patch into it. Columns of a team's own
 // are not known here.
-function withMetadata(user: Doc<"users">, patch: Json): Doc<"users"> {
-  const metadata = merge(parseObject(user.publicMetadata), patch);
+function withMetadata(user: User, patch: Json): User {
+  // Without the metadata, which CLERK_CONVEX_OMIT may leave out, the row still has the role.
+  const known = user.publicMetadata === undefined ? { role: user.role } : parseObject(user.publicMetadata);
+  const metadata = merge(known, patch);
   const role = typeof metadata.role === "string" ? metadata.role : undefined;
   return { ...user, role, publicMetadata: JSON.stringify(metadata) };
 }

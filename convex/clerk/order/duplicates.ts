@@ -1,6 +1,7 @@
 // Finds Clerk ids that have several rows, and merges their rows into the first.
 import { v } from "convex/values";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { USERS } from "../module";
 import { onUserChange } from "../onUserChange";
 import { usersOf, versionsOf } from "../state";
 import { countMoves, type Move } from "../users/stats";
@@ -16,7 +17,7 @@ export const repairs = v.array(v.object({ clerkId: v.string(), removed: v.number
 // read; it is null before the first part of the table and after the last.
 export async function findDuplicates(ctx: QueryCtx, cursor: string | null) {
   const rows = await ctx.db
-    .query("users")
+    .query(USERS)
     .withIndex("by_clerk_id", (q) => (cursor === null ? q : q.gt("clerkId", cursor)))
     .take(SCANNED);
   const seen = new Map<string, number>();
@@ -46,13 +47,13 @@ export async function repairDuplicates(ctx: MutationCtx, clerkIds: string[]) {
 
     const { outcome, row, fields = [] } = decideMerge(first, others);
     for (const other of others) {
-      await ctx.db.delete("users", other._id);
+      await ctx.db.delete(USERS, other._id);
       await ctx.db.insert("clerkAudit", { outcome: "merged", clerkId, fields: [], source: "manual" });
       await onUserChange(ctx, { outcome: "merged", clerkId, userId: first._id, before: other, source: "manual" });
       moves.push({ clerkId, before: other, after: null });
     }
     if (outcome !== "updated") continue;
-    await ctx.db.patch("users", first._id, row!);
+    await ctx.db.patch(USERS, first._id, row!);
     await ctx.db.insert("clerkAudit", { outcome, clerkId, fields, source: "manual" });
     await onUserChange(ctx, { outcome, clerkId, userId: first._id, before: first, source: "manual" });
   }

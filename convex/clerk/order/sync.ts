@@ -1,7 +1,7 @@
 // Applies changes to the tables: reads the state, lets the rules decide, and writes what they decide.
-import type { Doc, Id } from "../../_generated/dataModel";
+import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
-import { functions } from "../module";
+import { functions, USERS, type User, type UserId } from "../module";
 import { onUserChange } from "../onUserChange";
 import { readState, usersOf, versionsOf } from "../state";
 import type { AppliedOutcome, Change, Outcome, Row, Source, UserData } from "../tables";
@@ -69,7 +69,7 @@ export async function endLock(ctx: MutationCtx, clerkId: string, lockedUntil: nu
 export async function resetUser(ctx: MutationCtx, clerkId: string): Promise<boolean> {
   const [rows, versions] = await Promise.all([usersOf(ctx, clerkId).collect(), versionsOf(ctx, clerkId).collect()]);
   if (rows.length === 0 && versions.length === 0) return false;
-  for (const row of rows) await ctx.db.delete("users", row._id);
+  for (const row of rows) await ctx.db.delete(USERS, row._id);
   for (const version of versions) await ctx.db.delete("clerkVersions", version._id);
   await countMoves(ctx, rows.map((before) => ({ clerkId, before, after: null })));
   await ctx.db.insert("clerkAudit", { outcome: "reset", clerkId, fields: [], source: "manual" });
@@ -110,27 +110,27 @@ function isApplied(outcome: Outcome): outcome is AppliedOutcome {
   return outcome === "created" || outcome === "updated" || outcome === "deleted";
 }
 
-type Written = { userId: Id<"users"> | null; before: Doc<"users"> | null; after: Row | null };
+type Written = { userId: UserId | null; before: User | null; after: Row | null };
 
 // Removes all rows of the user: if one stayed, it would be the user's row from now on.
-async function removeRows(ctx: MutationCtx, { row }: { row: Doc<"users"> | null }, clerkId: string): Promise<Written[]> {
+async function removeRows(ctx: MutationCtx, { row }: { row: User | null }, clerkId: string): Promise<Written[]> {
   if (row === null) return [{ userId: null, before: null, after: null }];
   const rows = await usersOf(ctx, clerkId).collect();
-  for (const before of rows) await ctx.db.delete("users", before._id);
+  for (const before of rows) await ctx.db.delete(USERS, before._id);
   return rows.map((before) => ({ userId: before._id, before, after: null }));
 }
 
 async function writeRow(
   ctx: MutationCtx,
-  state: { row: Doc<"users"> | null; version: Doc<"clerkVersions"> | null },
+  state: { row: User | null; version: Doc<"clerkVersions"> | null },
   decision: Decision,
 ): Promise<Written[]> {
   if (decision.row === undefined || decision.row === null) return [];
   const { row: before } = state;
   const after = stateAfter(state, decision).row!;
   let userId = before?._id;
-  if (userId === undefined) userId = await ctx.db.insert("users", after);
-  else await ctx.db.patch("users", userId, decision.row);
+  if (userId === undefined) userId = await ctx.db.insert(USERS, after);
+  else await ctx.db.patch(USERS, userId, decision.row);
   const isNewLock = before?.status !== "locked" || before.lockedUntil !== after.lockedUntil;
   if (after.status === "locked" && after.lockedUntil !== undefined && isNewLock) {
     await scheduleLockEnd(ctx, after.clerkId, after.lockedUntil);

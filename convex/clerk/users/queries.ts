@@ -4,14 +4,15 @@ import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { QueryCtx } from "../../_generated/server";
 import { isAdmin, requireSignedIn } from "../access";
+import { USERS, type User } from "../module";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
 import { readPage } from "./pages";
 import { searchUsers } from "./search";
 
-export const userSummary = clerkTables.users.validator
+export const userSummary = clerkTables[USERS].validator
   .omit("publicMetadata", "sortName", "sortEmail", "searchText")
-  .extend({ _id: v.id("users"), _creationTime: v.number() });
+  .extend({ _id: v.id(USERS), _creationTime: v.number() });
 
 export const userDetails = userSummary.extend({
   publicMetadata: v.optional(v.string()), // JSON
@@ -62,11 +63,11 @@ export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, s
   }
   const { by, order } = sort ?? { by: "createdAt", order: "desc" };
   const [ofAll, ofStatus] = INDEXES[by];
-  const users = ctx.db.query("users");
+  const users = ctx.db.query(USERS);
   const sorted =
     status === undefined ? users.withIndex(ofAll) : users.withIndex(ofStatus, (q) => q.eq("status", status));
   const field = SORTED[by];
-  const keyOf = (user: Doc<"users">) => [user[field], user._creationTime, user._id];
+  const keyOf = (user: User) => [user[field], user._creationTime, user._id];
   const result = await readPage({ rows: sorted.order(order), order, keyOf }, paginationOpts);
   return { ...result, page: result.page.map(summary) };
 }
@@ -87,7 +88,7 @@ export async function currentUser(ctx: QueryCtx): Promise<Infer<typeof me>> {
 
 // Returns a page of whole rows with their stamps, sorted by the time when they were created.
 export async function exportUsers(ctx: QueryCtx, paginationOpts: PaginationOptions, order: "asc" | "desc") {
-  const users = await ctx.db.query("users").order(order).paginate(paginationOpts);
+  const users = await ctx.db.query(USERS).order(order).paginate(paginationOpts);
   const page = users.page.map(async (user) => {
     const version = await readVersion(ctx, user.clerkId);
     return { ...user, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
@@ -95,12 +96,12 @@ export async function exportUsers(ctx: QueryCtx, paginationOpts: PaginationOptio
   return { ...users, page: await Promise.all(page) };
 }
 
-function summary(row: Doc<"users">): UserSummary {
+function summary(row: User): UserSummary {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- names the columns to omit
   const { publicMetadata, sortName, sortEmail, searchText, ...rest } = row;
   return rest;
 }
 
-function details(row: Doc<"users">, version: Doc<"clerkVersions"> | null): UserDetails {
+function details(row: User, version: Doc<"clerkVersions"> | null): UserDetails {
   return { ...summary(row), publicMetadata: row.publicMetadata, updatedAt: version?.updatedAt ?? null };
 }

@@ -1,6 +1,6 @@
 // Finds users by a search text: whole ids and addresses first, then beginnings of them, then words of names.
-import type { Doc } from "../../_generated/dataModel";
 import type { QueryCtx } from "../../_generated/server";
+import { USERS, type User } from "../module";
 import type { Status } from "../tables";
 import { domainOf, domainTerm, fold, words } from "./text";
 
@@ -10,7 +10,6 @@ const LONGEST = 256; // characters of a search text; no id and no address is lon
 const MOST_TERMS = 16; // the limit of Convex: https://docs.convex.dev/production/state/limits
 const SHORTEST = { id: 8, externalId: 3, phone: 3 }; // characters of a beginning; every Clerk id begins with "user_"
 
-type User = Doc<"users">;
 
 // Returns at most 50 users, the best matches first.
 export async function searchUsers(ctx: QueryCtx, search: string, status?: Status): Promise<User[]> {
@@ -69,7 +68,7 @@ async function beginning(
   // prefix.
   const end = prefix + (prefix.length < shortest ? "\0" : "\u{10ffff}");
   const [ofAll, ofStatus] = INDEXES[field];
-  const users = ctx.db.query("users");
+  const users = ctx.db.query(USERS);
   const found =
     status === undefined
       ? users.withIndex(ofAll, (q) => q.gte(field, prefix).lt(field, end))
@@ -115,7 +114,7 @@ function termsOf({ domain }: Part): string[] {
 // Returns users who have any of the terms, the most relevant first.
 async function withAny(ctx: QueryCtx, terms: string[], most: number, status: Status | undefined): Promise<User[]> {
   return await ctx.db
-    .query("users")
+    .query(USERS)
     .withSearchIndex("by_search_text", (q) => {
       const found = q.search("searchText", terms.slice(0, MOST_TERMS).join(" "));
       return status === undefined ? found : found.eq("status", status);

@@ -7,7 +7,7 @@ import type { WithoutSystemFields } from "convex/server";
 import { ConvexError, compareValues, v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
-import { functions } from "../module";
+import { functions, USERS, type User } from "../module";
 import { usersOf } from "../state";
 import { STATUSES, type Row, type Status } from "../tables";
 
@@ -55,7 +55,7 @@ export async function readStats(ctx: QueryCtx, today?: string): Promise<Infer<ty
     ...(await readTotals(ctx, generation)),
     days: days.map((day) => ({ day, signUps: signUps[day] ?? 0 })),
     // Without a state nothing has been counted, which is correct only for an empty table.
-    rebuilding: state === null ? (await ctx.db.query("users").first()) !== null : state.next !== undefined,
+    rebuilding: state === null ? (await ctx.db.query(USERS).first()) !== null : state.next !== undefined,
   };
 }
 
@@ -70,7 +70,7 @@ export async function rebuildStep(ctx: MutationCtx, next: number): Promise<strin
   if (state?.next !== next) return "Abandoned: another rebuild has started since.";
   const { _id: id, position } = state;
   const users = await ctx.db
-    .query("users")
+    .query(USERS)
     .withIndex("by_clerk_id", (q) => (position === undefined ? q : q.gt("clerkId", position)))
     .take(BATCH);
   const isEnd = users.length < BATCH;
@@ -105,7 +105,7 @@ async function readStatsState(ctx: QueryCtx) {
 }
 
 // Returns the further rows of the Clerk id of `last`. A rebuild counts all rows of a Clerk id in one transaction.
-async function rowsAfter(ctx: QueryCtx, last: Doc<"users">) {
+async function rowsAfter(ctx: QueryCtx, last: User) {
   const rows = await usersOf(ctx, last.clerkId).collect();
   return rows.slice(rows.findIndex((row) => row._id === last._id) + 1);
 }
@@ -113,7 +113,7 @@ async function rowsAfter(ctx: QueryCtx, last: Doc<"users">) {
 // Starts the first generation. If the table had users before these moves, a rebuild counts them first.
 async function startFirst(ctx: MutationCtx, moves: Move[]): Promise<WithoutSystemFields<Doc<"clerkStatsState">>> {
   const created = moves.reduce((sum, { before, after }) => sum + Number(after !== null) - Number(before !== null), 0);
-  const users = await ctx.db.query("users").take(Math.max(created, 0) + 1);
+  const users = await ctx.db.query(USERS).take(Math.max(created, 0) + 1);
   if (users.length === created) {
     await ctx.db.insert("clerkStatsState", { generation: 1 });
     return { generation: 1 };

@@ -14,6 +14,7 @@ PROG = "clerk-convex"
 # A module is imported when its command runs.
 COMMANDS = {
     "backfill": ("clerk_convex.cli.backfill", "write all users of Clerk to Convex, or compare both"),
+    "doctor": ("clerk_convex.cli.doctor", "check that everything is set up right, and say what to do"),
     "local": ("clerk_convex.local.__main__", "run a local Clerk, a local Convex and the service"),
 }
 

@@ -22,6 +22,7 @@ from clerk_convex.errors import (
     TokenError,
     UserError,
 )
+from clerk_convex.health import health_routes
 from clerk_convex.settings import Settings
 from clerk_convex.webhook import OnChange, webhook_route
 
@@ -51,6 +52,7 @@ __all__ = [
     "Upsert",
     "UserError",
     "__version__",
+    "health_routes",
     "user_routes",
     "webhook_route",
 ]

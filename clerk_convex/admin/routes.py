@@ -110,11 +110,6 @@ class Manager(Endpoint):
             app = self._serve  # answers 503
         await app(scope, receive, send)
 
-    def check(self) -> None:
-        """Raise SettingsError if a setting that the routes need is missing or malformed."""
-        self._settings  # noqa: B018 - reads the settings
-        self.service.limiter  # noqa: B018 - checks the address of Redis
-
     @cached_property
     def service(self) -> Service:
         """The shared service. Raises SettingsError if a setting is missing or malformed."""

@@ -182,6 +182,14 @@ class Clerk:
         answer, _ = await self._call("GET", "/instance", dict)
         return _instance(answer)
 
+    async def key_ids(self) -> set[str]:
+        """Return the ids of the public keys that verify the instance's session tokens."""
+        answer, _ = await self._call("GET", "/jwks", dict)
+        keys = answer.get("keys")
+        if not isinstance(keys, list):
+            raise ClerkUnavailable(_UNREADABLE)
+        return {str(key["kid"]) for key in keys if isinstance(key, dict) and "kid" in key}
+
     async def list_users(
         self,
         *,

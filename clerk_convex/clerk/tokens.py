@@ -20,7 +20,7 @@ from clerk_convex.errors import ClerkUnavailable, TokenError
 from clerk_convex.net.logs import OnceAMinute
 from clerk_convex.net.pool import Pool, Response
 
-__all__ = ["SessionTokens"]
+__all__ = ["SessionTokens", "keys_url", "read_keys"]
 
 logger = logging.getLogger("clerk_convex")
 
@@ -146,6 +146,11 @@ def _claims(token: str, key: RSAPublicKey, issuer: str) -> dict[str, Any]:
     raise problem
 
 
+def keys_url(issuer: str) -> str:
+    """Return where the instance at `issuer`, its Frontend API URL, has its public keys."""
+    return f"{issuer}/.well-known/jwks.json"
+
+
 class _Keys:
     """The public keys of an instance, by `kid`.
 
@@ -154,7 +159,7 @@ class _Keys:
     """
 
     def __init__(self, issuer: str) -> None:
-        self._url = f"{issuer}/.well-known/jwks.json"
+        self._url = keys_url(issuer)
         self._pool = Pool(connect_timeout=2.0)
         self._keys: Mapping[str, RSAPublicKey] = {}
         self._fetched_at = self._asked_at = float("-inf")
@@ -193,7 +198,7 @@ class _Keys:
                 timeout=_FETCH_TIMEOUT,
                 largest=_LARGEST_KEYS,
             )
-            keys = _read_keys(response) if isinstance(response, Response) else {}
+            keys = read_keys(response) if isinstance(response, Response) else {}
             if keys:
                 self._keys, self._fetched_at = keys, loop.time()
             elif self._once_a_minute.should_log():
@@ -207,7 +212,7 @@ class _Keys:
             self._fetching = None
 
 
-def _read_keys(response: Response) -> dict[str, RSAPublicKey]:
+def read_keys(response: Response) -> dict[str, RSAPublicKey]:
     """Return the keys of a JSON Web Key Set (RFC 7517) that can sign a session token."""
     try:
         found = parse_json(response.content)["keys"] if response.status == 200 else []

@@ -20,6 +20,7 @@ COMMANDS = {
     "repair": ("clerk_convex.cli.repair", "write single users as Clerk has them, or merge duplicates"),
     "export": ("clerk_convex.cli.export", "print all that Convex stores of a person"),
     "forget": ("clerk_convex.cli.forget", "erase what Convex stores of a person"),
+    "doctor": ("clerk_convex.cli.doctor", "check that everything is set up right, and say what to do"),
     "local": ("clerk_convex.local.__main__", "run a local Clerk, a local Convex and the service"),
 }
 

@@ -1,6 +1,6 @@
 """One end: the client of a Convex deployment, and the writer, through which every change of a user goes."""
 
-from clerk_convex.convex.client import CallRefused, Deployment, Kind, Throttled
+from clerk_convex.convex.client import CallRefused, Deployment, FunctionMissing, KeyRefused, Kind, Throttled
 from clerk_convex.convex.refusals import AT_ONCE, Ledger, Refusal, refusal_of, to_arguments
 from clerk_convex.convex.writer import Status, Writer, WriterLimits
 
@@ -8,6 +8,8 @@ __all__ = [
     "AT_ONCE",
     "CallRefused",
     "Deployment",
+    "FunctionMissing",
+    "KeyRefused",
     "Kind",
     "Ledger",
     "Refusal",

@@ -13,7 +13,7 @@ from convex.values import ConvexValue
 from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
 from clerk_convex.net.pool import Pool, Trouble
 
-__all__ = ["CallRefused", "Deployment", "Kind", "Throttled"]
+__all__ = ["CallRefused", "Deployment", "FunctionMissing", "KeyRefused", "Kind", "Throttled"]
 
 Kind = Literal["query", "mutation", "action"]
 
@@ -75,8 +75,24 @@ class CallRefused(ChangeRefused):
         self.is_validation = is_validation
 
 
+class KeyRefused(DeploymentMisconfigured):
+    """Convex rejects the deploy key, or the key lacks the permission for this call."""
+
+
+class FunctionMissing(DeploymentMisconfigured):
+    """The deployment answers, but it has no such function."""
+
+
 class Throttled(DeploymentUnavailable):
     """Convex answered 429: too many calls at once, or too much written in too short a time."""
+
+
+_KINDS = {
+    "Could not find public function": FunctionMissing,
+    "Could not find function": FunctionMissing,
+    "You do not have permission": KeyRefused,
+    "The provided deploy key": KeyRefused,
+}
 
 
 class Deployment(ConvexHttpClient):
@@ -171,9 +187,9 @@ def _status_problem(name: str, status: int, answer: dict[str, Any]) -> Deploymen
         if code in _CODES:
             return _kind(status)(f"{said}: {_CODES[code]}")
     if status == 401:
-        return DeploymentMisconfigured(f"{said}: CONVEX_DEPLOY_KEY was rejected. {_PERMISSIONS}")
+        return KeyRefused(f"{said}: CONVEX_DEPLOY_KEY was rejected. {_PERMISSIONS}")
     if status == 403:
-        return DeploymentMisconfigured(
+        return KeyRefused(
             f"{said}: CONVEX_DEPLOY_KEY is another deployment's or lacks a permission. {_PERMISSIONS}"
         )
     if 300 <= status < 400:
@@ -204,7 +220,8 @@ def _refusal(name: str, answer: dict[str, Any]) -> DeploymentError:
     text = _PREAMBLE.sub("", message, count=1) if isinstance(message, str) else ""
     for opening, what in _MISCONFIGURED.items():
         if text.startswith(opening):
-            return DeploymentMisconfigured(f"Convex did not run {name}: {what}")
+            kind = _KINDS.get(opening, DeploymentMisconfigured)
+            return kind(f"Convex did not run {name}: {what}")
     known = _CLASS.match(text)
     reason = f" ({known[1]})" if known else ""
     data = _decode(answer["errorData"]) if "errorData" in answer else None

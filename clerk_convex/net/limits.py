@@ -72,6 +72,12 @@ class Limiter:
                         self._redis.fail(error)
         return await _hit(self._memory, limit, key)
 
+    async def check(self) -> None:
+        """Count a call of nobody in Redis, and raise the error if that fails. Without Redis do nothing."""
+        if self._redis is not None:
+            await self._redis.is_up()  # so that its connections close with the loop
+            await _hit(self._redis.limiter, Limit("60/minute", "check"), "check")
+
 
 def network(host: str | None) -> str:
     """Return the key under which calls without a valid token are counted. `host` is the client's address.

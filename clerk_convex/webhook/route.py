@@ -122,10 +122,6 @@ class Receiver(Endpoint):
         """The shared service. Raises SettingsError if a setting is missing or malformed."""
         return self._find_service()
 
-    def check(self) -> None:
-        """Raise SettingsError if a setting that the route needs is missing or malformed."""
-        self._webhooks  # noqa: B018 - reads the settings
-
     @cached_property
     def _webhooks(self) -> tuple[Webhook, ...]:
         """One verifier for each signing secret."""

@@ -1,0 +1,60 @@
+"""Checks of Clerk: the secret key and its instance, and the issuer of session tokens."""
+
+from __future__ import annotations
+
+from clerk_convex.clerk.tokens import keys_url, read_keys
+from clerk_convex.cli.doctor.exam import Exam
+from clerk_convex.cli.doctor.report import Finding, Skip, broken, doubtful
+from clerk_convex.errors import ClerkError
+from clerk_convex.net.pool import Response
+
+__all__ = ["instance", "issuer"]
+
+_SET_ISSUER = "Copy the Frontend API URL from Clerk, API keys, into CLERK_JWT_ISSUER_DOMAIN."
+
+
+async def instance(exam: Exam) -> Finding:
+    """Whether Clerk accepts the secret key, and which instance it belongs to."""
+    found = await exam.clerk.instance()
+    text = f"the secret key is of {found}"
+    key = exam.settings.convex_deploy_key
+    is_production = key is not None and key.get_secret_value().startswith("prod:")
+    if is_production and found.environment_type == "development":
+        return doubtful(
+            f"{text}, and the deploy key is of a production deployment of Convex.",
+            "In production use the key of Clerk's production instance (sk_live_…).",
+        )
+    if exam.settings.clerk_instance_id is None:
+        text += f" (CLERK_INSTANCE_ID={found.id} would refuse the events of others)"
+    return Finding(text)
+
+
+async def issuer(exam: Exam) -> Finding:
+    """Whether the issuer has public keys, and is the same instance's as the secret key."""
+    domain = exam.settings.clerk_jwt_issuer_domain
+    if domain is None:
+        raise Skip("CLERK_JWT_ISSUER_DOMAIN is not set, or malformed")
+    response = await exam.send("GET", keys_url(domain), {"Accept": "application/json"})
+    if not isinstance(response, Response):
+        return broken(
+            f"The public keys at {keys_url(domain)} cannot be had: {response.name.lower()}.", _SET_ISSUER
+        )
+    keys = read_keys(response)
+    if not keys:
+        return broken(f"There are no public keys at {keys_url(domain)} ({response.status}).", _SET_ISSUER)
+    parties = exam.settings.clerk_authorized_parties
+    whose = (
+        f"tokens of {', '.join(parties)}" if parties else "tokens of any origin (CLERK_AUTHORIZED_PARTIES)"
+    )
+    text = f"{domain} has public keys; {whose} are accepted"
+    try:
+        of_instance = await exam.clerk.key_ids()
+    except (ClerkError, Skip):
+        return Finding(f"{text}; not compared with CLERK_SECRET_KEY's instance")
+    if not keys.keys() & of_instance:
+        return broken(
+            "CLERK_JWT_ISSUER_DOMAIN and CLERK_SECRET_KEY belong to two Clerk instances:"
+            " they have no public key in common.",
+            _SET_ISSUER,
+        )
+    return Finding(text)

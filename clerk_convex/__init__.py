@@ -56,7 +56,7 @@ if typing.TYPE_CHECKING:
     from clerk_convex.settings import Settings
     from clerk_convex.webhook import OnChange, webhook_route
 else:
-    # Each name's module is imported with the first use of the name. So a process that needs little stays fast:
+    # Each name's module is imported when the name is first used. So a process that needs little is fast:
     # pytest with the plugin, the command line, and webhooks, which need no jwt, cryptography and limits.
     _NAMES = {
         "clerk_convex.admin": ["user_routes"],

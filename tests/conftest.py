@@ -9,6 +9,8 @@ from tests.support.functions import Functions, running
 from tests.support.managed import Managed, cleared
 from tests.support.stand_in import StandIn
 
+pytest_plugins = ["clerk_convex.pytest_plugin"]
+
 # A busy machine would miss Hypothesis's deadlines. pytest-timeout ends tests that hang.
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")

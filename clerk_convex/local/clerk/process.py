@@ -32,7 +32,7 @@ from clerk_convex.local.clerk.faults import Faults
 from clerk_convex.local.clerk.instance import LOCKOUT_SECONDS, SUBSCRIBED, ClerkInstance
 from clerk_convex.local.clerk.objects import ClerkRefusal, check_depth, to_json
 from clerk_convex.local.clerk.svix import Attempt, Delivery, Endpoint, Stats, new_secret
-from clerk_convex.local.listener import listen
+from clerk_convex.local.listener import NO_TLS, listen
 
 __all__ = ["SUBSCRIBED", "Faults", "LocalClerk", "Webhooks"]
 
@@ -175,7 +175,9 @@ class LocalClerk:
                 env={**os.environ, "PYTHONPATH": path},
             )
         headers = {"authorization": f"Bearer {self._control_key}"}
-        self._client = httpx.Client(base_url=self.url + PREFIX, headers=headers, trust_env=False)
+        self._client = httpx.Client(
+            base_url=self.url + PREFIX, headers=headers, verify=NO_TLS, trust_env=False
+        )
         try:
             with suppress(BrokenPipeError):  # the child has ended: the call below raises LocalError
                 cast(IO[bytes], self.process.stdin).write(to_json(configuration).encode() + b"\n")

@@ -8,7 +8,6 @@ import logging
 import os
 import queue
 import secrets
-import ssl
 import subprocess
 import threading
 from collections import deque
@@ -18,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 import httpx
 
 from clerk_convex.errors import LocalError
+from clerk_convex.local.listener import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,6 @@ logger = logging.getLogger("clerk_convex.local")
 
 READY_SECONDS = 30
 STOP_SECONDS = 5
-# httpx reads the machine's certificates for each client, which takes 20 ms. The address has no TLS.
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent.parent
 TEMPLATE = PACKAGE / "template"  # a wheel has the project's functions here

@@ -66,6 +66,6 @@ def test_what_is_imported() -> None:
                     "clerk_convex.app",
                     "clerk_convex.admin.routes",
                 ),
-                *("uvicorn", "jwt", "cryptography", "limits", "redis"),
+                *("uvicorn", "jwt", "cryptography", "limits", "redis", "svix"),
             )
         )

@@ -167,7 +167,7 @@ class Clerk:
         self.timeout = timeout
         self.patience = patience
         self.doubts = doubts
-        self._on_retry = on_retry
+        self.on_retry = on_retry
         self._awaited_instance = instance_id  # None as soon as Clerk has confirmed it
         self._headers = {
             "Accept": "application/json",
@@ -303,7 +303,7 @@ class Clerk:
                 pause = next(doubts, None)
                 if pause is None or error.status is None:  # without a status it is not an answer of Clerk
                     raise
-                self._on_retry(error, 0.0)
+                self.on_retry(error, 0.0)
             await asyncio.sleep(pause)
 
     async def _check_instance(self, expected: str, started: float) -> None:
@@ -366,7 +366,7 @@ class Clerk:
             if time() + pause > last_start or (may_be_done and not request.repeatable):
                 break
             failures += 1
-            self._on_retry(problem, time() - started)
+            self.on_retry(problem, time() - started)
             await asyncio.sleep(pause)
         raise problem or self._too_many_calls()
 

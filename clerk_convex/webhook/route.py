@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
+from standardwebhooks.webhooks import Webhook
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
-from svix.webhooks import Webhook
 
 from clerk_convex.entities.changes import Change, Outcome
 from clerk_convex.entities.users import Fields

@@ -416,12 +416,13 @@ unlocked = st.sampled_from([{"status": status, "lockedUntil": None} for status i
 def seen(draw: st.DrawFn) -> Upsert:
     """user.created, user.updated, or session.created with its observedAt 0: any content under any stamp.
     Without a time of observation nobody knows when a lock ends."""
-    observed_at = draw(st.just(0.0) | stamps)
+    # Often the same stamps, because chance alone seldom makes them equal.
+    updated_at, observed_at = draw(st.just((2.0, 2.0)) | st.tuples(stamps, st.just(0.0) | stamps))
     status = draw(unlocked | locks)
     if observed_at == 0.0:
         status = {**status, "lockedUntil": None}
     return upsert(
-        updated_at=draw(stamps),
+        updated_at=updated_at,
         observed_at=observed_at,
         firstName=draw(names),
         lastSignInAt=draw(sign_ins),

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import webhooks as standardwebhooks
+from standardwebhooks.webhooks import Webhook
 from starlette.datastructures import Headers
-from svix.webhooks import Webhook
 
 from clerk_convex.errors import EventError
 from clerk_convex.webhook import signatures

@@ -206,6 +206,19 @@ class WebhookSender:
             self._endpoints.append(endpoint)
         return endpoint
 
+    def reset(self) -> None:
+        """Forget all endpoints, messages, faults and counts. Return when no request is in progress."""
+        with self._changed:
+            self._endpoints.clear()  # a message whose endpoint is gone is not retried
+            self._stats.pending -= len(self._heap)
+            self._heap.clear()
+            # Each request ends within the timeout.
+            self._changed.wait_for(lambda: self._stats.pending == 0 or self._closed)
+            self._failed.clear()
+            self._attempts.clear()
+            self._stats = Stats()
+            self.delivery = Delivery()
+
     @property
     def has_endpoints(self) -> bool:
         return bool(self._endpoints)
@@ -353,7 +366,7 @@ class WebhookSender:
             self._attempts.append(attempt)
             if attempt.ok:
                 self._stats.delivered += 1
-            elif job.attempts < len(SCHEDULE):
+            elif job.attempts < len(SCHEDULE) and job.endpoint in self._endpoints:
                 self._push(job, SCHEDULE[job.attempts] / self._speed * self._random.uniform(0.9, 1.1))
                 return
             else:

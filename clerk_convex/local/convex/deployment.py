@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 import httpx
 
 from clerk_convex.errors import LocalError
+from clerk_convex.local.listener import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,14 +142,15 @@ class LocalConvex:
         self._readers = []
 
     def clear(self) -> None:
-        """Delete all rows of all tables. Subscribers get the change.
+        """Delete all rows of all tables and drop all scheduled functions. Subscribers get the change.
 
         Raises:
             LocalError: the deployment does not answer.
         """
         headers = {"Authorization": f"Convex {self.deploy_key}"}
         try:
-            httpx.post(f"{self.url}/local/clear", headers=headers, trust_env=False).raise_for_status()
+            url = f"{self.url}/local/clear"
+            httpx.post(url, headers=headers, verify=NO_TLS, trust_env=False).raise_for_status()
         except httpx.HTTPError as error:
             reason = type(error).__name__
             raise LocalError(f"The local Convex was not cleared ({reason}). Is it running?") from error

@@ -353,6 +353,43 @@ def test_webhooks_can_be_followed() -> None:
         assert clerk.webhooks.send("{}").startswith("msg_")
 
 
+def test_reset_is_as_after_the_start() -> None:
+    """Nothing of before is left, except what other programs know by heart: the addresses and the keys."""
+    with Receiver() as receiver, LocalClerk(webhook_url=receiver.url, rate_limit=0) as clerk:
+        keys = clerk.jwks()
+        ada = clerk.create_user(email_address=["ada@example.com"])["id"]
+        session = clerk.sign_in(ada)["id"]
+        assert clerk.webhooks.drain(20)
+        clerk.webhooks.add_endpoint("http://127.0.0.1:9/")
+        changed = {
+            "faults": Faults(status=503),
+            "frontend_faults": Faults(status=503),
+            "secret_key": "sk_test_another",
+            "token_lifetime": 7,
+            "lockout_seconds": None,
+            "session_claims": {"role": "admin"},
+            "events": None,
+        }
+        before = {name: getattr(clerk, name) for name in changed}
+        for name, value in changed.items():
+            setattr(clerk, name, value)
+        clerk.webhooks.delivery = Delivery(lost=1.0)
+        clerk.reset()
+        assert (clerk.count, clerk.users(), clerk.sessions()) == (0, [], [])
+        with pytest.raises(ClerkRefusal, match="No session"):
+            clerk.get_session(session)
+        assert {name: getattr(clerk, name) for name in changed} == before
+        assert clerk.webhooks.delivery == Delivery()
+        assert clerk.jwks() == keys
+        headers = {"authorization": f"Bearer {clerk.secret_key}"}
+        assert httpx.get(f"{clerk.url}/v1/users", headers=headers, trust_env=False).json() == []
+        receiver.requests.clear()
+        assert clerk.create_user(email_address=["ada@example.com"])["id"] != ada
+        assert clerk.webhooks.drain(20)
+        assert len(receiver.requests) == 1
+        assert clerk.webhooks.stats == Stats(sent=1, attempts=1, delivered=1)
+
+
 def signature(method: Callable[..., Any]) -> list[inspect.Parameter]:
     return list(inspect.signature(method, eval_str=True).parameters.values())
 

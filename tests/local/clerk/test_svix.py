@@ -10,7 +10,7 @@ import pytest
 from svix.webhooks import Webhook, WebhookVerificationError
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk.svix import SCHEDULE, Attempt, Delivery, WebhookSender
+from clerk_convex.local.clerk.svix import SCHEDULE, Attempt, Delivery, Stats, WebhookSender
 from tests.support.webhook_receiver import Received, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -402,3 +402,36 @@ def test_a_wrong_secret_is_refused(secret: str) -> None:
 def test_secrets_stay_out_of_reprs() -> None:
     """An endpoint can be printed."""
     assert SECRET not in repr(WebhookSender().add_endpoint(NOWHERE, SECRET))
+
+
+def test_reset_forgets_all_and_waits_for_what_is_on_its_way(receiver: Receiver) -> None:
+    """No message of before arrives after a reset, and none that fails is retried."""
+    arrived, answered = threading.Event(), threading.Event()
+
+    def answer(received: Received) -> int:
+        arrived.set()
+        assert answered.wait(10)
+        return 500
+
+    receiver.answer = answer
+    with WebhookSender(connections=1, speed=SPEED) as sender:
+        sender.add_endpoint(receiver.url)
+        sender.delivery = Delivery(shuffled=1.0, window=0.0)
+        for body in ("1", "2", "3"):
+            sender.send(body)
+        assert arrived.wait(10)
+        reset = threading.Thread(target=sender.reset)
+        reset.start()
+        while sender.has_endpoints:
+            time.sleep(0.001)
+        assert reset.is_alive()
+        answered.set()
+        reset.join(10)
+        assert not reset.is_alive()
+        assert (sender.stats, sender.attempts, sender.failed) == (Stats(), [], [])
+        assert sender.delivery == Delivery()
+        receiver.answer = lambda received: 204
+        sender.add_endpoint(receiver.url)
+        sender.send("4")
+        assert sender.drain(10)
+    assert [received.body for received in receiver.requests] == [b"1", b"4"]

@@ -211,7 +211,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     runCron: (name) => crons.run(name),
     async clear() {
       const tables = new Set<string>();
+      jobs.drop();
       await transact(() => {
+        jobs.drop(); // again: transactions before this one may have scheduled some
         for (const id of Object.keys(database._documents)) {
           tables.add(tableOf(id) ?? "");
         }

@@ -294,6 +294,21 @@ test("clear empties every table, also for index reads, and says so", async () =>
   ]);
 });
 
+test("a job that was about to run when the tables were emptied does not run", async () => {
+  const engine = await startEngine();
+  let changes = 0;
+  const cleared = new Promise<void>((resolve) => {
+    engine.onCommit((writes) => {
+      // The first change is the schedule, the second the job's beginning.
+      if (writes.has("_scheduled_functions") && ++changes === 2) void engine.clear().then(resolve);
+    });
+  });
+  await value(engine, "cases:later", { key: "late", delay: 0, fails: false, what: "note" });
+  await cleared;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(await value(engine, "cases:log"), []);
+});
+
 test("a query that stops before its end leaves nothing in memory", async () => {
   setFlagsFromString("--expose-gc");
   const collectGarbage = runInNewContext("gc") as () => void;

@@ -226,6 +226,12 @@ class ClerkInstance:
     def unban(self, user_id: str) -> dict[str, Any]:
         return self.update_user(user_id, banned=False)
 
+    def ban_all(self, user_ids: Iterable[str], *, banned: bool) -> list[dict[str, Any]]:
+        """Ban or unban several users. If one of them does not exist, nothing is changed (404)."""
+        with self._lock:
+            users = [self._get(user_id).user["id"] for user_id in dict.fromkeys(user_ids)]
+            return [self.update_user(user_id, banned=banned) for user_id in users]
+
     def lock(self, user_id: str, *, seconds: float | None = None) -> dict[str, Any]:
         seconds = self.lockout_seconds if seconds is None else seconds
         return self.update_user(

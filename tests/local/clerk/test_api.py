@@ -77,21 +77,25 @@ def ids(answer: httpx.Response) -> list[str]:
 
 
 def test_the_key_is_asked_for(clerk: ClerkInstance, api: Api) -> None:
-    """No key and another scheme: authentication_invalid; a wrong key: clerk_key_invalid; on any path."""
+    """No key and another scheme: authentication_invalid; a wrong key: clerk_key_invalid."""
     for header in ("", "Bearer", f"Basic {clerk.secret_key}"):
         answer = api.get("/users", headers={"authorization": header})
         assert_refused(answer, 401, "authentication_invalid")
-    for path in ("/users", "/nowhere"):
-        assert_refused(
-            api.get(path, headers={b"authorization": b"Bearer sk_test_\xe9"}), 401, "clerk_key_invalid"
-        )
+    answer = api.get("/users", headers={b"authorization": b"Bearer sk_test_\xe9"})
+    assert_refused(answer, 401, "clerk_key_invalid")
     assert clerk.secret_key not in answer.text
 
 
 def test_unknown_paths_and_methods(api: Api) -> None:
-    """404 and 405 have Clerk's form too; a slash at the end is no redirect."""
-    for path in ("/nowhere", "/users/", "/users/user_1/tea"):
-        assert_refused(api.get(path), 404, "resource_not_found")
+    """404, 405 and 501 have Clerk's form too, whatever the key; a slash at the end is no redirect."""
+    for key in (None, "", "Bearer sk_test_wrong"):
+        headers = {} if key is None else {"authorization": key}
+        for path in ("/nowhere", "/users/", "/users/user_1/tea"):
+            answer = api.get(path, headers=headers)
+            assert_refused(answer, 404, "resource_not_found")
+            assert "This is the local Clerk" in answer.text
+        for method, path in (("GET", "/organizations/org_1"), ("PATCH", "/instance")):
+            assert_refused(api.request(method, path, headers=headers), 501, "not_implemented")
     answer = api.put("/users")
     assert_refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"]
@@ -517,6 +521,24 @@ def test_sign_in(clerk: ClerkInstance, api: Api) -> None:
     assert clerk.get_user(user["id"])["last_sign_in_at"] == session["created_at"]
     for body in ({}, {"user_id": None}):
         assert_refused(api.post("/sessions", json=body), 422, "form_data_missing", "user_id")
+
+
+def test_bulk_bans(clerk: ClerkInstance, api: Api) -> None:
+    """Up to 50 users at once, each in the answer once; with a user that is not there, nobody is banned."""
+    made = [clerk.create_user()["id"] for _ in range(3)]
+    session = clerk.sign_in(made[0])["id"]
+    for action, banned in (("ban", True), ("unban", False)):
+        answer = api.post(f"/users/{action}", json={"user_ids": [made[1], made[0], made[1]]})
+        assert [(it["id"], it["banned"]) for it in answer.json()] == [(it, banned) for it in made[1::-1]]
+    assert clerk.get_session(session)["status"] == "revoked"
+    answer = api.post("/users/ban", json={"user_ids": [made[2], "user_nobody"]})
+    assert_refused(answer, 404, "resource_not_found")
+    assert not any(user["banned"] for user in clerk.users())
+    assert len(api.post("/users/ban", json={"user_ids": [made[2]] * 50}).json()) == 1
+    for wrong in ([], ["user_1"] * 51, None, "user_1", [1]):
+        answer = api.post("/users/ban", json={"user_ids": wrong})
+        assert_refused(answer, 422, "form_param_format_invalid", "user_ids")
+    assert_refused(api.post("/users/ban", json={}), 422, "form_param_format_invalid", "user_ids")
 
 
 def test_sessions(clerk: ClerkInstance, api: Api) -> None:

@@ -92,10 +92,13 @@ def test_public_calls_are_not_counted(browser: Browser) -> None:
     assert browser.http.get("/v1/users", headers=key).status_code == 200
 
 
-def test_everything_else_needs_the_key(browser: Browser) -> None:
-    """What is not public is the Backend API's, whatever it looks like."""
-    for path in ("/", "/v1/jwks", "/v1/clients", "/v1/client-x", "/sign-in/x", "/x/.well-known/jwks.json"):
+def test_everything_else_is_the_backend_api(browser: Browser) -> None:
+    """What is not public is the Backend API's, whatever it looks like: it needs the key, or is not there."""
+    for path in ("/v1/jwks", "/v1/users", "/v1/instance"):
         assert_refused(browser.http.get(path), 401, "authentication_invalid")
+    for path in ("/", "/v1/client-x", "/sign-in/x", "/x/.well-known/jwks.json"):
+        assert_refused(browser.http.get(path), 404, "resource_not_found")
+    assert_refused(browser.http.get("/v1/clients"), 501, "not_implemented")
     for path in ("/.well-known/nothing", "/v1/client/nothing"):
         assert_refused(browser.http.get(path), 404, "resource_not_found")
     assert_refused(browser.http.put("/sign-in"), 405, "method_not_allowed")

@@ -280,6 +280,13 @@ def test_bans_and_locks(clerk: LocalClerk, users: Users) -> None:
         assert (user.id, user.banned, user.locked) == (user_id, *expected)
 
 
+def test_bans_several(clerk: LocalClerk, users: Users) -> None:
+    """The SDK's bulk calls answer all users in their new state."""
+    made = [clerk.create_user()["id"] for _ in range(2)]
+    for action, banned in ((users.bulk_ban, True), (users.bulk_unban, False)):
+        assert [(user.id, user.banned) for user in action(user_ids=made)] == [(it, banned) for it in made]
+
+
 def test_deletes(clerk: LocalClerk, users: Users) -> None:
     """The SDK gets Clerk's object of a deleted user, and from then on a 404."""
     stays = clerk.create_user()["id"]

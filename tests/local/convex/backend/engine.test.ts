@@ -9,10 +9,14 @@ import { call, eventually, failure, startEngine, value } from "./helpers.ts";
 
 test("a function is known by its path, with and without .js, with its kind and visibility", async () => {
   const engine = await startEngine();
-  assert.deepEqual(engine.describe("cases:store"), { kind: "mutation", visibility: "public" });
-  assert.deepEqual(engine.describe("cases.js:note"), { kind: "mutation", visibility: "internal" });
-  assert.deepEqual(engine.describe("script:look"), { kind: "query", visibility: "internal" });
-  assert.deepEqual(engine.describe("cases:twice"), { kind: "action", visibility: "public" });
+  const described = (path: string): unknown[] => {
+    const { kind, visibility } = engine.describe(path) ?? {};
+    return [kind, visibility];
+  };
+  assert.deepEqual(described("cases:store"), ["mutation", "public"]);
+  assert.deepEqual(described("cases.js:note"), ["mutation", "internal"]);
+  assert.deepEqual(described("script:look"), ["query", "internal"]);
+  assert.deepEqual(described("cases:twice"), ["action", "public"]);
   for (const path of ["cases:nothing", "nothing:cases", "lib/text:shout", "schema:default", "cases", ""]) {
     assert.equal(engine.describe(path), null, path);
   }

@@ -63,7 +63,11 @@ function stubEngine(functions: Stub): Engine & { commit: (table: string) => numb
   let commits = 0;
   return {
     providers: { list: [], skipped: 0 },
-    describe: (path) => (path in functions ? { kind: functions[path]!.kind, visibility: "public" } : null),
+    url: "",
+    env: {},
+    hasHttpActions: false,
+    describe: (path) =>
+      path in functions ? { kind: functions[path]!.kind, visibility: "public", args: null, returns: null } : null,
     async run(call) {
       const outcome = await functions[call.path]!.run(call);
       return {
@@ -83,6 +87,12 @@ function stubEngine(functions: Stub): Engine & { commit: (table: string) => numb
       for (const listener of listeners) listener(new Set([table]), commits);
       return commits;
     },
+    commits: () => commits,
+    tables: () => [],
+    rows: () => [],
+    functionSpec: () => [],
+    load: () => Promise.resolve(),
+    reload: () => Promise.resolve(),
     crons: () => [],
     runCron: () => Promise.reject(new Error("none")),
     clear: () => Promise.resolve(),
@@ -478,7 +488,7 @@ test("a query that nobody wants any more is forgotten", async (t) => {
 
 test("an internal query is there for who authenticates with the key, and gone without", async (t) => {
   const internal = stubEngine({ "a:b": { kind: "query", run: async () => ({ value: "secret" }) } });
-  internal.describe = () => ({ kind: "query", visibility: "internal" });
+  internal.describe = () => ({ kind: "query", visibility: "internal", args: null, returns: null });
   const { url } = await serve(t, { engine: internal });
   const peer = await new Peer(t, url).connect();
   peer.add(0, "a:b");
@@ -531,7 +541,7 @@ test("a bad message ends its session with FatalError, and no other", async (t) =
     { type: "Mutation", requestId: "1", udfPath: "items:add", args: [{}] },
     { type: "Authenticate", tokenType: "Magic", baseVersion: 0 },
     { type: "Authenticate", tokenType: "None", baseVersion: 5 },
-    { type: "Authenticate", tokenType: "Admin", value: KEY, baseVersion: 0, impersonating: { subject: "x" } },
+    { type: "Authenticate", tokenType: "Admin", value: KEY, baseVersion: 0, impersonating: "secret" },
   ];
   for (const message of bad) {
     const peer = await new Peer(t, url).connect();

@@ -455,7 +455,7 @@ def test_many_rows_without_a_user_raise_a_doubt(wire: Wire, users: int, extra: i
     verified = run(verify(wire.settings))
     assert verified.extra == extra
     if doubted:
-        said = f"{extra} of {users + extra} rows are of users whom the Clerk instance of CLERK_SECRET_KEY "
+        said = f"{extra} of {users + extra} rows are of users that the Clerk instance of CLERK_SECRET_KEY "
         assert verified.doubt is not None
         assert verified.doubt.startswith(f"{said}({wire.clerk.instance_id}, production) does not have.")
         assert "--prune" not in str(verified)

@@ -232,7 +232,7 @@ def test_a_run_beside_another_prints_a_note(patient: Functions) -> None:
         start(patient, options_text(local.settings(), prune=False))
         notes = Then(0, None)
         assert local.run(on_progress=notes).counts == {"created": 1}
-    assert notes.notes == ["Another run was active less than a minute ago: this one starts anew, beside it."]
+    assert notes.notes == ["Another run was active less than a minute ago: this one starts anew."]
 
 
 def test_restart_begins_a_new_run(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def test_a_sign_up_during_the_run_is_not_pruned(local: BackfillSet, monkeypatch:
     assert local.run(prune=True).ok
     assert "user_new" in local.functions.rows()
 
-    # Now it is in the list of rows, and Clerk has nobody of that name, but the row is newer than that.
+    # Now it is in the list of rows, and Clerk has no such user, but the row is newer than that answer.
     newer = time.time() * 1000 + 60_000
     local.functions.sync([upsert("user_new", updated_at=newer, observed_at=newer, firstName="New")])
     report = local.run(prune=True)

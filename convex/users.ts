@@ -248,7 +248,7 @@ export const saveBackfill = internalMutation({
     id: v.id("clerkBackfills"),
     attempt: v.number(),
     progress: v.nullable(backfillProgress), // null: only a heartbeat
-    release: v.boolean(), // true: this process stops early, and another one may resume at once
+    release: v.boolean(), // true: this process stops early, and another one may resume immediately
   },
   returns: v.boolean(),
   handler: (ctx, { progress, release, ...held }) => backfill.saveRun(ctx, held, progress, release),

@@ -1,4 +1,4 @@
-"""Reads and checks a request: who is meant, and the body or query string of its action."""
+"""Reads and checks a request: its target user, and the body or query string of its action."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Call:
 async def read_call(request: Request, action: Action, target: str | None) -> Call:
     """Return the call that a request makes. Raises Problem if the request is malformed."""
     if target is not None and not USER_ID.fullmatch(target):
-        raise _invalid([("user_id", "is not a user's id; they are written user_…")])
+        raise _invalid([("user_id", "is not a user's id; write user_…")])
     value = _query(request) if action.is_read else await _body(request, action.model)
     return Call(action, target, _checked(action.model, value))
 

@@ -45,9 +45,9 @@ async def verify(
     """Compare every user of Clerk with Convex, and every row of Convex with Clerk.
 
     Without `settings` they are read from the environment. Only queries are called with the deploy key.
-    `concurrency` is the number of pages that are read at once, `patience` the seconds for which calls that
-    fail at Clerk or Convex are retried. With `save` the numbers are also kept in Convex, by a mutation, where
-    `clerk-convex status` finds them.
+    `concurrency` is the number of pages that are read concurrently, `patience` the seconds for which failing
+    calls of Clerk and Convex are retried. With `save` the numbers are also kept in Convex, by a mutation,
+    where `clerk-convex status` finds them.
 
     Raises SettingsError, ClerkError or DeploymentError if the comparison cannot be completed.
     """
@@ -91,8 +91,8 @@ async def _doubt(session: Session, settings: Settings, extra: int, rows: int) ->
         name, is_development = str(instance), instance.environment_type == "development"
     if extra > most_pruned(rows) or extra * 2 >= rows:
         return (
-            f"{extra:,} of {rows:,} rows are of users whom the Clerk instance of CLERK_SECRET_KEY ({name}) "
-            "does not have. It may be another instance than theirs."
+            f"{extra:,} of {rows:,} rows are of users that the Clerk instance of CLERK_SECRET_KEY ({name}) "
+            "does not have. The rows may be another instance's."
         )
     if is_development and session.is_production:
         return (

@@ -45,7 +45,7 @@ async def backfill(
     prune: remove the rows of users that Clerk does not have, each one confirmed.
     yes: prune even more than 10 rows and more than 5 % of all rows.
     restart: do not resume a run that was stopped.
-    concurrency: the number of pages that are read at once.
+    concurrency: the number of pages that are read concurrently.
     patience: the seconds for which failing calls of Clerk and Convex are retried.
 
     A run can be stopped and resumed at any time, and webhooks may arrive meanwhile.
@@ -74,9 +74,7 @@ async def backfill(
         if run.is_resumed:
             on_progress.note(f"Resuming a run that was stopped; {run.tally.total:,} users are done.")
         if run.is_beside_another:
-            on_progress.note(
-                "Another run was active less than a minute ago: this one starts anew, beside it."
-            )
+            on_progress.note("Another run was active less than a minute ago: this one starts anew.")
 
         before = run.tally.total
         pruning: Pruning | None = None

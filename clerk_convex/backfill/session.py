@@ -44,7 +44,7 @@ _DOUBTS_AT_FIRST, _DOUBTS = (0.5, 1.5), (1.0, 4.0, 15.0)
 _SILENCE = 1.0  # seconds of waiting before the first note about it
 _CLERK_TIMEOUT, _CONVEX_TIMEOUT = 30.0, 15.0  # seconds, of one call
 _BACKOFF = Backoff(first=0.25, longest=10.0)  # seconds between attempts
-_NO_LIMIT = 1 << 40  # bytes; the number of pages read at once bounds what waits
+_NO_LIMIT = 1 << 40  # bytes; the number of pages that are read concurrently is the limit
 _ROWS = 500  # on a page of exportUsers
 _HOPELESS = 100  # refusals without a single success: then the cause is not the users
 

@@ -131,8 +131,8 @@ class Clerk:
     patience: seconds within which attempts start again after 429, 5xx and network errors; 0 for one attempt.
         A call takes at most `timeout` plus `patience`, the wait for its turn included, for each of `doubts`.
     doubts: pauses in seconds. A refusal is raised only after Clerk has repeated it after each of
-        them, because gateways sometimes answer 401 or 403 for a moment; without any pauses, at once. A 404 of
-        one user is always raised at once.
+        them, because gateways sometimes answer 401 or 403 for a moment. Without any pauses, and for a 404 of
+        one user, it is raised after the first answer.
     instance_id: CLERK_INSTANCE_ID. The first call checks that the key belongs to this instance; if not, every
         call raises ClerkMisconfigured, and nothing is read or changed.
     on_retry: called before each pause.
@@ -228,7 +228,7 @@ class Clerk:
     async def existing(self, ids: Sequence[str]) -> set[str]:
         """Return those of at most 100 ids that Clerk lists. Only `get_user` proves that a user is gone."""
         if len(ids) > _MOST_IDS:
-            raise ValueError(f"At most {_MOST_IDS} ids can be looked up at once.")
+            raise ValueError(f"At most {_MOST_IDS} ids can be looked up in one call.")
         if not ids:
             return set()
         # The default limit is 10, here too.

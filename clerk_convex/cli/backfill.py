@@ -124,7 +124,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=CONCURRENCY,
         metavar="N",
-        help=f"pages that are read at once (default: {CONCURRENCY})",
+        help=f"pages that are read concurrently (default: {CONCURRENCY})",
     )
     add(
         "--patience",

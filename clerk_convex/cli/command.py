@@ -1,4 +1,4 @@
-"""What all commands do alike: common options, signals, errors, exit status and output."""
+"""The parts that all commands share: common options, signals, errors, exit status and output."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ AddOptions = Callable[[argparse.ArgumentParser], None]
 
 
 class Result(Protocol):
-    """What a command has found: `str()` for a person, `to_json()` for a program."""
+    """The result of a command: `str()` for a person, `to_json()` for a program."""
 
     def to_json(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: what it says of itself, its options and what it does.
+    """A command: its help text, its options and its action.
 
     `description` leads with an example. `exit_status` is the rest of the sentence after "exit status:".
     `run` gets the parsed options and returns the exit status.
@@ -143,7 +143,7 @@ def status_of(error: ClerkConvexError | None) -> int:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Handle SIGTERM as Ctrl-C, so that a command ends in order, and a run can be resumed at once."""
+    """Handle SIGTERM as Ctrl-C, so that a command ends in order, and a run can be resumed immediately."""
     interrupt, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     signal.signal(signal.SIGTERM, _interrupt)

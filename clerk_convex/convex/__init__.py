@@ -1,4 +1,4 @@
-"""One end: the client of a Convex deployment, and the writer, through which every change of a user goes."""
+"""The client of a Convex deployment, and the writer, through which every change of a user is sent."""
 
 from clerk_convex.convex.client import CallRefused, Deployment, FunctionMissing, KeyRefused, Kind, Throttled
 from clerk_convex.convex.refusals import AT_ONCE, Ledger, Refusal, refusal_of, to_arguments

@@ -165,10 +165,10 @@ export const clerkTables = {
     count: v.optional(v.number()), // in place of a clerkId: the number of users that a backfill created
     fields: v.array(v.string()),
     ...origin,
-    // These of an admin's action only; see admin/actions.ts.
+    // The next columns are filled only for an admin's action; see admin/actions.ts.
     action: v.optional(v.string()),
     requestId: v.optional(v.string()),
-    removesAdmin: v.optional(v.boolean()), // done, the target is no admin
+    removesAdmin: v.optional(v.boolean()), // true: once the action is done, the target is no admin
     reason: v.optional(v.string()), // why it was denied, or the code of the error it failed with
     status: v.optional(v.number()), // of the answer it failed with
   })

@@ -91,7 +91,7 @@ NEW = {"username": "ada"}
         ("POST", "/user_1/ban", {"reason": "x"}, "reason", "not permitted"),
         ("POST", "/user_1/ban", 7, "body", "valid dictionary"),
         ("DELETE", "/user_1", {"force": True}, "force", "not permitted"),
-        ("DELETE", "/..", None, "user_id", "is not a user's id; they are written user_…"),
+        ("DELETE", "/..", None, "user_id", "is not a user's id; write user_…"),
         ("GET", "/user_", None, "user_id", "is not a user's id"),
         ("GET", "/user_é", None, "user_id", "is not a user's id"),
         ("GET", "/user_1\n", None, "user_id", "is not a user's id"),

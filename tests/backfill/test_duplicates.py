@@ -1,4 +1,4 @@
-"""clerk_convex/backfill/duplicates.py: users with several rows are named as such, and repaired."""
+"""clerk_convex/backfill/duplicates.py: users with several rows are reported as duplicates, and repaired."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_dry_run_counts_what_would_be_removed(wire: Wire) -> None:
 
 
 def test_a_user_with_very_many_rows_is_repaired_in_parts(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mutation removes a bounded number of rows. One that removes none does not keep it busy for ever."""
+    """A mutation removes a bounded number of rows. The repair ends if a mutation removes none."""
     wire.rows = [{"clerkId": "user_a"}] * 250 + [{"clerkId": "user_b"}] * 2
     wire.most_removed = 99
     repair = run(repair_duplicates(wire.settings))
@@ -74,8 +74,8 @@ def test_a_user_with_very_many_rows_is_repaired_in_parts(wire: Wire, monkeypatch
     assert len(wire.asked("repairDuplicates")) == 1
 
 
-def test_verify_names_them_as_duplicates_and_as_nothing_else(wire: Wire) -> None:
-    """Whether Clerk has them, or not any more."""
+def test_verify_reports_duplicates_only_as_duplicates(wire: Wire) -> None:
+    """Whether or not Clerk still has the user."""
     user_id = wire.clerk.create_user()["id"]
     wire.rows = [
         {"clerkId": user_id},
@@ -118,9 +118,11 @@ def next_commands(text: str) -> list[str]:
     ]
 
 
-def test_following_what_is_told_ends_equal(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
-    """From two rows of one user, one of whom has gone since, the commands that are told lead out: none sends
-    back to one that was run before without having changed anything."""
+def test_following_the_next_commands_ends_equal(
+    local: BackfillSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There are two users with two rows each, and Clerk has deleted one of the users. The suggested commands
+    end with both sides equal, and no command leads back to an earlier one that changed nothing."""
     ids = local.sign_up(25)
     local.run()
     for clerk_id in ids[:2]:
@@ -142,7 +144,7 @@ def test_following_what_is_told_ends_equal(local: BackfillSet, capsys: pytest.Ca
 
 
 def test_duplicates_stop_neither_a_run_nor_a_prune(local: BackfillSet) -> None:
-    """Both rows are of a user of Clerk's, or both of one that is gone."""
+    """The rows belong to a user at Clerk, or to a user who was deleted."""
     ids = local.sign_up(25)
     local.run()
     local.edit(ids[0], "copy")
@@ -158,7 +160,7 @@ def test_duplicates_stop_neither_a_run_nor_a_prune(local: BackfillSet) -> None:
     assert eventually(is_pruned)
 
 
-def test_the_command_says_what_it_does(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_what_it_removes(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
     first, second, *_ = local.sign_up(3)
     local.run()
     local.edit(first, "copy")

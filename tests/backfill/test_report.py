@@ -40,16 +40,16 @@ def test_a_hundred_failures_are_named_and_the_rest_counted() -> None:
     assert "user_0_0  why" in text
 
 
-def test_nobody_is_said_too() -> None:
+def test_report_of_no_users() -> None:
     assert str(report()).startswith("0 users read in 0.0 s: none.")
 
 
-def test_one_is_one() -> None:
+def test_report_of_one_user_is_singular() -> None:
     text = str(report(users=1, seconds=0.5, counts={"created": 1}, resumed=True))
     assert text.startswith("1 user read in 0.5 s (2 a second): 1 created, those of the run before included.")
 
 
-def test_an_error_is_told_with_the_next_command() -> None:
+def test_an_error_is_reported_with_the_next_command() -> None:
     stopped = report(error=ClerkUnavailable("Clerk is down."))
     assert "Stopped before the end: Clerk is down." in str(stopped)
     assert "resumes this run" in str(stopped)
@@ -64,15 +64,15 @@ def test_the_next_command_repairs_what_differs() -> None:
     assert "Next" not in str(verification())
 
 
-def test_how_long_ago_the_last_webhook_came() -> None:
+def test_age_of_the_last_webhook() -> None:
     for seconds, text in ((3, "3 seconds"), (200, "3 minutes"), (9000, "2 hours"), (300_000, "3 days")):
         told = verification(last_webhook_at=1e12 - seconds * 1000)
         assert f"The last webhook that changed a row came {text} ago." in str(told)
     assert "No webhook has ever changed a row." in str(verification())
 
 
-def test_a_doubtful_instance_is_never_told_to_be_written_to() -> None:
-    """Neither to prune nor to backfill: first comes CLERK_INSTANCE_ID."""
+def test_no_write_is_suggested_while_the_instance_is_in_doubt() -> None:
+    """Neither a prune nor a backfill is suggested before CLERK_INSTANCE_ID is set."""
     for found in ({"extra": 3}, {"extra": 3, "missing": 2}, {"extra": 3, "duplicate": 1}):
         text = str(verification(**found, doubt="3 of 4 rows are of users of nobody."))
         assert "\nWrite nothing yet: 3 of 4 rows are of users of nobody.\n" in text
@@ -83,7 +83,7 @@ def test_a_doubtful_instance_is_never_told_to_be_written_to() -> None:
 
 
 def test_duplicates_are_repaired_first() -> None:
-    """They are named only if there are any, in the text and for programs."""
+    """Duplicates are in the text and in the JSON only if there are any."""
     text = str(verification(duplicate=2, extra=1, missing=1))
     assert "1 missing, 0 differing, 1 extra, 2 duplicate, 0 not readable." in text
     command = "python -m clerk_convex.backfill"

@@ -1,4 +1,4 @@
-"""The functions in convex/ are accepted by the project that a team has: fresh from convex's own template."""
+"""A team's project, made from convex's own template, accepts the functions in convex/."""
 
 import os
 import shutil
@@ -71,7 +71,7 @@ class Template:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_fresh_template_takes_the_functions(version: str, tmp_path: Path) -> None:
+def test_a_fresh_template_accepts_the_functions(version: str, tmp_path: Path) -> None:
     """`npx convex deploy` type-checks with the project's own tsconfig: no `.at()`, no @types/node."""
     template = Template(tmp_path, VERSIONS[version])
     # It is as strict as it should be: an error that is expected and does not come is an error.
@@ -107,14 +107,14 @@ def with_own_columns(convex: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_columns_of_a_team_type_check(version: str, tmp_path: Path) -> None:
-    """Those that Clerk fills, optional and required ones, and those that it does not know."""
+    """Optional and required columns that Clerk fills, and columns that it does not fill."""
     template = Template(tmp_path, VERSIONS[version])
     with_own_columns(tmp_path / "convex")
     template.typecheck()
 
 
 def test_required_columns_are_required(tmp_path: Path) -> None:
-    """A user with a value for each is written; one without is refused."""
+    """A user with a value for each column is written. A user without one is refused."""
     project = Project(tmp_path)
     with_own_columns(tmp_path / "convex")
     with project.running() as functions:

@@ -142,7 +142,7 @@ class LocalClerk:
 
     @property
     def secret_key(self) -> str:
-        """The key of the Backend API. Set another to rotate it: the old one is refused at once."""
+        """The key of the Backend API. Set another key to rotate it: the old key is refused from then on."""
         return self._secret_key
 
     @secret_key.setter

@@ -117,7 +117,7 @@ class WebhookSender:
 
     speed: divides Svix's retry schedule.
     seed: makes message ids, jitter and the faults of `delivery` repeatable.
-    connections: the greatest number of requests at once.
+    connections: the greatest number of concurrent requests.
     timeout: seconds that an attempt may take in all. Svix's is 15.
     capacity: the greatest number of waiting messages; further ones are dropped. Also the number of failed
         messages that are kept; the oldest are dropped.
@@ -162,7 +162,7 @@ class WebhookSender:
             self._thread.start()
 
     def close(self) -> None:
-        """Stop at once, without delivering pending messages. A second call does nothing."""
+        """Stop immediately, without delivering pending messages. A second call does nothing."""
         with self._changed:
             if self._closed:
                 return

@@ -44,7 +44,7 @@ export async function saveRun(ctx: MutationCtx, held: HeldRun, progress: Backfil
   if (run === null) return false;
   await ctx.db.patch("clerkBackfills", run._id, {
     ...(progress !== null && { progress }),
-    heartbeatAt: release ? 0 : Date.now(), // a released run counts as silent, so it can be resumed at once
+    heartbeatAt: release ? 0 : Date.now(), // a released run counts as silent, so it can be resumed immediately
   });
   return true;
 }

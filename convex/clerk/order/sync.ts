@@ -98,7 +98,7 @@ async function write(
   }
   const written = decision.row === null ? await removeRows(ctx, state, clerkId) : await writeRow(ctx, state, decision);
   if (isApplied(outcome)) {
-    // A backfill may create many users at once. Its run writes one entry for all of them; see backfill/runs.ts.
+    // A backfill may create many users. Its run writes one entry for them together; see backfill/runs.ts.
     if (fields !== undefined && !(source === "backfill" && outcome === "created")) {
       await ctx.db.insert("clerkAudit", { outcome, clerkId, fields, source, eventId, actor });
     }

@@ -246,7 +246,7 @@ def test_there_are_no_others_to_pick(clerk: ClerkInstance, browser: Browser) -> 
     """The page again, with the reason; a body that is no form, or too large, is no server error."""
     answer = browser.sign_in("root", f"{APP}/back")
     assert answer.status_code == 400
-    assert "There is nobody of that name. Pick one of these." in text_of(answer)
+    assert "There is no user of that name. Pick one of these." in text_of(answer)
     assert f'value="{APP}/back"' in answer.text
     headers = {"origin": clerk.url}
     assert browser.http.post("/sign-in", content=b"\xff=%ff", headers=headers).status_code == 400

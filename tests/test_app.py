@@ -64,7 +64,13 @@ async def test_readyz_without_settings(
 ) -> None:
     """/readyz is 503 while a setting is missing or malformed. Strangers are told nothing else; the log says
     once what is wrong, without a value."""
-    off = {"status": "not ready", "user_management": "off", "convex": None, "last_event_at": None}
+    off = {
+        "status": "not ready",
+        "user_management": "off",
+        "convex": None,
+        "functions": None,
+        "last_event_at": None,
+    }
     for _ in range(3):
         response = await get(app, "/readyz")
         assert (response.status_code, response.json()) == (503, off)
@@ -95,7 +101,14 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
         assert response.status_code == 200
         return response.json()
 
-    ready = {"status": "ready", "user_management": "off", "convex": None, "last_event_at": None}
+    ready = {
+        "status": "ready",
+        "user_management": "off",
+        "convex": None,
+        "functions": None,
+        "last_event_at": None,
+    }
+    convex.about = stand_in.hang
     assert await told() == ready
 
     before = time.time()

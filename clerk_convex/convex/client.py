@@ -13,7 +13,7 @@ from convex.values import ConvexValue
 from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
 from clerk_convex.net.pool import Pool, Trouble
 
-__all__ = ["CallRefused", "Deployment", "Kind", "Throttled"]
+__all__ = ["CallRefused", "Deployment", "FunctionMissing", "Kind", "Throttled"]
 
 Kind = Literal["query", "mutation", "action"]
 
@@ -42,6 +42,7 @@ _MISCONFIGURED = {
     "You have exceeded": "the deployment is disabled, a limit was exceeded. The dashboard says which one.",
     "This deployment has been disabled": "the deployment is disabled. The dashboard says why.",
 }
+_NO_FUNCTION = {"Could not find public function", "Could not find function"}
 # Codes of Convex (crates/local_backend, crates/database) that are more precise than their HTTP status.
 _CODES = {
     "ClientVersionUnsupported": (
@@ -73,6 +74,10 @@ class CallRefused(ChangeRefused):
         super().__init__(text)
         self.data = data
         self.is_validation = is_validation
+
+
+class FunctionMissing(DeploymentMisconfigured):
+    """The deployment has no function of this name."""
 
 
 class Throttled(DeploymentUnavailable):
@@ -204,7 +209,8 @@ def _refusal(name: str, answer: dict[str, Any]) -> DeploymentError:
     text = _PREAMBLE.sub("", message, count=1) if isinstance(message, str) else ""
     for opening, what in _MISCONFIGURED.items():
         if text.startswith(opening):
-            return DeploymentMisconfigured(f"Convex did not run {name}: {what}")
+            kind = FunctionMissing if opening in _NO_FUNCTION else DeploymentMisconfigured
+            return kind(f"Convex did not run {name}: {what}")
     known = _CLASS.match(text)
     reason = f" ({known[1]})" if known else ""
     data = _decode(answer["errorData"]) if "errorData" in answer else None

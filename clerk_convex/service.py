@@ -9,8 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+import clerk_convex
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment
+from clerk_convex.convex.functions import FunctionsCheck
 from clerk_convex.convex.refusals import Ledger
 from clerk_convex.convex.writer import Status, Writer, WriterLimits
 from clerk_convex.net.per_loop import PerLoop
@@ -66,6 +68,10 @@ class Service:
         self.timeouts = timeouts or Timeouts()
         self.last_event_at: float | None = None
         """When the last webhook with a valid signature arrived, of any type: Unix time in seconds."""
+        self.functions = FunctionsCheck(
+            lambda: self.writer.deployment, settings.convex_users_module, clerk_convex.__version__
+        )
+        """The comparison of the functions in Convex with this package."""
         self._clerks = PerLoop(self.make_clerk)
         self._writers = PerLoop(self.make_writer)
         self._ledgers = PerLoop(self._make_ledger)

@@ -30,7 +30,7 @@ from tests.webhook.test_route import PATH, SECRET, TROUBLE, post, request, signe
 
 EVENT = EVENTS["user.updated"]
 NAMES = "CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY"
-NOTHING = {"refused": None, "last_event_at": None}
+NOTHING = {"functions": None, "refused": None, "last_event_at": None}
 WITHOUT_SETTINGS = {
     name: value for name, value in os.environ.items() if not name.startswith(("CLERK_", "CONVEX_"))
 }
@@ -98,6 +98,7 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
         return response.json()
 
     ready = {"status": "ready", "user_management": "off", "convex": None, **NOTHING}
+    convex.about = stand_in.hang
     assert await told() == ready
 
     before = time.time()

@@ -10,10 +10,11 @@ from enum import Enum
 from pathlib import Path
 
 from clerk_convex import __version__
+from clerk_convex.convex.functions import is_newer
 from clerk_convex.errors import ProjectError
 from clerk_convex.project.files import is_file, read_text, remove, write_text
 from clerk_convex.project.merge import merge
-from clerk_convex.project.record import Record, is_newer
+from clerk_convex.project.record import Record
 from clerk_convex.project.template import OWN, Names, render
 from clerk_convex.project.wiring import WIRED, ByHand, has_table
 

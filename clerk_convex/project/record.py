@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from clerk_convex.errors import ProjectError
 from clerk_convex.project.files import is_file, read_text, write_text
 from clerk_convex.project.template import Names
 
-__all__ = ["RECORD", "Record", "is_newer"]
+__all__ = ["RECORD", "Record"]
 
 RECORD = "clerk/.clerk-convex.json"
 _ABOUT = "Written by clerk-convex init, which needs it to upgrade these files. Commit it, and do not edit it."
@@ -62,12 +61,6 @@ class Record:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def is_newer(one: str, other: str) -> bool:
-    """Return whether a version is newer than another, by its numbers."""
-    first, second = ([int(number) for number in re.findall(r"\d+", text)[:3]] for text in (one, other))
-    return first > second
 
 
 def _packed(text: str) -> dict[str, str]:

@@ -149,6 +149,7 @@ class Receiver(Endpoint):
                     logger.warning("Webhook %s (%s) is ignored: %s", *which, change.reason)
                 return JSONResponse({"outcome": "ignored"}), None
             outcome = await self._write(change, request)
+            self.service.functions.start()
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - Svix retries after any answer but 2xx

@@ -16,7 +16,7 @@ from convex import ConvexInt64
 from convex.http_client import ConvexHttpClient
 
 from clerk_convex.convex import client as module
-from clerk_convex.convex.client import CallRefused, Deployment, Throttled
+from clerk_convex.convex.client import CallRefused, Deployment, FunctionMissing, Throttled
 from clerk_convex.errors import DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
 from clerk_convex.net.pool import Trouble
 from tests.support import stand_in
@@ -134,7 +134,7 @@ ANSWERS: dict[str, tuple[Behaviour, type[DeploymentError], str]] = {
         refused(
             f"{HOSTED}\nCould not find public function for 'users:f'. Did you forget to run `npx convex dev`?"
         ),
-        DeploymentMisconfigured,
+        FunctionMissing,
         "no such function. Deploy the functions in convex/ (npx convex deploy); CONVEX_USERS_MODULE",
     ),
     "no function, 404": (

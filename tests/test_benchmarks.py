@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
 
-from benchmarks import bodies
+from benchmarks import bodies, costs
 from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
@@ -117,3 +118,15 @@ def test_memory_is_bounded_against_bodies_that_nobody_signed() -> None:
     assert unsigned["memory_mb"] < 100 * 0.511 * 0.6
     assert unsigned["answers_to_senders"] == {"400": 100}
     assert unsigned["kept_out"] == 0
+
+
+def test_documented_costs_are_those_that_are_counted() -> None:
+    """The table of the page Performance. A change that makes a user dearer has to change it."""
+    page = (ROOT / "docs/explanation/performance.md").read_text()
+    rows = re.findall(r"^\| (\w[\w ]*) \| ([\d,]+) \| (\d+) \| ([\d,]+) \|$", page, re.MULTILINE)
+    documented = {name: [int(number.replace(",", "")) for number in numbers] for name, *numbers in rows}
+    with costs.running() as convex:
+        counted = {
+            name: [it.bytes_written, it.entries_written, it.bytes_read] for name, it in costs.costs(convex)
+        }
+    assert documented == counted

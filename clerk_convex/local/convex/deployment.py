@@ -12,7 +12,7 @@ import subprocess
 import threading
 from collections import deque
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 
@@ -166,13 +166,29 @@ class LocalConvex:
         Raises:
             LocalError: the deployment does not answer.
         """
+        self._post("clear", "cleared")
+
+    def metered(self) -> dict[str, int]:
+        """Return what was written and read since the last call, counted as Convex's backend counts it.
+
+        The keys are `documentsWritten`, `entriesWritten` (of indexes), `bytesWritten` (by both),
+        `documentsRead` and `bytesRead`.
+
+        Raises:
+            LocalError: the deployment does not answer.
+        """
+        counts: dict[str, int] = self._post("metered", "metered")
+        return counts
+
+    def _post(self, command: str, done: str) -> Any:
         headers = {"Authorization": f"Convex {self.deploy_key}"}
         try:
-            url = f"{self.url}/local/clear"
-            httpx.post(url, headers=headers, verify=NO_TLS, trust_env=False).raise_for_status()
+            url = f"{self.url}/local/{command}"
+            answer = httpx.post(url, headers=headers, verify=NO_TLS, trust_env=False).raise_for_status()
         except httpx.HTTPError as error:
             reason = type(error).__name__
-            raise LocalError(f"The local Convex was not cleared ({reason}). Is it running?") from error
+            raise LocalError(f"The local Convex was not {done} ({reason}). Is it running?") from error
+        return answer.json()["value"]
 
 
 def new_deploy_key() -> str:

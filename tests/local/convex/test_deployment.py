@@ -405,6 +405,19 @@ def test_clear_says_when_it_failed() -> None:
         convex.clear()
 
 
+def test_metered_counts_since_the_last_call() -> None:
+    """A row with a rank and a name and its index entries are counted once."""
+    with LocalConvex(project=PROJECT) as convex:
+        ConvexHttpClient(convex.url).mutation("items:add", {"rank": 1, "name": "one"})
+        counted = convex.metered()
+        assert counted["documentsWritten"] == 1
+        assert counted["bytesWritten"] > 200
+        assert set(convex.metered().values()) == {0}
+        convex.deploy_key = "local|wrong"
+        with pytest.raises(LocalError, match=r"not metered \(HTTPStatusError\)"):
+            convex.metered()
+
+
 def test_stop_is_idempotent_and_takes_the_process_along() -> None:
     """stop() ends Node with status 0, closes every pipe and may be called at any time."""
     convex = LocalConvex(project=PROJECT)

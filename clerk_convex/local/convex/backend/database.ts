@@ -75,7 +75,12 @@ interface Table {
 
 export interface ConvexGlobal {
   components: Record<string, { db: Database; modules(path: string): Promise<unknown> }>;
-  transactionManager: { getMetricsTracker(): { trackScheduledFunction(bytes: number): void } | null };
+  transactionManager: {
+    getMetricsTracker(): {
+      trackRead(bytes: number): void;
+      trackScheduledFunction(bytes: number): void;
+    } | null;
+  };
   asyncSyscall(operation: string, args: string): Promise<string>;
   jsSyscall(operation: string, args: unknown): Promise<unknown>;
 }

@@ -24,6 +24,7 @@ import { extendSyscalls, guardDocuments, observe, problemOf, refuseBlobs } from 
 import { createJobRunner } from "./jobs.ts";
 import { parseJournal, writeJournal } from "./journal.ts";
 import { loadFailure, loadProject, resolvePackagesFrom, type Project } from "./loader.ts";
+import { Meter, type Metered } from "./meter.ts";
 import { EVERY_QUERY, type Outcome } from "./outcome.ts";
 import { frames, newFrame, type Frame } from "./runtime.ts";
 import { rankSearches } from "./search.ts";
@@ -82,6 +83,8 @@ export interface Engine {
   // Loads the functions, the schema, crons and auth.config anew and keeps the data. Throws an Error of one line if they
   // cannot be loaded, or if the schema refuses a document; then everything stays as it was.
   reload(): Promise<void>;
+  // Returns what was written and read since the last call of this.
+  metered(): Metered;
   // Empties all tables and drops all scheduled functions.
   clear(): Promise<void>;
   // Stops the timers and waits for running transactions.
@@ -238,6 +241,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
   rankSearches(database, internals);
   observe(database, committed);
+  const meter = new Meter(convex, database);
   guardDocuments(database);
   convex.asyncSyscall = extendSyscalls(convex, database, internals, (path) => program.functions.has(path));
   convex.jsSyscall = refuseBlobs(convex);
@@ -339,6 +343,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
     crons: () => crons.list(),
     runCron: (name) => crons.run(name),
+    metered: () => meter.take(),
     async clear() {
       const tables = new Set<string>();
       jobs.drop();

@@ -18,6 +18,8 @@ const LACKING = "LocalConvexLacksThis"; // the code of an error about what Conve
 
 const MAX_BODY = 16 * 1024 * 1024 + 2_000; // bytes; the limit of Convex: 16 MiB of arguments and the JSON around them
 
+const LOCAL = new Set(["/local/clear", "/local/metered"]); // for programs with the deploy key
+
 export type ServerOptions = {
   engine: Engine;
   deployKey: string;
@@ -126,7 +128,7 @@ async function route(
   const path = pathOf(request);
   const kind = /^\/api\/(query|mutation|action|function)$/.exec(path)?.[1] as Kind | "function" | undefined;
   const isName = path === "/version" || path === "/instance_name";
-  const method = isName ? "GET" : kind !== undefined || path === "/local/clear" ? "POST" : null;
+  const method = isName ? "GET" : kind !== undefined || LOCAL.has(path) ? "POST" : null;
   if (method === null) throw notFound(request, path, engine);
   if (request.method === "OPTIONS") {
     response.setHeader("Access-Control-Allow-Methods", method);
@@ -152,6 +154,10 @@ async function route(
     return;
   }
   if (!caller.admin) throw new HttpError(401, "BadAdminKey", "This needs the deploy key.");
+  if (path === "/local/metered") {
+    send(response, 200, JSON.stringify({ status: "success", value: engine.metered() }));
+    return;
+  }
   await engine.clear();
   send(response, 200, '{"status":"success","value":null}');
 }

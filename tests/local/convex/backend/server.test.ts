@@ -96,6 +96,7 @@ function stubEngine(functions: Stub): Engine & { commit: (table: string) => numb
     crons: () => [],
     runCron: () => Promise.reject(new Error("none")),
     clear: () => Promise.resolve(),
+    metered: () => ({ documentsWritten: 0, entriesWritten: 0, bytesWritten: 0, documentsRead: 0, bytesRead: 0 }),
     close: () => Promise.resolve(),
   };
 }

@@ -1,4 +1,4 @@
-"""For everyone: axe, the keyboard, narrow screens, little motion, and names of every kind."""
+"""Accessibility: axe, the keyboard, narrow screens, reduced motion, and names of every kind."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ PAGES = (users, dialog, no_match, audit, error, denied, signed_out, sign_in_page
 def test_axe_finds_nothing(
     show: Callable[[Visit, list[str]], None], visit: Visits, person: People, crowd: list[str]
 ) -> None:
-    """Light and dark, wide and narrow; and nowhere has one to scroll sideways."""
+    """In light and dark, on wide and narrow screens. No page scrolls sideways."""
     admin = visit(person("Adele Adminson", role="admin"), reduced_motion="reduce")
     show(admin, crowd)
     for viewport in (WIDE, NARROW):
@@ -143,10 +143,11 @@ new PerformanceObserver((list) => {
 @pytest.mark.parametrize("viewport", [NARROW, TALL], ids=["narrow", "tall"])
 @pytest.mark.parametrize("path", ["/dashboard/users", "/dashboard/audit"])
 @pytest.mark.parametrize("count", [2, 40])
-def test_nothing_jumps_while_it_loads(
+def test_elements_keep_their_place_while_the_page_loads(
     count: int, path: str, viewport: ViewportSize, visit: Visits, person: People
 ) -> None:
-    """What is there from the first moment stays where it is, however late each answer is."""
+    """An element that is visible from the first moment stays where it is, however late each answer
+    arrives."""
     for number in range(count):
         person(f"Person Number{number}")
     admin = visit(person("Adele Adminson", role="admin"), viewport=viewport)
@@ -216,7 +217,8 @@ def tab_to(page: Page, name: str) -> list[str]:
 
 
 def test_everything_by_keyboard(visit: Visits, person: People, stack: LocalStack) -> None:
-    """Search, filter, sort, details, the other page, and out: without a mouse, always seeing where one is."""
+    """Search, filter, sort, details, the other page and signing out work without a mouse, with a visible
+    focus."""
     users = [person(f"{name} Person") for name in ("Bea", "Cay", "Dot")]
     admin = visit(person("Adele Adminson", role="admin", created_at=86_400_000))
     admin.open()
@@ -271,8 +273,8 @@ def test_everything_by_keyboard(visit: Visits, person: People, stack: LocalStack
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
 
 
-def test_nothing_moves_for_whom_motion_hurts(stack: LocalStack, visit: Visits, person: People) -> None:
-    """With prefers-reduced-motion nothing slides or pulses; that a row changed is still to be seen."""
+def test_nothing_moves_with_reduced_motion(stack: LocalStack, visit: Visits, person: People) -> None:
+    """With prefers-reduced-motion nothing slides or pulses. A changed row is still marked."""
     user_id = person("Bea Person")
     admin = visit(person("Adele Adminson", role="admin"), reduced_motion="reduce")
     admin.page.add_init_script(
@@ -304,8 +306,9 @@ TOO_WIDE = """
 """
 
 
-def test_odd_people_fit(visit: Visits, person: People, crowd: list[str]) -> None:
-    """Long names, right to left, no name, no address: every row has a name, and none makes the page wider."""
+def test_odd_names_fit(visit: Visits, person: People, crowd: list[str]) -> None:
+    """Users with long names, right-to-left names, no name or no address: every row has a name, and none makes
+    the page wider."""
     long = person("Wolfeschlegelsteinhausenbergerdorff" * 3 + " " + "x" * 200, role="r" * 120)
     arabic = person("محمد الفارسي", email_address=[f"{'a' * 60}@{'b' * 60}.example.com"])
     admin = visit(person("Adele Adminson", role="admin"))
@@ -325,7 +328,7 @@ def test_odd_people_fit(visit: Visits, person: People, crowd: list[str]) -> None
 
 
 def test_one_user_alone(visit: Visits, person: People) -> None:
-    """The first admin sees himself."""
+    """The first admin sees their own row."""
     admin = visit(person("Adele Adminson", role="admin"))
     admin.open()
     admin.expect_rows([str(admin.user_id)])

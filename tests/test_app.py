@@ -1,3 +1,5 @@
+"""The application without settings, with settings, and in a real server."""
+
 from __future__ import annotations
 
 import asyncio
@@ -53,7 +55,7 @@ async def get(app: Starlette, path: str) -> httpx.Response:
 
 @pytest.mark.anyio
 async def test_healthz(app: Starlette) -> None:
-    """/healthz says that the process runs, whatever is set."""
+    """/healthz answers that the process runs, with any settings."""
     response = await get(app, "/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
@@ -211,7 +213,7 @@ def serve(env: dict[str, str], *options: str, **more: str) -> Iterator[Server]:
 
 
 def test_uvicorn_without_settings() -> None:
-    """`uvicorn clerk_convex.app:app` starts without any setting, and says what is missing when asked."""
+    """`uvicorn clerk_convex.app:app` starts without any setting. /readyz and the log say what is missing."""
     with serve({}) as server:
         assert httpx.get(f"{server.url}/readyz").status_code == 503
         assert server.post().status_code == 503

@@ -1,4 +1,4 @@
-"""What is built and installed is what is in the tree, and all of it."""
+"""The built and installed package has all files of the tree that it needs, and no others."""
 
 import os
 import shutil
@@ -70,8 +70,8 @@ def names_in(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def test_wheel_has_all_that_runs_and_nothing_else(wheel: Path) -> None:
-    """The modules, the types' marker, the backend of the local Convex, the functions, the dashboard."""
+def test_contents_of_the_wheel(wheel: Path) -> None:
+    """The modules, the type marker, the backend of the local Convex, the functions and the dashboard."""
     built = names_in(wheel)
     assert {name.split("/")[0] for name in built if ".dist-info/" not in name} == {"clerk_convex"}
     static = {name for name in built if name.startswith("clerk_convex/local/static/")}
@@ -90,7 +90,8 @@ def test_wheel_has_all_that_runs_and_nothing_else(wheel: Path) -> None:
 
 
 def test_wheel_runs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
-    """The whole set comes up with what the wheel brings, its dashboard too; npm packages are the folder's."""
+    """The whole local set starts with the files of the wheel, its dashboard too. npm packages are the
+    folder's own."""
     environment, team = tmp_path / "environment", tmp_path / "team"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     python = environment / "bin" / "python"
@@ -115,7 +116,7 @@ def test_wheel_runs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_wheel_of_an_sdist_is_the_same(checkout: Path, wheel: Path, tmp_path: Path) -> None:
-    """An sdist has the dashboard: to install it needs no npm. Without the dashboard there is no wheel."""
+    """An sdist has the dashboard, so installing it needs no npm. Without the dashboard no wheel is built."""
     built = build(checkout, "sdist", tmp_path)
     assert built.returncode == 0, built.stdout + built.stderr
     (sdist,) = tmp_path.glob("*.tar.gz")
@@ -134,8 +135,8 @@ def test_wheel_of_an_sdist_is_the_same(checkout: Path, wheel: Path, tmp_path: Pa
     assert not list(tmp_path.glob("none/*"))
 
 
-def test_a_dashboard_that_cannot_be_built_is_no_wheel(tmp_path: Path) -> None:
-    """Rather than a wheel whose users page is missing there is an error that says what npm said."""
+def test_no_wheel_without_a_dashboard(tmp_path: Path) -> None:
+    """If the dashboard cannot be built, the build fails with npm's error."""
     checkout = check_out(tmp_path / "checkout")
     npm = tmp_path / "bin" / "npm"
     npm.parent.mkdir()

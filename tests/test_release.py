@@ -1,4 +1,4 @@
-"""scripts/release: it builds nothing that is not committed, tagged once and in the changelog."""
+"""scripts/release: it builds only a committed version that has no tag and has a date in the changelog."""
 
 import shutil
 import subprocess

@@ -66,7 +66,7 @@ def show(stack: LocalStack, user_ids: Sequence[str], out: Terminal, script: Call
 
 
 def test_live_shows_changes_in_a_terminal(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table appears, follows what happens at Clerk, and returns when Convex has ended."""
+    """The table appears, follows the changes at Clerk, and ends when Convex has ended."""
     monkeypatch.setattr(live_module, "PAUSE", 0.01)
     ids = sign_up(stack.clerk, 3)
     out = Terminal(tty=True)
@@ -120,8 +120,8 @@ def test_live_says_why_convex_refuses(stack: LocalStack) -> None:
         run_live(stack, [], io.StringIO())
 
 
-def test_traffic_survives_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Users whom somebody else has deleted do not end it, and it ends with its block."""
+def test_traffic_survives_foreign_deletions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom another program has deleted does not end it. It ends with its block."""
     monkeypatch.setattr(live_module, "PAUSE", 0.001)
     clerk = ClerkInstance()
     with live_module._traffic(clerk, ["user_gone"]):
@@ -135,7 +135,7 @@ def test_traffic_survives_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_traffic_has_every_kind_of_change() -> None:
-    """Users sign up until there are many, change and are deleted: those in the table, mostly the newest."""
+    """Users sign up until there are many. Users in the table, mostly the newest, change and are deleted."""
     clerk = ClerkInstance()
     known = sign_up(clerk, 3)
     live_module._change_someone(clerk, known, 100, Dice(0.1), 2000)

@@ -38,7 +38,7 @@ WITHOUT_SETTINGS = {
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Starlette:
-    """The app as it is before its first request, with none of its settings."""
+    """The application before its first request, without any setting."""
     for name in list(os.environ):
         if name.startswith(("CLERK_", "CONVEX_")):
             monkeypatch.delenv(name)
@@ -191,7 +191,7 @@ class Server:
         return told
 
     def stop(self) -> float:
-        """Sends SIGTERM; returns how many seconds it took."""
+        """Send SIGTERM, and return the seconds until the server ended."""
         started = time.monotonic()
         self.process.terminate()
         self.process.wait(60)
@@ -306,6 +306,6 @@ def test_sigterm_while_convex_is_in_trouble() -> None:
                     assert answer.result().elapsed.total_seconds() < 10
             assert "Traceback" not in server.output
 
-    with ThreadPoolExecutor(6) as threads:  # more would keep each other waiting
+    with ThreadPoolExecutor(6) as threads:  # more would slow each other down
         for result in [threads.submit(run, *trouble) for trouble in TROUBLE.items()]:
             result.result()

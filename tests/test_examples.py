@@ -54,7 +54,7 @@ def test_service_writes_an_event_and_says_welcome(
             answer = await client.post("/webhooks/clerk", content=body, headers=headers)
             assert (answer.status_code, answer.json()) == (200, {"outcome": "created"})
             assert (await client.get("/")).status_code == 200
-            # Those for admins are mounted; what they need is not in this environment.
+            # The admin routes are mounted, but this environment lacks their settings.
             assert (await client.get("/api/users")).json()["error"]["code"] == "not_set_up"
 
     asyncio.run(visit())

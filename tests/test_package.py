@@ -36,7 +36,7 @@ def build(checkout: Path, target: str, folder: Path, **environment: str) -> subp
 
 
 def check_out(folder: Path) -> Path:
-    """A fresh checkout: what git has, and nothing that was built or installed."""
+    """Return a fresh checkout: the files of git, without build results and installed packages."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
@@ -48,7 +48,7 @@ def check_out(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With what npm ci brings, which takes too long here."""
+    """A checkout with installed npm packages, because npm ci takes too long here."""
     checkout = check_out(tmp_path_factory.mktemp("checkout"))
     for place in ("node_modules", "examples/dashboard/node_modules"):
         (checkout / place).symlink_to(ROOT / place)
@@ -58,7 +58,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    # What somebody has set for a page of their own is not for this one.
+    # Variables for another build of the page must not be used here.
     built = build(checkout, "wheel", folder, VITE_CLERK_PUBLISHABLE_KEY="pk_test_Y2xlcmsuZXhhbXBsZS5jb20k")
     assert built.returncode == 0, built.stdout + built.stderr
     (wheel,) = folder.glob("*.whl")
@@ -97,7 +97,7 @@ def test_wheel_runs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
     python = environment / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install"]
     subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True)
-    # What the package needs is taken from where it is installed already; the checkout is not found that way.
+    # Dependencies come from the current environment, in a way that does not find the checkout.
     (site,) = environment.glob("lib/python*/site-packages")
     (site / "needed.pth").write_text(sysconfig.get_path("purelib"))
     team.mkdir()

@@ -122,7 +122,7 @@ def key_of(length: int) -> str:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        # A list must never make a key of what stands before, between or after its entries.
+        # Text before, between or after the entries of a list must never become a key.
         (f"v1,{LONG_SECRET}", "entry 1 does not begin with whsec_"),
         (f"{SECRET},v1", "entry 2 does not begin with whsec_"),
         (f"{SECRET};{OTHER_SECRET}", "entry 1 is not base64"),
@@ -163,7 +163,7 @@ def test_weak_signing_secrets(value: str, problem: str) -> None:
         Settings.from_env({"CLERK_WEBHOOK_SIGNING_SECRET": value})
     text = str(caught.value)
     assert text.startswith(f"CLERK_WEBHOOK_SIGNING_SECRET {problem}")
-    # Nothing of it is quoted, whatever the part: only words of the message itself may be in it.
+    # The value is not quoted, not even in part: only words of the message itself may be in it.
     for part in value.replace(",", " ").split():
         assert len(part) < 6 or part.strip("'\"") not in text
 
@@ -174,7 +174,7 @@ def test_settings_in_code() -> None:
     with pytest.raises(SettingsError, match=r"^convex_ulr is not a setting") as caught:
         Settings(convex_ulr="https://a.convex.cloud")  # type: ignore[call-arg]
     assert "https://a" not in str(caught.value)
-    # A secret is checked whether it is masked already or not, and so is each entry of a tuple.
+    # Masked and plain secrets are checked, and so is each entry of a tuple.
     for weak in (SecretStr("v1"), SecretStr(f"v1,{SECRET}")):
         with pytest.raises(SettingsError, match="entry 1 does not begin with whsec_"):
             Settings(clerk_webhook_signing_secret=(weak,))
@@ -184,7 +184,7 @@ def test_settings_in_code() -> None:
         Settings(clerk_authorized_parties=("https://a.example", "b.example"))
     with pytest.raises(SettingsError, match=r"CONVEX_URL is of a wrong type: .*CONVEX_USERS_MODULE is not a"):
         Settings(convex_url=5, convex_users_module="users.ts")  # type: ignore[arg-type]
-    # What is empty is not set, as in the environment, and blanks around a value are not part of it.
+    # An empty value counts as not set, as in the environment, and blanks around a value are removed.
     settings = Settings(convex_url=" ", clerk_secret_key=SecretStr(f" {SECRET_KEY}\n"))
     assert settings.convex_url is None
     assert settings.clerk_secret_key == SecretStr(SECRET_KEY)

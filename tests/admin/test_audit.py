@@ -22,7 +22,7 @@ from tests.support.virtual_time import now, run
 
 
 class Scripted(Deployment):
-    """Convex with trouble in its first answers to `finishAction`; keeps what it is told, and when."""
+    """A Convex whose first answers to `finishAction` fail. It records the calls with their times."""
 
     def __init__(self, troubles: int) -> None:
         super().__init__("http://convex.test", DEPLOY_KEY)

@@ -44,11 +44,11 @@ def ask(
 
 
 def refused(*args: Any, status: int = 422, **more: Any) -> dict[str, str]:
-    """The fields that are wrong, with why."""
+    """Return the wrong fields with their reasons."""
     with pytest.raises(Problem) as caught:
         ask(*args, **more)
     assert caught.value.status == status
-    # The rest of a body that is not taken is not read: no other request can follow it.
+    # The rest of a refused body is not read, so no other request can follow on this connection.
     assert (caught.value.headers.get("Connection") == "close") is (status in {408, 413})
     return {it["field"]: it["message"] for it in caught.value.error.get("errors", [])}
 
@@ -243,7 +243,7 @@ def test_429_without_retry_after() -> None:
     ("status", "expected"),
     [
         (429, (503, "clerk_too_busy")),
-        (None, (503, "clerk_too_busy")),  # it was not asked: too many calls wait for it already
+        (None, (503, "clerk_too_busy")),  # Clerk was not called: too many calls wait already
         (503, (502, "clerk_unavailable")),
     ],
 )

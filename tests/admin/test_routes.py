@@ -38,7 +38,7 @@ ROUTES: dict[str, tuple[str, str, Any]] = {
     "unlock": ("POST", "/{user}/unlock", None),
     "delete": ("DELETE", "/{user}", None),
 }
-# What each caller is answered, whatever he asks for.
+# The status and code of each caller, for every action.
 CALLERS = {
     "no_token": (401, "no_token"),
     "garbage": (401, "invalid_token"),
@@ -61,7 +61,7 @@ async def call(client: httpx.AsyncClient, route: str, user: str, **options: Any)
 
 
 def error(response: httpx.Response) -> dict[str, Any]:
-    """The error in an answer, which has the form of all."""
+    """Return the error in an answer, after a check of its form."""
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
     body = response.json()
@@ -75,7 +75,7 @@ def error(response: httpx.Response) -> dict[str, Any]:
     return told
 
 
-# Who may
+# Permission
 
 
 def token_of(managed: Managed, caller: str) -> str | None:
@@ -123,7 +123,7 @@ async def test_callers_who_are_no_active_admin(managed: Managed, route: str, cal
     """They get this status and code. Clerk is not called, and Convex has no change."""
     token = token_of(managed, caller)
     before = managed.state()
-    # Whatever went to Clerk would be answered 502.
+    # A call that reached Clerk would get a 502.
     app = managed.app(CLERK_API_URL=NOWHERE)
     async with managed.client(app, token) as client:
         response = await call(client, route, managed.eve)
@@ -131,7 +131,7 @@ async def test_callers_who_are_no_active_admin(managed: Managed, route: str, cal
     assert managed.state() == before
     if response.status_code == 401:
         assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
-    if caller not in {"banned_admin", "demoted_admin", "deleted_admin"}:  # there is still someone to ask
+    if caller not in {"banned_admin", "demoted_admin", "deleted_admin"}:  # these callers have rows
         attempts = [(row["action"], row["outcome"], row["reason"]) for row in managed.attempts()]
         denied = (route, "denied", CALLERS[caller][1])
         assert attempts == ([denied] if response.status_code == 403 else [])
@@ -174,7 +174,7 @@ async def test_scheme_and_headers(managed: Managed) -> None:
         assert error(await client.get("", headers=twice))["code"] == "no_token"
 
 
-# What is done
+# Effects
 
 
 async def test_actions(managed: Managed) -> None:
@@ -209,7 +209,7 @@ async def test_actions(managed: Managed) -> None:
             expected = {"role": "editor", "plan": {"until": 1e10}}
             await do("PATCH", "/metadata", metadata, public_metadata=expected)
             await do("POST", "/ban", {}, banned=True)
-            await do("POST", "/ban", banned=True)  # once more is as good as once
+            await do("POST", "/ban", banned=True)  # a second ban has no effect
             await do("POST", "/lock", banned=True, locked=True)
             await do("POST", "/unban", banned=False, locked=True)
             await do("POST", "/unlock", locked=False)
@@ -227,7 +227,7 @@ async def test_actions(managed: Managed) -> None:
     assert (managed.attempts()[-1]["status"], managed.attempts()[-1]["reason"]) == (404, "resource_not_found")
     changes = [row for row in managed.audit(clerkId=user_id) if "action" not in row]
     assert {row["actor"] for row in changes} == {managed.ada}
-    # The second ban changed nothing, and who is banned stays so when he is locked too.
+    # The second ban changed nothing, and a banned user who is locked too stays banned.
     assert [row["outcome"] for row in reversed(changes)] == ["created"] + ["updated"] * 6 + ["deleted"]
     assert "mary" not in canonical_json([{**row, "name": None} for row in managed.audit()]).lower()
 
@@ -239,7 +239,7 @@ async def test_lock_ends_by_itself(managed: Managed) -> None:
         assert (await client.post(f"/{managed.eve}/lock")).json()["synced"] is True
         row = managed.functions.rows()[managed.eve]
         assert row["status"] == "locked"
-        # Clerk's `Date` has whole seconds, and the time that it took to answer is not counted.
+        # Clerk's `Date` has whole seconds, and the duration of the request is subtracted.
         assert before + 3_595_000 < row["lockedUntil"] <= time.time() * 1000 + 3_600_000
         await client.post(f"/{managed.eve}/unlock")
     assert managed.functions.rows()[managed.eve].get("lockedUntil") is None
@@ -307,7 +307,7 @@ async def test_list(managed: Managed) -> None:
         assert await ids(username="nobody") == []
         assert await ids(limit=2) == [eve, grace]
         assert await ids(limit=2, offset=2) == [ada]
-        response = await client.get("?order_by=+first_name")  # who writes "+" means it
+        response = await client.get("?order_by=+first_name")  # an unescaped + is read as +
         assert [user["id"] for user in response.json()["users"]] == [ada, eve, grace]
         (user,) = (await client.get("", params={"query": "ada@"})).json()["users"]
     assert user["email_addresses"][0].keys() == {"id", "email_address", "verified"}

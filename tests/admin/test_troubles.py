@@ -42,7 +42,7 @@ HURRY = Timeouts(clerk_retries=0.0, clerk_call=2.0, write=0.5, audit_wait=0.5, a
 
 @pytest.fixture(autouse=True)
 def hurry(managed: Managed) -> None:
-    """What takes seconds of waiting takes a moment."""
+    """Shorten the pauses from seconds to a moment."""
     managed.timeouts = HURRY
 
 
@@ -88,7 +88,7 @@ async def test_clerk_refuses(
     """The answer has the status, the code and the remedy. Convex is not changed, and the refusal is
     recorded."""
     async with managed.as_admin() as client:
-        assert (await call(client, "get", managed.eve)).is_success  # and the keys are known
+        assert (await call(client, "get", managed.eve)).is_success  # it also fetches the keys
         before = managed.state()
         managed.clerk.faults = Faults(status=status, code=code, message="Clerk's own words")
         response = await call(client, "update", managed.eve)
@@ -136,13 +136,13 @@ async def test_clerk_slow(managed: Managed) -> None:
         told = error(response)
         assert (response.status_code, told["code"], told["may_be_done"]) == (504, "clerk_too_slow", True)
         managed.clerk.faults = Faults()
-        managed.clerk.create_user(email_address=["new@example.com"])  # it went on without us
+        managed.clerk.create_user(email_address=["new@example.com"])  # Clerk did it all the same
         assert error(await call(client, "create", ""))["code"] == "form_identifier_exists"
 
 
 async def test_many_calls_wait_for_clerk(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that would wait too long for its turn at Clerk is a 503 that says when to try again."""
-    monkeypatch.setattr("clerk_convex.clerk.api._RATE_TEST", 4)  # one at once
+    monkeypatch.setattr("clerk_convex.clerk.api._RATE_TEST", 4)  # one call without a wait
     async with managed.as_admin() as client:
         assert (await call(client, "get", managed.eve)).is_success
         response = await call(client, "ban", managed.eve)
@@ -155,7 +155,7 @@ async def test_many_calls_wait_for_clerk(managed: Managed, monkeypatch: pytest.M
 
 
 def scripted(*ends: tuple[str, Behaviour]) -> Behaviour:
-    """Answers by function: the first whose name the called one ends with."""
+    """Answer by function: use the first behaviour whose name ends the called path."""
 
     async def behaviour(asked: Call, writer: asyncio.StreamWriter) -> None:
         await next(end for name, end in ends if asked.path.endswith(name))(asked, writer)
@@ -270,7 +270,7 @@ async def test_convex_comes_back(managed: Managed, convex: StandIn) -> None:
         convex.behave(ALLOWED, WRITTEN, *troubles, then=RECORDED)
         assert (await call(client, "unban", managed.eve)).json()["synced"] is True
     recordings = [asked.body["args"] for asked in convex.calls if asked.path == "users:finishAction"]
-    assert recordings == [{"id": "attempt_1", "outcome": "done"}] * 5  # four troubles, and once more
+    assert recordings == [{"id": "attempt_1", "outcome": "done"}] * 5  # four failures, then success
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def patience(managed: Managed) -> None:
 
 
 def losing_answers(monkeypatch: pytest.MonkeyPatch, function: str, times: int = 1) -> list[Any]:
-    """Has the answers of a function get lost, so many times; returns the arguments of its calls."""
+    """Lose the answers of a function a number of times. Return the arguments of its calls."""
     send, sent = Deployment.send, []
 
     async def lossy(self: Deployment, kind: Kind, name: str, args: bytes) -> Any:
@@ -308,7 +308,7 @@ async def test_action_whose_permission_got_lost_is_closed(
     assert managed.eve in {user["id"] for user in managed.clerk.users()}
     (row,) = managed.attempts()
     assert (row["outcome"], row["status"], row["reason"]) == ("failed", 503.0, "convex_unavailable")
-    assert sent == sent[:1] * 4  # the same request, or there would be more rows
+    assert sent == sent[:1] * 4  # the same request id, or there would be more rows
 
 
 @pytest.mark.usefixtures("patience")
@@ -433,7 +433,7 @@ async def test_convex_refuses_the_change(managed: Managed, caplog: pytest.LogCap
     assert managed.clerk.get_user(managed.eve)["banned"]
 
 
-# Callers who leave
+# Callers who disconnect
 
 
 async def test_caller_disconnects_during_the_action(managed: Managed) -> None:
@@ -482,7 +482,7 @@ async def test_caller_disconnects_early(managed: Managed) -> None:
     assert sent[1]["status"] == 401
 
 
-# What should not happen
+# Bugs and wrong settings
 
 
 async def test_unexpected(

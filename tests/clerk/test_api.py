@@ -30,7 +30,7 @@ from tests.support.stand_in import Behaviour, StandIn
 from tests.support.virtual_time import now, run
 
 KEY = "sk_test_Zm9v"
-SECRET = "ada@example.com"  # stands for whatever Clerk may quote of a user
+SECRET = "ada@example.com"  # stands for any data of a user that Clerk may quote
 NOON = datetime(2026, 8, 1, 12, tzinfo=UTC)
 DATE = format_datetime(NOON, usegmt=True)
 
@@ -59,7 +59,8 @@ def in_tokyo() -> Iterator[None]:
 
 
 class Wire:
-    """Stands in for the network: answers requests one after the other, and notes them with the time."""
+    """Stands in for the network: gives its answers one after the other, and records requests with their
+    times."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -99,7 +100,7 @@ def connected(local: LocalClerk, **options: Any) -> Clerk:
     return Clerk(local.secret_key, local.url, **options)
 
 
-# What it asks and answers.
+# Requests and answers.
 
 
 @pytest.mark.anyio
@@ -314,7 +315,7 @@ def test_a_missing_date_is_the_earliest_stamp(wire: Wire) -> None:
     assert (caught.value.observed_at, caught.value.gone_by) == (0, float("inf"))
 
 
-# What it does about trouble.
+# Errors and retries.
 
 REJECTED = (
     "Clerk answered 401: CLERK_SECRET_KEY was rejected. "
@@ -527,7 +528,7 @@ def test_may_be_done_covers_all_attempts(wire: Wire) -> None:
         with pytest.raises(ClerkUnavailable, match="cannot be reached") as caught:
             run(Clerk(KEY).ban("user_a"))
         assert caught.value.may_be_done is may_be_done
-    wire.answers = [httpx.ReadError(SECRET)]  # and then, at once, a ConnectError
+    wire.answers = [httpx.ReadError(SECRET)]  # and then a ConnectError without delay
     with pytest.raises(ClerkUnavailable, match="broke") as caught:
         run(Clerk(KEY, patience=0).ban("user_a"))
     assert caught.value.may_be_done
@@ -687,7 +688,7 @@ def test_calls_stay_below_clerks_rate(wire: Wire, key: str, limit: int) -> None:
     assert 25 < wire.times[-1] < 45
 
 
-# Refusals that are doubted, and the instance.
+# Repeated refusals, and the instance.
 
 
 def test_a_refusal_is_raised_after_it_was_repeated(wire: Wire) -> None:

@@ -41,7 +41,7 @@ def jwk(key: rsa.RSAPrivateKey = KEY, kid: str = "ins_1", **more: Any) -> dict[s
 
 @dataclass
 class KeyServer:
-    """Answers with `body` after `delay` seconds; counts how often it is asked."""
+    """Answers with `body` after `delay` seconds, and counts the requests."""
 
     body: Any = field(default_factory=lambda: {"keys": [jwk()]})
     status: int = 200
@@ -83,7 +83,7 @@ def server() -> Iterator[KeyServer]:
 
 
 def claims(server: KeyServer, **more: Any) -> dict[str, Any]:
-    """Those of a session token, without the ones that are given as None."""
+    """Return the claims of a session token, without those that are given as None."""
     now = time.time()
     usual = {
         "azp": "https://app.example.com",
@@ -120,7 +120,7 @@ async def refusal(verifier: SessionTokens, text: str) -> str:
     return caught.value.code
 
 
-# What is accepted
+# Accepted tokens
 
 
 async def test_session_of_the_local_clerk() -> None:
@@ -189,7 +189,7 @@ async def test_audiences(server: KeyServer) -> None:
     assert await refusal(tokens(server, audiences=["api"]), token(server, aud="convex")) == "wrong_audience"
 
 
-# What is not
+# Rejected tokens
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ async def test_keys_down(
     asked = server.asked
     with pytest.raises(ClerkUnavailable):
         await unknown.verify(token(server))
-    assert server.asked == asked  # not again at once
+    assert server.asked == asked  # not again within five seconds
     clock.ahead += 6.0
     with pytest.raises(ClerkUnavailable):
         await unknown.verify(token(server))

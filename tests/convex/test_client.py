@@ -24,7 +24,7 @@ from tests.support.stand_in import DEPLOY_KEY, Behaviour, StandIn
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "ada@example.com"  # stands for whatever Convex may quote of a user
+SECRET = "ada@example.com"  # stands for any data of a user that Convex may quote
 
 
 def test_the_official_client_still_has_the_overridden_parts() -> None:

@@ -47,7 +47,7 @@ async def submit_all(writer: Writer, changes: Sequence[Change]) -> list[Result]:
 
 
 async def submit_until_written(writer: Writer, change: Change) -> Outcome:
-    """Submit it as a sender does that tries again. A busy machine may miss a short deadline."""
+    """Submit the change until it is written. A busy machine may miss a short deadline."""
     async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(DeploymentUnavailable):
@@ -73,7 +73,7 @@ class Sent:
 
 
 class Scripted(Deployment):
-    """Answers when the test says so."""
+    """Answers when the test lets it."""
 
     def __init__(self) -> None:
         super().__init__("http://convex.test", DEPLOY_KEY)
@@ -90,7 +90,7 @@ class Scripted(Deployment):
 
 
 async def turns(count: int = 4) -> None:
-    """A few turns of the event loop, in which no time passes."""
+    """Let the event loop make a few turns, in which no time passes."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -259,7 +259,7 @@ async def test_a_value_nested_too_deeply_is_refused() -> None:
         value = [value]
     with pytest.raises(ChangeRefused, match="RecursionError"):
         await Writer(Scripted()).submit(user(1, plan=value))
-    while value:  # or its destruction overflows the stack
+    while value:  # otherwise freeing it overflows the stack
         value = value[0]
 
 

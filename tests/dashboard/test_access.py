@@ -24,7 +24,7 @@ TOKENS = re.compile(r"/v1/client/sessions/[^/]+/tokens")
 
 
 def about_others(stack: LocalStack, *own: str) -> set[str]:
-    """What tells of the users but those: their ids, names and addresses."""
+    """Return the data of all other users: their ids, names and addresses."""
     found = set()
     for user in stack.clerk.users():
         if user["id"] not in own:
@@ -34,7 +34,8 @@ def about_others(stack: LocalStack, *own: str) -> set[str]:
 
 
 def leaks(visit: Visit, secrets: set[str], *, since: int = 0) -> set[str]:
-    """Which of them the browser was sent; `since` that many frames of its websockets, and no answers then."""
+    """Return the data that the browser received; with `since`, only from that many websocket frames on and
+    without answers."""
     received = "\n".join(visit.frames[since:]) if since else visit.received()
     return {it for it in secrets if it in received or json.dumps(it)[1:-1] in received}
 
@@ -46,13 +47,14 @@ def crowd(person: People) -> list[str]:
 
 
 def wait_for_a_change(stack: LocalStack, visit: Visits, person: People, user_id: str) -> None:
-    """Renames the user, and returns when a page that may show it does: then any other has had its chance."""
+    """Rename the user, and return when an admin's page shows it, so that any other page would have got it
+    too."""
     watcher = visit(person("Wendeline Overlook", role="admin"))
     watcher.open()
     expect(watcher.row(user_id)).to_be_visible()
     stack.clerk.update_user(user_id, first_name="Peregrine", last_name="Hollowmere")
     expect(watcher.row(user_id)).to_contain_text("Peregrine Hollowmere")
-    # A round trip of each page: what had been sent before has come.
+    # After a round trip of each page, all earlier messages have arrived.
     assert watcher.frames
 
 
@@ -95,7 +97,7 @@ def unsigned(clerk: LocalClerk, session_id: str) -> str:
     return jwt.encode(claims, "", algorithm="none")
 
 
-# What Convex's client says on the console of a token that Convex does not take.
+# The console error of Convex's client for a rejected token.
 NOT_TAKEN = "Failed to authenticate"
 
 BAD_TOKENS: dict[str, Callable[[LocalClerk, str], str]] = {
@@ -116,7 +118,8 @@ BAD_TOKENS: dict[str, Callable[[LocalClerk, str], str]] = {
 
 
 def give_tokens(visit: Visit, make: Callable[[LocalClerk, str], str]) -> list[str]:
-    """From now on the page gets these tokens in place of Clerk's; returns the list they are noted in."""
+    """Give the page these tokens in place of Clerk's from now on. Return the list in which they are
+    recorded."""
     given: list[str] = []
 
     def answer(route: Route) -> None:

@@ -25,7 +25,7 @@ TALL: ViewportSize = {"width": 1280, "height": 2400}
 
 
 def settled(page: Page) -> None:
-    """When nothing moves any more."""
+    """Wait until no animation runs."""
     page.evaluate(
         "Promise.all(document.getAnimations()"
         ".filter(it => it.effect.getTiming().iterations !== Infinity).map(it => it.finished))"
@@ -33,7 +33,7 @@ def settled(page: Page) -> None:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds, each as one line: the rule, what it is about, and where."""
+    """Return the findings of axe, one line each: the rule, the elements and the place."""
     page.evaluate(AXE)
     found = page.evaluate("axe.run().then(results => results.violations)")
     return [f"{it['id']}: {it['help']}: {[node['html'] for node in it['nodes']]}" for it in found]
@@ -41,7 +41,7 @@ def violations(page: Page) -> list[str]:
 
 @pytest.fixture
 def crowd(stack: LocalStack) -> list[str]:
-    """One of each oddity, the newest last."""
+    """One user for each oddity, the newest last."""
     ids = []
     for number, make_odd in enumerate(ODDITIES):
         fields = ordinary(number)
@@ -51,7 +51,7 @@ def crowd(stack: LocalStack) -> list[str]:
 
 
 def fail_lists(message: dict[str, Any], send: Callable[[], None]) -> None:
-    """Convex's answers to queries of pages become failures."""
+    """Turn Convex's answers to queries of pages into failures."""
     for change in message.get("modifications", []):
         if change["type"] == "QueryUpdated" and is_list(change["value"]):
             change |= {"type": "QueryFailed", "errorMessage": "Server Error", "logLines": []}
@@ -163,7 +163,7 @@ def test_elements_keep_their_place_while_the_page_loads(
     admin.intercept(hold)
     admin.page.add_init_script(SHIFTS)
     admin.open(path)
-    for _ in range(2):  # who one is; then what there is
+    for _ in range(2):  # first the caller, then the data
         while not held:
             admin.page.evaluate("new Promise(requestAnimationFrame)")
         assert admin.shown() == []
@@ -198,7 +198,7 @@ FOCUS = """
 
 
 def press(page: Page, key: str) -> dict[str, Any]:
-    """Presses it, and tells where the focus is then. It must be to be seen."""
+    """Press the key, and return the element with the focus. It must be visible."""
     page.keyboard.press(key)
     focus: dict[str, Any] | None = page.evaluate(FOCUS)
     if focus is None:
@@ -208,7 +208,7 @@ def press(page: Page, key: str) -> dict[str, Any]:
 
 
 def tab_to(page: Page, name: str) -> list[str]:
-    """Tab until the focus is there; what it came by."""
+    """Press Tab until the element has the focus. Return the elements on the way."""
     passed: list[str] = []
     while not passed or not re.match(name, passed[-1] or ""):
         passed.append(press(page, "Tab")["name"])
@@ -294,7 +294,7 @@ def test_nothing_moves_with_reduced_motion(stack: LocalStack, visit: Visits, per
     assert admin.page.evaluate(endless) == 0
 
 
-# What goes beyond the window, or beyond its own box for all to see.
+# The elements that overflow the window, or visibly overflow their own box.
 TOO_WIDE = """
 [...document.querySelectorAll("[data-clerk-id], [data-clerk-id] *, dialog, dialog :not(pre *)")]
   .filter((it) => it.checkVisibility() && (

@@ -42,7 +42,7 @@ def bea(person: People) -> str:
 
 @pytest.fixture
 def admin(visit: Visits, person: People, bea: str) -> Visit:
-    """Looks at a list of Bea, Cay and Ada, who is looking."""
+    """The page of Ada, an admin, with a list of Bea, Cay and Ada."""
     person("Cay Person", created_at=2 * DAY)
     admin = visit(person("Ada Adminson", role="admin", created_at=DAY))
     admin.open()
@@ -55,7 +55,7 @@ def menu_button(admin: Visit, user_id: str) -> Locator:
 
 
 def choose(admin: Visit, user_id: str, action: str) -> None:
-    """From the menu of the row."""
+    """Choose an action from the menu of the row."""
     menu_button(admin, user_id).click()
     admin.page.get_by_role("menu").get_by_role("menuitem", name=re.compile(f"^{action}")).click()
 
@@ -74,14 +74,14 @@ def told(admin: Visit, text: str) -> Locator:
 
 
 def calls_of(admin: Visit) -> list[Request]:
-    """The calls that the page makes from now on."""
+    """Return the list of the calls that the page makes from now on."""
     calls: list[Request] = []
     admin.page.on("request", lambda request: calls.append(request) if API.search(request.url) else None)
     return calls
 
 
 def attempts(admin: Visit) -> list[dict[str, Any]]:
-    """The newest first."""
+    """Return the recorded actions, the newest first."""
     return [entry for entry in admin.ask("auditLog") if "action" in entry]
 
 
@@ -853,7 +853,7 @@ SIGHTS = (
     *(show_menu, show_own_menu, show_confirmation, show_role, show_wrong_fields, show_failure, show_details),
     show_waiting,
 )
-# The box of what is in front, and whether anything in it is cut off or beyond the window.
+# The box of the topmost element, and whether a part of it is cut off or outside of the window.
 CUT_OFF = """
 [...document.querySelectorAll(".row-menu, .row-menu *, .modal, .modal *, .toast, .toast *, .user-actions *")]
   .filter((it) => it.checkVisibility() && !it.closest(".visually-hidden"))

@@ -28,7 +28,7 @@ def admin(visit: Visits, person: People, bea: str) -> Visit:
 
 
 def entries(admin: Visit) -> Locator:
-    """Without the row of headers."""
+    """Return the rows of the table without its header."""
     return admin.page.get_by_role("row").filter(has=admin.page.get_by_role("cell"))
 
 

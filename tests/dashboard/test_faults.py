@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.browser"]
 
 DAY = 86_400_000
-# What Chromium itself says of a server that is not there.
+# Chromium's console error for an unreachable server.
 UNREACHABLE = r"net::ERR_(CONNECTION|EMPTY|INCOMPLETE|SOCKET)"
 
 
 @pytest.fixture
 def stack() -> Iterator[LocalStack]:
-    """One of its own for each test, because parts of it stop."""
+    """A local set for each test, because parts of it stop."""
     with LocalStack(project=ROOT) as stack:
         yield stack
 
@@ -49,14 +49,14 @@ def connection(visit: Visit) -> Locator:
 
 
 def fill(stack: LocalStack) -> None:
-    """A backfill, in a thread: this one has Playwright's event loop."""
+    """Run a backfill in a thread, because this thread has Playwright's event loop."""
     with ThreadPoolExecutor(1) as executor:
         report = executor.submit(lambda: asyncio.run(backfill(stack.settings))).result()
     assert report.ok
 
 
 def lose_clerk(visit: Visit) -> None:
-    """As if it were gone for this browser; it keeps its sessions."""
+    """Block Clerk for this browser. Clerk keeps its sessions."""
     visit.context.route(lambda url: url.startswith(visit.stack.clerk.url), refuse)
 
 

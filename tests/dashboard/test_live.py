@@ -25,8 +25,8 @@ pytest_plugins = ["tests.support.browser"]
 
 DAY = 86_400_000
 
-# React tells developer tools of each commit. A fiber did work in it if it is new, or has the flag
-# PerformedWork; below a fiber that kept its children nothing was looked at. `renders` counts the work in each
+# React reports each commit to developer tools. A fiber did work in it if it is new, or has the flag
+# PerformedWork; fibers below one that kept its children were not rendered. `renders` counts the work in each
 # user's row; `flashes` has the users whose row began an animation.
 WATCH = """
 (() => {
@@ -62,12 +62,12 @@ WATCH = """
 
 
 def watch(visit: Visit) -> None:
-    """Before the page is opened."""
+    """Start the counts. It must be called before the page is opened."""
     visit.page.add_init_script(WATCH)
 
 
 def begin(visit: Visit) -> None:
-    """Counts from now on; and if the page is loaded anew, the counts are gone."""
+    """Count from now on. If the page is reloaded, the counts are lost."""
     visit.page.evaluate("window.renders = {}; window.flashes.clear(); window.isTheSame = true")
 
 
@@ -78,13 +78,13 @@ def renders(visit: Visit) -> dict[str, int]:
 
 @pytest.fixture
 def crowd(person: People) -> list[str]:
-    """The oldest first, and all of them long ago."""
+    """Users with old sign-ups, the oldest first."""
     return [person(f"Person {chr(65 + number)}", created_at=(number + 1) * DAY) for number in range(20)]
 
 
 @pytest.fixture
 def admin(visit: Visits, person: People, crowd: list[str]) -> Visit:
-    """Has all of them on the page."""
+    """An admin's page that shows all of these users."""
     admin = visit(person("Ada Adminson", role="admin", created_at=DAY // 2))
     watch(admin)
     admin.open()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.support.browser"]
 
-PAGE = 25  # rows that come at once
+PAGE = 25  # rows of the first page
 DAY = 86_400_000
 
 
@@ -37,7 +37,7 @@ def admin(visit: Visits, person: People) -> Visit:
 def change_somebody(
     dice: random.Random, stack: LocalStack, person: People, number: int, admin_id: str
 ) -> None:
-    """Renames, bans, unbans, deletes or makes a user, whichever comes up."""
+    """Rename, ban, unban, delete or create a user at random."""
     clerk = stack.clerk
     user = dice.choice([user for user in clerk.users() if user["id"] != admin_id])
     match dice.randrange(5):

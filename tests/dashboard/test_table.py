@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.browser"]
 
 USERS = 2_000
-PAGE = 25  # rows that come at once
+PAGE = 25  # rows of the first page
 Row = dict[str, Any]
 
 
@@ -45,7 +45,8 @@ def admin(visit: Visits, admin_id: str) -> Visit:
 
 
 def rows_in_order(stack: LocalStack, by: str = "createdAt", *, descending: bool = True) -> list[Row]:
-    """All rows as the page should have them: missing values first, or last the other way round."""
+    """Return all rows in the order of the page: missing values come first in ascending and last in descending
+    order."""
     functions = Functions(stack.convex)
     with functions.http:
         rows = list(functions.rows().values())
@@ -62,7 +63,7 @@ def search_box(visit: Visit) -> Locator:
 
 
 def filters(visit: Visit, name: str) -> Locator:
-    """A button of the status filter; its name goes on with how many users it has."""
+    """Return a button of the status filter. Its name ends with the number of its users."""
     return visit.page.get_by_role("group", name="Status").get_by_role("button", name=re.compile(f"^{name}"))
 
 
@@ -130,7 +131,7 @@ def test_missing_values_are_at_the_end(stack: LocalStack, admin: Visit) -> None:
 
 
 def found(visit: Visit, text: str) -> list[str]:
-    """What the page shows for a search, once it shows it."""
+    """Search, and return the rows that the page shows then."""
     visit.open(q=text)
     visit.page.get_by_text(re.compile(r"^\d+ match|No match|best matches")).wait_for()
     return visit.shown()

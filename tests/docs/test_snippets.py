@@ -95,7 +95,7 @@ def test_commands_that_are_not_run_exist() -> None:
     text = "\n".join(it.text for block in of("console") for it in commands(block))
     unused = [pattern for pattern in NOT_RUN if not re.search(rf"^{pattern}", text, re.MULTILINE)]
     assert not unused, f"No page has {unused} any more."
-    # What Session puts in its place.
+    # The address that Session puts in its place.
     assert "python -m clerk_convex.local --demo" in (ROOT / "scripts/demo").read_text()
 
 

@@ -136,7 +136,7 @@ MALFORMED: dict[str, Callable[[int], str]] = {
 
 
 def seconds(text: str) -> float:
-    """The least time of this thread's that it takes to refuse the text."""
+    """Return the least processor time in which the text is refused."""
 
     def once() -> float:
         started = time.thread_time()
@@ -165,7 +165,7 @@ def test_deep_nesting_that_is_not_json(middle: str) -> None:
 
 
 def as_text(value: object, rng: random.Random) -> str:
-    """JSON in one of the many ways it can be written."""
+    """Return JSON in one of many possible spellings."""
     if isinstance(value, dict):
         members = [f"{as_text(key, rng)} : {as_text(value[key], rng)}" for key in value]
         rng.shuffle(members)

@@ -55,7 +55,7 @@ def children(pid: int) -> list[int]:
 
 
 def parts(pid: int, count: int = 2) -> list[int]:
-    """The processes of the local Clerk and of Node, in that order, as soon as there are `count`."""
+    """Return the processes of the local Clerk and of Node, in that order, as soon as there are `count`."""
     eventually(lambda: len(found(pid)) == count)
     return found(pid)
 
@@ -73,7 +73,7 @@ def command_of(pid: int) -> bytes:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -82,7 +82,7 @@ def alive(pid: int) -> bool:
 
 @contextmanager
 def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """The command in a process of its own, killed at the end if it still runs."""
+    """Run the command in a process of its own, which is killed at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "clerk_convex.local", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -103,7 +103,7 @@ def dotenv(path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def after_start(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[LocalStack], object]], None]:
-    """What is to happen to the set once it is up."""
+    """Set the function that is called with the set once it runs."""
 
     def then(what: Callable[[LocalStack], object]) -> None:
         start = LocalStack.start
@@ -141,7 +141,7 @@ def test_once_exits_with_1(after_start: AfterStart, capsys: pytest.CaptureFixtur
         stack.connect()
         stack.clerk.create_user(first_name="Before")
         stack.clerk.webhooks.drain(30)
-        stack.clerk.events = set()  # nobody is told
+        stack.clerk.events = set()  # no event is sent
         for user in stack.clerk.users():
             stack.clerk.delete_user(user["id"])
 
@@ -452,7 +452,9 @@ def test_interrupt_in_the_middle_of_start_up(tmp_path: Path, count: int) -> None
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 0
-    eventually(lambda: not any(map(alive, started)))  # one may not have read so far that its stdin was closed
+    eventually(
+        lambda: not any(map(alive, started))
+    )  # a process may need a moment to notice that its stdin is closed
     assert list(tmp_path.iterdir()) == []
 
 
@@ -470,7 +472,7 @@ def test_interrupt_while_users_sign_up() -> None:
 
 
 def is_listening(pid: int) -> bool:
-    """Whether a process listens on a TCP port."""
+    """Return whether a process listens on a TCP port."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     inodes = {fields[9] for fields in lines if fields[3] == "0A"}
     try:

@@ -24,7 +24,7 @@ LARGEST = 512 * 1024
 
 
 class Sender:
-    """A request whose body comes in as it is told."""
+    """A request whose body arrives as the test says."""
 
     def __init__(self, **headers: str) -> None:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
@@ -60,7 +60,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever becomes of bodies, at the end none is counted any more."""
+    """Check after each test that no bytes are counted any more."""
     made: list[bodies._Incomplete] = []
 
     def make() -> bodies._Incomplete:

@@ -30,7 +30,7 @@ TEN = Limit("10/minute", "calls")
 
 
 class RedisServer:
-    """A real one on a free port of 127.0.0.1 that keeps nothing on disk."""
+    """A real Redis on a free port of 127.0.0.1 that stores nothing on disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -215,7 +215,7 @@ async def test_redis_down(
         " CLERK_CONVEX_REDIS_URL its address?"
     )
     redis.start()
-    assert await allowed(limiter) == 0  # not at once
+    assert await allowed(limiter) == 0  # not immediately
     assert limiter._redis is not None
     limiter._redis._down_until = 0.0
     assert await allowed(limiter) == 10

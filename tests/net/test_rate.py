@@ -13,7 +13,7 @@ INTERVAL = WINDOW / 70
 
 
 async def let_through(rate: Rate, count: int, *, within: float = 1000.0) -> list[float]:
-    """When each of `count` callers, who come together, is let through."""
+    """Return the times at which `count` concurrent callers get their turns."""
 
     async def caller() -> float:
         assert await rate.turn(within)

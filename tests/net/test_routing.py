@@ -45,7 +45,7 @@ def appended(app: Starlette, routes: Sequence[BaseRoute]) -> Starlette:
 
 
 def included(app: FastAPI, routes: Routes, *prefixes: str) -> FastAPI:
-    """The routes in a router, in as many others as there are prefixes, each of them included in the next."""
+    """The routes in a router that is included in one further router for each prefix."""
     router = APIRouter(routes=[*routes])
     for prefix in prefixes[1:]:
         outer = APIRouter()
@@ -64,13 +64,13 @@ def added_to_router(routes: Routes) -> FastAPI:
 
 
 def added(app: Starlette, routes: Routes) -> Starlette:
-    """Copies that are made of path and endpoint alone."""
+    """Copies of the routes, made of path and endpoint alone."""
     for route in routes:
         app.add_route(route.path, route.endpoint)
     return app
 
 
-# How, and the prefix that the routes have then.
+# Ways to include the routes, with the resulting prefix.
 WAYS: dict[str, tuple[Take, str]] = {
     "Starlette, routes=": (lambda routes: Starlette(routes=[*routes, *OTHERS]), ""),
     "Starlette, append": (lambda routes: appended(Starlette(routes=OTHERS), routes), ""),
@@ -104,7 +104,7 @@ WAYS: dict[str, tuple[Take, str]] = {
 }
 ways = pytest.mark.parametrize("way", WAYS)
 
-# What follows /api/users and is none of its paths, as it is written in a URL.
+# Suffixes of /api/users that are none of its paths, as written in a URL.
 NO_PATHS = [
     "//", "///", "%2F", "/%2F", "%0A", "/junk/{user}", "/{user}/junk", "/{user}/ban/x", "/{user}/ban%0A",
     "/{user}//", "//{user}", "/{user}//ban", "//ban", "//metadata", "/{user}%2Fban", "/{user}%2fmetadata",
@@ -144,7 +144,7 @@ async def test_other_paths(managed: Managed, way: str) -> None:
     """Any other path gets a 404 for every method, never a redirect. Clerk is not called, and nothing is
     recorded."""
     take, prefix = WAYS[way]
-    # Whatever went to Clerk would be answered 502.
+    # A call that reached Clerk would get a 502.
     app = take([user_routes(settings=managed.settings(CLERK_API_URL=NOWHERE))])
     headers = {"Authorization": f"Bearer {managed.token(managed.ada)}"}
     before = managed.audit(), managed.state()
@@ -261,7 +261,7 @@ async def test_servers_without_a_raw_path(managed: Managed) -> None:
     assert (await request(without, None, path="/api/users", method="GET")).status_code == 401
 
 
-# What else a route tells
+# Names and schemas
 
 
 @pytest.mark.parametrize(

@@ -101,11 +101,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-# Signatures. The cases are those of the public test suites of Svix and Standard Webhooks, and then some.
+# Signatures. The cases are those of the public test suites of Svix and Standard Webhooks, and more.
 
 
 async def refusal_of(content: bytes, headers: Any, **more: str) -> str:
-    """What a signed event that changes nobody is answered: nothing, if it is accepted."""
+    """Return the refusal of a signed event that changes no user, or nothing if it is accepted."""
     app = Starlette(routes=[webhook_route(settings=settings_for(**more))])
     response = await request(app, content, headers)
     if response.status_code == 200:
@@ -397,7 +397,8 @@ async def drive(
     at_the_end: Callable[[], Awaitable[Message]] | None = None,
     send: Callable[[Message], Awaitable[None]] | None = None,
 ) -> tuple[list[Message], int]:
-    """Sends just these messages to an ASGI app; returns what it answers, and how many it has taken."""
+    """Send exactly these messages to an ASGI application. Return its answer and the number of messages it
+    took."""
     sent: list[Message] = []
     taken = 0
 
@@ -662,7 +663,7 @@ async def test_logs_and_answers_have_no_personal_data(
         assert told not in everything
 
 
-# Clients that go away
+# Clients that disconnect
 
 
 async def gone() -> Message:
@@ -999,7 +1000,7 @@ def test_loops_that_come_and_go(convex: StandIn) -> None:
 def test_test_client_in_several_threads(convex: StandIn) -> None:
     """Starlette's TestClient can be used from several threads at once, each with an event loop of its own."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # which client library it likes is not our affair
+        warnings.simplefilter("ignore")  # a warning about the client library
         from starlette.testclient import TestClient
     app = app_for(convex)
 

@@ -46,7 +46,8 @@ def sign(body: bytes = BODY, *, secret: str = SECRET, seconds: float | None = No
 
 
 def refusal(headers: Mapping[str, str], body: bytes | None = BODY, secret: str = SECRET) -> tuple[str, str]:
-    """The cause and the text, empty if the body is taken. Without a body only the headers are read."""
+    """Return the cause and the text, empty if the body is accepted. Without a body only the headers are
+    checked."""
     found = Headers(raw=[(name.encode(), value.encode("latin-1")) for name, value in headers.items()])
     try:
         signed = SignedHeaders.read(found)

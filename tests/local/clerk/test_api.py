@@ -54,7 +54,7 @@ def api(clerk: ClerkInstance) -> Api:
 
 @pytest.fixture
 def served() -> Iterator[tuple[ClerkInstance, httpx.Client]]:
-    """The API over the wire."""
+    """The API over HTTP."""
     with served_clerk(rate_limit=0) as clerk:
         headers = {"authorization": f"Bearer {clerk.secret_key}"}
         with httpx.Client(base_url=f"{clerk.url}/v1", headers=headers, trust_env=False) as client:
@@ -62,7 +62,7 @@ def served() -> Iterator[tuple[ClerkInstance, httpx.Client]]:
 
 
 def assert_refused(answer: httpx.Response, status: int, code: str, param: str | None = None) -> None:
-    """The answer has this status and is one error of Clerk's form with this code."""
+    """Check that the answer has this status and one error of Clerk's form with this code."""
     assert answer.status_code == status
     body = answer.json()
     assert len(body["clerk_trace_id"]) == 32

@@ -86,13 +86,13 @@ Events = list[dict[str, Any]]
 
 @pytest.fixture
 def clerk() -> ClerkInstance:
-    """One that is not started: it needs no threads to keep users."""
+    """An instance that is not started, because users need no threads."""
     return ClerkInstance()
 
 
 @pytest.fixture
 def events(clerk: ClerkInstance, monkeypatch: pytest.MonkeyPatch) -> Events:
-    """What the local Clerk sends, in order."""
+    """The events that the local Clerk sends, in order."""
     sent: Events = []
     clerk.webhooks.add_endpoint("http://127.0.0.1:9/")
     monkeypatch.setattr(clerk.webhooks, "send", lambda body: sent.append(json.loads(body)))
@@ -101,7 +101,7 @@ def events(clerk: ClerkInstance, monkeypatch: pytest.MonkeyPatch) -> Events:
 
 @pytest.fixture
 def hasty_threads() -> Iterator[None]:
-    """Threads take turns as often as they can, so that a missing lock shows."""
+    """Make threads switch as often as possible, so that a missing lock is found."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -349,7 +349,7 @@ def test_a_partial_user_in_a_sign_in(clerk: ClerkInstance, events: Events) -> No
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the machine's clock on, by seconds in all."""
+    """Return a function that moves the machine's clock forward by seconds."""
     start = time.time_ns()
 
     def move(seconds: float) -> None:
@@ -368,7 +368,7 @@ def test_a_lock_ends_by_itself(clerk: ClerkInstance, events: Events, clock: Call
     assert (renamed["locked"], renamed["lockout_expires_in_seconds"]) == (True, 61)
     assert events[-1]["data"] == renamed
     clock(50)
-    clerk.sign_in(user_id)  # the Backend API lets him
+    clerk.sign_in(user_id)  # the Backend API allows this
     assert events[-1]["data"]["user"]["lockout_expires_in_seconds"] == 41
     (listed,) = clerk.users()
     assert listed == clerk.get_user(user_id)
@@ -540,7 +540,7 @@ def test_no_two_users_share_an_identifier(
         assert (caught.value.status, caught.value.error["code"]) == (422, "form_identifier_exists")
     assert [clerk.get_user(user["id"]) for user in (owner, other)] == [owner, other]
     assert clerk.count == 2
-    clerk.update_user(owner["id"], **first)  # his own
+    clerk.update_user(owner["id"], **first)  # the user's own
     clerk.update_user(
         owner["id"], **{key: [] if isinstance(value, list) else None for key, value in first.items()}
     )

@@ -18,7 +18,8 @@ APP = "http://127.0.0.1:5173"
 
 
 class Browser:
-    """Keeps cookies and says where its page is from, as a browser does; goes nowhere by itself."""
+    """Keeps cookies and sends the origin of its page, as a browser does. It follows no redirects by
+    itself."""
 
     def __init__(self, clerk: ClerkInstance) -> None:
         self.clerk = clerk
@@ -56,13 +57,13 @@ def browser(clerk: ClerkInstance) -> Iterator[Browser]:
 
 
 def account(clerk: ClerkInstance, name: str) -> dict[str, Any]:
-    """The user behind one of the two."""
+    """Return the user of one of the two accounts."""
     (user,) = [it for it in clerk.users() if it["external_id"] == ACCOUNTS[name]["external_id"]]
     return user
 
 
 def text_of(answer: httpx.Response) -> str:
-    """What is to be read on a page, a line for each piece of it."""
+    """Return the visible text of a page, one line for each piece."""
     body = answer.text.partition("<body>")[2]
     return "\n".join(html.unescape(it).strip() for it in re.split(r"<[^>]*>", body) if it.strip())
 

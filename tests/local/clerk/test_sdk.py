@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings(
     r"ignore:warning. \*\* DEPRECATED \*\*:DeprecationWarning:clerk_backend_api.utils.queryparams"
 )
 
-# Left to itself it repeats what failed with 5xx for an hour.
+# By default the SDK retries a 5xx for an hour.
 ONCE = utils.RetryConfig("none", utils.BackoffStrategy(1, 1, 1.0, 1), retry_connection_errors=False)
 
 BY_NAME = {oddity.__name__: oddity for oddity in ODDITIES}
@@ -45,7 +45,7 @@ BEYOND_THE_MODEL = {
 
 @contextmanager
 def sdk(clerk: LocalClerk, secret_key: str) -> Iterator[Clerk]:
-    # The clients it would make itself go through the proxies that the environment names.
+    # The SDK's own clients use the proxies of the environment.
     with httpx.Client(trust_env=False) as client:
         yield Clerk(
             bearer_auth=secret_key,
@@ -65,7 +65,7 @@ def served() -> Iterator[LocalClerk]:
 
 @pytest.fixture
 def clerk(served: LocalClerk) -> Iterator[LocalClerk]:
-    """One without users."""
+    """A local Clerk without users."""
     yield served
     for user in served.users():
         served.delete_user(user["id"])
@@ -78,7 +78,7 @@ def users(clerk: LocalClerk) -> Iterator[Users]:
 
 
 def refusal(call: Callable[..., object], **arguments: Any) -> tuple[int, str, object]:
-    """Status, code and `meta` of the SDK's typed error, which carries exactly one of Clerk's."""
+    """Return the status, code and `meta` of the SDK's typed error, which has exactly one error of Clerk."""
     with pytest.raises(models.ClerkErrors) as caught:
         call(**arguments)
     (error,) = caught.value.data.errors
@@ -88,7 +88,7 @@ def refusal(call: Callable[..., object], **arguments: Any) -> tuple[int, str, ob
 
 
 def assert_modelled(user: dict[str, Any]) -> None:
-    """The SDK's model gets all it requires, converts nothing, loses nothing, and knows every field."""
+    """Check that the SDK's model has all required fields, converts and loses none, and knows every field."""
     model = models.User.model_validate_json(to_json(user), strict=True)
     known = model.model_dump(mode="json")
     assert {key: known.get(key, "not in the model") for key in user} == user

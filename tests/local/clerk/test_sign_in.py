@@ -27,7 +27,7 @@ def clerk() -> Iterator[LocalClerk]:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[str]:
-    """Where an app is: an empty page."""
+    """The address of an app: an empty page."""
     (tmp_path / "index.html").write_text('<!doctype html><link rel="icon" href="data:,"><title>App</title>')
 
     class Handler(SimpleHTTPRequestHandler):
@@ -44,7 +44,7 @@ def app(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A visitor; whatever his pages complain of fails the test."""
+    """A visitor. An error on a page's console fails the test."""
     complaints: list[str] = []
     with browser.new_context() as context:
         context.on("console", lambda said: complaints.append(said.text))
@@ -54,7 +54,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds, told apart by rule."""
+    """Return the findings of axe by rule."""
     page.evaluate(AXE)
     found: list[str] = page.evaluate("async () => (await axe.run()).violations.map(it => it.id)")
     return found

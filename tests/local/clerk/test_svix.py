@@ -152,7 +152,7 @@ def test_a_dripping_answer_does_not_outlive_the_timeout() -> None:
 
 
 def recorded_delays(sender: WebhookSender, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that each attempt is put off, from now on."""
+    """Record the seconds by which each attempt is delayed, from now on."""
     delays: list[float] = []
     push = sender._push
 
@@ -380,7 +380,7 @@ def test_close_is_prompt_with_a_hung_receiver_and_retries_pending(receiver: Rece
     assert time.monotonic() - started < 2.0
     assert not own.is_alive()
     assert not sender.drain(60)
-    sender.send("{}")  # goes nowhere, but does no harm
+    sender.send("{}")  # is not delivered, and is no error
     released.set()
 
 

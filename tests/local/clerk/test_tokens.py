@@ -17,7 +17,7 @@ from clerk_convex.local.clerk.tokens import SESSION_TOKEN, TEMPLATE_TOKEN, Signi
 
 @pytest.fixture(scope="module")
 def clerk() -> ClerkInstance:
-    """Its keys are made once."""
+    """One instance for the module, so that its keys are generated once."""
     clerk = ClerkInstance()
     clerk.url = "http://127.0.0.1:4000"
     return clerk
@@ -29,7 +29,7 @@ def session(clerk: ClerkInstance) -> dict[str, Any]:
 
 
 def verified(clerk: ClerkInstance, token: str, audience: str | None = "convex") -> dict[str, Any]:
-    """The claims of a token that the instance's public keys verify."""
+    """Return the claims of a token, verified with the instance's public keys."""
     kid = jwt.get_unverified_header(token)["kid"]
     (key,) = [key for key in clerk.jwks()["keys"] if key["kid"] == kid]
     claims: dict[str, Any] = jwt.decode(

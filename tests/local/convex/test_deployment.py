@@ -33,7 +33,7 @@ PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
 
 
 class Idp(ThreadingHTTPServer):
-    """An identity provider of one key: discovery, JWKS, and tokens."""
+    """An identity provider with one key: discovery, JWKS and tokens."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), IdpHandler)
@@ -65,7 +65,7 @@ class IdpHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Do not log requests."""
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +101,8 @@ def client_script(convex: LocalConvex, script: str, *args: str) -> list[str]:
 
 
 def run(convex: LocalConvex, script: str, *args: str) -> Any:
-    """What a script prints, as JSON. The official websocket client holds the GIL and may wait for ever:
-    it gets a process of its own, with a deadline."""
+    """Return the output of a script as JSON. The official websocket client holds the GIL and may wait for
+    ever, so it runs in a process of its own with a deadline."""
     done = subprocess.run(
         client_script(convex, script, *args), capture_output=True, text=True, timeout=60, check=False
     )
@@ -118,7 +118,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):

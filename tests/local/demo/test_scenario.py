@@ -129,7 +129,7 @@ def test_once_notices_a_wrong_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         out = io.StringIO()
         assert once(stack, 20, out) == 1
     lines = out.getvalue().splitlines()
-    # Only the backfill has brought in anyone: ten, one of whom was deleted since.
+    # Only the backfill has written users: ten, and one of them was deleted since.
     assert re.fullmatch(r"Convex    10 rows: \d equal, \d differing, 9 missing, 1 too many", lines[3])
     assert len(lines) == 4 + scenario.SHOWN + 1
     assert re.fullmatch(r"and \d+ more", lines[-1])

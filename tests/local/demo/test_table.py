@@ -26,7 +26,7 @@ SEQUENCES = re.compile(r"\x1b\[(?:H|J|2K|\?7[hl]|[01]m|(\d+)G)")
 
 
 def places(text: str) -> int:
-    """How many places of a terminal a text takes at most, combining characters aside."""
+    """Return the greatest number of terminal cells that a text takes, without combining characters."""
     return sum(
         2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
@@ -35,7 +35,7 @@ def places(text: str) -> int:
 
 
 def cells(line: str) -> list[tuple[int, str]]:
-    """The column at which each piece of a line starts, and the piece."""
+    """Return the column at which each piece of a line starts, and the piece."""
     parts = re.split(r"\x1b\[(\d+)G", line)
     starts = [1, *map(int, parts[1::2])]
     return [(start, SEQUENCES.sub("", text)) for start, text in zip(starts, parts[::2], strict=True)]

@@ -64,8 +64,8 @@ async def test_healthz(app: Starlette) -> None:
 async def test_readyz_without_settings(
     app: Starlette, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """/readyz is 503 while a setting is missing or malformed. Strangers are told nothing else; the log says
-    once what is wrong, without a value."""
+    """/readyz is 503 while a setting is missing or malformed, and says nothing else. The log has the problem
+    once, without a value."""
     off = {"status": "not ready", "user_management": "off", "convex": None, "last_event_at": None}
     for _ in range(3):
         response = await get(app, "/readyz")
@@ -87,8 +87,8 @@ async def test_readyz_without_settings(
 
 @pytest.mark.anyio
 async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """/readyz is 200 with valid settings, also while Convex is down. Its body tells how things go, but
-    strangers learn from it neither when an event came nor what is wrong."""
+    """/readyz is 200 with valid settings, also while Convex is down. Its body has the state of the parts, but
+    neither the exact time of an event nor the cause of a problem."""
     for name, value in environ(convex.url).items():
         monkeypatch.setenv(name, value)
 
@@ -123,7 +123,7 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
 
 @pytest.mark.anyio
 async def test_readyz_with_user_management(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its settings user management is there and ready; without them it says so, and webhooks go on."""
+    """With its settings user management is ready. Without them it says so, and webhooks still work."""
     for name, value in environ("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
     response = await get(app, "/api/users")
@@ -244,7 +244,7 @@ async def test_the_collector_comes_seldom_and_leaves_what_is_imported_alone() ->
 
 
 def test_uvicorn_with_several_workers(convex: StandIn) -> None:
-    """Several worker processes take events at once, each with connections of its own."""
+    """Several worker processes accept events concurrently, each with connections of its own."""
     with (
         serve(environ(convex.url), "--workers", "2", "--lifespan", "off") as server,
         ThreadPoolExecutor(8) as threads,
@@ -281,8 +281,8 @@ def test_real_server_refuses_large_bodies() -> None:
 
 
 def test_sigterm_while_convex_is_in_trouble() -> None:
-    """Whatever is wrong with Convex, every event is answered within 10 s, and SIGTERM ends the process within
-    12 s."""
+    """In every kind of trouble of Convex, each event is answered within 10 s, and SIGTERM ends the process
+    within 12 s."""
 
     def run(name: str, behaviour: Behaviour | str) -> None:
         with StandIn() as convex:

@@ -61,7 +61,7 @@ def wait_for_a_change(stack: LocalStack, visit: Visits, person: People, user_id:
 REFUSED: dict[str, tuple[dict[str, Any] | None, str]] = {
     "an ordinary user": ({"role": "member"}, "for administrators"),
     "a user without a role": ({}, "for administrators"),
-    "one who calls himself admin": ({"unsafe_metadata": {"role": "admin"}}, "for administrators"),
+    "a user with the role in unsafe_metadata": ({"unsafe_metadata": {"role": "admin"}}, "for administrators"),
     "a banned admin": ({"role": "admin", "banned": True}, "banned or locked"),
     "a locked admin": ({"role": "admin", "locked": True}, "banned or locked"),
     "nobody": (None, "Sign in to see"),

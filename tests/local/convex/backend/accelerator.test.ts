@@ -119,7 +119,7 @@ class Author {
     return { steps, fails: this.#below(3) === 0 };
   }
 
-  // Later reads go on where these pages ended.
+  // Later reads continue where these pages ended.
   note(outcome: Outcome): void {
     const found = JSON.stringify(outcome.ok ? outcome.value : null).matchAll(
       /"continueCursor":("(?:[^"\\]|\\.)*")/g,

@@ -455,7 +455,7 @@ test("queries can be added, removed and asked for again with their journal", asy
   });
   assert.deepEqual((await peer.take("Transition")).modifications, [{ type: "QueryRemoved", queryId: 0 }]);
   await httpClient(url).mutation(mutation("add"), { rank: 15, name: "15" });
-  assert.equal(peer.of("Transition").length, 0, "nobody is told of a query that was removed");
+  assert.equal(peer.of("Transition").length, 0, "a removed query sends no result");
   peer.add(2, "items:page", { paginationOpts }, journal);
   assert.deepEqual(names(await peer.take("Transition")), ["10", "15", "20"]);
   const other = await new Peer(t, url).connect();
@@ -702,7 +702,7 @@ test("fifty dashboards share their queries, and many writes become few reruns", 
     const runs = counted.runs.get(path) ?? 0;
     assert.ok(runs <= 250, `${path} ran ${String(runs)} times`);
   }
-  assert.equal(counted.runs.get("items:others"), undefined, "nobody wrote what it reads");
+  assert.equal(counted.runs.get("items:others"), undefined, "no commit wrote its table");
 });
 
 test("a query that waited behind a mutation is not run again for its commit, one that did not is", async (t) => {

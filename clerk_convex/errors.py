@@ -62,7 +62,7 @@ class EventError(ClerkConvexError):
 
 
 class TokenError(ClerkConvexError):
-    """A session token that does not prove who calls. `code` is one word for the reason, for programs."""
+    """A session token that does not identify the caller. `code` is one word for the reason, for programs."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)

@@ -1,3 +1,5 @@
+"""The application without settings, with settings, and in a real server."""
+
 from __future__ import annotations
 
 import asyncio
@@ -38,7 +40,7 @@ WITHOUT_SETTINGS = {
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Starlette:
-    """The app as it is before its first request, with none of its settings."""
+    """The application before its first request, without any setting."""
     for name in list(os.environ):
         if name.startswith(("CLERK_", "CONVEX_")):
             monkeypatch.delenv(name)
@@ -55,7 +57,7 @@ async def get(app: Starlette, path: str) -> httpx.Response:
 
 @pytest.mark.anyio
 async def test_healthz(app: Starlette) -> None:
-    """/healthz says that the process runs, whatever is set."""
+    """/healthz answers that the process runs, with any settings."""
     response = await get(app, "/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
@@ -64,8 +66,8 @@ async def test_healthz(app: Starlette) -> None:
 async def test_readyz_without_settings(
     app: Starlette, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """/readyz is 503 while a setting is missing or malformed. Strangers are told nothing else; the log says
-    once what is wrong, without a value."""
+    """/readyz is 503 while a setting is missing or malformed, and says nothing else. The log has the problem
+    once, without a value."""
     off = {"status": "not ready", "user_management": "off", "convex": None, **NOTHING}
     for _ in range(3):
         response = await get(app, "/readyz")
@@ -87,8 +89,8 @@ async def test_readyz_without_settings(
 
 @pytest.mark.anyio
 async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """/readyz is 200 with valid settings, also while Convex is down. Its body tells how things go, but
-    strangers learn from it neither when an event came nor what is wrong."""
+    """/readyz is 200 with valid settings, also while Convex is down. Its body has the state of the parts, but
+    neither the exact time of an event nor the cause of a problem."""
     for name, value in environ(convex.url).items():
         monkeypatch.setenv(name, value)
 
@@ -139,7 +141,7 @@ async def test_readyz_tells_how_many_users_were_refused(convex: StandIn) -> None
 
 @pytest.mark.anyio
 async def test_readyz_with_user_management(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its settings user management is there and ready; without them it says so, and webhooks go on."""
+    """With its settings user management is ready. Without them it says so, and webhooks still work."""
     for name, value in environ("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
     response = await get(app, "/api/users")
@@ -207,7 +209,7 @@ class Server:
         return told
 
     def stop(self) -> float:
-        """Sends SIGTERM; returns how many seconds it took."""
+        """Send SIGTERM, and return the seconds until the server ended."""
         started = time.monotonic()
         self.process.terminate()
         self.process.wait(60)
@@ -229,7 +231,7 @@ def serve(env: dict[str, str], *options: str, **more: str) -> Iterator[Server]:
 
 
 def test_uvicorn_without_settings() -> None:
-    """`uvicorn clerk_convex.app:app` starts without any setting, and says what is missing when asked."""
+    """`uvicorn clerk_convex.app:app` starts without any setting. /readyz and the log say what is missing."""
     with serve({}) as server:
         assert httpx.get(f"{server.url}/readyz").status_code == 503
         assert server.post().status_code == 503
@@ -260,7 +262,7 @@ async def test_the_collector_comes_seldom_and_leaves_what_is_imported_alone() ->
 
 
 def test_uvicorn_with_several_workers(convex: StandIn) -> None:
-    """Several worker processes take events at once, each with connections of its own."""
+    """Several worker processes accept events concurrently, each with connections of its own."""
     with (
         serve(environ(convex.url), "--workers", "2", "--lifespan", "off") as server,
         ThreadPoolExecutor(8) as threads,
@@ -297,8 +299,8 @@ def test_real_server_refuses_large_bodies() -> None:
 
 
 def test_sigterm_while_convex_is_in_trouble() -> None:
-    """Whatever is wrong with Convex, every event is answered within 10 s, and SIGTERM ends the process within
-    12 s."""
+    """In every kind of trouble of Convex, each event is answered within 10 s, and SIGTERM ends the process
+    within 12 s."""
 
     def run(name: str, behaviour: Behaviour | str) -> None:
         with StandIn() as convex:
@@ -322,6 +324,6 @@ def test_sigterm_while_convex_is_in_trouble() -> None:
                     assert answer.result().elapsed.total_seconds() < 10
             assert "Traceback" not in server.output
 
-    with ThreadPoolExecutor(6) as threads:  # more would keep each other waiting
+    with ThreadPoolExecutor(6) as threads:  # more would slow each other down
         for result in [threads.submit(run, *trouble) for trouble in TROUBLE.items()]:
             result.result()

@@ -12,7 +12,7 @@ from clerk_convex import errors
 
 
 def test_exported_names() -> None:
-    """__all__ is sorted and names everything that is there for users, every error included."""
+    """__all__ is sorted and has all public names, every error included."""
     assert clerk_convex.__all__ == sorted(clerk_convex.__all__)
     for name in clerk_convex.__all__:
         assert getattr(clerk_convex, name) is not None
@@ -26,7 +26,7 @@ def test_exported_names() -> None:
 
 
 def test_user_routes() -> None:
-    """Each name is imported late, and one that is not there is said to be missing."""
+    """A name that is imported on first use is found, and an unknown name is an AttributeError."""
     assert clerk_convex.user_routes().path.startswith("/api/users")
     with pytest.raises(AttributeError, match="no attribute 'user_route'"):
         clerk_convex.user_route  # type: ignore[attr-defined]  # noqa: B018

@@ -198,8 +198,8 @@ class Manager(Endpoint):
             raise Problem(503, "keys_unavailable", str(error), retry_after=error.retry_after) from None
         except TokenError as error:
             code, text = error.code, str(error)
-        # Only calls without a valid token count against the address, so that they cannot lock out the callers
-        # there who have one.
+        # Only calls without a valid token count against the address, so that they cannot lock out callers
+        # with a valid token at the same address.
         host = None if request.client is None else request.client.host
         await self._limit("addresses", network(host))
         raise Problem(401, code, text, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})

@@ -99,8 +99,8 @@ def _display(options: Options) -> OnProgress:
 
 @contextmanager
 def _rare_garbage_collection() -> Iterator[None]:
-    # A page is some 100,000 objects that come and go together. The collector looks for cycles each time
-    # 700 have come: that would take much of the time and find none.
+    # A page is about 100,000 objects that are created and freed together. By default the collector searches
+    # for cycles after every 700 new objects, which would take much of the time and find none.
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(200_000)
@@ -114,8 +114,8 @@ def _rare_garbage_collection() -> Iterator[None]:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--dry-run", action="store_true", help="write nothing; report what would be written")
-    add("--prune", action="store_true", help="also remove the rows of users whom Clerk does not have")
-    add("--yes", action="store_true", help="with --prune: even more than 10 rows and 5 %% of all")
+    add("--prune", action="store_true", help="also remove the rows of users that Clerk does not have")
+    add("--yes", action="store_true", help="with --prune: remove even more than 10 rows and 5 %% of all")
     add("--verify", action="store_true", help="write nothing; compare Convex with Clerk")
     add("--nightly", action="store_true", help="--prune, then --verify; prints nothing if all is well")
     add("--restart", action="store_true", help="start anew; do not resume a run that was stopped")
@@ -131,7 +131,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=PATIENCE,
         metavar="SECONDS",
-        help=f"retry failing calls of Clerk and Convex so long (default: {PATIENCE:.0f})",
+        help=f"how long to retry failing calls of Clerk and Convex (default: {PATIENCE:.0f})",
     )
     add("--quiet", action="store_true", help="no progress")
 

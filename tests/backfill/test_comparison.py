@@ -441,7 +441,7 @@ def ghosts(count: int) -> list[dict[str, Any]]:
         (0, 1, True),  # no overlap
         (3, 3, True),  # half of the rows
         (4, 3, False),
-        (30, 10, False),  # what --prune takes without a yes
+        (30, 10, False),  # --prune removes as many without --yes
         (30, 11, True),
         (300, 15, False),  # 5 %
         (300, 16, True),

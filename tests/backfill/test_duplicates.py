@@ -110,7 +110,7 @@ def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
 
 
 def next_commands(text: str) -> list[str]:
-    """The commands that a text tells to run next."""
+    """Return the suggested commands in a text."""
     told = text.strip().rpartition("Next: ")[2].partition("    (")[0]
     return [
         part.replace("python -m clerk_convex.backfill", "clerk-convex backfill").removeprefix("clerk-convex ")

@@ -21,7 +21,7 @@ from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.support.backfill_set import BackfillSet, hasty
 from tests.support.functions import ROOT, Functions, Project, upsert
 
-# A team's own logic that refuses a user: what Convex refuses stays refused.
+# A team's own logic that refuses a user every time.
 REFUSES = 'if (change.clerkId === "user_refused") throw new Error("no");'
 
 
@@ -41,7 +41,7 @@ def local(functions: Functions) -> Iterator[BackfillSet]:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """An environment that may be changed, without what pytest writes into it."""
+    """An environment that a test may change, without the variables of pytest."""
     environment: dict[str, str] = {}
     monkeypatch.setattr("dotenv.main.os", SimpleNamespace(environ=environment, path=os.path))
     return environment
@@ -70,7 +70,7 @@ def cron(folder: Path, *options: str) -> tuple[int, str, str]:
 
 
 def in_process(local: BackfillSet, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
-    """The same, quicker: with the environment's settings."""
+    """Run the same command in this process, which is quicker, with the environment's settings."""
     hasty(monkeypatch)
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.05)
     for name, value in local.environment().items():

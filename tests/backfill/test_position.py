@@ -43,7 +43,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    """The functions as they are: a run counts as ended after a minute."""
+    """The unchanged functions: a run counts as ended after a minute."""
     with functions_of(tmp_path_factory.mktemp("project"), silence_ms="60 * 1000") as functions:
         yield functions
 

@@ -31,7 +31,7 @@ def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
 
 
 def add_ghosts(local: BackfillSet, count: int, name: str = "a") -> list[str]:
-    """Rows of users whom Clerk does not have (any more), and of whom nobody told."""
+    """Add rows of users that Clerk does not have, as if no webhook had announced their deletion."""
     ids = [f"user_ghost_{name}{number}" for number in range(count)]
     local.functions.sync([upsert(user_id) for user_id in ids])
     return ids
@@ -93,7 +93,7 @@ def test_an_empty_list_by_mistake_deletes_nobody(
     assert report.pruning.absent == 30
     assert report.pruning.deleted == 0
     assert set(local.functions.rows()) == set(ids)
-    assert report.ok is yes  # without a yes it is told that it was not done
+    assert report.ok is yes  # without --yes the report says that nothing was pruned
 
 
 def test_a_large_prune_needs_the_option_yes(local: BackfillSet) -> None:

@@ -15,13 +15,13 @@ User = dict[str, Any]
 
 
 class PagedClerk:
-    """Lists users as Clerk does, or as it might: what is not documented is chosen by `data`."""
+    """Lists users as Clerk does. `data` chooses the behaviour that Clerk does not document."""
 
     def __init__(self, users: Sequence[User], *, cap: int, inclusive: bool, lost: str) -> None:
         self.users = {user["id"]: user for user in users}
         self.cap = cap
         self.inclusive = inclusive
-        self.lost = lost  # what a cursor does whose user is gone
+        self.lost = lost  # the answer to a cursor of a deleted user
 
     def page(self, walk: Walk) -> list[User]:
         question = walk.question

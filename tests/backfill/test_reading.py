@@ -40,7 +40,7 @@ def planned(wire: Wire, total: int, concurrency: int) -> list[Range]:
 
 
 class Reading:
-    """What `read` gave, and how much of it was in memory at once."""
+    """The pages that `read` gave, and the greatest number of users in memory."""
 
     def __init__(self, wire: Wire, ranges: list[Range], concurrency: int, seconds: float = 0.0) -> None:
         self.users: list[str] = []

@@ -26,7 +26,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 def confirmed(
     wire: Wire, *clerk_ids: str, concurrency: int = 4, start: float = 0.0
 ) -> tuple[list[Delete], float]:
-    """The deletions, and the seconds that it took."""
+    """Return the deletions, and the seconds that the confirmation took."""
 
     async def main() -> tuple[list[Delete], float]:
         await asyncio.sleep(start)

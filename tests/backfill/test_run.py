@@ -168,7 +168,7 @@ def test_the_cursors_user_is_deleted_during_the_run(
 
     monkeypatch.setattr(Clerk, "list_users", list_and_delete)
     assert local.run().ok
-    # They were read before they went, and nobody told of it: that is the webhook's part.
+    # They were read before their deletion. Only a webhook would remove their rows.
     assert sorted(local.differences()) == sorted(deleted)
     assert local.clerk.count == 42
 
@@ -362,7 +362,7 @@ def test_own_columns_are_the_same_by_every_path(tmp_path: Path) -> None:
         by_backfill = functions.rows()[user["id"]]
         assert by_backfill["plan"] == "gold"
 
-        assert local.run().counts == {"unchanged": 1}  # one that knows nothing of plans
+        assert local.run().counts == {"unchanged": 1}  # a run without the function for plans
         event = new_event("user.updated", user, "ins_1", int(time.time() * 1000))
         change = read_event(to_json(event).encode(), fields=plan_of)
         assert not isinstance(change, Ignored)
@@ -487,7 +487,7 @@ def test_an_outage_of_convex_stops_the_run_after_the_patience(
     small_pages(monkeypatch, 10)
     local.sign_up(50)
     with StandIn() as convex:
-        # startBackfill is not among what the stand-in answers rightly; so it begins with a dry run.
+        # The stand-in does not implement startBackfill, so this is a dry run.
         report = asyncio.run(
             backfill(
                 local.settings(convex_url=convex.url, convex_deploy_key=DEPLOY_KEY),

@@ -31,7 +31,7 @@ from tests.support.virtual_time import now, run
 
 CLERKS_OWN = {"errors": [{"code": "internal_clerk_error", "message": "no"}]}
 
-# What a gateway, a proxy or either side itself answers for a moment.
+# Answers of a gateway, of a proxy, or of Clerk and Convex themselves during short trouble.
 STRAYS: dict[str, Callable[[], httpx.Response | Exception]] = {
     "302": lambda: httpx.Response(302, headers={"location": "https://login.test"}),
     "400": lambda: httpx.Response(400, json=CLERKS_OWN),
@@ -56,7 +56,7 @@ ENDS: dict[str, Callable[[Wire], Coroutine[Any, Any, Any]]] = {
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """Five users, two of whom have rows, one of them two; and two rows of users who are gone."""
+    """Five users: two have rows, and one of these has two rows. Two more rows are of users who are gone."""
     small_pages(monkeypatch, 2)
     wire = Wire(monkeypatch)
     times = (1, 1, 1, 2, 3)  # three come in the same millisecond: only a cursor leads from one to the next
@@ -70,7 +70,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 def told(result: Any) -> dict[str, Any]:
-    """What a run says, but for the time it took and the order of what it found at once."""
+    """Return the report of a run without its duration, and with concurrent findings sorted."""
     said = result.to_json()
     return {**said, "seconds": 0, "examples": sorted(map(str, said.get("examples", [])))}
 
@@ -140,10 +140,10 @@ def test_patience_ends(wire: Wire, side: str, error: type[Exception], patience: 
     wire.answer = lambda request: httpx.Response(503) if request.side == side else None
     run(main())
     assert patience - 11 < ended <= patience
-    # A person reads it soon, and once a minute at most.
+    # The note comes soon, and once a minute at most.
     assert notes.notes[0].startswith(f"Waiting for {side}, at most ")
     assert f"s more: {side} answered 503" in notes.notes[0]
-    assert len(notes.notes) == 1  # no minute has passed on the wall
+    assert len(notes.notes) == 1  # less than a minute has passed by the wall clock
 
 
 def test_short_trouble_prints_no_note(wire: Wire) -> None:
@@ -273,7 +273,7 @@ def submitted(wire: Wire, count: int, *, dry_run: bool = False) -> list[Any]:
 
 
 def refusing(*clerk_ids: str, times: int = 1_000_000) -> Callable[[Request], Answer]:
-    """Convex refuses mutations with these, so many times each."""
+    """Refuse mutations with these users, each a number of times."""
     left = dict.fromkeys(clerk_ids, times)
 
     def answer(request: Request) -> Answer:
@@ -303,7 +303,7 @@ def test_a_user_is_refused_when_convex_refuses_twice(wire: Wire) -> None:
         True,
         False,
     ]
-    # Once more, and not again and again.
+    # One retry, and no more.
     alone = [
         request
         for request in wire.asked("syncUsers")

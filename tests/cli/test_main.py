@@ -16,7 +16,7 @@ from clerk_convex.cli.main import COMMANDS
 SCRIPT = Path(sys.executable).with_name("clerk-convex")
 
 
-def test_the_installed_command_and_the_module_are_one() -> None:
+def test_the_installed_command_and_the_module_are_the_same() -> None:
     for command in ([str(SCRIPT)], [sys.executable, "-m", "clerk_convex"]):
         done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
         assert done.stdout == f"{clerk_convex.__version__}\n"

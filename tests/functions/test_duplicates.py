@@ -79,7 +79,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 @pytest.fixture
 def functions(deployment: Functions) -> Functions:
-    """An admin, and three rows of one user, of which the second claims to be an admin's."""
+    """An admin, and three rows of one user. The second row has the role admin."""
     deployment.clear()
     deployment.sync([upsert("user_admin", role="admin")])
     deployment.mutation(

@@ -215,7 +215,7 @@ def people(functions: Functions) -> None:
 @pytest.mark.parametrize(
     ("search", "expected"),
     [
-        # Whole ones.
+        # Whole ids and addresses.
         ("user_2abcDEF0123", ["user_2abcDEF0123"]),
         ("ada.l@EXAMPLE.com", ["user_2abcDEF0123"]),
         ("+15551234567", ["user_2abcXYZ9999"]),
@@ -223,22 +223,22 @@ def people(functions: Functions) -> None:
         ("1 555 123", ["user_2abcXYZ9999"]),
         ("user_3ghi", ["user_3ghi"]),
         ("  Grace   HOPPER ", ["user_3ghi"]),
-        # Beginnings: of ids in their own case, of the rest in any.
+        # Beginnings: of ids with their case, of other values in any case.
         ("user_2abc", ["user_2abcDEF0123", "user_2abcXYZ9999"]),
         ("USER_2ABC", []),
         ("cus_", ["user_3ghi"]),
         ("LOVE", ["user_5mno", "user_2abcDEF0123"]),
         ("ém", ["user_4jkl"]),
-        # The whole before what begins with it: an external id, and one that is longer.
+        # A whole external id comes before a longer one that begins with it.
         ("42", ["user_2abcDEF0123"]),
         ("423", ["user_4jkl"]),
         # Words.
         ("hop", ["user_3ghi"]),
         ("countess", ["user_2abcDEF0123"]),
         ("riese adam", ["user_2abcXYZ9999"]),
-        # What must not match everyone.
+        # Texts that must not match all users.
         ("com", ["user_3ghi"]),
-        # A domain, also by its beginning, the newest user first.
+        # A domain, or its beginning: the newest user first.
         *(
             (domain, ["user_5mno", "user_3ghi", "user_2abcXYZ9999", "user_2abcDEF0123"])
             for domain in ("example.com", "@example.com", "EXAMPLE.co", "@exa", "example.")
@@ -252,7 +252,7 @@ def people(functions: Functions) -> None:
         (".com", []),
         ("example", []),
         ("exam", []),
-        # All of the words, of which the last may be a beginning.
+        # All words. The last one may be a beginning.
         ("riese ada", ["user_2abcXYZ9999"]),
         ("ada riese", []),
         ("zzqqxx nobody", []),
@@ -293,7 +293,7 @@ def test_whole_before_beginning_before_word(functions: Functions, admin: Caller)
     assert set(found(admin, "ada")[-2:]) == {"user_4jkl", "user_8"}
     functions.sync([upsert("user_10", firstName="Lo", lastName="Li"), upsert("user_9", username="Li Lo")])
     assert found(admin, " lo\t\n li ") == ["user_10", "user_9"]
-    # All of the words have to be there.
+    # A user must have all words.
     assert found(admin, "ada l") == ["user_2abcDEF0123"]
     assert found(admin, "cus_ada") == ["user_3ghi"]
 

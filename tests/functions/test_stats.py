@@ -326,7 +326,7 @@ def stays_exact(
     @given(st.lists(operations, min_size=5, max_size=25))
     def counts_equal_rows(history: list[Operation]) -> None:
         functions.clear()
-        # Neighbours have different statuses, so that two who swap theirs do change places.
+        # Neighbours have different statuses, so that a swap changes both.
         functions.sync(
             [ADMIN, *(upsert(f"user_{number}", status=STATUSES[number % 2]) for number in range(7))]
         )

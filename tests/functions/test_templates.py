@@ -13,7 +13,7 @@ from clerk_convex.local.convex.deployment import _node
 from tests.support.functions import ROOT, Project, upsert
 from tests.support.team import OWN_PROJECT
 
-# The lowest version that the documentation names, and the one that everything else is tested with.
+# The lowest documented version, and the version of all other tests.
 VERSIONS = {
     "lowest": ROOT / "tests" / "functions" / "templates" / "lowest" / "node_modules" / "convex",
     "newest": ROOT / "node_modules" / "convex",
@@ -21,7 +21,7 @@ VERSIONS = {
 TEMPLATES = "./node_modules/convex/dist/cjs/cli/codegen_templates"
 TSCONFIG = f"console.log(require('{TEMPLATES}/tsconfig.js').tsconfigCodegen())"
 
-# A team that had a users table before: columns that Clerk fills, required or not, and one unknown to it.
+# A team with a users table of its own: required and optional columns that Clerk fills, and one other column.
 OWN_COLUMNS = """
 import { v } from "convex/values";
 export const extraColumns = { plan: v.string() };
@@ -31,7 +31,7 @@ CREDITS = "clerkId: v.string(),\n    credits: v.optional(v.number()),\n    ...re
 
 
 class Template:
-    """A project of a version of convex, with the tsconfig of its template and nothing else installed.
+    """A project with a version of convex and its template's tsconfig, and no other packages.
 
     team: the files of its own functions, for `init`. None: it has a copy of ours.
     """
@@ -51,7 +51,7 @@ class Template:
         (folder / "convex" / "tsconfig.json").write_text(self.run("--eval", TSCONFIG))
 
     def run(self, *arguments: str | Path) -> str:
-        """What Node prints. The environment has no deployment, and no other Node in its path."""
+        """Return Node's output. The environment has no deployment, and no other Node in its path."""
         ran = subprocess.run(
             [_node(), *arguments],
             cwd=self.folder,
@@ -74,7 +74,7 @@ class Template:
 def test_a_fresh_template_accepts_the_functions(version: str, tmp_path: Path) -> None:
     """`npx convex deploy` type-checks with the project's own tsconfig: no `.at()`, no @types/node."""
     template = Template(tmp_path, VERSIONS[version])
-    # It is as strict as it should be: an error that is expected and does not come is an error.
+    # The check is strict: a missing expected error is an error.
     more = "// @ts-expect-error -- no @types/node\nexport const environment = process.env;"
     if version == "lowest":
         more += "\n// @ts-expect-error -- ES2021\nexport const last = [1].at(-1);"

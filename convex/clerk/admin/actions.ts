@@ -115,7 +115,8 @@ async function whyNot(
 }
 
 // Returns the targets of recent actions that removed an admin, or may have done so. These include actions that Clerk has
-// done but whose result is not written here yet, and actions that Clerk may have done although it answered with an error.
+// done but whose result is not written here yet, and actions that Clerk may have done although it answered with an
+// error.
 async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
   const since = Date.now() - OPEN_MS;
   const recent = (outcome: "started" | "done" | "failed") =>
@@ -131,7 +132,8 @@ async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
 }
 
 // Returns whether the target is no admin once the action is done. True also if the target is no admin now, because the
-// row may be older than Clerk's user. An action that is not listed here does not change the columns that `isAdmin` reads.
+// row may be older than Clerk's user. An action that is not listed here does not change the columns that `isAdmin`
+// reads.
 async function wouldRemoveAdmin(
   ctx: MutationCtx,
   { action, target, publicMetadata }: WantedAction,

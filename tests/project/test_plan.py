@@ -118,6 +118,9 @@ def test_the_module_is_renamed_by_an_upgrade(team: Team) -> None:
     assert plan.is_complete
     assert "totals" in team.read("members.ts")
     assert check(team) == {}
+    team.write("own.ts", "export const own = 1;")
+    with pytest.raises(ProjectError, match=r"own\.ts is yours"):
+        run(team, Mode.UPGRADE, module="own")
 
 
 @pytest.mark.parametrize(
@@ -328,6 +331,8 @@ def test_an_interrupted_run_is_completed_by_the_next(
         assert "/* OURS */" in team.read("clerk/users/text.ts")
         assert "/* NEW */" in team.read("clerk/users/text.ts.new")
         assert check(team) == {"clerk/state.ts": Kind.CHANGED, "clerk/users/text.ts": Kind.WAITING}
+        (team.folder / "clerk/users/text.ts.new").unlink()  # a person has merged it
+        assert check(team) == dict.fromkeys(["clerk/state.ts", "clerk/users/text.ts"], Kind.CHANGED)
 
 
 def test_line_ends_and_permissions_stay(team: Team) -> None:

@@ -118,7 +118,9 @@ class _Result:
         if not any(step.is_done for step in plan.steps):
             return []
         if any(step.path.startswith("auth.config") and step.is_done for step in plan.steps):
-            steps.append("npx convex env set CLERK_JWT_ISSUER_DOMAIN https://… (Clerk's Frontend API URL)")
+            steps.append(
+                "npx convex env set --prod CLERK_JWT_ISSUER_DOMAIN https://… (Clerk's Frontend API URL)"
+            )
         if plan.names.module != "users":
             steps.append(f"set CONVEX_USERS_MODULE={plan.names.module} for the service")
         return [*steps, "npx convex deploy"]

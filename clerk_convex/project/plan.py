@@ -15,6 +15,7 @@ from clerk_convex.errors import ProjectError
 from clerk_convex.project.files import is_file, read_text, remove, write_text
 from clerk_convex.project.merge import merge
 from clerk_convex.project.record import Record
+from clerk_convex.project.source import Source, exports
 from clerk_convex.project.template import OWN, Names, render
 from clerk_convex.project.wiring import WIRED, ByHand, has_table
 
@@ -187,8 +188,8 @@ class Plan:
             raise ProjectError(
                 f"{taken} is yours. Give the module of our functions another name: --module clerkUsers."
             )
-        ours = [path for path in (*self._ours, *self._own) if path.startswith("clerk/")]
-        exist = [path for path in ours if is_file(self.folder / path)]
+        exist = [path for path in self._ours if path.startswith("clerk/") and is_file(self.folder / path)]
+        exist += [path for path, ours in self._own.items() if len(self._lacking(path)) == len(exports(ours))]
         if exist and not any(mark in exist for mark in _MARKS):
             raise ProjectError(
                 f"{self.folder / exist[0]} is yours. The folder clerk/ is for our files: move yours away."
@@ -233,6 +234,18 @@ class Plan:
         for path, text in self._own.items():
             if not is_file(self.folder / path):
                 yield Step(path, Kind.MISSING, text)
+            elif lacking := self._lacking(path):
+                where = "This file is yours, and our functions need from it:"
+                yield Step(path, Kind.BY_HAND, lines=(where, *(f"  {line}" for line in lacking)))
+
+    def _lacking(self, path: str) -> list[str]:
+        """Return the exports of our file that the team's own file of that name does not have."""
+        if not is_file(self.folder / path):
+            return []
+        code = Source(read_text(self.folder / path)).code
+        return [
+            line for name, line in exports(self._own[path]).items() if not re.search(rf"\b{name}\b", code)
+        ]
 
     def _steps_of_wired(self) -> Iterator[Step]:
         for path, ours in self._wired.items():

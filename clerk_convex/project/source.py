@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from itertools import accumulate
 
-__all__ = ["Source"]
+__all__ = ["Source", "exports"]
 
 _OPENING, _CLOSING = "([{", ")]}"
 # Comments, strings and templates. What is in them is blanked out.
@@ -98,6 +98,12 @@ class Source:
         line = next(line for line in self.text[opening:].split("\n")[1:] if line.strip())
         indent = line[: len(line) - len(line.lstrip())]
         return f"{indent}  " if line.strip()[0] in _CLOSING else indent
+
+
+def exports(text: str) -> dict[str, str]:
+    """Return the first line of each export of a file of ours, by its name."""
+    found = re.finditer(r"^export (?:async )?(?:const|function|type) (\w+).*", text, re.MULTILINE)
+    return {line[1]: line[0] for line in found}
 
 
 def _step(character: str) -> int:

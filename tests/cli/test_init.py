@@ -27,11 +27,12 @@ def run(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
 def test_three_commands_from_a_project_to_a_row(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
     """The first one says what it did and which the next ones are."""
     team.write("schema.ts", SCHEMA)
+    count = sum(1 for _ in (team.template / "clerk").rglob("*.ts"))
     said = (
         "convex: functions 1.0.0; module users, table users\n"
-        "  written: clerk/ (19 files), users.ts, crons.ts, auth.config.ts\n"
+        f"  written: clerk/ ({count} files), users.ts, crons.ts, auth.config.ts\n"
         "  completed: schema.ts\n"
-        "Next: npx convex env set CLERK_JWT_ISSUER_DOMAIN https://… (Clerk's Frontend API URL)\n"
+        "Next: npx convex env set --prod CLERK_JWT_ISSUER_DOMAIN https://… (Clerk's Frontend API URL)\n"
         "Next: npx convex deploy\n"
     )
     assert run(capsys, "--write") == (0, said)

@@ -118,6 +118,9 @@ def test_the_module_is_renamed_by_an_upgrade(team: Team) -> None:
     assert plan.is_complete
     assert "totals" in team.read("members.ts")
     assert check(team) == {}
+    team.write("own.ts", "export const own = 1;")
+    with pytest.raises(ProjectError, match=r"own\.ts is yours"):
+        run(team, Mode.UPGRADE, module="own")
 
 
 @pytest.mark.parametrize(
@@ -162,14 +165,15 @@ def test_a_table_that_becomes_ours_is_left_to_a_person(team: Team) -> None:
 def test_an_upgrade_replaces_what_the_team_has_not_touched(team: Team) -> None:
     """And creates what is new, removes what is gone, and keeps what is the team's own."""
     run(team)
-    for path in OWN:
-        team.write(path, "// our own\n")
+    own = [path for path in OWN if (team.folder / path).exists()]
+    for path in own:
+        team.write(path, "// our own\n" + team.read(path))
     team.write("clerk/notes.ts", "// of the team, in our folder\n")
     team.install("1.1.0", state=("usersOf(ctx, clerkId).first()", "usersOf(ctx, clerkId).first() /* new */"))
     (team.template / "clerk/order/duplicates.ts").unlink()
     (team.template / "clerk/users/derived.ts").unlink()
     (team.template / "clerk/more.ts").write_text("export const more = 1;\n")
-    (team.template / "clerk/columns.ts").write_text("// new\n")
+    edit(team.template / "clerk/columns.ts", "own columns of", "own new columns of")
     found = check(team)
     assert found == {
         "clerk/more.ts": Kind.MISSING,
@@ -185,12 +189,36 @@ def test_an_upgrade_replaces_what_the_team_has_not_touched(team: Team) -> None:
     assert "/* new */" in team.read("clerk/state.ts")
     assert not (team.folder / "clerk/order/duplicates.ts").exists()
     assert (team.folder / "clerk/order").exists()
-    assert {team.read(path) for path in OWN} == {"// our own\n"}
+    assert {team.read(path)[:11] for path in own} == {"// our own\n"}
     assert team.read("clerk/notes.ts").startswith("// of the team")
     assert Record.read(team.folder).version == "1.1.0"  # type: ignore[union-attr]
     before = team.files()
     assert run(team, Mode.UPGRADE).steps == []
     assert team.files() == before
+
+
+def test_what_the_team_s_own_files_lack_is_said(team: Team) -> None:
+    """They are never written again, so a person adds what a new version needs from them."""
+    run(team)
+    with (team.template / "clerk/columns.ts").open("a") as file:
+        file.write("export const omitted: string[] = [];\n")
+    before = team.read("clerk/columns.ts")
+    plan = run(team, Mode.UPGRADE, write=True)
+    (step,) = plan.steps
+    assert (step.path, step.kind, plan.is_complete) == ("clerk/columns.ts", Kind.BY_HAND, False)
+    assert step.lines[1:] == ("  export const omitted: string[] = [];",)
+    assert team.read("clerk/columns.ts") == before
+    team.write("clerk/columns.ts", f"const omitted = [];\nexport {{ omitted }};\n{before}")
+    assert check(team) == {}
+
+
+def test_own_files_may_be_there_before(team: Team) -> None:
+    """A team that has read the documentation may write them first."""
+    team.write(
+        "clerk/columns.ts", "export const extraColumns = {};\nexport const requiredExtraColumns = {};\n"
+    )
+    assert run(team).is_complete
+    assert team.read("clerk/columns.ts").startswith("export const extraColumns = {};")
 
 
 def test_an_upgrade_merges_what_the_team_has_changed(team: Team) -> None:
@@ -303,6 +331,8 @@ def test_an_interrupted_run_is_completed_by_the_next(
         assert "/* OURS */" in team.read("clerk/users/text.ts")
         assert "/* NEW */" in team.read("clerk/users/text.ts.new")
         assert check(team) == {"clerk/state.ts": Kind.CHANGED, "clerk/users/text.ts": Kind.WAITING}
+        (team.folder / "clerk/users/text.ts.new").unlink()  # a person has merged it
+        assert check(team) == dict.fromkeys(["clerk/state.ts", "clerk/users/text.ts"], Kind.CHANGED)
 
 
 def test_line_ends_and_permissions_stay(team: Team) -> None:

@@ -212,7 +212,7 @@ def _answers(*users: object) -> Any:
 def test_users_that_cannot_be_read_match_nothing(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
     insert(local.functions, {"email": "ada@example.com"})
     address = {"email_address": "ada@example.com", "verification": {"status": "verified"}}
-    users = (7, {}, {"email_addresses": ["x"]}, {"email_addresses": [address]})
+    users: tuple[object, ...] = (7, {}, {"email_addresses": ["x"]}, {"email_addresses": [address]})
     monkeypatch.setattr(Clerk, "list_users", _answers(*users))
     assert run(local, EMAIL).counts == {"no user": 1}
 

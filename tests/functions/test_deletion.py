@@ -49,7 +49,7 @@ POISON = """for (const message of batch) {
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    """Run the guide's own code. Batches fail where a test wants it, and an erasure counts as stopped at once."""
+    """Run the guide's own code. Batches fail where a test wants it; an erasure counts as stopped at once."""
     project = Project(tmp_path_factory.mktemp("project"))
     for block in blocks(GUIDE):
         assert block.file is not None

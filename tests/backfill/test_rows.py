@@ -160,7 +160,7 @@ def absent(wire: Wire, *, concurrency: int = 2) -> tuple[list[str], list[int]]:
 
 def test_rows_without_a_clerk_id_are_not_looked_for(wire: Wire) -> None:
     """There was no user whom Clerk could have deleted. They are passed on by Convex's id."""
-    wire.rows = [{"_id": f"row{clerk_id}", "clerkId": clerk_id} for clerk_id in ("user_ghost", None, 7)]
+    wire.rows = [{"_id": f"row{clerk_id}", "clerkId": clerk_id} for clerk_id in ("user_ghost", None, 7.0)]
     assert absent(wire) == (["user_ghost"], [1])
 
 

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from clerk_convex.entities import COLUMNS, Upsert
-from tests.support.functions import CREATED_AT, Caller, Denied, Functions, Project, delete, eventually, upsert
+from tests.support.documents import blocks
+from tests.support.functions import (
+    CREATED_AT,
+    ROOT,
+    Caller,
+    Denied,
+    Functions,
+    Project,
+    delete,
+    eventually,
+    upsert,
+)
 from tests.support.loose import INSERT, OWN_COLUMNS, insert, loose_project, table
 
 # Rows as teams have them: names of ours with other values, and everything of ours missing.
@@ -378,3 +389,53 @@ def test_a_column_that_nobody_declares_is_named(tmp_path: Path) -> None:
         row = {name: value for name, value in user.items() if name[0] != "_"}
         (row_id,) = insert(functions, row | {"clerkId": "user_2", "nick": "x"})
         assert check(functions) == {row_id: ["nick is not in columns.ts"]}
+
+
+def test_the_guide_s_schema_takes_the_guide_s_rows(tmp_path: Path) -> None:
+    """docs/guides/existing-table.md: its columns and its loose schema, and the final schema after it."""
+    project = Project(tmp_path)
+    for block in blocks(ROOT / "docs/guides/existing-table.md"):
+        if block.language == "ts":
+            assert block.file is not None
+            project.write(block.file.removeprefix("convex/"), block.text)
+    project.write("raw.ts", INSERT)
+    with project.running() as functions:
+        rows = insert(functions, {"name": "Ada", "plan": "pro", "email": None}, {"name": "Bob"})
+        assert adopt(functions, *zip(rows, ["user_ada", "user_bob"], strict=True)) == ["linked"] * 2
+        assert len(check(functions)) == 2
+        functions.sync([filled("user_ada"), filled("user_bob")])
+        assert check(functions) == {}
+        final = table(functions, "users")
+    schema = project.folder / "convex/schema.ts"
+    schema.write_text(schema.read_text().replace("looseClerkTables", "clerkTables"))
+    with project.running() as functions:
+        insert(functions, *({name: row[name] for name in row if name[0] != "_"} for row in final))
+        assert functions.rows()["user_ada"]["plan"] == "pro"
+
+
+def test_a_table_beside_theirs_leaves_their_rows_alone(tmp_path: Path) -> None:
+    """With another name in clerk/module.ts the team's users table is neither read nor written."""
+    project = Project(tmp_path)
+    project.replace("clerk/module.ts", '"users" as const', '"clerkUsers" as const')
+    project.write(
+        "schema.ts",
+        """
+import { defineSchema, defineTable } from "convex/server";
+import { v } from "convex/values";
+import { clerkTables } from "./clerk/tables";
+const users = defineTable({ name: v.string(), clerkId: v.optional(v.string()), email: v.null() });
+export default defineSchema({ ...clerkTables, users });
+""",
+    )
+    project.write("raw.ts", INSERT)
+    with project.running() as functions:
+        insert(
+            functions, {"name": "Ada", "clerkId": "user_ada", "email": None}, {"name": "Bob", "email": None}
+        )
+        before = table(functions, "users")
+        assert functions.sync([filled("user_ada"), filled("user_bob"), delete("user_bob")])
+        assert functions.rows().keys() == {"user_ada"}
+        answer = functions.query("users:looseRows", {"column": "name", "cursor": None})
+        assert answer == {"rows": [], "cursor": None}
+        assert check(functions) == {}
+        assert table(functions, "users") == before

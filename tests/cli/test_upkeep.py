@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from clerk_convex.cli import main
+from clerk_convex.cli import forget, main, repair
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.settings import Settings
@@ -180,9 +181,7 @@ def test_what_waits_for_a_person() -> None:
     ]
 
 
-def test_trouble_at_convex(
-    convex: StandIn, monkeypatch: pytest.MonkeyPatch, ran: Ran, anyio_backend: str
-) -> None:
+def test_trouble_at_convex(convex: StandIn, monkeypatch: pytest.MonkeyPatch, ran: Ran) -> None:
     """What passes is waited out; what does not is a line, and 1. A rejected key is 2."""
     monkeypatch.setenv("CONVEX_URL", convex.url)
     monkeypatch.setenv("CONVEX_DEPLOY_KEY", DEPLOY_KEY)
@@ -319,3 +318,16 @@ def test_forget_a_user_whom_clerk_still_has(convex_only: BackfillSet, ran: Ran) 
     convex_only.clerk.faults = Faults(status=500)
     assert ran("forget", "user_ada", "--still-at-clerk", "--yes") == 0
     assert convex_only.functions.sync([upsert("user_ada", observed_at=9e15)]) == ["tombstoned"]
+
+
+def test_what_a_person_should_know_after_ctrl_c() -> None:
+    told = {
+        command.when_interrupted(Namespace(dry_run=not writes, yes=writes))
+        for command in (repair.COMMAND, forget.COMMAND)
+        for writes in (False, True)
+    }
+    assert told == {
+        "Nothing was written.",
+        "What was written stays; the same command does the rest.",
+        "The same command does the rest.",
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from playwright.sync_api import Route, expect
 
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.stack import LocalStack
+from tests.support.functions import Functions
 
 if TYPE_CHECKING:
     from tests.support.browser import People, Visit, Visits
@@ -207,14 +209,49 @@ def test_former_admin_loses_the_data(
 def test_new_admin_is_admitted_when_the_row_arrives(
     stack: LocalStack, visit: Visits, person: People, crowd: list[str]
 ) -> None:
-    """Until the webhook arrives the page says so. It needs no reload."""
+    """Until the webhook arrives, and while the service cannot help, the page says so. It needs no reload."""
     ada = person("Ada Adminson", role="admin")
     admin = visit(ada)
     stack.convex.clear()
+    admin.page.route("**/api/users/me", lambda route: route.fulfill(status=404))
+    admin.expect_complaints("404")
     admin.open()
     expect(admin.page.get_by_role("main")).to_contain_text("not arrived")
     stack.clerk.update_user(ada, last_name="Adminsdottir")
     expect(admin.row(ada)).to_contain_text("Adminsdottir")
+
+
+def test_the_row_of_a_new_user_needs_no_webhook(stack: LocalStack, visit: Visits, person: People) -> None:
+    """The webhook is withheld: the page asks the service for the row, once, and the new admin is let in."""
+    ada = person("Ada Adminson", role="admin")
+    admin = visit(ada)
+    stack.convex.clear()
+    asked: list[str] = []
+    admin.page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
+    admin.open()
+    expect(admin.row(ada)).to_contain_text("Ada Adminson")
+    assert [it for it in asked if "/api/users" in it] == [f"POST {stack.url}/api/users/me"]
+
+
+def test_an_admin_is_told_of_refused_changes(stack: LocalStack, visit: Visits, person: People) -> None:
+    """With the id and the reason; the notice goes when the user is written."""
+    ada, eve = person("Ada Adminson", role="admin"), person("Eve Ordinary")
+    admin = visit(ada)
+    admin.open()
+    notice = admin.page.get_by_text("Changes of 1 user were refused")
+    expect(admin.row(eve)).to_be_visible()
+    expect(notice).to_have_count(0)
+    refusal = {"clerkId": eve, "source": "webhook", "reason": "Convex said no.", "count": 2}
+    functions = Functions(stack.convex)
+    with functions.http:
+        refusal["observedAt"] = time.time() * 1000
+        functions.mutation("users:recordRefusals", {"refusals": [refusal]})
+    notice.click()
+    expect(admin.page.get_by_role("main")).to_contain_text("Convex said no.")
+    expect(admin.page.locator(".refusals code", has_text=eve)).to_be_visible()
+    time.sleep(0.01)
+    stack.clerk.update_user(eve, first_name="Evelyn")
+    expect(notice).to_have_count(0)
 
 
 def test_signs_in_and_out(stack: LocalStack, visit: Visits, person: People) -> None:

@@ -99,7 +99,12 @@ def test_routes_of_user_management() -> None:
     )
     words = {name for name in dir(Clerk) if not name.startswith("_")}
     words |= {word.partition("_")[2] for word in words} - {""}
-    paths = ["/api/users", "/api/users/{id}", *(f"/api/users/{{id}}/{word}" for word in sorted(words))]
+    paths = [
+        "/api/users",
+        "/api/users/{id}",
+        "/api/users/me",
+        *(f"/api/users/{{id}}/{word}" for word in sorted(words)),
+    ]
 
     async def probe() -> set[tuple[str, str]]:
         found: set[tuple[str, str]] = set()

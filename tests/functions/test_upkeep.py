@@ -123,13 +123,14 @@ def test_only_admins_read_the_refusals(functions: Functions) -> None:
 
 @pytest.fixture(scope="module")
 def small_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    """Functions with small numbers, a clock that can be set, and an onUserChange that refuses one name."""
+    """Functions with small numbers, a clock that can be set, and a stricter rule of who is an admin."""
     project = Project(tmp_path_factory.mktemp("upkeep"))
     project.write("later.ts", LATER)
     project.replace("clerk/upkeep/refusals.ts", "MOST = 10_000", "MOST = 3")
     project.replace("clerk/upkeep/refusals.ts", "BATCH = 1000", "BATCH = 2")
     project.replace("clerk/upkeep/refusals.ts", "COUNTED = 1000", "COUNTED = 4")
     project.replace("clerk/upkeep/refusals.ts", "SHOWN = 20", "SHOWN = 2")
+    project.replace("clerk/access.ts", 'user.role === "admin" &&', 'user.role === "admin" && !user.phone &&')
     project.replace("clerk/upkeep/person.ts", "BATCH = 500", "BATCH = 3")
     with project.running() as functions:
         yield functions
@@ -215,6 +216,13 @@ def test_the_status_says_what_is_there_and_how_fresh_it_is(functions: Functions)
     assert status["lastVerification"] == VERIFIED
     functions.sync([delete("user_3")])
     assert functions.query("users:status", {})["hasActiveAdmin"] is False
+
+
+def test_only_the_teams_own_rule_makes_an_admin(small: Functions) -> None:
+    small.sync([upsert("user_1", role="admin", phone="+1555")])
+    assert small.query("users:status", {})["hasActiveAdmin"] is False
+    small.sync([upsert("user_2", role="admin")])
+    assert small.query("users:status", {})["hasActiveAdmin"] is True
 
 
 # A person

@@ -35,7 +35,7 @@ function Dashboard({ setup }: { setup: Promise<Setup> }) {
   return (
     <AuthProvider>
       <FunctionsProvider value={functions}>
-        <Gate waiting={<Waiting live={<Live />} />}>
+        <Gate waiting={<Waiting live={<Live />} />} api={API}>
           {(me) => (
             <Frame
               nav={<Nav />}

@@ -5,7 +5,7 @@ import { createContext, useContext } from "react";
 import type { api } from "../../../convex/_generated/api";
 import type { AccessDenied } from "../../../convex/clerk/access";
 
-const NAMES = ["currentUser", "getUsers", "getUser", "stats", "auditLog"] as const;
+const NAMES = ["currentUser", "getUsers", "getUser", "stats", "auditLog", "refusals"] as const;
 
 export type Functions = Pick<typeof api.users, (typeof NAMES)[number]>;
 
@@ -16,6 +16,7 @@ export type UserStatus = UserSummary["status"];
 export type Me = Extract<FunctionReturnType<Functions["currentUser"]>, { state: "synced" }>;
 export type Stats = FunctionReturnType<Functions["stats"]>;
 export type AuditEntry = FunctionReturnType<Functions["auditLog"]>["page"][number];
+export type Refusal = FunctionReturnType<Functions["refusals"]>["latest"][number];
 export type AuditOutcome = AuditEntry["outcome"];
 
 // Returns the functions of a module. `module` is its path in convex/, as in CONVEX_USERS_MODULE. anyApi creates a new

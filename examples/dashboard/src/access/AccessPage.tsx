@@ -21,7 +21,7 @@ const TEXTS: Record<Props["reason"], { title: string; text: ReactNode }> = {
   },
   not_synced: {
     title: "Your account has not arrived yet",
-    text: `Clerk’s webhook or a backfill brings it to Convex. ${GOES_ON}`,
+    text: `The service, Clerk’s webhook or a backfill brings it to Convex. ${GOES_ON}`,
   },
   deleted: {
     title: "Your account was deleted",

@@ -9,19 +9,23 @@ import { Boundary } from "../ui/Boundary.tsx";
 import { Failure } from "../ui/Failure.tsx";
 import { Live } from "../ui/Live.tsx";
 import { AccessPage } from "./AccessPage.tsx";
+import { useEnsureUser } from "./useEnsureUser.ts";
 
 const NO_ARGS = {};
 
-type Props = { children: (me: Me) => ReactNode; waiting: ReactNode };
+// api: the URL of user_routes(), which brings the row of a user who has just signed up. null: the webhook brings it.
+type Props = { children: (me: Me) => ReactNode; waiting: ReactNode; api?: string | null };
 
 // Shows its children to admins, as long as they are admins. It subscribes to the caller's own user, which everyone who
 // is signed in may read. So the page disappears, with open dialogs, when an admin is demoted, and appears when a user
 // is promoted.
-export function Gate({ children, waiting }: Props) {
+export function Gate({ children, waiting, api = null }: Props) {
   const { isLoading, isAuthenticated } = useConvexAuth();
-  const { isSignedIn } = useSession();
+  const { isSignedIn, getToken } = useSession();
   const { currentUser } = useFunctions();
   const { value: me, error, retry } = useAnswer(currentUser, isAuthenticated ? NO_ARGS : null);
+
+  useEnsureUser(api, me?.state === "not_synced", getToken);
 
   if (isLoading) return waiting;
   if (!isAuthenticated) return <AccessPage reason={isSignedIn ? "not_accepted" : "not_signed_in"} />;

@@ -2,6 +2,7 @@ import { useMemo } from "react";
 import { useAdminAnswer } from "../data/useAnswer.ts";
 import { useLast } from "../data/useLast.ts";
 import { useFunctions } from "../functions.ts";
+import { RefusalsNotice } from "../refusals/RefusalsNotice.tsx";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
 import { useToday } from "../stats/useToday.ts";
 import { Region } from "../ui/Region.tsx";
@@ -27,6 +28,7 @@ export function UsersPage({ manage }: { manage?: Manage }) {
     <>
       <h1 className="visually-hidden">Users</h1>
       <StatsPanel stats={stats} error={answer.error} onRetry={answer.retry} />
+      <RefusalsNotice />
       <Filters view={view} onChange={setView} counts={stats} end={manage && <manage.NewUserButton />} />
       <Region title="The users could not be loaded" resetKey={view}>
         <UsersTable view={view} onChange={setView} onOpen={open} counts={stats} manage={manage} />

@@ -20,6 +20,7 @@ _FEATURES: dict[str, type[Settings]] = {
     "backfill": BackfillSettings,
     "user management": AdminSettings,
 }
+_OURS = "CLERK_CONVEX_"  # how the names of settings begin that are neither Clerk's nor Convex's
 _ALIKE = 0.8  # how similar a variable's name is to a setting's if one was meant for the other, from 0 to 1
 
 # Webhooks are refused from 300 seconds on. A session token lives for 60, and 5 are allowed.
@@ -43,7 +44,7 @@ async def settings(exam: Exam) -> Finding:
         [*([f"on: {', '.join(on)}"] if on else []), *([f"off: {', '.join(off)}"] if off else [])]
     )
     if exam.problems:
-        return broken(" ".join(exam.problems), text.capitalize() + ".")
+        return broken(" ".join(exam.problems), f"{text[:1].upper()}{text[1:]}.")
     remedy = " ".join(_misspelt(exam))
     if not {"webhook", "backfill"} & set(on):
         return broken(text, remedy or "The settings page of the documentation says where to find each.")
@@ -102,14 +103,14 @@ def _missing(settings: Settings, kind: type[Settings]) -> list[str]:
 def _misspelt(exam: Exam) -> list[str]:
     """Return a sentence for each variable that looks like a setting and is none."""
     known = {name.upper() for name in Settings.model_fields}
-    unset = [name for name in known if not exam.environ.get(name, "").strip()]
+    unset = {name.removeprefix(_OURS): name for name in known if not exam.environ.get(name, "").strip()}
     sentences: list[str] = []
     for name in sorted(exam.environ.keys() - known):
         if name.startswith(("CLERK_", "CONVEX_")):
-            meant = difflib.get_close_matches(name, unset, 1, _ALIKE)
+            meant = difflib.get_close_matches(name.removeprefix(_OURS), unset, 1, _ALIKE)
             if meant:
-                sentences.append(f"{name} is no setting: is it meant to be {meant[0]}?")
-            elif name.startswith("CLERK_CONVEX_"):
+                sentences.append(f"{name} is no setting: is it meant to be {unset[meant[0]]}?")
+            elif name.startswith(_OURS):
                 sentences.append(f"{name} is no setting of this version.")
     return sentences
 

@@ -81,7 +81,7 @@ async def _try_wrongly_signed(exam: Exam, url: str) -> None:
     status, error = await _post(exam, url, _PLAIN, _headers(f"v1,{signature}"))
     if 200 <= status < 300:
         raise _Failed(
-            "It takes a webhook whose signature is wrong: this is another program, or one that verifies none.",
+            "It takes a webhook whose signature is wrong: this is another program, or it verifies none.",
             "Route this path to clerk-convex's webhook_route().",
         )
     if error.startswith(_CANNOT):  # the headers or the time did not arrive

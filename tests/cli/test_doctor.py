@@ -336,10 +336,12 @@ def test_malformed_settings_do_not_hide_the_others() -> None:
     assert finding.status is Status.BROKEN
     assert finding.text.startswith("CLERK_SECRET_KEY is not a whole secret key, ")
     assert " CONVEX_URL is not a URL of https; " in finding.text
-    assert finding.remedy.startswith("Off: webhook (needs CONVEX_URL), ")
+    assert " Off: webhook (needs CONVEX_URL), " in finding.text
     assert "s3cret" not in finding.text
-    assert clerk == Finding("CLERK_SECRET_KEY is not set, or malformed", Status.SKIPPED)
-    assert key.status is Status.SKIPPED
+    assert clerk == Finding("CLERK_SECRET_KEY is malformed, as said above", Status.SKIPPED)
+    assert key == Finding("CONVEX_URL is malformed, as said above", Status.SKIPPED)
+    (clerk,) = examine("clerk", CLERK_SECRET_KEY=KEY, CLERK_API_URL="ftp://s3cret")
+    assert clerk == Finding("CLERK_API_URL is malformed, as said above", Status.SKIPPED)
 
 
 def test_misspelt_settings() -> None:
@@ -435,15 +437,15 @@ def test_redis(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
 # Clerk
 
 
-def test_clerk(managed: Managed) -> None:
+def test_clerk(managed: Managed, convex: StandIn) -> None:
     """The instance of the secret key is named, with the setting that keeps others out."""
     environ = environment(managed)
     finding = found("clerk", **environ)
     instance_id = managed.clerk.instance_id
     assert finding.status is Status.OK
     assert finding.text == (
-        f"the secret key is of {instance_id}, development (CLERK_INSTANCE_ID={instance_id} would refuse the"
-        " events of others)"
+        f"the secret key is of {instance_id}, development; CLERK_INSTANCE_ID is not set, which would refuse"
+        " the events of others"
     )
     finding = found("clerk", **environ, CLERK_INSTANCE_ID=instance_id)
     assert finding == Finding(f"the secret key is of {instance_id}, development")
@@ -453,6 +455,11 @@ def test_clerk(managed: Managed) -> None:
     finding = found("clerk", **environ | {"CONVEX_DEPLOY_KEY": DEPLOY_KEY})
     assert finding.status is Status.DOUBTFUL
     assert "sk_live_" in finding.remedy
+    convex.behave(then=answer(200, {"object": "instance", "id": "ins_1", "environment_type": "production"}))
+    production = {"CLERK_API_URL": convex.url, "CONVEX_DEPLOY_KEY": "dev:happy-animal-123|c2"}
+    finding = found("clerk", **environ | production)
+    assert finding.status is Status.DOUBTFUL
+    assert "prod:" in finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -729,7 +736,7 @@ def test_events(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
     without = {name: text for name, text in environ.items() if name != "CLERK_SECRET_KEY"}
     finding = found("events", **without)
     assert finding.status is Status.OK
-    assert "(not compared with Clerk: CLERK_SECRET_KEY is not set, or malformed)" in finding.text
+    assert "(not compared with Clerk: CLERK_SECRET_KEY is not set)" in finding.text
     managed.clerk.faults = Faults(status=503)
     assert "Clerk cannot be asked" in found("events", **environ).text
     managed.clerk.faults = Faults()

@@ -18,22 +18,25 @@ async def instance(exam: Exam) -> Finding:
     found = await exam.clerk.instance()
     text = f"the secret key is of {found}"
     key = exam.settings.convex_deploy_key
-    is_production = key is not None and key.get_secret_value().startswith("prod:")
-    if is_production and found.environment_type == "development":
+    kind = "" if key is None else key.get_secret_value().partition(":")[0]
+    if kind == "prod" and found.environment_type == "development":
         return doubtful(
             f"{text}, and the deploy key is of a production deployment of Convex.",
             "In production use the key of Clerk's production instance (sk_live_…).",
         )
+    if kind == "dev" and found.environment_type == "production":
+        return doubtful(
+            f"{text}, and the deploy key is of a development deployment of Convex.",
+            "Real users belong into a production deployment: use its CONVEX_URL and deploy key (prod:…).",
+        )
     if exam.settings.clerk_instance_id is None:
-        text += f" (CLERK_INSTANCE_ID={found.id} would refuse the events of others)"
+        text += "; CLERK_INSTANCE_ID is not set, which would refuse the events of others"
     return Finding(text)
 
 
 async def issuer(exam: Exam) -> Finding:
     """Whether the issuer has public keys, and is the same instance's as the secret key."""
-    domain = exam.settings.clerk_jwt_issuer_domain
-    if domain is None:
-        raise Skip("CLERK_JWT_ISSUER_DOMAIN is not set, or malformed")
+    domain: str = exam.needed("CLERK_JWT_ISSUER_DOMAIN")
     response = await exam.send("GET", keys_url(domain), {"Accept": "application/json"})
     if not isinstance(response, Response):
         return broken(

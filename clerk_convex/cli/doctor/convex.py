@@ -13,7 +13,7 @@ from clerk_convex.cli.doctor.exam import NO_CHANGES, Exam
 from clerk_convex.cli.doctor.report import Finding, Skip, broken, doubtful, span
 from clerk_convex.convex import CallRefused, FunctionMissing, KeyRefused, Kind, Writer
 from clerk_convex.entities.changes import Upsert, encode
-from clerk_convex.entities.users import COLUMNS, User, read_user
+from clerk_convex.entities.users import COLUMNS, Fields, User, read_user
 from clerk_convex.errors import DeploymentError, UserError
 
 __all__ = [
@@ -116,9 +116,7 @@ async def functions(exam: Exam) -> Finding:
 
 async def columns(exam: Exam) -> Finding:
     """Whether Convex has the columns that CLERK_CONVEX_FIELDS fills, tried with users of Clerk's."""
-    fields = exam.settings.clerk_convex_fields
-    if fields is None:
-        raise Skip("CLERK_CONVEX_FIELDS is not set, or malformed")
+    fields: Fields = exam.needed("CLERK_CONVEX_FIELDS")
     page = await exam.sample()
     if not page.users:
         raise Skip("Clerk has no user to try CLERK_CONVEX_FIELDS with")
@@ -297,7 +295,11 @@ async def _late(exam: Exam) -> tuple[list[str], int]:
 def _by_age(age: float | None, text: str) -> Finding:
     if age is not None and age < _SILENCE:
         return Finding(text)
-    return doubtful(f"{text}.", "Do webhooks arrive? Try the service's address with --webhook-url.")
+    return doubtful(
+        f"{text}.",
+        "Do webhooks arrive? Change a user in Clerk and look at Webhooks there, and try the service's address"
+        " with --webhook-url.",
+    )
 
 
 async def _parts(exam: Exam, function: str) -> AsyncIterator[dict[str, Any]]:

@@ -6,6 +6,8 @@ import asyncio
 import difflib
 import time
 
+from pydantic import SecretStr
+
 from clerk_convex.cli.doctor.exam import Exam
 from clerk_convex.cli.doctor.report import Finding, Skip, broken, doubtful, span
 from clerk_convex.entities.times import http_date
@@ -44,7 +46,7 @@ async def settings(exam: Exam) -> Finding:
         [*([f"on: {', '.join(on)}"] if on else []), *([f"off: {', '.join(off)}"] if off else [])]
     )
     if exam.problems:
-        return broken(" ".join(exam.problems), f"{text[:1].upper()}{text[1:]}.")
+        return broken(f"{' '.join(exam.problems.values())} {text[:1].upper()}{text[1:]}.")
     remedy = " ".join(_misspelt(exam))
     if not {"webhook", "backfill"} & set(on):
         return broken(text, remedy or "The settings page of the documentation says where to find each.")
@@ -53,7 +55,7 @@ async def settings(exam: Exam) -> Finding:
 
 async def clock(exam: Exam) -> Finding:
     """Whether this machine's clock agrees with Clerk's and Convex's."""
-    urls = {"Clerk": f"{exam.settings.clerk_api_url}/v1/instance"}
+    urls = {"Clerk": f"{exam.needed('CLERK_API_URL')}/v1/instance"}
     if exam.settings.convex_url is not None:
         urls["Convex"] = f"{exam.settings.convex_url}/version"
     ahead = await asyncio.gather(*(_ahead(exam, url) for url in urls.values()))
@@ -79,9 +81,7 @@ async def clock(exam: Exam) -> Finding:
 
 async def redis(exam: Exam) -> Finding:
     """Whether the limits of user management can be counted in Redis."""
-    url = exam.settings.clerk_convex_redis_url
-    if url is None:
-        raise Skip("CLERK_CONVEX_REDIS_URL is not set: each process counts its limits for itself")
+    url: SecretStr = exam.needed("CLERK_CONVEX_REDIS_URL")
     from clerk_convex.net.limits import Limiter  # user management only: it loads limits
 
     try:

@@ -204,7 +204,13 @@ def test_all_hang(
 ) -> None:
     """Where nothing answers, --fast ends within 5 seconds, and each check says so."""
     convex.behave(then=stand_in.hang)
-    places = at(convex, CLERK_API_URL=convex.url, CLERK_SECRET_KEY=KEY, CLERK_JWT_ISSUER_DOMAIN=convex.url)
+    places = at(
+        convex,
+        CLERK_API_URL=convex.url,
+        CLERK_SECRET_KEY=KEY,
+        CLERK_JWT_ISSUER_DOMAIN=convex.url,
+        CLERK_CONVEX_REDIS_URL=convex.url.replace("http", "redis"),
+    )
     set_environment(places)
     started = time.monotonic()
     assert main(["doctor", "--fast"]) == 1
@@ -212,6 +218,7 @@ def test_all_hang(
     out = capsys.readouterr().out
     for line in ("✗ clerk ", "✗ issuer ", "✗ convex ", "– clock ", "– functions "):  # noqa: RUF001
         assert line in out
+    assert "✗ redis      Calls cannot be counted in Redis (TimeoutError)." in out
 
 
 def test_the_whole_ends_when_a_check_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -521,7 +528,8 @@ def test_issuer(managed: Managed, convex: StandIn) -> None:
     [
         (answer(404, b"<html>"), "There are no public keys at "),
         (answer(200, {"keys": []}), "(200)"),
-        (stand_in.hang, "cannot be had: slow"),
+        (stand_in.hang, "where the public keys are, does not answer"),
+        (stand_in.drop, "where the public keys are, cannot be reached"),
     ],
 )
 def test_issuer_without_keys(convex: StandIn, behaviour: Behaviour, text: str) -> None:

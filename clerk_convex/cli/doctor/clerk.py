@@ -6,7 +6,7 @@ from clerk_convex.clerk.tokens import keys_url, read_keys
 from clerk_convex.cli.doctor.exam import Exam
 from clerk_convex.cli.doctor.report import Finding, Skip, broken, doubtful
 from clerk_convex.errors import ClerkError
-from clerk_convex.net.pool import Response
+from clerk_convex.net.pool import Response, Trouble
 
 __all__ = ["instance", "issuer"]
 
@@ -39,9 +39,8 @@ async def issuer(exam: Exam) -> Finding:
     domain: str = exam.needed("CLERK_JWT_ISSUER_DOMAIN")
     response = await exam.send("GET", keys_url(domain), {"Accept": "application/json"})
     if not isinstance(response, Response):
-        return broken(
-            f"The public keys at {keys_url(domain)} cannot be had: {response.name.lower()}.", _SET_ISSUER
-        )
+        how = "does not answer" if response is Trouble.SLOW else "cannot be reached"
+        return broken(f"{keys_url(domain)}, where the public keys are, {how}.", _SET_ISSUER)
     keys = read_keys(response)
     if not keys:
         return broken(f"There are no public keys at {keys_url(domain)} ({response.status}).", _SET_ISSUER)

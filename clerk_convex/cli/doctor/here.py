@@ -85,7 +85,8 @@ async def redis(exam: Exam) -> Finding:
     from clerk_convex.net.limits import Limiter  # user management only: it loads limits
 
     try:
-        await Limiter(url.get_secret_value()).check()
+        async with asyncio.timeout(exam.call_seconds):
+            await Limiter(url.get_secret_value()).check()
     except SettingsError:
         raise
     except Exception as error:  # noqa: BLE001 - errors of redis may be any, and may quote the address

@@ -791,6 +791,15 @@ def test_status(convex: StandIn) -> None:
     assert {finding.status for finding in examine(*names, **at(convex))} == {Status.SKIPPED}
 
 
+def test_what_several_checks_need_is_asked_once(convex: StandIn) -> None:
+    """Each check may ask for itself; Convex is asked once, also if one of the checks gives up."""
+    convex.behave(then=stand_in.after(0.2, status_of()))
+    names = ("convex", "functions", "refusals", "backfill", "admin")
+    assert {finding.status for finding in examine(*names, **at(convex))} == {Status.OK}
+    calls = [call.path for call in convex.calls]
+    assert (calls.count("users:status"), calls.count("users:about")) == (1, 1)
+
+
 # The webhook's address
 
 

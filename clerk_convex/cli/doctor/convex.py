@@ -171,7 +171,7 @@ async def duplicates(exam: Exam) -> Finding:
     if found:
         return broken(
             f"{len(found)} users have several rows ({_some(found)}).",
-            "clerk-convex backfill --repair-duplicates",
+            "clerk-convex repair --duplicates",
         )
     return Finding("each user has one row" if is_whole else "none in the part that could be read in time")
 

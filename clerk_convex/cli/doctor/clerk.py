@@ -14,7 +14,7 @@ _SET_ISSUER = "Copy the Frontend API URL from Clerk, API keys, into CLERK_JWT_IS
 
 
 async def instance(exam: Exam) -> Finding:
-    """Whether Clerk accepts the secret key, and which instance it belongs to."""
+    """Check whether Clerk accepts the secret key, and which instance it belongs to."""
     found = await exam.clerk.instance()
     text = f"the secret key is of {found}"
     key = exam.settings.convex_deploy_key
@@ -35,7 +35,7 @@ async def instance(exam: Exam) -> Finding:
 
 
 async def issuer(exam: Exam) -> Finding:
-    """Whether the issuer has public keys, and is the same instance's as the secret key."""
+    """Check whether the issuer has public keys, and is the same instance's as the secret key."""
     domain: str = exam.needed("CLERK_JWT_ISSUER_DOMAIN")
     response = await exam.send("GET", keys_url(domain), {"Accept": "application/json"})
     if not isinstance(response, Response):

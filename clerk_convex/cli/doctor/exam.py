@@ -81,7 +81,7 @@ class Exam:
 
     @property
     def is_late(self) -> bool:
-        """Whether a check that reads page after page must stop."""
+        """Check whether a check that reads page after page must stop."""
         return asyncio.get_running_loop().time() > self._ends_at - _MARGIN
 
     def needed(self, name: str) -> Any:

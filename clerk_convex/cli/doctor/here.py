@@ -38,7 +38,7 @@ _REDIS_REMEDIES = {
 
 
 async def settings(exam: Exam) -> Finding:
-    """All that is malformed or missing, and which features are therefore on."""
+    """Name all that is malformed or missing, and the features that are therefore on."""
     missing = {name: _missing(exam.settings, kind) for name, kind in _FEATURES.items()}
     on = [name for name, names in missing.items() if not names]
     off = [f"{name} (needs {', '.join(names)})" for name, names in missing.items() if names]
@@ -54,7 +54,7 @@ async def settings(exam: Exam) -> Finding:
 
 
 async def clock(exam: Exam) -> Finding:
-    """Whether this machine's clock agrees with Clerk's and Convex's."""
+    """Check whether this machine's clock agrees with Clerk's and Convex's."""
     urls = {"Clerk": f"{exam.needed('CLERK_API_URL')}/v1/instance"}
     if exam.settings.convex_url is not None:
         urls["Convex"] = f"{exam.settings.convex_url}/version"
@@ -80,7 +80,7 @@ async def clock(exam: Exam) -> Finding:
 
 
 async def redis(exam: Exam) -> Finding:
-    """Whether the limits of user management can be counted in Redis."""
+    """Check whether the limits of user management can be counted in Redis."""
     url: SecretStr = exam.needed("CLERK_CONVEX_REDIS_URL")
     from clerk_convex.net.limits import Limiter  # user management only: it loads limits
 

@@ -48,7 +48,7 @@ class _Failed(Exception):
 
 
 async def webhook(exam: Exam) -> Finding:
-    """Whether the route is at --webhook-url, is ours, verifies signatures, and gets bodies unchanged."""
+    """Check whether the route is at --webhook-url, is ours, verifies signatures, and gets bodies unchanged."""
     if exam.webhook_url is None:
         raise Skip("name the service's address with --webhook-url")
     try:

@@ -901,7 +901,7 @@ HTML = "Content-Type: text/html"
     [
         (
             answer(301, b"", "Location: https://u:p@x.example/clerk?k=1"),
-            "a redirect to https://u:p@x.example/clerk.",
+            "a redirect to https://x.example/clerk.",
         ),
         (answer(308, b"", "Location: /there/"), "a redirect to http://127.0.0.1:"),
         (answer(302, b"", "Location: http://[bad"), "It answers 302, a redirect. Webhooks follow none."),

@@ -12,7 +12,7 @@ import hmac
 import json
 import secrets
 import time
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from clerk_convex.cli.doctor.exam import Exam
 from clerk_convex.cli.doctor.report import Finding, Skip, broken
@@ -48,7 +48,7 @@ class _Failed(Exception):
 
 
 async def webhook(exam: Exam) -> Finding:
-    """Check whether the route is at --webhook-url, is ours, verifies signatures, and gets bodies unchanged."""
+    """Check whether our route is at --webhook-url, verifies signatures and gets bodies unchanged."""
     if exam.webhook_url is None:
         raise Skip("name the service's address with --webhook-url")
     try:
@@ -178,13 +178,12 @@ def _error(response: Response) -> str | None:
 
 
 def _target(url: str, response: Response) -> str:
-    # Without the query, which may hold anything.
+    """Return where a redirect leads, without a password or a query, which may hold anything."""
     try:
-        target = urlsplit(response.headers.get("location", ""))
+        target = urlsplit(urljoin(url, response.headers.get("location", "")))
     except ValueError:
         return ""
-    place = f"{target.netloc or urlsplit(url).netloc}{target.path}"
-    return f" to {target.scheme or urlsplit(url).scheme}://{place}"
+    return f" to {target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
 
 
 def _quoted(error: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from collections.abc import Sequence
 
 __all__ = ["COMMANDS", "main"]
@@ -33,9 +34,10 @@ Keeps the Convex users table equal to Clerk. Each command has --help."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand and return its exit status."""
     options = _parser().parse_args(arguments)
+    if "" not in sys.path:  # as `python -m` does, for the module of CLERK_CONVEX_FIELDS
+        sys.path.insert(0, "")
     module, _ = COMMANDS[options.command]
-    status: int = importlib.import_module(module).main(options.arguments, prog=f"{PROG} {options.command}")
-    return status
+    return int(importlib.import_module(module).main(options.arguments, prog=f"{PROG} {options.command}"))
 
 
 def _parser() -> argparse.ArgumentParser:

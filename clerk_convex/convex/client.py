@@ -197,9 +197,8 @@ def _status_problem(name: str, status: int, answer: dict[str, Any]) -> Deploymen
             f"{said}, a redirect: CONVEX_URL is wrong. Set the deployment's own address, with https://."
         )
     if status == 404:
-        return DeploymentMisconfigured(
-            f"{said}: CONVEX_URL is no Convex deployment's, or it has no {name}. {_DEPLOY}"
-        )
+        missing = FunctionMissing if code == "FunctionPathNotFound" else DeploymentMisconfigured
+        return missing(f"{said}: CONVEX_URL is no Convex deployment's, or it has no {name}. {_DEPLOY}")
     if status == 429:
         return Throttled(f"{said}: too many calls at once.")
     if status in _REFUSED:

@@ -120,6 +120,17 @@ async def test_pages_follow_each_other(local: LocalClerk) -> None:
 
 
 @pytest.mark.anyio
+async def test_public_keys(local: LocalClerk, server: StandIn) -> None:
+    """The ids of the public keys are those that verify tokens."""
+    assert await connected(local).key_ids() == {key["kid"] for key in local.jwks()["keys"]}
+    server.behave(then=stand_in.answer(200, {"keys": [{"kid": "a"}, {"kty": "RSA"}, None]}))
+    assert await Clerk(KEY, server.url).key_ids() == {"a"}
+    server.behave(then=stand_in.answer(200, {"keys": None}))
+    with pytest.raises(ClerkUnavailable, match="cannot be read"):
+        await Clerk(KEY, server.url).key_ids()
+
+
+@pytest.mark.anyio
 async def test_a_user_can_be_managed(local: LocalClerk) -> None:
     """Each write has the effect that its name says, and returns the user as Clerk has it then."""
     clerk = connected(local)

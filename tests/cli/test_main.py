@@ -74,3 +74,12 @@ def test_a_command_loads_no_other() -> None:
     assert not modules & set(imported.stdout.split())
     for module in modules:
         assert callable(importlib.import_module(module).main)
+
+
+def test_modules_of_the_current_folder_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `python -m` does: CLERK_CONVEX_FIELDS names a module of the team's, which is seldom installed."""
+    for before in (["/lib"], ["", "/lib"]):
+        monkeypatch.setattr(sys, "path", before)
+        with pytest.raises(SystemExit):
+            main(["doctor", "--help"])
+        assert sys.path == ["", "/lib"]

@@ -16,7 +16,7 @@ from convex import ConvexInt64
 from convex.http_client import ConvexHttpClient
 
 from clerk_convex.convex import client as module
-from clerk_convex.convex.client import CallRefused, Deployment, FunctionMissing, Throttled
+from clerk_convex.convex.client import CallRefused, Deployment, FunctionMissing, KeyRefused, Throttled
 from clerk_convex.errors import DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
 from clerk_convex.net.pool import Trouble
 from tests.support import stand_in
@@ -139,7 +139,7 @@ ANSWERS: dict[str, tuple[Behaviour, type[DeploymentError], str]] = {
     ),
     "no function, 404": (
         stand_in.status(404, "FunctionPathNotFound", "Could not find public function"),
-        DeploymentMisconfigured,
+        FunctionMissing,
         "404 (FunctionPathNotFound): CONVEX_URL",
     ),
     "a query": (
@@ -149,12 +149,12 @@ ANSWERS: dict[str, tuple[Behaviour, type[DeploymentError], str]] = {
     ),
     "no permission": (
         refused("You do not have permission to perform this operation (RunInternalMutations)."),
-        DeploymentMisconfigured,
+        KeyRefused,
         "lacks a permission. Make a key in the dashboard that may run internal mutations and",
     ),
     "key, in a failure": (
         refused(f"{HOSTED}\nThe provided deploy key was invalid for this deployment."),
-        DeploymentMisconfigured,
+        KeyRefused,
         "CONVEX_DEPLOY_KEY was rejected",
     ),
     "paused": (
@@ -179,12 +179,12 @@ ANSWERS: dict[str, tuple[Behaviour, type[DeploymentError], str]] = {
     ),
     "401": (
         stand_in.status(401, "BadAdminKey", DEPLOY_KEY),
-        DeploymentMisconfigured,
+        KeyRefused,
         "401 (BadAdminKey): CONVEX_DEPLOY_KEY",
     ),
     "403": (
         stand_in.status(403, "BadDeployKey", DEPLOY_KEY),
-        DeploymentMisconfigured,
+        KeyRefused,
         "internal mutations and internal",
     ),
     "404": (stand_in.answer(404, b"<h1>Not Found</h1>"), DeploymentMisconfigured, "404: CONVEX_URL"),

@@ -221,6 +221,17 @@ async def test_redis_down(
     assert await allowed(limiter) == 10
 
 
+async def test_check(redis: RedisServer) -> None:
+    """It counts a call in Redis as others are counted, and raises what Redis answers."""
+    await Limiter().check()
+    await Limiter(redis.url).check()
+    with Redis(port=redis.port, decode_responses=True) as client:
+        assert list(client.scan_iter("*check*"))
+    redis.stop()
+    with pytest.raises(RedisConnectionError):
+        await Limiter(redis.url).check()
+
+
 async def test_redis_closes_connections(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     """A connection that Redis has closed is replaced without an error."""
     limiter = Limiter(redis.url)

@@ -13,7 +13,7 @@ from clerk_convex.cli.doctor.exam import NO_CHANGES, Exam
 from clerk_convex.cli.doctor.report import Finding, Skip, broken, doubtful, span
 from clerk_convex.convex import CallRefused, FunctionMissing, KeyRefused, Kind, Writer
 from clerk_convex.entities.changes import Upsert, encode
-from clerk_convex.entities.users import COLUMNS, User, read_user
+from clerk_convex.entities.users import COLUMNS, Fields, User, read_user
 from clerk_convex.errors import DeploymentError, UserError
 
 __all__ = [
@@ -41,7 +41,7 @@ _NAMED = 3  # ids of which a line names at most so many
 
 
 async def reachable(exam: Exam) -> Finding:
-    """Whether a Convex deployment answers at CONVEX_URL."""
+    """Check whether a Convex deployment answers at CONVEX_URL."""
     started = time.monotonic()
     with contextlib.suppress(
         CallRefused, FunctionMissing, KeyRefused
@@ -52,7 +52,7 @@ async def reachable(exam: Exam) -> Finding:
 
 
 async def key(exam: Exam) -> Finding:
-    """Whether the deploy key is this deployment's, and may run internal queries and mutations."""
+    """Check whether the deploy key is this deployment's, and may run internal queries and mutations."""
     if (other := _deployment_of_key(exam)) is not None:
         return broken(
             f"CONVEX_DEPLOY_KEY is of the deployment {other}, and CONVEX_URL is {exam.settings.convex_url}.",
@@ -81,7 +81,7 @@ async def key(exam: Exam) -> Finding:
 
 
 async def functions(exam: Exam) -> Finding:
-    """Whether the functions are deployed, and their version."""
+    """Check whether the functions are deployed, and their version."""
     module = exam.settings.convex_users_module
     try:
         await exam.probe()
@@ -115,10 +115,8 @@ async def functions(exam: Exam) -> Finding:
 
 
 async def columns(exam: Exam) -> Finding:
-    """Whether Convex has the columns that CLERK_CONVEX_FIELDS fills, tried with users of Clerk's."""
-    fields = exam.settings.clerk_convex_fields
-    if fields is None:
-        raise Skip("CLERK_CONVEX_FIELDS is not set, or malformed")
+    """Check whether Convex has the columns that CLERK_CONVEX_FIELDS fills, tried with users of Clerk's."""
+    fields: Fields = exam.needed("CLERK_CONVEX_FIELDS")
     page = await exam.sample()
     if not page.users:
         raise Skip("Clerk has no user to try CLERK_CONVEX_FIELDS with")
@@ -144,7 +142,7 @@ async def columns(exam: Exam) -> Finding:
 
 
 async def rows(exam: Exam) -> Finding:
-    """Whether the schema accepts each row that is there."""
+    """Check whether the schema accepts each row that is there."""
     read, refused = 0, 0
     examples: list[str] = []
     is_whole = False
@@ -164,7 +162,7 @@ async def rows(exam: Exam) -> Finding:
 
 
 async def duplicates(exam: Exam) -> Finding:
-    """Whether a user has several rows."""
+    """Check whether a user has several rows."""
     found: list[str] = []
     is_whole = False
     async for answer in _parts(exam, "findDuplicates"):
@@ -173,13 +171,13 @@ async def duplicates(exam: Exam) -> Finding:
     if found:
         return broken(
             f"{len(found)} users have several rows ({_some(found)}).",
-            "clerk-convex backfill --repair-duplicates",
+            "clerk-convex repair --duplicates",
         )
     return Finding("each user has one row" if is_whole else "none in the part that could be read in time")
 
 
 async def events(exam: Exam) -> Finding:
-    """Whether what changed last at Clerk is in Convex, and when the last webhook changed a row."""
+    """Check whether what changed last at Clerk is in Convex, and when the last webhook changed a row."""
     at = await exam.ask("lastWebhookAt")
     age = None if at is None else time.time() - at / 1000
     told = "no webhook has changed a row yet"
@@ -203,7 +201,7 @@ async def events(exam: Exam) -> Finding:
 
 
 async def refusals(exam: Exam) -> Finding:
-    """Whether changes were refused and are still to be made good."""
+    """Check whether changes were refused and are still to be made good."""
     refused = (await exam.status())["refusals"]
     count = int(refused["count"])
     if not count:
@@ -216,7 +214,7 @@ async def refusals(exam: Exam) -> Finding:
 
 
 async def backfill(exam: Exam) -> Finding:
-    """When the last backfill was finished."""
+    """Check when the last backfill finished."""
     at = (await exam.status())["lastFinishedBackfillAt"]
     if at is None:
         return doubtful(
@@ -233,7 +231,7 @@ async def backfill(exam: Exam) -> Finding:
 
 
 async def admin(exam: Exam) -> Finding:
-    """Whether somebody can use the users page."""
+    """Check whether somebody can use the users page."""
     if (await exam.status())["hasActiveAdmin"]:
         return Finding("there is an active one")
     return doubtful(
@@ -297,7 +295,11 @@ async def _late(exam: Exam) -> tuple[list[str], int]:
 def _by_age(age: float | None, text: str) -> Finding:
     if age is not None and age < _SILENCE:
         return Finding(text)
-    return doubtful(f"{text}.", "Do webhooks arrive? Try the service's address with --webhook-url.")
+    return doubtful(
+        f"{text}.",
+        "Do webhooks arrive? Change a user in Clerk and look at Webhooks there, and try the service's address"
+        " with --webhook-url.",
+    )
 
 
 async def _parts(exam: Exam, function: str) -> AsyncIterator[dict[str, Any]]:

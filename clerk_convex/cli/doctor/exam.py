@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
 
+from pydantic import SecretStr
+
 from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.cli.doctor.report import Skip
 from clerk_convex.convex import Deployment, FunctionMissing, Kind
@@ -24,16 +26,16 @@ _MARGIN = 3.0  # seconds before the end in which a long check stops
 T = TypeVar("T")
 
 
-def read_settings(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    """Return the settings that are well formed, and what is wrong with each of the others."""
+def read_settings(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
+    """Return the settings that are well formed, and what is wrong with each of the others, by its name."""
     good: dict[str, str] = {}
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     for name in map(str.upper, Settings.model_fields):
         value = {name: environ.get(name, "")}
         try:
             Settings.from_env(value)
         except SettingsError as error:
-            problems.append(str(error))
+            problems[name] = str(error)
         else:
             good |= value
     return Settings.from_env(good), problems
@@ -79,19 +81,26 @@ class Exam:
 
     @property
     def is_late(self) -> bool:
-        """Whether a check that reads page after page must stop."""
+        """Check whether a check that reads page after page must stop."""
         return asyncio.get_running_loop().time() > self._ends_at - _MARGIN
+
+    def needed(self, name: str) -> Any:
+        """Return a setting that a check needs. Raises Skip if it is missing or malformed."""
+        if name in self.problems:
+            raise Skip(f"{name} is malformed, as said above")
+        value = getattr(self.settings, name.lower())
+        if value is None:
+            raise Skip(f"{name} is not set")
+        return value
 
     @property
     def clerk(self) -> Clerk:
         """The client of Clerk's Backend API. Raises Skip without a key."""
         if self._clerk is None:
-            key = self.settings.clerk_secret_key
-            if key is None:
-                raise Skip("CLERK_SECRET_KEY is not set, or malformed")
+            key: SecretStr = self.needed("CLERK_SECRET_KEY")
             self._clerk = Clerk(
                 key.get_secret_value(),
-                self.settings.clerk_api_url,
+                self.needed("CLERK_API_URL"),
                 timeout=self.call_seconds,
                 patience=0.0,
                 connect_timeout=self.call_seconds,
@@ -103,9 +112,7 @@ class Exam:
     def deployment(self) -> Deployment:
         """The client of Convex. Raises Skip without an address or a key."""
         if self._deployment is None:
-            url, key = self.settings.convex_url, self.settings.convex_deploy_key
-            if url is None or key is None:
-                raise Skip("CONVEX_URL or CONVEX_DEPLOY_KEY is not set, or malformed")
+            url, key = self.needed("CONVEX_URL"), self.needed("CONVEX_DEPLOY_KEY")
             self._deployment = Deployment(
                 url, key.get_secret_value(), timeout=self.call_seconds, connect_timeout=self.call_seconds
             )

@@ -6,6 +6,8 @@ import asyncio
 import difflib
 import time
 
+from pydantic import SecretStr
+
 from clerk_convex.cli.doctor.exam import Exam
 from clerk_convex.cli.doctor.report import Finding, Skip, broken, doubtful, span
 from clerk_convex.entities.times import http_date
@@ -20,6 +22,7 @@ _FEATURES: dict[str, type[Settings]] = {
     "backfill": BackfillSettings,
     "user management": AdminSettings,
 }
+_OURS = "CLERK_CONVEX_"  # how the names of settings begin that are neither Clerk's nor Convex's
 _ALIKE = 0.8  # how similar a variable's name is to a setting's if one was meant for the other, from 0 to 1
 
 # Webhooks are refused from 300 seconds on. A session token lives for 60, and 5 are allowed.
@@ -35,7 +38,7 @@ _REDIS_REMEDIES = {
 
 
 async def settings(exam: Exam) -> Finding:
-    """All that is malformed or missing, and which features are therefore on."""
+    """Name all that is malformed or missing, and the features that are therefore on."""
     missing = {name: _missing(exam.settings, kind) for name, kind in _FEATURES.items()}
     on = [name for name, names in missing.items() if not names]
     off = [f"{name} (needs {', '.join(names)})" for name, names in missing.items() if names]
@@ -43,7 +46,7 @@ async def settings(exam: Exam) -> Finding:
         [*([f"on: {', '.join(on)}"] if on else []), *([f"off: {', '.join(off)}"] if off else [])]
     )
     if exam.problems:
-        return broken(" ".join(exam.problems), text.capitalize() + ".")
+        return broken(f"{' '.join(exam.problems.values())} {text[:1].upper()}{text[1:]}.")
     remedy = " ".join(_misspelt(exam))
     if not {"webhook", "backfill"} & set(on):
         return broken(text, remedy or "The settings page of the documentation says where to find each.")
@@ -51,8 +54,8 @@ async def settings(exam: Exam) -> Finding:
 
 
 async def clock(exam: Exam) -> Finding:
-    """Whether this machine's clock agrees with Clerk's and Convex's."""
-    urls = {"Clerk": f"{exam.settings.clerk_api_url}/v1/instance"}
+    """Check whether this machine's clock agrees with Clerk's and Convex's."""
+    urls = {"Clerk": f"{exam.needed('CLERK_API_URL')}/v1/instance"}
     if exam.settings.convex_url is not None:
         urls["Convex"] = f"{exam.settings.convex_url}/version"
     ahead = await asyncio.gather(*(_ahead(exam, url) for url in urls.values()))
@@ -77,14 +80,13 @@ async def clock(exam: Exam) -> Finding:
 
 
 async def redis(exam: Exam) -> Finding:
-    """Whether the limits of user management can be counted in Redis."""
-    url = exam.settings.clerk_convex_redis_url
-    if url is None:
-        raise Skip("CLERK_CONVEX_REDIS_URL is not set: each process counts its limits for itself")
+    """Check whether the limits of user management can be counted in Redis."""
+    url: SecretStr = exam.needed("CLERK_CONVEX_REDIS_URL")
     from clerk_convex.net.limits import Limiter  # user management only: it loads limits
 
     try:
-        await Limiter(url.get_secret_value()).check()
+        async with asyncio.timeout(exam.call_seconds):
+            await Limiter(url.get_secret_value()).check()
     except SettingsError:
         raise
     except Exception as error:  # noqa: BLE001 - errors of redis may be any, and may quote the address
@@ -102,14 +104,14 @@ def _missing(settings: Settings, kind: type[Settings]) -> list[str]:
 def _misspelt(exam: Exam) -> list[str]:
     """Return a sentence for each variable that looks like a setting and is none."""
     known = {name.upper() for name in Settings.model_fields}
-    unset = [name for name in known if not exam.environ.get(name, "").strip()]
+    unset = {name.removeprefix(_OURS): name for name in known if not exam.environ.get(name, "").strip()}
     sentences: list[str] = []
     for name in sorted(exam.environ.keys() - known):
         if name.startswith(("CLERK_", "CONVEX_")):
-            meant = difflib.get_close_matches(name, unset, 1, _ALIKE)
+            meant = difflib.get_close_matches(name.removeprefix(_OURS), unset, 1, _ALIKE)
             if meant:
-                sentences.append(f"{name} is no setting: is it meant to be {meant[0]}?")
-            elif name.startswith("CLERK_CONVEX_"):
+                sentences.append(f"{name} is no setting: is it meant to be {unset[meant[0]]}?")
+            elif name.startswith(_OURS):
                 sentences.append(f"{name} is no setting of this version.")
     return sentences
 

@@ -56,7 +56,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is broken."""
+        """Check whether nothing is broken."""
         return not self._count(Status.BROKEN)
 
     def to_json(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from clerk_convex.testing.caller import Caller
 
 __all__ = ["LocalSet"]
 
+_PAGE = 1000
 # A test must not meet a limit because of the tests before it.
 _LIMITS = ("CLERK_CONVEX_READ_LIMIT", "CLERK_CONVEX_WRITE_LIMIT", "CLERK_CONVEX_ADDRESS_LIMIT")
 _UNLIMITED = dict.fromkeys(_LIMITS, "99999/second")
@@ -88,13 +89,13 @@ class LocalSet(LocalStack):
         """Return the rows of the users table by Clerk id."""
         functions, path = self.functions, f"{self.settings.convex_users_module}:exportUsers"
         rows: dict[str, dict[str, Any]] = {}
-        cursor = None
+        options: dict[str, Any] = {"numItems": _PAGE, "cursor": None}
         while True:
-            page = functions.query(path, {"paginationOpts": {"numItems": 1000, "cursor": cursor}})
+            page = functions.query(path, {"paginationOpts": options})
             rows |= {row["clerkId"]: row for row in page["page"]}
             if page["isDone"]:
                 return rows
-            cursor = page["continueCursor"]
+            options["cursor"] = page["continueCursor"]
 
     def row(self, user_id: str) -> dict[str, Any] | None:
         """Return the row of a user, or None if there is none."""

@@ -24,7 +24,7 @@ _INSTANCE = "ins_local"
 def user(**fields: Any) -> dict[str, Any]:
     """Return a user as Clerk shows one. `fields` are those of `LocalClerk.create_user`.
 
-        ada = user(first_name="Ada", email_address=["ada@example.com"])
+    ada = user(first_name="Ada", email_address=["ada@example.com"])
     """
     return new_user(fields, _new_id, _now())
 

@@ -16,13 +16,10 @@ from clerk_convex.testing.caller import Caller
 __all__ = ["LocalSet"]
 
 _PAGE = 1000
-# A test must not meet a limit because of the tests before it.
-_LIMITS = ("CLERK_CONVEX_READ_LIMIT", "CLERK_CONVEX_WRITE_LIMIT", "CLERK_CONVEX_ADDRESS_LIMIT")
-_UNLIMITED = dict.fromkeys(_LIMITS, "99999/second")
 
 
 class LocalSet(LocalStack):
-    """A local Clerk, the service and a local Convex, for tests. It is a LocalStack without rate limits.
+    """A local Clerk, the service and a local Convex, for tests: a LocalStack whose Clerk has no rate limit.
 
         def test_a_user_arrives(clerk_convex):
             ada = clerk_convex.clerk.create_user(first_name="Ada")
@@ -41,7 +38,7 @@ class LocalSet(LocalStack):
         module: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        chosen = _UNLIMITED if module is None else {**_UNLIMITED, "CONVEX_USERS_MODULE": module}
+        chosen = {} if module is None else {"CONVEX_USERS_MODULE": module}
         super().__init__(project=project, rate_limit=0, env=env, chosen=chosen)
         self._callers: list[Caller] = []
 

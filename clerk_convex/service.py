@@ -109,6 +109,10 @@ class Service:
         """The counters of incoming calls. Raises SettingsError if they are to be in Redis and cannot."""
         return self._limiters.get()
 
+    def forget_calls(self) -> None:
+        """Start the counts of incoming calls again, for tests that share a service. Redis keeps its own."""
+        self._limiters = PerLoop(self._make_limiter)
+
     def make_clerk(self) -> Clerk:
         """Make the Clerk client of an event loop."""
         settings = self.settings.require(BackfillSettings)

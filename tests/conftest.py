@@ -5,8 +5,9 @@ import httpx._transports.default
 import pytest
 from hypothesis import settings
 
-from tests.support.functions import Functions, running
-from tests.support.managed import Managed, cleared
+from clerk_convex.testing import LocalSet
+from tests.support.functions import TOKEN_LIFETIME, Functions
+from tests.support.managed import Managed
 from tests.support.stand_in import StandIn
 
 pytest_plugins = ["clerk_convex.pytest_plugin"]
@@ -20,24 +21,20 @@ _transports = vars(httpx._transports.default)
 _transports["create_ssl_context"] = cache(_transports["create_ssl_context"])
 
 
-@pytest.fixture(scope="session")
-def deployment() -> Iterator[Functions]:
-    """Run the project's functions in a local Convex that accepts the session tokens of a local Clerk."""
-    with running() as functions:
+@pytest.fixture
+def functions(clerk_convex: LocalSet) -> Iterator[Functions]:
+    """Return the project's functions with empty tables. No webhook reaches them."""
+    clerk_convex.clerk.events = []
+    clerk_convex.clerk.token_lifetime = TOKEN_LIFETIME
+    functions = Functions(clerk_convex.convex, clerk_convex.clerk)
+    with functions.http:
         yield functions
 
 
 @pytest.fixture
-def functions(deployment: Functions) -> Functions:
-    """Return the shared functions with empty tables."""
-    deployment.clear()
-    return deployment
-
-
-@pytest.fixture
-def managed(deployment: Functions) -> Managed:
+def managed(functions: Functions) -> Managed:
     """Return user management with three users in Clerk and Convex."""
-    return cleared(deployment)
+    return Managed(functions)
 
 
 @pytest.fixture

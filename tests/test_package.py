@@ -23,6 +23,12 @@ with LocalStack() as stack:
 """
 
 
+FIXTURES = """
+def test_plugin(clerk_convex, as_user):
+    assert clerk_convex.row(as_user(first_name="Eve").id)["firstName"] == "Eve"
+"""
+
+
 def build(checkout: Path, target: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)],
@@ -91,7 +97,7 @@ def test_contents_of_the_wheel(wheel: Path) -> None:
 
 def test_wheel_runs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
     """The whole local set starts with the files of the wheel, its dashboard too. npm packages are the
-    folder's own."""
+    folder's own. pytest finds the plugin."""
     environment, team = tmp_path / "environment", tmp_path / "team"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     python = environment / "bin" / "python"
@@ -113,6 +119,8 @@ def test_wheel_runs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
     assert run("-c", "import clerk_convex; print(clerk_convex.__file__)").startswith(str(environment))
     run("-m", "clerk_convex.local", "--once", "--users", "5")
     assert run("-c", SERVED) == "200 200\n"
+    (team / "test_plugin.py").write_text(FIXTURES)
+    assert "1 passed" in run("-W", "error", "-m", "pytest", "-q")
 
 
 def test_wheel_of_an_sdist_is_the_same(checkout: Path, wheel: Path, tmp_path: Path) -> None:

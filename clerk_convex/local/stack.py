@@ -14,6 +14,7 @@ from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.convex import LocalConvex
 from clerk_convex.local.dashboard import PAGE_PATH, is_built, with_dashboard
 from clerk_convex.local.listener import listen, serving
+from clerk_convex.service import Service
 from clerk_convex.settings import Settings
 
 __all__ = ["LocalStack"]
@@ -108,7 +109,8 @@ class LocalStack:
                 "clerkUrl": self.clerk.url,
                 "usersModule": self.settings.convex_users_module,
             }
-            service = with_dashboard(create_app(self.settings), places)
+            self._service = Service(self.settings)
+            service = with_dashboard(create_app(service=self._service), places)
             parts.enter_context(serving(service, listener, "The service"))
             # Stop Clerk first: the service then waits for no further webhook.
             parts.callback(self.clerk.close)
@@ -120,12 +122,13 @@ class LocalStack:
             self.clerk.webhooks.add_endpoint(self._webhook_url, self.clerk.webhook_secret)
 
     def reset(self) -> None:
-        """Return to the state after `start`, within milliseconds: no users, rows, jobs, faults and messages.
+        """Return to the state after `start`, within milliseconds: no users, rows, jobs, faults, messages.
 
         Addresses and keys stay. Subscribers see the tables become empty.
         """
         self.clerk.reset()  # first: after it, no webhook of before is on its way to Convex
         self.convex.clear()
+        self._service.forget_calls()
 
     def stop(self) -> None:
         """Stop all parts. Does nothing if none runs."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from svix.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook
 
 from clerk_convex.errors import SettingsError
 from clerk_convex.local.clerk.objects import new_event, new_session, new_user, to_json

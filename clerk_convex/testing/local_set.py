@@ -15,13 +15,11 @@ from clerk_convex.testing.caller import Caller
 
 __all__ = ["LocalSet"]
 
-# A test must not meet a limit because of the tests before it.
-_LIMITS = ("CLERK_CONVEX_READ_LIMIT", "CLERK_CONVEX_WRITE_LIMIT", "CLERK_CONVEX_ADDRESS_LIMIT")
-_UNLIMITED = dict.fromkeys(_LIMITS, "99999/second")
+_PAGE = 1000
 
 
 class LocalSet(LocalStack):
-    """A local Clerk, the service and a local Convex, for tests. It is a LocalStack without rate limits.
+    """A local Clerk, the service and a local Convex, for tests: a LocalStack whose Clerk has no rate limit.
 
         def test_a_user_arrives(clerk_convex):
             ada = clerk_convex.clerk.create_user(first_name="Ada")
@@ -40,7 +38,7 @@ class LocalSet(LocalStack):
         module: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        chosen = _UNLIMITED if module is None else {**_UNLIMITED, "CONVEX_USERS_MODULE": module}
+        chosen = {} if module is None else {"CONVEX_USERS_MODULE": module}
         super().__init__(project=project, rate_limit=0, env=env, chosen=chosen)
         self._callers: list[Caller] = []
 
@@ -88,13 +86,13 @@ class LocalSet(LocalStack):
         """Return the rows of the users table by Clerk id."""
         functions, path = self.functions, f"{self.settings.convex_users_module}:exportUsers"
         rows: dict[str, dict[str, Any]] = {}
-        cursor = None
+        options: dict[str, Any] = {"numItems": _PAGE, "cursor": None}
         while True:
-            page = functions.query(path, {"paginationOpts": {"numItems": 1000, "cursor": cursor}})
+            page = functions.query(path, {"paginationOpts": options})
             rows |= {row["clerkId"]: row for row in page["page"]}
             if page["isDone"]:
                 return rows
-            cursor = page["continueCursor"]
+            options["cursor"] = page["continueCursor"]
 
     def row(self, user_id: str) -> dict[str, Any] | None:
         """Return the row of a user, or None if there is none."""

@@ -24,7 +24,7 @@ pytest_plugins = ["tests.support.browser"]
 
 
 @pytest.fixture(scope="module")
-def shared_stack(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[LocalStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[LocalStack]:
     built = tmp_path_factory.mktemp("static")
     vite = ["node", "node_modules/vite/bin/vite.js", "build", "examples/dashboard", "--logLevel", "warn"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

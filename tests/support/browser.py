@@ -33,7 +33,8 @@ from playwright.sync_api import TimeoutError as TooLate
 from clerk_convex.local import dashboard
 from clerk_convex.local.clerk.pages import ACCOUNTS
 from clerk_convex.local.stack import LocalStack
-from tests.support.functions import ROOT, Caller
+from clerk_convex.testing import LocalSet
+from tests.support.functions import Caller
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -229,22 +230,10 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def shared_stack() -> Iterator[LocalStack]:
-    with LocalStack(project=ROOT) as stack:
-        yield stack
-
-
 @pytest.fixture
-def stack(shared_stack: LocalStack) -> LocalStack:
+def stack(clerk_convex: LocalSet) -> LocalStack:
     """Return the shared local set without users, in Clerk and in Convex."""
-    clerk = shared_stack.clerk
-    clerk.token_lifetime = 60
-    for user in clerk.users():
-        clerk.delete_user(user["id"])
-    clerk.webhooks.drain(30)
-    shared_stack.convex.clear()
-    return shared_stack
+    return clerk_convex
 
 
 class People:

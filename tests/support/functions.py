@@ -1,11 +1,13 @@
 """Run the project's Convex functions, and call them with the deploy key or as a signed-in user."""
 
+import atexit
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.convex import LocalConvex
 
 ROOT = Path(__file__).parent.parent.parent
+TOKEN_LIFETIME = 3600  # seconds
 CREATED_AT = 1_700_000_000_000.0
 
 LATER = """
@@ -190,15 +193,23 @@ class Functions:
         return answer["value"]
 
 
+@cache
+def issuer() -> LocalClerk:
+    """Return the Clerk whose session tokens each project accepts. It runs until this process ends."""
+    clerk = LocalClerk(token_lifetime=TOKEN_LIFETIME, rate_limit=0)
+    clerk.start()
+    atexit.register(clerk.close)
+    return clerk
+
+
 @contextmanager
-def running(project: Path = ROOT) -> Iterator[Functions]:
+def running(project: Path) -> Iterator[Functions]:
     """Run the functions of a project in a Convex that accepts the session tokens of a local Clerk."""
-    with LocalClerk(token_lifetime=3600, rate_limit=0) as clerk:
-        environment = {"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}
-        with LocalConvex(project=project, env=environment) as convex:
-            functions = Functions(convex, clerk)
-            with functions.http:
-                yield functions
+    environment = {"CLERK_JWT_ISSUER_DOMAIN": issuer().issuer}
+    with LocalConvex(project=project, env=environment) as convex:
+        functions = Functions(convex, issuer())
+        with functions.http:
+            yield functions
 
 
 class Project:

@@ -14,7 +14,6 @@ from starlette.types import ASGIApp
 from clerk_convex import Settings, user_routes
 from clerk_convex.entities.changes import Upsert
 from clerk_convex.entities.users import read_user
-from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.service import Service, Timeouts
 from tests.support.functions import Caller, Functions
 
@@ -26,8 +25,9 @@ NOWHERE = "http://127.0.0.1:9"
 class Managed:
     """The admins Ada and Grace, the ordinary user Eve, and the settings of the routes between both ends."""
 
-    def __init__(self, functions: Functions, clerk: LocalClerk) -> None:
-        self.clerk = clerk
+    def __init__(self, functions: Functions) -> None:
+        assert functions.clerk is not None
+        self.clerk = functions.clerk
         self.convex = functions.convex
         self.functions = functions
         self.timeouts = Timeouts()
@@ -106,15 +106,3 @@ class Managed:
                 columns.items() - {("lastSignInAt", columns.get("lastSignInAt"))}
             )
             assert not {"firstName", "lastName", "username", "externalId"} & (rows[user_id].keys() - columns)
-
-
-def cleared(functions: Functions) -> Managed:
-    """Delete all users and faults, and return user management with three new users."""
-    clerk = functions.clerk
-    assert clerk is not None
-    clerk.faults = Faults()
-    clerk.jwks()  # the first call generates the keys, which takes a while
-    for user in clerk.users():
-        clerk.delete_user(user["id"])
-    functions.clear()
-    return Managed(functions, clerk)

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from svix.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook  # svix wraps it, and importing svix takes half a second
 
 from clerk_convex.errors import LocalError
 

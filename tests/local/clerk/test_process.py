@@ -189,6 +189,7 @@ def test_a_process_that_does_not_answer_is_given_up(
     """The wait has a limit."""
     monkeypatch.setattr("clerk_convex.local.clerk.process.ANSWER_SECONDS", 0.2)
     clerk.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, clerk.process.pid, os.WSTOPPED)  # until then it may still answer
     try:
         with pytest.raises(LocalError, match=r"did not answer \(ReadTimeout\)"):
             clerk.users()

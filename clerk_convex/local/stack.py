@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from clerk_convex.app import create_app
 from clerk_convex.local.clerk import LocalClerk
@@ -21,6 +21,7 @@ __all__ = ["LocalStack"]
 WEBHOOK_PATH = "/webhooks/clerk"
 # These two describe a team's own functions, so they apply here too. All other settings are the set's own.
 FROM_ENVIRONMENT = ("CONVEX_USERS_MODULE", "CLERK_CONVEX_FIELDS")
+USERS_MODULE = str(Settings.model_fields["convex_users_module"].default)
 
 
 class LocalStack:
@@ -37,7 +38,9 @@ class LocalStack:
         convex_port: the same for the local Convex.
         clerk_port: the same for the local Clerk.
         speed: divides the schedule on which webhooks are retried.
-        project: a directory with `convex/` in it, as for LocalConvex.
+        project, functions, data, watch, deploy_key: as for LocalConvex.
+        secret_key, webhook_secret: as for LocalClerk.
+        webhook_url: the service that gets the webhooks, in place of the set's own. That one serves the page.
         connected: whether `start` sets the webhook up. If not, call `connect`.
     """
 
@@ -58,13 +61,28 @@ class LocalStack:
         clerk_port: int = 0,
         speed: float = 1000.0,
         project: Path | None = None,
+        functions: Path | None = None,
+        data: Iterable[Path] = (),
+        watch: bool = False,
+        deploy_key: str | None = None,
+        secret_key: str | None = None,
+        webhook_secret: str | None = None,
+        webhook_url: str | None = None,
         connected: bool = True,
     ) -> None:
         self._port = port
         self._convex_port = convex_port
         self._clerk_port = clerk_port
         self._speed = speed
-        self._project = project
+        self._functions: Mapping[str, Any] = {
+            "project": project,
+            "functions": functions,
+            "data": tuple(data),
+            "watch": watch,
+            "deploy_key": deploy_key,
+        }
+        self._keys = {"secret_key": secret_key, "webhook_secret": webhook_secret}
+        self._webhook_url = webhook_url
         self._connected = connected
         self._parts = ExitStack()
 
@@ -79,12 +97,12 @@ class LocalStack:
             listener = parts.enter_context(listen(self._port, "The service"))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self.dashboard_url = self.url + PAGE_PATH if is_built() else None
-            self.clerk = LocalClerk(port=self._clerk_port, speed=self._speed)
+            self.clerk = LocalClerk(port=self._clerk_port, speed=self._speed, **self._keys)
             parts.enter_context(self.clerk)
             if self._connected:
                 self.connect()
             issuer = {"CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer}
-            self.convex = LocalConvex(port=self._convex_port, project=self._project, env=issuer)
+            self.convex = LocalConvex(port=self._convex_port, env=issuer, **self._functions)
             parts.enter_context(self.convex)
             chosen = {name: os.environ.get(name, "") for name in FROM_ENVIRONMENT}
             self.settings = Settings.from_env({**chosen, **self.environment()})
@@ -99,10 +117,15 @@ class LocalStack:
             parts.callback(self.clerk.close)
             self._parts = parts.pop_all()
 
+    @property
+    def webhook_url(self) -> str:
+        """The address that gets the webhooks."""
+        return self._webhook_url or self.url + WEBHOOK_PATH
+
     def connect(self) -> None:
-        """Set the webhook up: Clerk sends all later changes to the service. A second call does nothing."""
+        """Set the webhook up: Clerk sends all later changes to `webhook_url`. A second call does nothing."""
         if not self.clerk.webhooks.has_endpoints:
-            self.clerk.webhooks.add_endpoint(self.url + WEBHOOK_PATH, self.clerk.webhook_secret)
+            self.clerk.webhooks.add_endpoint(self.webhook_url, self.clerk.webhook_secret)
 
     def stop(self) -> None:
         """Stop all parts. Does nothing if none runs."""
@@ -132,10 +155,11 @@ class LocalStack:
         return {
             "CONVEX_URL": self.convex.url,
             "CONVEX_DEPLOY_KEY": self.convex.deploy_key,
+            "CONVEX_USERS_MODULE": os.environ.get("CONVEX_USERS_MODULE") or USERS_MODULE,
             "CLERK_API_URL": self.clerk.url,
             "CLERK_SECRET_KEY": self.clerk.secret_key,
             "CLERK_WEBHOOK_SIGNING_SECRET": self.clerk.webhook_secret,
             "CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer,
-            "WEBHOOK_URL": self.url + WEBHOOK_PATH,
+            "WEBHOOK_URL": self.webhook_url,
             **({} if self.dashboard_url is None else {"DASHBOARD_URL": self.dashboard_url}),
         }

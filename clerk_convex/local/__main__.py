@@ -13,8 +13,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from clerk_convex.errors import ClerkConvexError, LocalError
 
@@ -72,8 +73,7 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
         # --once is a proof, and many of them may run at once.
         nullcontext() if options.once else kept(Path.cwd(), say) as mine,
         LocalStack(
-            **_ports(options, mine),
-            **({} if mine is None else _keys(mine)),
+            **_addresses(options, mine),
             functions=options.functions,
             data=options.data,
             watch=not options.once,
@@ -99,14 +99,11 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
         raise LocalError(f"{stack.ended()} has ended, and its data with it: start all of it again.")
 
 
-def _ports(options: argparse.Namespace, mine: Kept | None) -> dict[str, int]:
-    """Return the ports of the set: those of the options, else those of the run before, else free ones."""
-    names = ("port", "convex_port", "clerk_port")
-    return {name: getattr(options, name) or getattr(mine, name, 0) for name in names}
-
-
-def _keys(mine: Kept) -> dict[str, str]:
-    return {name: getattr(mine, name) for name in ("deploy_key", "secret_key", "webhook_secret")}
+def _addresses(options: argparse.Namespace, mine: Kept | None) -> dict[str, Any]:
+    """Return the ports and keys of the set: `mine`, else new ones. A port that is an option comes first."""
+    named = {name: getattr(options, name) for name in ("port", "convex_port", "clerk_port")}
+    kept = {} if mine is None else asdict(mine)
+    return {**kept, **{name: port or kept.get(name, 0) for name, port in named.items()}}
 
 
 def _wait(stack: LocalStack, out: TextIO) -> None:

@@ -95,14 +95,16 @@ def _read(path: Path, text: str) -> Kept:
 
 def _with_free_ports(mine: Kept, say: Callable[[str], object]) -> Kept:
     """Return `mine` with 0 in place of each port that another program listens on."""
-    busy = {
-        name: port
-        for name in ("port", "convex_port", "clerk_port")
-        if not _is_free(port := getattr(mine, name))
-    }
-    for port in busy.values():
+
+    def free(port: int) -> int:
+        if _is_free(port):
+            return port
         say(f"Port {port}, which this folder's set had before, is in use: this run has another one.")
-    return replace(mine, **dict.fromkeys(busy, 0))
+        return 0
+
+    return replace(
+        mine, port=free(mine.port), convex_port=free(mine.convex_port), clerk_port=free(mine.clerk_port)
+    )
 
 
 def _is_free(port: int) -> bool:

@@ -81,7 +81,7 @@ class LocalStack:
             "watch": watch,
             "deploy_key": deploy_key,
         }
-        self._keys = {"secret_key": secret_key, "webhook_secret": webhook_secret}
+        self._keys: Mapping[str, Any] = {"secret_key": secret_key, "webhook_secret": webhook_secret}
         self._webhook_url = webhook_url
         self._connected = connected
         self._parts = ExitStack()

@@ -400,7 +400,7 @@ def test_a_webhook_url_is_an_address(url: str, capsys: pytest.CaptureFixture[str
 def test_webhooks_go_to_another_service(
     named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--webhook-url: a service of mine gets them, signed with the secret in the file; the set's own doesn't."""
+    """--webhook-url: a service of mine gets them, signed with the secret in the file, and ours does not."""
     monkeypatch.setattr(command, "LOOK_EVERY", 0.01)
     path = tmp_path / ".env"
 

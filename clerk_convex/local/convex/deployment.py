@@ -187,7 +187,7 @@ def functions_of(project: Path) -> Path:
     if not file.is_file():
         return project / "convex"
     try:
-        folder = json.loads(file.read_text(encoding="utf-8")).get("functions", "convex")
+        folder: str = json.loads(file.read_text(encoding="utf-8")).get("functions", "convex")
         return project / folder
     except (ValueError, AttributeError, TypeError) as error:
         raise LocalError(f"{file} is not a JSON object with a string `functions`. Correct it.") from error

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import io
 import json
@@ -32,6 +33,7 @@ from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.convex import LocalConvex
 from clerk_convex.local.demo import scenario
 from clerk_convex.local.env_file import EnvFile
+from clerk_convex.local.kept import Kept, kept
 from clerk_convex.local.stack import LocalStack
 from tests.support.functions import ROOT, Functions
 from tests.support.webhook_receiver import Receiver
@@ -496,18 +498,33 @@ def test_wrong_folders_and_rows(
     assert "secret" not in err
 
 
-def test_ports_and_keys_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A second run in the same folder has the addresses and keys of the first; a port that is named wins."""
+def test_ports_and_keys_stay(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second run in the same folder has the addresses and keys of the first; one beside it does not."""
     written: list[Mapping[str, str]] = []
     monkeypatch.setattr(EnvFile, "write", lambda self, values: written.append(values))
     monkeypatch.setattr(demo, "begin", lambda stack, count, out, now: end(stack.convex))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    for options in ([], [], ["--convex-port", str(port)]):
-        assert main([*options, "--users", "0", "--env-file", str(tmp_path / ".env")]) == 2
-    first, second, third = written
+    options = ["--users", "0", "--env-file", str(tmp_path / ".env")]
+    assert main(options) == main(options) == 2
+    capsys.readouterr()
+    with kept(folder, print) as mine:
+        assert main(options) == 2
+    assert capsys.readouterr().err.startswith("Another set of this folder is up: this one has ports and keys")
+    first, second, beside = written
     assert first == second
-    assert third == {**first, "CONVEX_URL": f"http://127.0.0.1:{port}"}
+    assert first["CONVEX_DEPLOY_KEY"] == mine.deploy_key
+    assert not {*first.values()} & {*beside.values()} - {"users"}
+
+
+def test_a_port_that_is_named_wins() -> None:
+    """Over the one of the last run, whose keys stay."""
+    mine = Kept(1, 2, 3, "deploy", "secret", "webhook")
+    for number, given, convex_port in ((0, mine, 2), (9, mine, 9), (9, None, 9), (0, None, 0)):
+        options = argparse.Namespace(port=0, convex_port=number, clerk_port=0)
+        found = command._addresses(options, given)
+        assert found["convex_port"] == convex_port
+        assert found.get("deploy_key") == (given and "deploy")
 
 
 def test_module_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:

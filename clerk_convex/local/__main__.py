@@ -7,17 +7,20 @@ import importlib.util
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from clerk_convex.errors import ClerkConvexError, LocalError
 
 if TYPE_CHECKING:
+    from clerk_convex.local.kept import Kept
     from clerk_convex.local.stack import LocalStack
 
 LOOK_EVERY = 0.5  # seconds
@@ -26,9 +29,8 @@ MOST_USERS = 10_000  # the local Convex keeps all rows in memory and is built fo
 DESCRIPTION = """
   python -m clerk_convex.local --users 200 --env-file .env.local
 
-Starts a local Clerk, a local Convex and the service between them, on free ports of 127.0.0.1. It needs no
-account and keeps no data. Ctrl-C or SIGTERM stops all parts. Logs and errors of the Convex functions go to
-stderr."""
+Starts a local Clerk, a local Convex and the service between them, without an account. Functions are loaded
+again when they change; data is lost at the end (Ctrl-C). Logs of the functions go to stderr."""
 
 EPILOG = """\
 exit status: 0 stopped, or Convex equals Clerk; 1 it does not (--once); 2 usage, or a part could not be
@@ -60,15 +62,34 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
         raise LocalError("The local set needs uvicorn. Install it: pip install 'clerk-convex[local]'")
     from clerk_convex.local.demo import begin, once, run_live
     from clerk_convex.local.env_file import EnvFile
+    from clerk_convex.local.kept import kept
     from clerk_convex.local.stack import LocalStack
 
-    ports = {"port": options.port, "convex_port": options.convex_port, "clerk_port": options.clerk_port}
-    stack = LocalStack(**ports, connected=False)
-    with nullcontext() if options.env_file is None else EnvFile(options.env_file) as env_file, stack:
+    def say(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+
+    with (
+        nullcontext() if options.env_file is None else EnvFile(options.env_file) as env_file,
+        # --once is a proof, and many of them may run at once.
+        nullcontext() if options.once else kept(Path.cwd(), say) as mine,
+        LocalStack(
+            **_addresses(options, mine),
+            functions=options.functions,
+            data=options.data,
+            watch=not options.once,
+            webhook_url=options.webhook_url,
+            connected=False,
+        ) as stack,
+    ):
         now = int(time.time() * 1000)
         user_ids = [] if options.once else begin(stack, options.users, out, now=now)  # once() calls begin()
         if env_file is not None:
             env_file.write(stack.environment())
+        if options.webhook_url is not None:
+            where = f"--env-file {options.env_file}" if env_file else "the file of --env-file PATH"
+            out.write(f"Webhooks  {stack.webhook_url}\n")
+            out.write(f"          signed with CLERK_WEBHOOK_SIGNING_SECRET, which is in {where}\n")
+            out.flush()
         if options.once:
             return once(stack, options.users, out)
         if options.demo:
@@ -76,6 +97,13 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
         else:
             _wait(stack, out)
         raise LocalError(f"{stack.ended()} has ended, and its data with it: start all of it again.")
+
+
+def _addresses(options: argparse.Namespace, mine: Kept | None) -> dict[str, Any]:
+    """Return the ports and keys of the set: `mine`, else new ones. A port that is an option comes first."""
+    named = {name: getattr(options, name) for name in ("port", "convex_port", "clerk_port")}
+    kept = {} if mine is None else asdict(mine)
+    return {**kept, **{name: port or kept.get(name, 0) for name, port in named.items()}}
 
 
 def _wait(stack: LocalStack, out: TextIO) -> None:
@@ -140,30 +168,46 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add(
         "--demo",
         action="store_true",
-        help="change users all the time; show the table live, and print the dashboard's address",
+        help="keep changing users; show the table live",
     )
     add(
         "--once",
         action="store_true",
-        help="change users while their events arrive twice, late or out of order; compare; exit",
+        help="change users, their events late and doubled; compare; exit",
     )
     add(
         "--users",
         type=_count,
         default=200,
         metavar="N",
-        help="users at Clerk before the backfill (default: 200); with --once, half of them sign up after it",
+        help="users that Clerk starts with (default: 200)",
     )
     add(
         "--env-file",
         type=Path,
         metavar="PATH",
-        help="write the settings of the set to this new file, and delete the file at the end",
+        help="write the settings to this new file while it is up",
     )
-    add("--port", type=_port, default=0, metavar="N", help="port of the service (default: a free one)")
+    add("--webhook-url", type=_url, metavar="URL", help="send the webhooks to this service of yours")
+    add("--functions", type=Path, metavar="DIR", help="folder of the functions (default: ./convex)")
+    add(
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="rows to start with: TABLE.jsonl, or an unzipped export",
+    )
+    add("--port", type=_port, default=0, metavar="N", help="port of the service (default: as last time)")
     add("--convex-port", type=_port, default=0, metavar="N", help="port of the local Convex")
     add("--clerk-port", type=_port, default=0, metavar="N", help="port of the local Clerk")
     return parser
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", text):
+        raise argparse.ArgumentTypeError("an address such as http://127.0.0.1:8000/webhooks/clerk")
+    return text
 
 
 def _count(text: str) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from clerk_convex.app import create_app
 from clerk_convex.local.clerk import LocalClerk
@@ -22,6 +22,7 @@ __all__ = ["LocalStack"]
 WEBHOOK_PATH = "/webhooks/clerk"
 # These two describe a team's own functions, so they apply here too. All other settings are the set's own.
 FROM_ENVIRONMENT = ("CONVEX_USERS_MODULE", "CLERK_CONVEX_FIELDS")
+USERS_MODULE = str(Settings.model_fields["convex_users_module"].default)
 
 
 class LocalStack:
@@ -39,7 +40,9 @@ class LocalStack:
         convex_port: the same for the local Convex.
         clerk_port: the same for the local Clerk.
         speed: divides the schedule on which webhooks are retried.
-        project: a directory with `convex/` in it, as for LocalConvex.
+        project, functions, data, watch, deploy_key: as for LocalConvex.
+        secret_key, webhook_secret: as for LocalClerk.
+        webhook_url: the service that gets the webhooks, in place of the set's own. That one serves the page.
         connected: whether `start` sets the webhook up. If not, call `connect`.
         rate_limit: of the local Clerk, as for LocalClerk.
         env: environment variables of the functions, beside CLERK_JWT_ISSUER_DOMAIN.
@@ -63,6 +66,13 @@ class LocalStack:
         clerk_port: int = 0,
         speed: float = 1000.0,
         project: Path | None = None,
+        functions: Path | None = None,
+        data: Iterable[Path] = (),
+        watch: bool = False,
+        deploy_key: str | None = None,
+        secret_key: str | None = None,
+        webhook_secret: str | None = None,
+        webhook_url: str | None = None,
         connected: bool = True,
         rate_limit: int | None = None,
         env: Mapping[str, str] | None = None,
@@ -72,7 +82,15 @@ class LocalStack:
         self._convex_port = convex_port
         self._clerk_port = clerk_port
         self._speed = speed
-        self._project = project
+        self._functions: Mapping[str, Any] = {
+            "project": project,
+            "functions": functions,
+            "data": tuple(data),
+            "watch": watch,
+            "deploy_key": deploy_key,
+        }
+        self._keys: Mapping[str, Any] = {"secret_key": secret_key, "webhook_secret": webhook_secret}
+        self._webhook_url = webhook_url
         self._connected = connected
         self._rate_limit = rate_limit
         self._env = dict(env or {})
@@ -92,15 +110,14 @@ class LocalStack:
             self.dashboard_url = self.url + PAGE_PATH if is_built() else None
             self.clerk = LocalClerk(
                 port=self._clerk_port,
-                webhook_url=self._webhook_url if self._connected else None,
+                webhook_url=self.webhook_url if self._connected else None,
                 speed=self._speed,
                 rate_limit=self._rate_limit,
+                **self._keys,
             )
             parts.enter_context(self.clerk)
             issuer = {"CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer}
-            self.convex = LocalConvex(
-                port=self._convex_port, project=self._project, env={**self._env, **issuer}
-            )
+            self.convex = LocalConvex(port=self._convex_port, env={**self._env, **issuer}, **self._functions)
             parts.enter_context(self.convex)
             chosen = {name: os.environ.get(name, "") for name in FROM_ENVIRONMENT}
             self.settings = Settings.from_env({**chosen, **self._chosen, **self.environment()})
@@ -116,10 +133,15 @@ class LocalStack:
             parts.callback(self.clerk.close)
             self._parts = parts.pop_all()
 
+    @property
+    def webhook_url(self) -> str:
+        """The address that gets the webhooks."""
+        return self._webhook_url or self.url + WEBHOOK_PATH
+
     def connect(self) -> None:
-        """Set the webhook up: Clerk sends all later changes to the service. A second call does nothing."""
+        """Set the webhook up: Clerk sends all later changes to `webhook_url`. A second call does nothing."""
         if not self.clerk.webhooks.has_endpoints:
-            self.clerk.webhooks.add_endpoint(self._webhook_url, self.clerk.webhook_secret)
+            self.clerk.webhooks.add_endpoint(self.webhook_url, self.clerk.webhook_secret)
 
     def reset(self) -> None:
         """Return to the state after `start`, within milliseconds: no users, rows, jobs, faults, messages.
@@ -158,14 +180,11 @@ class LocalStack:
         return {
             "CONVEX_URL": self.convex.url,
             "CONVEX_DEPLOY_KEY": self.convex.deploy_key,
+            "CONVEX_USERS_MODULE": os.environ.get("CONVEX_USERS_MODULE") or USERS_MODULE,
             "CLERK_API_URL": self.clerk.url,
             "CLERK_SECRET_KEY": self.clerk.secret_key,
             "CLERK_WEBHOOK_SIGNING_SECRET": self.clerk.webhook_secret,
             "CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer,
-            "WEBHOOK_URL": self._webhook_url,
+            "WEBHOOK_URL": self.webhook_url,
             **({} if self.dashboard_url is None else {"DASHBOARD_URL": self.dashboard_url}),
         }
-
-    @property
-    def _webhook_url(self) -> str:
-        return self.url + WEBHOOK_PATH

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import io
 import json
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from svix.webhooks import Webhook
 
 from clerk_convex.local import __main__ as command
 from clerk_convex.local import demo
@@ -31,13 +33,18 @@ from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.convex import LocalConvex
 from clerk_convex.local.demo import scenario
 from clerk_convex.local.env_file import EnvFile
+from clerk_convex.local.kept import Kept, kept
 from clerk_convex.local.stack import LocalStack
-from tests.support.functions import ROOT
+from tests.support.functions import ROOT, Functions
+from tests.support.webhook_receiver import Receiver
 
 
 @pytest.fixture(autouse=True)
-def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run in a folder of its own: a folder keeps the ports of its set. The functions are the package's."""
+    folder = tmp_path_factory.mktemp("folder")
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -371,6 +378,8 @@ def test_help_leads_with_an_example(
     assert text.splitlines()[2] == "  python -m clerk_convex.local --users 200 --env-file .env.local"
     for option in ("--demo", "--once", "--users", "--env-file", "--port", "--convex-port", "--clerk-port"):
         assert option in text
+    for option in ("--webhook-url", "--functions", "--data"):
+        assert option in text
     assert "exit status: 0 " in text
 
 
@@ -382,6 +391,143 @@ def test_numbers_have_limits(arguments: list[str], capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit, match="2"):
         main([f"{arguments[0]}={arguments[1]}"])
     assert re.search(rf"argument {arguments[0]}: a number from 0 to \d+\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x/", "http://", "http://x y"])
+def test_a_webhook_url_is_an_address(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is status 2, with an example."""
+    with pytest.raises(SystemExit, match="2"):
+        main([f"--webhook-url={url}"])
+    assert "an address such as http://127.0.0.1:8000/webhooks/clerk" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_webhooks_go_to_another_service(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--webhook-url: a service of mine gets them, signed with the secret in the file, and ours does not."""
+    monkeypatch.setattr(command, "LOOK_EVERY", 0.01)
+    path = tmp_path / ".env"
+
+    def begin(stack: LocalStack, count: int, out: object, now: int) -> list[str]:
+        stack.connect()
+        stack.clerk.create_user(first_name="Ada")
+        assert stack.clerk.webhooks.drain(30)
+        (request,) = receiver.requests
+        Webhook(stack.environment()["CLERK_WEBHOOK_SIGNING_SECRET"]).verify(request.body, request.headers)
+        functions = Functions(stack.convex)
+        with functions.http:
+            assert functions.rows() == {}
+        assert stack.environment()["WEBHOOK_URL"] == stack.webhook_url == receiver.url
+        threading.Timer(0.2, end, [stack.convex]).start()
+        return []
+
+    monkeypatch.setattr(demo, "begin", begin)
+    with Receiver() as receiver:
+        options = ["--env-file", str(path)] if named else []
+        assert main(["--webhook-url", receiver.url, *options]) == 2
+    where = f"--env-file {path}" if named else "the file of --env-file PATH"
+    out = capsys.readouterr().out
+    assert f"Webhooks  {receiver.url}\n" in out
+    assert f"signed with CLERK_WEBHOOK_SIGNING_SECRET, which is in {where}\n" in out
+    assert "whsec_" not in out
+
+
+NOTES = """
+import { queryGeneric as query } from "convex/server";
+export const all = query(async (ctx) => (await ctx.db.query("notes").collect()).map(({ text }) => text));
+"""
+
+
+def test_own_functions_rows_and_edits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--functions, --data: my folder runs with my rows; an edit counts at once, and a broken one is said."""
+    monkeypatch.setattr(command, "LOOK_EVERY", 0.01)
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+    (folder / "backend").mkdir()
+    (folder / "backend" / "notes.ts").write_text(NOTES)
+    (folder / "notes.jsonl").write_text('{"text": "one"}\n')
+
+    said = ""
+
+    def is_said(text: str) -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return text in said
+
+    def begin(stack: LocalStack, count: int, out: object, now: int) -> list[str]:
+        functions = Functions(stack.convex)
+        with functions.http:
+            file = folder / "backend" / "notes.ts"
+            assert functions.query("notes:all", {}) == ["one"]
+            file.write_text(NOTES.replace("=> text", '=> text + "!"'))
+            eventually(lambda: functions.query("notes:all", {}) == ["one!"])
+            file.write_text("export const = ;")
+            eventually(lambda: is_said("stay."))
+            assert functions.query("notes:all", {}) == ["one!"]
+        end(stack.convex)
+        return []
+
+    monkeypatch.setattr(demo, "begin", begin)
+    assert main(["--functions", "backend", "--data", "notes.jsonl"]) == 2
+    lines = said.splitlines()
+    assert lines[0].endswith(" The Convex functions were loaded again.")
+    assert re.search(r"loaded: notes\.ts:1:14: .*\. The functions before this change stay\.$", lines[-1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--functions", "nowhere"], r"There is no nowhere/ in .*\. Name a folder with Convex functions\.\n"),
+        (
+            ["--data", "users.jsonl"],
+            r"The local Convex did not start: users\.jsonl:2: .* does not match the schema: .*\n",
+        ),
+        (
+            ["--data=rows.csv"],
+            r"The local Convex did not start: rows\.csv is no folder and no TABLE\.jsonl.*\n",
+        ),
+    ],
+)
+def test_wrong_folders_and_rows(
+    options: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says what is wrong, rows with file and line, and nothing of their content."""
+    (folder / "users.jsonl").write_text('\n{"clerkId": 5, "email": "secret@example.com"}')
+    assert main([*options, "--users", "0"]) == 2
+    err = capsys.readouterr().err
+    assert re.fullmatch(message, err)
+    assert "secret" not in err
+
+
+def test_ports_and_keys_stay(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second run in the same folder has the addresses and keys of the first; one beside it does not."""
+    written: list[Mapping[str, str]] = []
+    monkeypatch.setattr(EnvFile, "write", lambda self, values: written.append(values))
+    monkeypatch.setattr(demo, "begin", lambda stack, count, out, now: end(stack.convex))
+    options = ["--users", "0", "--env-file", str(tmp_path / ".env")]
+    assert main(options) == main(options) == 2
+    capsys.readouterr()
+    with kept(folder, print) as mine:
+        assert main(options) == 2
+    assert capsys.readouterr().err.startswith("Another set of this folder is up: this one has ports and keys")
+    first, second, beside = written
+    assert first == second
+    assert first["CONVEX_DEPLOY_KEY"] == mine.deploy_key
+    assert not {*first.values()} & {*beside.values()} - {"users"}
+
+
+def test_a_port_that_is_named_wins() -> None:
+    """Over the one of the last run, whose keys stay."""
+    mine = Kept(1, 2, 3, "deploy", "secret", "webhook")
+    for number, given, convex_port in ((0, mine, 2), (9, mine, 9), (9, None, 9), (0, None, 0)):
+        options = argparse.Namespace(port=0, convex_port=number, clerk_port=0)
+        found = command._addresses(options, given)
+        assert found["convex_port"] == convex_port
+        assert found.get("deploy_key") == (given and "deploy")
 
 
 def test_module_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,7 +574,7 @@ def test_other_programs_reach_the_set_until_it_is_terminated(tmp_path: Path) -> 
         eventually(path.exists)
         environment = dotenv(path)
         assert list(environment) == [
-            *("CONVEX_URL", "CONVEX_DEPLOY_KEY", "CLERK_API_URL", "CLERK_SECRET_KEY"),
+            *("CONVEX_URL", "CONVEX_DEPLOY_KEY", "CONVEX_USERS_MODULE", "CLERK_API_URL", "CLERK_SECRET_KEY"),
             *("CLERK_WEBHOOK_SIGNING_SECRET", "CLERK_JWT_ISSUER_DOMAIN", "WEBHOOK_URL", "DASHBOARD_URL"),
         ]
         assert all(environment.values())

@@ -53,13 +53,13 @@ class LocalConvex:
 
     Args:
         port: the port to listen on; 0 takes a free port.
-        project: a directory with `convex/` in it, or with a convex.json that names another folder. Default: the
-            current directory if that folder has a schema.ts, else the functions that come with this package.
+        project: a directory with `convex/` in it, or with a convex.json that names another folder. Default:
+            the current directory if that folder has a schema.ts, else the functions of this package.
         functions: the folder of the functions itself, in place of `project`.
         env: the environment variables of the functions.
         deploy_key: the key that calls internal functions. Default: a new one.
-        data: the rows that each start begins with: TABLE.jsonl files, or folders of them, in the form of Convex's
-            exports (`TABLE/documents.jsonl`).
+        data: the rows that each start begins with: TABLE.jsonl files, or folders of them, in the form of
+            Convex's exports (`TABLE/documents.jsonl`).
         watch: load the functions again when one of their files changes, and keep the data.
     """
 
@@ -101,8 +101,8 @@ class LocalConvex:
         """Start Node, and return when the deployment answers requests.
 
         Raises:
-            LocalError: Node, an npm package or `convex/` is missing, the functions or the data cannot be loaded,
-                the port is in use, or the deployment is not ready after 30 seconds.
+            LocalError: Node, an npm package or `convex/` is missing, the functions or the data cannot be
+                loaded, the port is in use, or the deployment is not ready after 30 seconds.
         """
         functions = (self._functions or functions_of(self._project or _default_project())).resolve()
         _check(functions)
@@ -205,7 +205,7 @@ def functions_of(project: Path) -> Path:
     if not file.is_file():
         return project / "convex"
     try:
-        folder = json.loads(file.read_text(encoding="utf-8")).get("functions", "convex")
+        folder: str = json.loads(file.read_text(encoding="utf-8")).get("functions", "convex")
         return project / folder
     except (ValueError, AttributeError, TypeError) as error:
         raise LocalError(f"{file} is not a JSON object with a string `functions`. Correct it.") from error

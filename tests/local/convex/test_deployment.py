@@ -620,6 +620,22 @@ def test_default_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert client.mutation("users:syncUsers", {"changes": []}) == []
 
 
+def test_convex_json_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project's functions are where its convex.json says; one that cannot be read is named."""
+    assert deployment.functions_of(tmp_path) == tmp_path / "convex"
+    file = tmp_path / "convex.json"
+    file.write_text("{}")
+    assert deployment.functions_of(tmp_path) == tmp_path / "convex"
+    file.write_text('{"functions": "app/backend/"}')
+    (tmp_path / "app" / "backend").mkdir(parents=True)
+    (tmp_path / "app" / "backend" / "schema.ts").touch()
+    monkeypatch.chdir(tmp_path)
+    assert deployment._default_project() == tmp_path
+    for text in ("{", "[]", '{"functions": 5}'):
+        file.write_text(text)
+        assert "convex.json is not a JSON object with a string `functions`" in failure(LocalConvex())
+
+
 def test_default_project_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package uses its own functions, and not the official client's package beside it."""
     package = tmp_path / "clerk_convex" / "template"

@@ -54,7 +54,8 @@ async function reload(engine: Engine, write: Write): Promise<void> {
     await engine.reload();
     write("INFO", "The Convex functions were loaded again.");
   } catch (error) {
-    write("ERROR", `${(error as Error).message} The functions before this change stay.`);
+    const reason = (error as Error).message.replace(/\.?$/, "."); // esbuild's reasons have no full stop
+    write("ERROR", `${reason} The functions before this change stay.`);
   }
 }
 

@@ -182,3 +182,17 @@ def test_public_names_of_python() -> None:
     names = set(clerk_convex.__all__) - set(errors.__all__) - {"__version__", "Fields", "OnChange"}
     missing = [name for name in sorted(names) if not re.search(rf"\b{name}\b", text)]
     assert not missing
+
+
+def test_log_lines_of_the_guide_are_logged() -> None:
+    """What docs/guides/operations.md tells people to look for is in the code, but for ids and statuses."""
+    page = (ROOT / "docs/guides/operations.md").read_text()
+    table = page.partition("## What the log says\n")[2].partition("\n## ")[0]
+    source = "\n".join(path.read_text() for path in (ROOT / "clerk_convex").rglob("*.py"))
+    lines = [line for _, line, _ in rows(table)]
+    assert len(lines) == 10
+    for line in lines:
+        parts = re.split(r"msg_…|'user_…'|…|\d{3}|, (?=\d|or|[A-Z])| or |ended", line)
+        fixed = [part.strip() for part in parts if len(part.strip()) > 5]
+        assert fixed, line
+        assert [part for part in fixed if part not in source] == [], line

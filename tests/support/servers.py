@@ -26,7 +26,7 @@ class Server:
     """A server process. Its output goes to a file, because a full pipe would block it."""
 
     def __init__(self, command: Sequence[str], env: dict[str, str], probe: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the server
         self._process = subprocess.Popen(
@@ -90,7 +90,7 @@ def serve(command: Sequence[str], env: dict[str, str], probe: str = "/healthz") 
     raise AssertionError(output)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -22,7 +22,7 @@ from clerk_convex.backfill.run import CONCURRENCY, NAMELESS, most_pruned, read_p
 from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.clerk import Page
 from clerk_convex.entities import Upsert
-from clerk_convex.errors import ClerkError
+from clerk_convex.errors import ClerkError, DeploymentError
 from clerk_convex.settings import Settings
 
 __all__ = ["verify"]
@@ -68,7 +68,10 @@ async def verify(
         numbers |= {"users": comparison.users, "rows": comparison.rows}
         if save:
             verified = {name: float(number) for name, number in numbers.items()}
-            await session.call("mutation", "saveVerification", {"verified": verified})
+            try:
+                await session.call("mutation", "saveVerification", {"verified": verified})
+            except DeploymentError as error:  # the result itself is worth more
+                on_progress.note(f"The numbers of the comparison are not kept in Convex: {error}")
     return Verification(
         **numbers,
         examples=tuple(comparison.examples),

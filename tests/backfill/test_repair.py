@@ -10,6 +10,7 @@ import pytest
 
 from clerk_convex.backfill import backfill, repair_users, verify
 from clerk_convex.settings import Settings
+from tests.support.backfill_set import Then
 from tests.support.backfill_wire import Request, Wire, failure
 from tests.support.virtual_time import run
 
@@ -188,3 +189,13 @@ def test_only_a_comparison_that_saves_writes(wire: Wire) -> None:
         "duplicate": 0,
         "unreadable": 0,
     }
+
+
+def test_a_comparison_that_cannot_be_saved_is_still_one(wire: Wire) -> None:
+    """By functions that do not know it, for example. It is noted."""
+    missing = failure("Could not find public function for 'users:saveVerification'.")
+    wire.answer = lambda request: missing if request.what == "saveVerification" else None
+    progress = Then(0, None)
+    assert run(verify(wire.settings, save=True, on_progress=progress)).equal
+    (note,) = progress.notes
+    assert note.startswith("The numbers of the comparison are not kept in Convex: ")

@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-ROOMS = ("admin", "backfill", "clerk", "convex", "entities", "net", "webhook")
+ROOMS = ("admin", "backfill", "clerk", "convex", "entities", "net", "upkeep", "webhook")
 PATHS = {
     "python": ["clerk_convex/*.py", *(f"clerk_convex/{room}/*.py" for room in ROOMS)],
     "typescript": ["convex/clerk/*.ts", "convex/clerk/*/*.ts"],
@@ -32,6 +32,7 @@ PATHS = {
 TESTS = {
     "clerk_convex/admin/*.py": "tests/admin tests/clerk/test_tokens.py",
     "clerk_convex/backfill/*.py": "tests/backfill",
+    "clerk_convex/upkeep/*.py": "tests/cli/test_upkeep.py",
     "clerk_convex/clerk/tokens.py": "tests/clerk/test_tokens.py",
     "clerk_convex/clerk/*.py": "tests/clerk",
     "clerk_convex/convex/*.py": "tests/convex",
@@ -41,6 +42,7 @@ TESTS = {
     "clerk_convex/webhook/*.py": "tests/webhook",
     "clerk_convex/service.py": "tests/test_service.py tests/webhook/test_route.py tests/admin",
     "clerk_convex/*.py": "tests/test_settings.py tests/test_app.py tests/test_errors.py tests/test_init.py",
+    "convex/clerk/upkeep/*.ts": "tests/functions/test_upkeep.py",
     "convex/clerk/backfill/*.ts": "tests/functions tests/backfill/test_position.py",
     "convex/clerk/*.ts": "tests/functions",
     "convex/clerk/*/*.ts": "tests/functions",

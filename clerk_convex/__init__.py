@@ -1,29 +1,7 @@
 """Keeps the Convex `users` table equal to Clerk."""
 
+import importlib
 import typing
-
-from clerk_convex.entities.changes import Change, Delete, Outcome, SignIn, Upsert
-from clerk_convex.entities.users import Fields
-from clerk_convex.errors import (
-    ChangeRefused,
-    ClerkConvexError,
-    ClerkError,
-    ClerkMisconfigured,
-    ClerkNotFound,
-    ClerkUnavailable,
-    DeploymentError,
-    DeploymentMisconfigured,
-    DeploymentUnavailable,
-    EventError,
-    LocalError,
-    QueueFull,
-    SettingsError,
-    TokenError,
-    UserError,
-)
-from clerk_convex.health import health_routes
-from clerk_convex.settings import Settings
-from clerk_convex.webhook import OnChange, webhook_route
 
 __all__ = [
     "Change",
@@ -42,6 +20,7 @@ __all__ = [
     "LocalError",
     "OnChange",
     "Outcome",
+    "ProjectError",
     "QueueFull",
     "Settings",
     "SettingsError",
@@ -57,15 +36,48 @@ __all__ = [
 
 if typing.TYPE_CHECKING:
     from clerk_convex.admin import user_routes
+    from clerk_convex.entities.changes import Change, Delete, Outcome, SignIn, Upsert
+    from clerk_convex.entities.users import Fields
+    from clerk_convex.errors import (
+        ChangeRefused,
+        ClerkConvexError,
+        ClerkError,
+        ClerkMisconfigured,
+        ClerkNotFound,
+        ClerkUnavailable,
+        DeploymentError,
+        DeploymentMisconfigured,
+        DeploymentUnavailable,
+        EventError,
+        LocalError,
+        ProjectError,
+        QueueFull,
+        SettingsError,
+        TokenError,
+        UserError,
+    )
+    from clerk_convex.health import health_routes
+    from clerk_convex.settings import Settings
+    from clerk_convex.webhook import OnChange, webhook_route
 else:
+    # Each name's module is imported when the name is first used. So a process that needs little is fast:
+    # pytest with the plugin, the command line, and webhooks, which need no jwt, cryptography and limits.
+    _NAMES = {
+        "clerk_convex.admin": ["user_routes"],
+        "clerk_convex.entities.changes": ["Change", "Delete", "Outcome", "SignIn", "Upsert"],
+        "clerk_convex.entities.users": ["Fields"],
+        "clerk_convex.health": ["health_routes"],
+        "clerk_convex.settings": ["Settings"],
+        "clerk_convex.webhook": ["OnChange", "webhook_route"],
+    }
+    _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
     def __getattr__(name: str) -> object:
-        # Imported on first use: it loads jwt, cryptography and limits, which webhooks do not need.
-        if name == "user_routes":
-            from clerk_convex.admin import user_routes
-
-            return user_routes
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = _MODULES.get(name, "clerk_convex.errors" if name in __all__ else None)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(module), name)
+        return value
 
 
 __version__ = "0.1.0"

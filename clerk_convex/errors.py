@@ -14,6 +14,7 @@
     │   ├── DeploymentMisconfigured  it rejects the key, or has no functions, or other ones
     │   └── DeploymentUnavailable    it is down, too slow or too busy: try again later
     ├── QueueFull                    too many changes wait to be written: try again later
+    ├── ProjectError                 a folder of Convex functions is not as a command needs it
     └── LocalError                   a local part could not be started
 
 The text of each error says what happened and what to do. It quotes neither a secret nor a user's data.
@@ -33,6 +34,7 @@ __all__ = [
     "DeploymentUnavailable",
     "EventError",
     "LocalError",
+    "ProjectError",
     "QueueFull",
     "SettingsError",
     "TokenError",
@@ -60,7 +62,7 @@ class EventError(ClerkConvexError):
 
 
 class TokenError(ClerkConvexError):
-    """A session token that does not prove who calls. `code` is one word for the reason, for programs."""
+    """A session token that does not identify the caller. `code` is one word for the reason, for programs."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -68,9 +70,13 @@ class TokenError(ClerkConvexError):
 
 
 class UserError(ClerkConvexError):
-    """A user or a deletion, sent by Clerk, that cannot be read. `clerk_id` is the user's, None if unknown."""
+    """A user or a deletion, sent by Clerk, that cannot be read. `clerk_id` is the user's, None if unknown.
+
+    observed_at: when Clerk looked, in Unix milliseconds by its clock; 0 if unknown.
+    """
 
     clerk_id: str | None = None
+    observed_at: float = 0.0
 
 
 class ClerkError(ClerkConvexError):
@@ -129,9 +135,13 @@ class DeploymentError(ClerkConvexError):
 
 
 class ChangeRefused(DeploymentError):
-    """Convex's functions refuse this one change; its neighbours are written. `clerk_id` is the user's."""
+    """Convex's functions refuse this one change; its neighbours are written. `clerk_id` is the user's.
+
+    observed_at: when Clerk looked for the change, in Unix milliseconds by its clock; 0 if unknown.
+    """
 
     clerk_id: str | None = None
+    observed_at: float = 0.0
 
 
 class DeploymentMisconfigured(DeploymentError):
@@ -144,6 +154,10 @@ class DeploymentUnavailable(DeploymentError):
 
 class QueueFull(ClerkConvexError):
     """Too many changes wait to be written; this one was not accepted."""
+
+
+class ProjectError(ClerkConvexError):
+    """A folder of Convex functions is not as a command needs it; the text says what is in the way."""
 
 
 class LocalError(ClerkConvexError):

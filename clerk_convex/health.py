@@ -63,16 +63,24 @@ class _Health:
         The state of Convex is in the body only: its outage must not take every replica out of service. So is
         the state of user management: webhooks work without it.
 
+        `functions` says whether the functions in Convex are of this version: "ok", "older" or "newer".
+        `refused` is the number of users with a change that was refused, up to a minute old, and null while it
+        is not known.
+
         The endpoint is public. So the log says what is wrong, and the body does not. `last_event_at` (Unix
         seconds) is rounded down to the hour: it shows that webhooks arrive, but not when somebody signed in.
         """
         is_ready = self._is_valid(self._check_webhook, "The webhook")
+        if is_ready:
+            self._webhook.functions.start()  # in the background: the next answer knows
         status = self._webhook.writer_status if is_ready else None
         last_event_at = self._webhook.last_event_at if is_ready else None
         body = {
             "status": "ready" if is_ready else "not ready",
             "user_management": "ready" if self._is_valid(self._check_admin, "User management") else "off",
             "convex": None if status is None else _convex(status),
+            "functions": self._webhook.functions.state if is_ready else None,
+            "refused": self._webhook.ledger.refused if is_ready else None,
             "last_event_at": None if last_event_at is None else last_event_at // _HOUR * _HOUR,
         }
         return JSONResponse(body, 200 if is_ready else 503)
@@ -112,7 +120,12 @@ def _require_asyncio() -> None:
         raise SettingsError(NEEDS_ASYNCIO)
 
 
-def _convex(status: Status) -> str:
-    """Return "ok" or "failing", by the last write. A refused change counts as "ok": Convex has answered."""
+def _convex(status: Status) -> str | None:
+    """Return "ok" or "failing", by the last write; None before the first.
+
+    A refused change counts as "ok": Convex has answered.
+    """
+    if status.last_success is None and status.last_error is None:
+        return None
     failed_at = 0.0 if status.last_error in {None, "ChangeRefused"} else status.last_error_at or 0.0
     return "failing" if failed_at > (status.last_success or 0.0) else "ok"

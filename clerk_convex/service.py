@@ -9,8 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+import clerk_convex
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment
+from clerk_convex.convex.functions import FunctionsCheck
+from clerk_convex.convex.refusals import Ledger
 from clerk_convex.convex.writer import Status, Writer, WriterLimits
 from clerk_convex.net.per_loop import PerLoop
 from clerk_convex.settings import AdminSettings, BackfillSettings, ConvexSettings, Settings
@@ -40,6 +43,8 @@ class Timeouts:
     """One call of `on_change`."""
     audit_wait: float = 2.0
     """How long an admin's answer waits for the end of its audit row. Recording continues after that."""
+    ledger: float = 1.0
+    """How long refused changes are collected before they are recorded together."""
     audit: float = 540.0
     """How long the end of an action is retried. After 600 s Convex itself records it as unknown."""
 
@@ -63,8 +68,13 @@ class Service:
         self.timeouts = timeouts or Timeouts()
         self.last_event_at: float | None = None
         """When the last webhook with a valid signature arrived, of any type: Unix time in seconds."""
+        self.functions = FunctionsCheck(
+            lambda: self.writer.deployment, settings.convex_users_module, clerk_convex.__version__
+        )
+        """The comparison of the functions in Convex with this package."""
         self._clerks = PerLoop(self.make_clerk)
         self._writers = PerLoop(self.make_writer)
+        self._ledgers = PerLoop(self._make_ledger)
         self._tokens = PerLoop(self._make_tokens)
         self._limiters = PerLoop(self._make_limiter)
 
@@ -83,6 +93,11 @@ class Service:
         """The state of the running loop's writer. None if there is none yet."""
         writer = self._writers.made
         return None if writer is None else writer.status
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of refused changes."""
+        return self._ledgers.get()
 
     @property
     def tokens(self) -> SessionTokens:
@@ -116,12 +131,21 @@ class Service:
 
     def make_writer(self) -> Writer:
         """Make the writer of an event loop."""
+        return self.writer_within(WriterLimits(deadline=self.timeouts.write))
+
+    def writer_within(self, limits: WriterLimits, *, dry_run: bool = False) -> Writer:
+        """Make a writer with these limits. With `dry_run` it only reports what Convex would do."""
         return Writer(
             self.make_deployment(),
             module=self.settings.convex_users_module,
-            limits=WriterLimits(deadline=self.timeouts.write),
+            limits=limits,
+            dry_run=dry_run,
             omit=self.settings.omitted_columns,
         )
+
+    def _make_ledger(self) -> Ledger:
+        writer = self.writer
+        return Ledger(writer.deployment, writer.module, gather=self.timeouts.ledger)
 
     # The imports are here because `import clerk_convex` must not load jwt, cryptography and limits: a service
     # that only receives webhooks does not use them.

@@ -33,14 +33,14 @@ __all__ = ["AdminSettings", "BackfillSettings", "ConvexSettings", "Settings", "W
 _QUOTES = frozenset("\"'`\u2018\u2019\u201c\u201d")
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
 
-# How values begin that have a place of their own, and are pasted into another one.
+# The prefixes of values that are often pasted into the wrong setting.
 _BELONGS = {
-    "sk_": "is Clerk's secret key, which belongs into CLERK_SECRET_KEY",
+    "sk_": "is Clerk's secret key, which belongs in CLERK_SECRET_KEY",
     "pk_": "is Clerk's publishable key, which is for browsers",
-    "whsec_": "is a webhook signing secret, which belongs into CLERK_WEBHOOK_SIGNING_SECRET",
-    "ins_": "is the id of a Clerk instance, which belongs into CLERK_INSTANCE_ID",
-    "prod:": "is a deploy key of Convex, which belongs into CONVEX_DEPLOY_KEY",
-    "dev:": "is a deploy key of Convex, which belongs into CONVEX_DEPLOY_KEY",
+    "whsec_": "is a webhook signing secret, which belongs in CLERK_WEBHOOK_SIGNING_SECRET",
+    "ins_": "is the id of a Clerk instance, which belongs in CLERK_INSTANCE_ID",
+    "prod:": "is a deploy key of Convex, which belongs in CONVEX_DEPLOY_KEY",
+    "dev:": "is a deploy key of Convex, which belongs in CONVEX_DEPLOY_KEY",
 }
 _COPY_SECRET_KEY = "copy it (sk_…) from Clerk, API keys"  # noqa: S105 - the advice
 _COPY_SIGNING_SECRET = "copy it (whsec_…) from Clerk, Webhooks, your endpoint"  # noqa: S105 - the advice
@@ -49,10 +49,10 @@ _COPY_DEPLOY_KEY = (
 )
 _COPY_INSTANCE_ID = "copy it (ins_…) from the instance_id of a webhook's event"
 
-# Clerk's have 40 and more. A shorter one was copied in part, or comes from an example.
+# Clerk's keys have at least 40 characters. A shorter key was copied in part, or comes from an example.
 _SECRET_KEY = re.compile(r"sk_(test|live)_[A-Za-z0-9]{20,}")
 _KEY_BYTES = range(24, 65)  # of a signing secret, by the specification of Standard Webhooks
-_FEWEST_DISTINCT_BYTES = 8  # 24 random ones never have fewer; those of whsec_xxxxxxxx… are three
+_FEWEST_DISTINCT_BYTES = 8  # 24 random bytes practically always have more; whsec_xxxxxxxx… has three
 
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)"
@@ -76,12 +76,15 @@ OMITTABLE = (
     "username",
 )
 _NEEDED = ("clerkId", "createdAt", "lastSignInAt", "lockedUntil", "role", "status")
-# What no public DNS resolves (RFC 6761, 6762, 8375; .internal), and services of a Kubernetes cluster.
+# Names that no public DNS resolves (RFC 6761, 6762, 8375; .internal), and services of a Kubernetes cluster.
 _PRIVATE_NAMES = (".internal", ".local", ".home.arpa", ".test", ".svc")
 
 
 def _clean(value: object) -> object:
-    """Text, also a secret's, without blanks around it. Raises ValueError for what no value may have."""
+    """Return the text of a value or secret without blanks around it.
+
+    Raises ValueError if it contains something that no value may contain.
+    """
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if not isinstance(value, str):
@@ -112,7 +115,7 @@ def _clean_entry(value: object) -> object:
 
 
 def _split(value: object) -> object:
-    """The entries of a list. Each is checked afterwards, so that a mistake is named by its position."""
+    """Return the entries of a list. Each one is checked later, so that an error can name its position."""
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     return _SEPARATOR.split(value.strip()) if isinstance(value, str) else value
@@ -144,7 +147,7 @@ def _signing_secret(value: SecretStr) -> SecretStr:
         size = "short" if len(key) < _KEY_BYTES.start else "long"
         raise ValueError(f"is too {size}, it must decode to 24 to 64 bytes; {_COPY_SIGNING_SECRET}")
     if len(set(key)) < _FEWEST_DISTINCT_BYTES:
-        raise ValueError(f"is an example's, not a random one; {_COPY_SIGNING_SECRET}")
+        raise ValueError(f"is an example, not a random secret; {_COPY_SIGNING_SECRET}")
     return SecretStr(f"whsec_{base64.b64encode(key).decode()}")  # svix wants the padding
 
 
@@ -156,7 +159,7 @@ def _deploy_key(value: SecretStr) -> SecretStr:
     if not (name and key) or "|" in key:
         raise ValueError(f"is not a whole deploy key, which has one | inside; {_COPY_DEPLOY_KEY}")
     if name.startswith("project:") or (name.startswith("preview:") and name.count(":") > 1):
-        raise ValueError(f"is a key that makes deployments, not a deployment's own; {_COPY_DEPLOY_KEY}")
+        raise ValueError(f"is a key that creates deployments, not a deployment's own; {_COPY_DEPLOY_KEY}")
     return value
 
 
@@ -183,7 +186,7 @@ class _Url(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """As browsers and Clerk write it: lower case, without the usual port."""
+        """The origin as browsers and Clerk write it: in lower case, without the usual port."""
         port = "" if self.port in {None, _USUAL_PORTS.get(self.scheme)} else f":{self.port}"
         return f"{self.scheme}://{self.host}{port}"
 
@@ -198,7 +201,7 @@ class _Url(NamedTuple):
 
     @property
     def is_private(self) -> bool:
-        """Whether it can only be reached on this machine or in a network of its owner's."""
+        """Whether the host can be reached only on this machine or in a private network."""
         try:
             return not ip_address(self.host.strip("[]")).is_global
         except ValueError:
@@ -206,7 +209,7 @@ class _Url(NamedTuple):
 
 
 def _parse(text: str, form: str) -> _Url:
-    """The parts of a URL. Raises ValueError; `form` shows how it is written."""
+    """Return the parts of a URL. Raises ValueError, whose text has `form` as an example of a right value."""
     found = _URL.fullmatch(text)
     if found is None:
         raise ValueError(f"is not a URL; write {form}")
@@ -243,10 +246,10 @@ def _is_host(host: str) -> bool:
 
 
 def _parse_web(text: str, form: str) -> _Url:
-    """The parts of a URL of a service, to which secrets may be sent."""
+    """Return the parts of the URL of a service that gets secrets."""
     url = _parse(text, form)
     if url.scheme not in _USUAL_PORTS:
-        raise ValueError(f"is not a URL of https; write {form}")
+        raise ValueError(f"is not an https URL; write {form}")
     if url.user is not None:
         raise ValueError(f"has a user name or a password in it; write {form}")
     if url.query is not None:
@@ -287,7 +290,7 @@ def _convex_url(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """An origin as browsers write it. Apps may have schemes of their own, such as capacitor://localhost."""
+    """Return an origin as browsers write it. Apps may have schemes of their own: capacitor://localhost."""
     form = "https://app.example.com, without a path"
     if "://" not in text:
         raise ValueError(f"is not an origin; write {form}")
@@ -313,7 +316,7 @@ def _rate_limit(text: str) -> str:
 
 def _redis_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value().removeprefix("async+")
-    form = "redis://host:6379/0, with %-escapes for what is special in a password"
+    form = "redis://host:6379/0, with %-escapes for special characters in a password"
     url = _parse(text, form)
     if url.scheme not in {"redis", "rediss"}:
         raise ValueError(f"is not a URL of Redis; write {form}")
@@ -335,7 +338,7 @@ def _function(value: object) -> object:
     module, _, name = value.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
-    except Exception as error:  # noqa: BLE001 - importing runs what the team wrote
+    except Exception as error:  # noqa: BLE001 - importing runs the team's own code
         raise ValueError(
             f"cannot be imported ({type(error).__name__}); it is written module:function"
         ) from None
@@ -379,16 +382,16 @@ class Settings(BaseModel):
         default=None, description="ins_…: refuse the events of other instances"
     )
     clerk_authorized_parties: _Origins = Field(
-        default=(), description="the origins that session tokens may be made for (azp); none is any"
+        default=(), description="the accepted origins (azp) of session tokens; if empty, all are accepted"
     )
     clerk_jwt_audience: Annotated[tuple[Annotated[str, AfterValidator(_audience), _Entry], ...], _Split] = (
-        Field(default=("convex",), description="what the aud of a session token may be, if it has one")
+        Field(default=("convex",), description="the accepted values of aud, for session tokens that have it")
     )
     convex_url: Annotated[str, AfterValidator(_convex_url), _Clean] | None = Field(
         default=None, description="the deployment, https://….convex.cloud or self-hosted"
     )
     convex_deploy_key: Annotated[SecretStr, AfterValidator(_deploy_key), _Clean] | None = Field(
-        default=None, description="may run internal mutations and queries"
+        default=None, description="a deploy key that may run internal mutations and queries"
     )
     convex_users_module: Annotated[str, AfterValidator(_module), _Clean] = Field(
         default="users", description="the module of the functions in convex/"
@@ -400,19 +403,22 @@ class Settings(BaseModel):
         default=(), description="columns of users that Convex does not keep, separated by comma or space"
     )
     clerk_convex_cors_origins: _Origins = Field(
-        default=(), description="the origins whose pages may call user management from another one"
+        default=(), description="the origins, other than the service's, whose pages may call user management"
     )
     clerk_convex_read_limit: _RateLimit = Field(
         default="300/minute", description="calls of user management that only read, for each caller"
     )
     clerk_convex_write_limit: _RateLimit = Field(
-        default="60/minute", description="those that change something, for each caller"
+        default="60/minute", description="calls of user management that change something, for each caller"
+    )
+    clerk_convex_me_limit: _RateLimit = Field(
+        default="10/minute", description="calls of a user for the own row, POST /api/users/me"
     )
     clerk_convex_address_limit: _RateLimit = Field(
-        default="60/minute", description="those without a valid token, for each address"
+        default="60/minute", description="calls without a valid token, for each address"
     )
     clerk_convex_redis_url: Annotated[SecretStr, AfterValidator(_redis_url), _Clean] | None = Field(
-        default=None, description="redis://…: where several replicas count calls together"
+        default=None, description="redis://…: the Redis in which several replicas count calls together"
     )
 
     @property

@@ -6,12 +6,16 @@ import { v } from "convex/values";
 import { internalMutation, internalQuery, query } from "./_generated/server";
 import { requireAdmin } from "./clerk/access";
 import * as actions from "./clerk/admin/actions";
+import * as adopt from "./clerk/adopt/rows";
 import * as audit from "./clerk/audit/log";
 import * as backfill from "./clerk/backfill/runs";
 import * as duplicates from "./clerk/order/duplicates";
 import * as sync from "./clerk/order/sync";
 import * as tables from "./clerk/tables";
 import { backfillProgress, backfillRun, change, exportedUsers, outcome, userData } from "./clerk/tables";
+import * as persons from "./clerk/upkeep/person";
+import * as ledger from "./clerk/upkeep/refusals";
+import * as upkeep from "./clerk/upkeep/status";
 import * as queries from "./clerk/users/queries";
 import * as counts from "./clerk/users/stats";
 import * as version from "./clerk/version";
@@ -73,6 +77,16 @@ export const auditLog = query({
   },
 });
 
+// Returns the latest of the changes that were refused and have not been made good. For admins.
+export const refusals = query({
+  args: {},
+  returns: ledger.latestRefusals,
+  handler: async (ctx) => {
+    await requireAdmin(ctx);
+    return await ledger.readLatest(ctx);
+  },
+});
+
 // Applies changes in order, and returns the outcome of each. The webhook route, the backfill and user management call
 // it.
 export const syncUsers = internalMutation({
@@ -131,6 +145,35 @@ export const repairDuplicates = internalMutation({
   args: { clerkIds: v.array(v.string()) },
   returns: duplicates.repairs,
   handler: (ctx, { clerkIds }) => duplicates.repairDuplicates(ctx, clerkIds),
+});
+
+// Returns the next rows without a Clerk id, with the text that each has in `column`. `clerk-convex adopt` calls it and
+// the next two functions.
+export const looseRows = internalQuery({
+  args: { column: v.string(), cursor: v.nullable(v.string()) },
+  returns: adopt.looseRows,
+  handler: (ctx, { column, cursor }) => adopt.readLooseRows(ctx, column, cursor),
+});
+
+// Links up to 100 rows to Clerk ids, and returns what became of each.
+export const adoptRows = internalMutation({
+  args: { links: adopt.links },
+  returns: v.array(adopt.adoption),
+  handler: (ctx, { links }) => adopt.adoptRows(ctx, links),
+});
+
+// Returns what adoptRows would return, and writes nothing.
+export const compareAdoption = internalQuery({
+  args: { links: adopt.links },
+  returns: v.array(adopt.adoption),
+  handler: (ctx, { links }) => adopt.compareAdoption(ctx, links),
+});
+
+// Returns which of the next rows the tight table would refuse, and why. `clerk-convex adopt --check` calls it.
+export const checkRows = internalQuery({
+  args: { cursor: v.nullable(v.string()) },
+  returns: adopt.checkedRows,
+  handler: (ctx, { cursor }) => adopt.checkRows(ctx, cursor),
 });
 
 // Ends a lock. The change that locked the user schedules it.
@@ -205,7 +248,7 @@ export const saveBackfill = internalMutation({
     id: v.id("clerkBackfills"),
     attempt: v.number(),
     progress: v.nullable(backfillProgress), // null: only a heartbeat
-    release: v.boolean(), // true: this process stops early, and another one may resume at once
+    release: v.boolean(), // true: this process stops early, and another one may resume immediately
   },
   returns: v.boolean(),
   handler: (ctx, { progress, release, ...held }) => backfill.saveRun(ctx, held, progress, release),
@@ -223,6 +266,54 @@ export const about = internalQuery({
   args: {},
   returns: version.aboutFunctions,
   handler: () => version.about(),
+});
+
+// Saves the numbers of the comparison at the end of the nightly run.
+export const saveVerification = internalMutation({
+  args: { verified: tables.verified },
+  returns: v.null(),
+  handler: async (ctx, { verified }) => {
+    await backfill.saveVerified(ctx, verified);
+    return null;
+  },
+});
+
+// Records changes that were refused: by these functions, or because the user cannot be read.
+export const recordRefusals = internalMutation({
+  args: { refusals: v.array(ledger.refused) },
+  returns: v.null(),
+  handler: async (ctx, { refusals }) => {
+    await ledger.recordRefusals(ctx, refusals);
+    return null;
+  },
+});
+
+// Returns a page of the Clerk ids with a refused change.
+export const refusedUsers = internalQuery({
+  args: { paginationOpts: paginationOptsValidator },
+  returns: ledger.refusedUsers,
+  handler: (ctx, { paginationOpts }) => ledger.refusedPage(ctx, paginationOpts),
+});
+
+// Returns what is synced, how fresh it is and what was refused: npx convex run --prod users:status
+export const status = internalQuery({
+  args: {},
+  returns: upkeep.status,
+  handler: (ctx) => upkeep.readStatus(ctx),
+});
+
+// Returns a part of all that is stored of a person. `cursor` is null before the first part and after the last.
+export const exportPerson = internalQuery({
+  args: { clerkId: v.string(), cursor: v.nullable(v.string()) },
+  returns: persons.exported,
+  handler: (ctx, { clerkId, cursor }) => persons.exportPerson(ctx, clerkId, cursor),
+});
+
+// Erases a part of what is stored of a person. In the audit log `pseudonym` takes the place of the Clerk id.
+export const forgetPerson = internalMutation({
+  args: { clerkId: v.string(), pseudonym: v.string(), cursor: v.nullable(v.string()) },
+  returns: persons.forgotten,
+  handler: (ctx, { clerkId, pseudonym, cursor }) => persons.forgetPerson(ctx, clerkId, pseudonym, cursor),
 });
 
 // Returns when the last webhook changed a row, in Unix milliseconds by Convex's clock, or null if none ever did.

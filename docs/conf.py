@@ -63,7 +63,7 @@ def _plain(line: str) -> str:
 
 
 def _is_indented(lines: list[str]) -> bool:
-    """Whether the last paragraph is indented: what follows goes on with it."""
+    """Return whether the last paragraph is indented, so that the next text continues it."""
     return next((line.startswith(" ") for line in reversed(lines) if line.strip()), False)
 
 

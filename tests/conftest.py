@@ -1,5 +1,7 @@
 from collections.abc import Iterator
+from functools import cache
 
+import httpx._transports.default
 import pytest
 from hypothesis import settings
 
@@ -7,9 +9,15 @@ from tests.support.functions import Functions, running
 from tests.support.managed import Managed, cleared
 from tests.support.stand_in import StandIn
 
+pytest_plugins = ["clerk_convex.pytest_plugin"]
+
 # A busy machine would miss Hypothesis's deadlines. pytest-timeout ends tests that hang.
 settings.register_profile("without deadline", deadline=None)
 settings.load_profile("without deadline")
+
+# Each client of httpx reads the machine's certificates, for 20 ms of processor time. Read them once.
+_transports = vars(httpx._transports.default)
+_transports["create_ssl_context"] = cache(_transports["create_ssl_context"])
 
 
 @pytest.fixture(scope="session")

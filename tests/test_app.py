@@ -1,3 +1,5 @@
+"""The application without settings, with settings, and in a real server."""
+
 from __future__ import annotations
 
 import asyncio
@@ -20,6 +22,7 @@ from starlette.routing import Mount
 
 import clerk_convex.app
 from clerk_convex.app import create_app
+from clerk_convex.service import Service, Timeouts
 from clerk_convex.settings import Settings
 from tests.support import stand_in
 from tests.support.clerk_events import EVENTS, USER, body
@@ -29,6 +32,7 @@ from tests.webhook.test_route import PATH, SECRET, TROUBLE, post, request, signe
 
 EVENT = EVENTS["user.updated"]
 NAMES = "CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY"
+NOTHING = {"functions": None, "refused": None, "last_event_at": None}
 WITHOUT_SETTINGS = {
     name: value for name, value in os.environ.items() if not name.startswith(("CLERK_", "CONVEX_"))
 }
@@ -36,7 +40,7 @@ WITHOUT_SETTINGS = {
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Starlette:
-    """The app as it is before its first request, with none of its settings."""
+    """The application before its first request, without any setting."""
     for name in list(os.environ):
         if name.startswith(("CLERK_", "CONVEX_")):
             monkeypatch.delenv(name)
@@ -53,7 +57,7 @@ async def get(app: Starlette, path: str) -> httpx.Response:
 
 @pytest.mark.anyio
 async def test_healthz(app: Starlette) -> None:
-    """/healthz says that the process runs, whatever is set."""
+    """/healthz answers that the process runs, with any settings."""
     response = await get(app, "/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
@@ -62,9 +66,9 @@ async def test_healthz(app: Starlette) -> None:
 async def test_readyz_without_settings(
     app: Starlette, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """/readyz is 503 while a setting is missing or malformed. Strangers are told nothing else; the log says
-    once what is wrong, without a value."""
-    off = {"status": "not ready", "user_management": "off", "convex": None, "last_event_at": None}
+    """/readyz is 503 while a setting is missing or malformed, and says nothing else. The log has the problem
+    once, without a value."""
+    off = {"status": "not ready", "user_management": "off", "convex": None, **NOTHING}
     for _ in range(3):
         response = await get(app, "/readyz")
         assert (response.status_code, response.json()) == (503, off)
@@ -85,8 +89,8 @@ async def test_readyz_without_settings(
 
 @pytest.mark.anyio
 async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """/readyz is 200 with valid settings, also while Convex is down. Its body tells how things go, but
-    strangers learn from it neither when an event came nor what is wrong."""
+    """/readyz is 200 with valid settings, also while Convex is down. Its body has the state of the parts, but
+    neither the exact time of an event nor the cause of a problem."""
     for name, value in environ(convex.url).items():
         monkeypatch.setenv(name, value)
 
@@ -95,7 +99,8 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
         assert response.status_code == 200
         return response.json()
 
-    ready = {"status": "ready", "user_management": "off", "convex": None, "last_event_at": None}
+    ready = {"status": "ready", "user_management": "off", "convex": None, **NOTHING}
+    convex.about = stand_in.hang
     assert await told() == ready
 
     before = time.time()
@@ -120,8 +125,23 @@ async def test_readyz(app: Starlette, convex: StandIn, monkeypatch: pytest.Monke
 
 
 @pytest.mark.anyio
+async def test_readyz_tells_how_many_users_were_refused(convex: StandIn) -> None:
+    """The number comes from Convex in the background. The body names nobody."""
+    latest = [{"clerkId": "user_1", "reason": "why"}]
+    convex.behave(then=stand_in.value({"refusals": {"count": 1.0, "latest": latest}}))
+    app = create_app(service=Service(Settings.from_env(environ(convex.url)), timeouts=Timeouts(ledger=0.0)))
+    told = [(await get(app, "/readyz")).json()]
+    while told[-1]["refused"] is None:
+        await asyncio.sleep(0.01)
+        told.append((await get(app, "/readyz")).json())
+    assert told[-1]["refused"] == 1
+    assert "user_1" not in str(told)
+    assert [call.path for call in convex.calls] == ["users:status"], "at most once a minute"
+
+
+@pytest.mark.anyio
 async def test_readyz_with_user_management(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its settings user management is there and ready; without them it says so, and webhooks go on."""
+    """With its settings user management is ready. Without them it says so, and webhooks still work."""
     for name, value in environ("http://127.0.0.1:9").items():
         monkeypatch.setenv(name, value)
     response = await get(app, "/api/users")
@@ -189,7 +209,7 @@ class Server:
         return told
 
     def stop(self) -> float:
-        """Sends SIGTERM; returns how many seconds it took."""
+        """Send SIGTERM, and return the seconds until the server ended."""
         started = time.monotonic()
         self.process.terminate()
         self.process.wait(60)
@@ -211,7 +231,7 @@ def serve(env: dict[str, str], *options: str, **more: str) -> Iterator[Server]:
 
 
 def test_uvicorn_without_settings() -> None:
-    """`uvicorn clerk_convex.app:app` starts without any setting, and says what is missing when asked."""
+    """`uvicorn clerk_convex.app:app` starts without any setting. /readyz and the log say what is missing."""
     with serve({}) as server:
         assert httpx.get(f"{server.url}/readyz").status_code == 503
         assert server.post().status_code == 503
@@ -242,7 +262,7 @@ async def test_the_collector_comes_seldom_and_leaves_what_is_imported_alone() ->
 
 
 def test_uvicorn_with_several_workers(convex: StandIn) -> None:
-    """Several worker processes take events at once, each with connections of its own."""
+    """Several worker processes accept events concurrently, each with connections of its own."""
     with (
         serve(environ(convex.url), "--workers", "2", "--lifespan", "off") as server,
         ThreadPoolExecutor(8) as threads,
@@ -279,8 +299,8 @@ def test_real_server_refuses_large_bodies() -> None:
 
 
 def test_sigterm_while_convex_is_in_trouble() -> None:
-    """Whatever is wrong with Convex, every event is answered within 10 s, and SIGTERM ends the process within
-    12 s."""
+    """In every kind of trouble of Convex, each event is answered within 10 s, and SIGTERM ends the process
+    within 12 s."""
 
     def run(name: str, behaviour: Behaviour | str) -> None:
         with StandIn() as convex:
@@ -304,6 +324,6 @@ def test_sigterm_while_convex_is_in_trouble() -> None:
                     assert answer.result().elapsed.total_seconds() < 10
             assert "Traceback" not in server.output
 
-    with ThreadPoolExecutor(6) as threads:  # more would keep each other waiting
+    with ThreadPoolExecutor(6) as threads:  # more would slow each other down
         for result in [threads.submit(run, *trouble) for trouble in TROUBLE.items()]:
             result.result()

@@ -1,13 +1,14 @@
-"""The benchmark still runs and tells a right server from a wrong one. What it measures here means nothing."""
+"""The benchmarks run, and distinguish a correct server from a wrong one. Their numbers here mean nothing."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
 
-from benchmarks import bodies
+from benchmarks import bodies, costs
 from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
@@ -36,7 +37,7 @@ def cell(peer: str, **measured: object) -> Cell:
 
 
 def test_the_benchmark_runs() -> None:
-    """One command measures peers, counts what was written, and leaves nothing behind."""
+    """One command measures the peers, counts the written rows, and leaves no files behind."""
     command = [sys.executable, "-m", "benchmarks.webhook", "--json"]
     command += ["--seconds=0.3", "--connections=8", "--peers=signature-only,ours"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
@@ -53,7 +54,7 @@ def test_the_benchmark_runs() -> None:
 
 
 def test_a_lost_row_is_wrong() -> None:
-    """A 200 without a row is never passed over, nor is a row too many while all is well."""
+    """A 200 without a row is reported, and so is an extra row."""
     assert cell("ours").is_right
     assert not cell("ours", rows=99).is_right
     assert not cell("ours", rows=101).is_right
@@ -65,8 +66,8 @@ def test_a_lost_row_is_wrong() -> None:
     assert "WRONG" in report([cell("ours", rows=99)], {})
 
 
-def test_the_targets_are_told_from_what_was_measured() -> None:
-    """A target is met or missed by its own numbers; one that was not measured is not spoken of."""
+def test_targets_are_compared_with_the_measurements() -> None:
+    """A target is met or missed by its own numbers. A target without a measurement is not mentioned."""
     slow = [cell("signature-only", events_per_second=8000.0), cell("websocket", events_per_second=40.0)]
     assert [target.met for target in targets([*slow, cell("ours")], {})] == [True, True, True]
     late = cell("ours", events_per_second=3999.0, memory_mb=150.0)
@@ -76,7 +77,7 @@ def test_the_targets_are_told_from_what_was_measured() -> None:
 
 
 def test_the_backfills_benchmark_runs() -> None:
-    """Every user it makes up arrives once, beside the loop of one mutation a user."""
+    """Every generated user is written once, also by the loop with one mutation per user."""
     command = [sys.executable, "-m", "benchmarks.backfill", "--json", "--users=1200", "--loop=3"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr.decode()
@@ -88,8 +89,8 @@ def test_the_backfills_benchmark_runs() -> None:
     assert measured["memory_mb"] > 10
 
 
-def test_the_backfills_targets_are_told_from_what_was_measured() -> None:
-    """A lost user is wrong; few users say nothing about the targets."""
+def test_the_backfills_targets_are_compared() -> None:
+    """A lost user is an error. With few users the targets are not judged."""
     run = Run(
         users=100_000,
         rows=100_000,
@@ -107,8 +108,8 @@ def test_the_backfills_targets_are_told_from_what_was_measured() -> None:
     assert "WRONG" not in backfill_report([run])
 
 
-def test_memory_is_bounded_against_bodies_that_nobody_signed() -> None:
-    """Of senders who hold back their bodies a server keeps some 32 MB, and lets every event through."""
+def test_memory_is_bounded_for_unsigned_bodies() -> None:
+    """A server keeps about 32 MB of the bodies that senders hold back, and accepts every event."""
     forged = bodies.measure(800, 511_000, 1.5)
     assert forged["memory_mb"] < 800 * 0.511 * 0.75
     assert forged["answers_to_senders"].keys() >= {"503"}
@@ -117,3 +118,15 @@ def test_memory_is_bounded_against_bodies_that_nobody_signed() -> None:
     assert unsigned["memory_mb"] < 100 * 0.511 * 0.6
     assert unsigned["answers_to_senders"] == {"400": 100}
     assert unsigned["kept_out"] == 0
+
+
+def test_documented_costs_are_those_that_are_counted() -> None:
+    """The table of the page Performance. A change that makes a user dearer has to change it."""
+    page = (ROOT / "docs/explanation/performance.md").read_text()
+    rows = re.findall(r"^\| (\w[\w ]*) \| ([\d,]+) \| (\d+) \| ([\d,]+) \|$", page, re.MULTILINE)
+    documented = {name: [int(number.replace(",", "")) for number in numbers] for name, *numbers in rows}
+    with costs.running() as convex:
+        counted = {
+            name: [it.bytes_written, it.entries_written, it.bytes_read] for name, it in costs.costs(convex)
+        }
+    assert documented == counted

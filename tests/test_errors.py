@@ -22,6 +22,6 @@ def test_tree_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("name", errors.__all__)
-def test_errors_say_what_they_are(name: str) -> None:
-    """Every error says in its own docstring when it is raised."""
+def test_errors_have_docstrings(name: str) -> None:
+    """The docstring of each error says when it is raised."""
     assert vars(getattr(errors, name))["__doc__"]

@@ -1,4 +1,4 @@
-"""examples/: what is shown to be copied works."""
+"""The examples that readers copy work."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ def event() -> tuple[str, dict[str, str]]:
 def test_service_writes_an_event_and_says_welcome(
     functions: Functions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """From a signed event to a row in Convex, in a service that has pages of its own."""
+    """A signed event becomes a row in Convex, in a service that has pages of its own."""
     monkeypatch.delenv("CLERK_SECRET_KEY", raising=False)
     monkeypatch.setenv("CLERK_WEBHOOK_SIGNING_SECRET", SECRET)
     monkeypatch.setenv("CONVEX_URL", functions.convex.url)
@@ -54,7 +54,7 @@ def test_service_writes_an_event_and_says_welcome(
             answer = await client.post("/webhooks/clerk", content=body, headers=headers)
             assert (answer.status_code, answer.json()) == (200, {"outcome": "created"})
             assert (await client.get("/")).status_code == 200
-            # Those for admins are mounted; what they need is not in this environment.
+            # The admin routes are mounted, but this environment lacks their settings.
             assert (await client.get("/api/users")).json()["error"]["code"] == "not_set_up"
 
     asyncio.run(visit())
@@ -64,7 +64,7 @@ def test_service_writes_an_event_and_says_welcome(
 
 
 def test_service_runs_as_its_docstring_says(functions: Functions, tmp_path: Path) -> None:
-    """With the settings in the file that a local set writes, and a deploy key that has a | in it."""
+    """With the settings in the file of a local set, and with a deploy key that has a | in it."""
     (command,) = (line for line in str(service.__doc__).splitlines() if "uvicorn --env-file" in line)
     program, *arguments = shlex.split(command)
     settings = {

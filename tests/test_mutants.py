@@ -1,4 +1,4 @@
-"""scripts/mutants, but for the mutants themselves: the tools that make them are installed by the script."""
+"""scripts/mutants without mutants: the script itself installs the tools that make them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.mutants.__main__ import PATHS, ROOT, main
 
 
 def test_every_file_has_tests() -> None:
-    """The files that it changes, and the tests that are to notice, are there."""
+    """The files that it changes, and the tests that must notice the changes, exist."""
     for patterns in PATHS.values():
         for pattern in patterns:
             paths = [path.relative_to(ROOT) for path in ROOT.glob(pattern)]
@@ -22,10 +22,10 @@ def test_every_file_has_tests() -> None:
                     assert not word.startswith("tests/") or (ROOT / word).exists(), (path, word)
 
 
-def test_what_is_noticed_and_what_survives(
+def test_noticed_and_surviving_mutants(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each mutant is tried in the copy and told with its place; the file itself is as it was."""
+    """Each mutant is tested in the copy and reported with its place. The original file does not change."""
     path = Path("clerk_convex/net/rate.py")
     text = (ROOT / path).read_text()
     texts = [text.replace("_BURST = 0.25", f"_BURST = {number}") for number in ("0.5", "1 / 4")]
@@ -52,7 +52,7 @@ def test_what_is_noticed_and_what_survives(
 
 
 def test_the_time_is_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """When the minutes are over no mutant is tried any more."""
+    """After the minutes are over no further mutant is tested."""
     monkeypatch.setattr(mutants, "sample", lambda *args: ["x"])
     monkeypatch.setattr(sys, "argv", ["mutants", "--python", "--minutes", "0"])
     assert main() == 0

@@ -1,4 +1,4 @@
-"""What is built and installed is what is in the tree, and all of it."""
+"""The built and installed package has all files of the tree that it needs, and no others."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def build(checkout: Path, target: str, folder: Path, **environment: str) -> subp
 
 
 def check_out(folder: Path) -> Path:
-    """A fresh checkout: what git has, and nothing that was built or installed."""
+    """Return a fresh checkout: the files of git, without build results and installed packages."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
@@ -48,7 +48,7 @@ def check_out(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With what npm ci brings, which takes too long here."""
+    """A checkout with installed npm packages, because npm ci takes too long here."""
     checkout = check_out(tmp_path_factory.mktemp("checkout"))
     for place in ("node_modules", "examples/dashboard/node_modules"):
         (checkout / place).symlink_to(ROOT / place)
@@ -58,7 +58,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    # What somebody has set for a page of their own is not for this one.
+    # Variables for another build of the page must not be used here.
     built = build(checkout, "wheel", folder, VITE_CLERK_PUBLISHABLE_KEY="pk_test_Y2xlcmsuZXhhbXBsZS5jb20k")
     assert built.returncode == 0, built.stdout + built.stderr
     (wheel,) = folder.glob("*.whl")
@@ -70,8 +70,8 @@ def names_in(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def test_wheel_has_all_that_runs_and_nothing_else(wheel: Path) -> None:
-    """The modules, the types' marker, the backend of the local Convex, the functions, the dashboard."""
+def test_contents_of_the_wheel(wheel: Path) -> None:
+    """The modules, the type marker, the backend of the local Convex, the functions and the dashboard."""
     built = names_in(wheel)
     assert {name.split("/")[0] for name in built if ".dist-info/" not in name} == {"clerk_convex"}
     static = {name for name in built if name.startswith("clerk_convex/local/static/")}
@@ -90,13 +90,14 @@ def test_wheel_has_all_that_runs_and_nothing_else(wheel: Path) -> None:
 
 
 def test_wheel_runs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
-    """The whole set comes up with what the wheel brings, its dashboard too; npm packages are the folder's."""
+    """The whole local set starts with the files of the wheel, its dashboard too. npm packages are the
+    folder's own."""
     environment, team = tmp_path / "environment", tmp_path / "team"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     python = environment / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install"]
     subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True)
-    # What the package needs is taken from where it is installed already; the checkout is not found that way.
+    # Dependencies come from the current environment, in a way that does not find the checkout.
     (site,) = environment.glob("lib/python*/site-packages")
     (site / "needed.pth").write_text(sysconfig.get_path("purelib"))
     team.mkdir()
@@ -115,7 +116,7 @@ def test_wheel_runs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_wheel_of_an_sdist_is_the_same(checkout: Path, wheel: Path, tmp_path: Path) -> None:
-    """An sdist has the dashboard: to install it needs no npm. Without the dashboard there is no wheel."""
+    """An sdist has the dashboard, so installing it needs no npm. Without the dashboard no wheel is built."""
     built = build(checkout, "sdist", tmp_path)
     assert built.returncode == 0, built.stdout + built.stderr
     (sdist,) = tmp_path.glob("*.tar.gz")
@@ -134,8 +135,8 @@ def test_wheel_of_an_sdist_is_the_same(checkout: Path, wheel: Path, tmp_path: Pa
     assert not list(tmp_path.glob("none/*"))
 
 
-def test_a_dashboard_that_cannot_be_built_is_no_wheel(tmp_path: Path) -> None:
-    """Rather than a wheel whose users page is missing there is an error that says what npm said."""
+def test_no_wheel_without_a_dashboard(tmp_path: Path) -> None:
+    """If the dashboard cannot be built, the build fails with npm's error."""
     checkout = check_out(tmp_path / "checkout")
     npm = tmp_path / "bin" / "npm"
     npm.parent.mkdir()

@@ -1,4 +1,4 @@
-"""scripts/release: it builds nothing that is not committed, tagged once and in the changelog."""
+"""scripts/release: it builds only a committed version that has no tag and has a date in the changelog."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.functions import ROOT
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A repository with what the script looks at before it builds."""
+    """A repository with the files that the script checks before it builds."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "clerk_convex").mkdir()
     shutil.copy(ROOT / "scripts/release", tmp_path / "scripts/release")

@@ -1,4 +1,4 @@
-"""clerk_convex/service.py: what routes share, and with whom."""
+"""clerk_convex/service.py: the objects that routes share, and the routes that share them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADMIN = {"CLERK_SECRET_KEY": "sk_test_" + "0" * 20, "CLERK_JWT_ISSUER_DOMAIN": "
 
 @pytest.mark.anyio
 async def test_routes_with_equal_settings_share_a_service() -> None:
-    """Also if the settings are two objects; with other settings it is another service."""
+    """Also if the settings are two objects. With other settings it is another service."""
     routes = [webhook_route(settings=settings_for(**ADMIN)), webhook_route(settings=settings_for(**ADMIN))]
     users = user_routes(settings=settings_for(**ADMIN))
     services = [*(route.receiver.service for route in routes), users.manager.service]
@@ -31,7 +31,7 @@ async def test_routes_with_equal_settings_share_a_service() -> None:
 async def test_routes_share_the_environment_s_service(
     convex: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without settings each route reads the environment with its first request, and not before."""
+    """Without settings each route reads the environment with its first request, and not earlier."""
     routes = [webhook_route(), webhook_route("/other")]
     for name, value in settings_for(convex.url).model_dump(exclude_defaults=True).items():
         text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
@@ -47,7 +47,7 @@ def test_a_service_has_settings_of_its_own() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_is_missing_is_named_at_first_use() -> None:
+async def test_missing_settings_are_reported_at_first_use() -> None:
     """A service can be made without any setting."""
     service = Service(Settings())
     assert service.writer_status is None

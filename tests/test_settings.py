@@ -29,8 +29,8 @@ def columns(user: Mapping[str, Any]) -> Mapping[str, Any]:
 NOT_CALLABLE = 17
 
 
-def test_everything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every setting of the documentation is read from the process's environment by its name there."""
+def test_all_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every documented setting is read from the environment by its documented name."""
     environ = {
         "CLERK_SECRET_KEY": SECRET_KEY,
         "CLERK_WEBHOOK_SIGNING_SECRET": SECRET,
@@ -83,7 +83,7 @@ def test_everything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_defaults() -> None:
-    """With nothing set, or all of it empty, there is Clerk's address and the module `users`, and no error."""
+    """Without settings, or with empty ones, there are the defaults and no error."""
     for environ in ({}, dict.fromkeys(map(str.upper, Settings.model_fields), " ")):
         settings = Settings.from_env(environ)
         assert settings.clerk_api_url == "https://api.clerk.com"
@@ -110,7 +110,7 @@ def test_several_signing_secrets(separator: str) -> None:
 
 @pytest.mark.parametrize("length", [24, 25, 26, 63, 64])
 def test_signing_secrets_of_every_length(length: int) -> None:
-    """24 to 64 bytes are taken, with and without padding, and svix can read what becomes of them."""
+    """24 to 64 bytes are accepted, with and without padding, and svix can read the result."""
     key = bytes(range(100, 100 + length))
     text = f"whsec_{base64.b64encode(key).decode()}"
     for written in (text, text.rstrip("=")):
@@ -125,7 +125,7 @@ def key_of(length: int) -> str:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        # A list must never make a key of what stands before, between or after its entries.
+        # Text before, between or after the entries of a list must never become a key.
         (f"v1,{LONG_SECRET}", "entry 1 does not begin with whsec_"),
         (f"{SECRET},v1", "entry 2 does not begin with whsec_"),
         (f"{SECRET};{OTHER_SECRET}", "entry 1 is not base64"),
@@ -148,36 +148,36 @@ def key_of(length: int) -> str:
         (SECRET.upper(), "entry 1 does not begin with whsec_"),
         (key_of(23), "entry 1 is too short"),
         (key_of(65), "entry 1 is too long"),
-        (f"whsec_{'x' * 32}", "entry 1 is an example's"),
+        (f"whsec_{'x' * 32}", "entry 1 is an example, not a random secret"),
         ("whsec_==", "entry 1 is too short"),
         ("whsec_a", "entry 1 is not base64"),
         (f"{SECRET[:-1]}-", "entry 1 is not base64"),
         (f"{SECRET}\u200b", "entry 1 has a character that is not printable ASCII"),
         (
             "sk_live_pastedByMistake0000000",
-            "entry 1 is Clerk's secret key, which belongs into CLERK_SECRET_KEY",
+            "entry 1 is Clerk's secret key, which belongs in CLERK_SECRET_KEY",
         ),
         ("prod:happy-animal-123|a2V5", "entry 1 is a deploy key of Convex"),
     ],
 )
 def test_weak_signing_secrets(value: str, problem: str) -> None:
-    """Every entry is a whole signing secret of Clerk's; one that is not is named by its position."""
+    """Every entry must be a whole signing secret of Clerk. The error names a wrong entry by its position."""
     with pytest.raises(SettingsError) as caught:
         Settings.from_env({"CLERK_WEBHOOK_SIGNING_SECRET": value})
     text = str(caught.value)
     assert text.startswith(f"CLERK_WEBHOOK_SIGNING_SECRET {problem}")
-    # Nothing of it is quoted, whatever the part: only words of the message itself may be in it.
+    # The value is not quoted, not even in part: only words of the message itself may be in it.
     for part in value.replace(",", " ").split():
         assert len(part) < 6 or part.strip("'\"") not in text
 
 
 def test_settings_in_code() -> None:
-    """Settings in code are values or text, and checked like those of the environment."""
+    """Settings in code are values or text, and are checked as those of the environment."""
     assert Settings(clerk_convex_fields=columns).clerk_convex_fields is columns
     with pytest.raises(SettingsError, match=r"^convex_ulr is not a setting") as caught:
         Settings(convex_ulr="https://a.convex.cloud")  # type: ignore[call-arg]
     assert "https://a" not in str(caught.value)
-    # A secret is checked whether it is masked already or not, and so is each entry of a tuple.
+    # Masked and plain secrets are checked, and so is each entry of a tuple.
     for weak in (SecretStr("v1"), SecretStr(f"v1,{SECRET}")):
         with pytest.raises(SettingsError, match="entry 1 does not begin with whsec_"):
             Settings(clerk_webhook_signing_secret=(weak,))
@@ -187,7 +187,7 @@ def test_settings_in_code() -> None:
         Settings(clerk_authorized_parties=("https://a.example", "b.example"))
     with pytest.raises(SettingsError, match=r"CONVEX_URL is of a wrong type: .*CONVEX_USERS_MODULE is not a"):
         Settings(convex_url=5, convex_users_module="users.ts")  # type: ignore[arg-type]
-    # What is empty is not set, as in the environment, and blanks around a value are not part of it.
+    # An empty value counts as not set, as in the environment, and blanks around a value are removed.
     settings = Settings(convex_url=" ", clerk_secret_key=SecretStr(f" {SECRET_KEY}\n"))
     assert settings.convex_url is None
     assert settings.clerk_secret_key == SecretStr(SECRET_KEY)
@@ -195,8 +195,8 @@ def test_settings_in_code() -> None:
     assert Settings.model_validate(settings) is settings
 
 
-def test_what_is_required_and_missing() -> None:
-    """One error names everything that is missing, not only the first."""
+def test_missing_required_settings() -> None:
+    """One error names all missing settings, not only the first."""
     settings = Settings.from_env({"CONVEX_URL": "https://a.convex.cloud"})
     with pytest.raises(SettingsError, match=r": CONVEX_DEPLOY_KEY\."):
         settings.require(ConvexSettings)
@@ -208,7 +208,7 @@ def test_what_is_required_and_missing() -> None:
     ("name", "value", "problem"),
     [
         ("CONVEX_URL", "quick-fox-1.convex.cloud", "is not a URL; write https://"),
-        ("CONVEX_URL", "ftp://a.convex.cloud", "is not a URL of https"),
+        ("CONVEX_URL", "ftp://a.convex.cloud", "is not an https URL"),
         ("CONVEX_URL", "https:///path", "is not a URL with a valid host name"),
         ("CONVEX_URL", "https://https://happy-animal-123.convex.cloud", "has a second :// in it"),
         ("CONVEX_URL", "https://a b.convex.cloud", "has a space in it"),
@@ -239,14 +239,14 @@ def test_what_is_required_and_missing() -> None:
         ("CONVEX_DEPLOY_KEY", "|eyJ2MiI6IjAifQ==", "is not a whole deploy key"),
         ("CONVEX_DEPLOY_KEY", "prod:a|b|c", "is not a whole deploy key"),
         ("CONVEX_DEPLOY_KEY", "prod:happy-animal-123|eyJ2 MiI6IjAifQ==", "has a space in it"),
-        ("CONVEX_DEPLOY_KEY", "project:team:app|eyJ2MiI6IjAifQ==", "is a key that makes deployments"),
-        ("CONVEX_DEPLOY_KEY", "preview:team:app|eyJ2MiI6IjAifQ==", "is a key that makes deployments"),
-        ("CONVEX_DEPLOY_KEY", SECRET_KEY, "is Clerk's secret key, which belongs into CLERK_SECRET_KEY"),
-        ("CONVEX_DEPLOY_KEY", SECRET, "belongs into CLERK_WEBHOOK_SIGNING_SECRET"),
+        ("CONVEX_DEPLOY_KEY", "project:team:app|eyJ2MiI6IjAifQ==", "is a key that creates deployments"),
+        ("CONVEX_DEPLOY_KEY", "preview:team:app|eyJ2MiI6IjAifQ==", "is a key that creates deployments"),
+        ("CONVEX_DEPLOY_KEY", SECRET_KEY, "is Clerk's secret key, which belongs in CLERK_SECRET_KEY"),
+        ("CONVEX_DEPLOY_KEY", SECRET, "belongs in CLERK_WEBHOOK_SIGNING_SECRET"),
         ("CLERK_SECRET_KEY", f"'{SECRET_KEY}'", "quotation mark"),
         ("CLERK_SECRET_KEY", "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k", "is Clerk's publishable key"),
-        ("CLERK_SECRET_KEY", SECRET, "belongs into CLERK_WEBHOOK_SIGNING_SECRET"),
-        ("CLERK_SECRET_KEY", "prod:happy-animal-123|key", "belongs into CONVEX_DEPLOY_KEY"),
+        ("CLERK_SECRET_KEY", SECRET, "belongs in CLERK_WEBHOOK_SIGNING_SECRET"),
+        ("CLERK_SECRET_KEY", "prod:happy-animal-123|key", "belongs in CONVEX_DEPLOY_KEY"),
         ("CLERK_SECRET_KEY", "changeme", "does not begin with sk_"),
         ("CLERK_SECRET_KEY", "sk_test_xxx", "is not a whole secret key"),
         ("CLERK_SECRET_KEY", "sk_live_your_secret_key_goes_right_here", "is not a whole secret key"),
@@ -257,7 +257,7 @@ def test_what_is_required_and_missing() -> None:
         ("CLERK_INSTANCE_ID", "ins_…", "is not printable ASCII"),
         ("CLERK_INSTANCE_ID", "ins_.", "is not the id of an instance"),
         ("CLERK_INSTANCE_ID", "ins_1,ins_2", "is not the id of an instance"),
-        ("CLERK_INSTANCE_ID", SECRET_KEY, "belongs into CLERK_SECRET_KEY"),
+        ("CLERK_INSTANCE_ID", SECRET_KEY, "belongs in CLERK_SECRET_KEY"),
         ("CLERK_API_URL", "http://[::1", "is not a URL with a valid host name"),
         ("CLERK_API_URL", "http://api.clerk.com", "is not https; http is for this machine only"),
         ("CLERK_API_URL", "http://10.0.0.1", "is not https; http is for this machine only"),
@@ -323,7 +323,7 @@ def test_what_is_required_and_missing() -> None:
     ],
 )
 def test_malformed(name: str, value: str, problem: str) -> None:
-    """What is malformed is named with the remedy, in one line, without the value."""
+    """The error names the setting and the remedy in one line, without the value."""
     with pytest.raises(SettingsError) as caught:
         Settings.from_env({name: value})
     text = str(caught.value)
@@ -334,8 +334,8 @@ def test_malformed(name: str, value: str, problem: str) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_everything_malformed_is_named() -> None:
-    """One error names all that is malformed, once each."""
+def test_all_malformed_settings_are_named() -> None:
+    """One error names each malformed setting once."""
     with pytest.raises(SettingsError) as caught:
         Settings.from_env({"CONVEX_URL": "x", "CLERK_API_URL": "x", "CLERK_WEBHOOK_SIGNING_SECRET": "x y z"})
     text = str(caught.value)
@@ -373,7 +373,7 @@ def test_everything_malformed_is_named() -> None:
     ],
 )
 def test_well_formed(name: str, value: str, read: object) -> None:
-    """What people have is taken; URLs as browsers and Clerk write them."""
+    """Usual values are accepted. URLs are read as browsers and Clerk write them."""
     settings = Settings.from_env({name: value})
     found = getattr(settings, name.lower())
     assert found.get_secret_value() == value if isinstance(found, SecretStr) else found == read
@@ -382,7 +382,8 @@ def test_well_formed(name: str, value: str, read: object) -> None:
 def test_module_that_fails_when_it_is_imported(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the module of CLERK_CONVEX_FIELDS fails with is a SettingsError, so that a server answers."""
+    """Any error of the module of CLERK_CONVEX_FIELDS becomes a SettingsError, so that a server still
+    answers."""
     folder = tmp_path_factory.mktemp("modules")
     (folder / "team_columns_that_fail.py").write_text("1 / 0")
     monkeypatch.syspath_prepend(folder)
@@ -391,7 +392,7 @@ def test_module_that_fails_when_it_is_imported(
 
 
 def test_secrets_are_masked() -> None:
-    """No secret is shown by repr() or str(), nor left in a dump as text."""
+    """No secret is shown by repr() or str(), or is text in a dump."""
     settings = Settings.from_env(
         {
             "CLERK_SECRET_KEY": "sk_live_s3cret00000000000000",
@@ -405,5 +406,5 @@ def test_secrets_are_masked() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    """Every setting says what it is for."""
+    """Every setting has a description."""
     assert all(field.description for field in Settings.model_fields.values())

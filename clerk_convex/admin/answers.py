@@ -33,6 +33,8 @@ class Problem(Exception):
 
     retry_after: seconds, for the header Retry-After and the field `retry_after`.
     more: further fields of the error.
+
+    log_text: the text for the log, which may say more than the answer.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Problem(Exception):
         super().__init__(code)
         self.status = status
         self.code = code
+        self.log_text = message
         self.headers = dict(headers or {})
         self.error = {"code": code, "message": message, **more}
         if retry_after is not None:

@@ -1,10 +1,9 @@
-"""Reads and checks a request: who is meant, and the body or query string of its action."""
+"""Reads and checks a request: its target user, and the body or query string of its action."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from clerk_convex.admin.answers import Problem
 from clerk_convex.admin.models import MetadataPatch, Nothing
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.entities.json import canonical_json
+from clerk_convex.entities.users import USER_ID
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 
 __all__ = ["Call", "read_call"]
@@ -25,8 +25,6 @@ _LARGEST_BODY = 32 * 1024  # bytes
 _SLOWEST_BODY = 10.0  # seconds until the body is complete
 _BODY_PROBLEMS = {408: "too_slow", 413: "too_large", 503: "too_many_bodies"}
 _MOST_ERRORS, _LONGEST_FIELD = 20, 100
-
-_USER_ID = re.compile(r"user_[A-Za-z0-9_]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,8 @@ class Call:
 
 async def read_call(request: Request, action: Action, target: str | None) -> Call:
     """Return the call that a request makes. Raises Problem if the request is malformed."""
-    if target is not None and not _USER_ID.fullmatch(target):
-        raise _invalid([("user_id", "is not a user's id; they are written user_…")])
+    if target is not None and not USER_ID.fullmatch(target):
+        raise _invalid([("user_id", "is not a user's id; write user_…")])
     value = _query(request) if action.is_read else await _body(request, action.model)
     return Call(action, target, _checked(action.model, value))
 

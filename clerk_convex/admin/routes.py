@@ -23,11 +23,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clerk_convex.admin.actions import find_action
 from clerk_convex.admin.answers import Problem, answer, clerk_problem
 from clerk_convex.admin.audit import AuditRow
+from clerk_convex.admin.own_row import is_own_row, write_own_row
 from clerk_convex.admin.requests import Call, read_call
 from clerk_convex.clerk.api import Snapshot
+from clerk_convex.convex.refusals import refusal_of
 from clerk_convex.entities.changes import Change, Delete, Upsert
 from clerk_convex.entities.users import Fields, read_user
-from clerk_convex.errors import ClerkConvexError, ClerkError, ClerkUnavailable, SettingsError, TokenError
+from clerk_convex.errors import (
+    ChangeRefused,
+    ClerkConvexError,
+    ClerkError,
+    ClerkUnavailable,
+    SettingsError,
+    TokenError,
+    UserError,
+)
 from clerk_convex.net.limits import Limit, network
 from clerk_convex.net.logs import OnceAMinute, describe
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
@@ -63,6 +73,9 @@ def user_routes(
     Callers send Clerk's session token, `Authorization: Bearer …`. Convex decides for each call whether the
     caller may make it (`users:beginAction`), by the rule `isAdmin` in `convex/clerk/access.ts`. No admin can
     take the role from themselves or from the last admin.
+
+    `POST /api/users/me` is for everyone who is signed in: it writes the caller's own row, so that it is there
+    right after the sign-up, before the first webhook.
 
     A change at Clerk is written to Convex and recorded in the audit log before the answer. Both are completed
     even if the caller disconnects after Clerk was called.
@@ -111,9 +124,14 @@ class Manager(Endpoint):
         texts = {
             "reads": self._settings.clerk_convex_read_limit,
             "writes": self._settings.clerk_convex_write_limit,
+            "me": self._settings.clerk_convex_me_limit,
             "addresses": self._settings.clerk_convex_address_limit,
         }
         return {name: Limit(text, name) for name, text in texts.items()}
+
+    @property
+    def _read_fields(self) -> Fields | None:
+        return self._settings.clerk_convex_fields if self._fields is None else self._fields
 
     @cached_property
     def _with_cors(self) -> ASGIApp:
@@ -138,12 +156,19 @@ class Manager(Endpoint):
     async def _answer(self, request: Request, request_id: str) -> Response:
         """Find the action, authenticate and limit the caller, read the request, and perform the action.
 
+        The call for the caller's own row is no action: it needs no admin, and takes no body.
+
         Raises Problem and SettingsError.
         """
-        action, target = find_action(request.method, _path(request))
+        is_own = is_own_row(request.method, _path(request))
+        if not is_own:
+            action, target = find_action(request.method, _path(request))
         if not is_on_asyncio():
             raise Problem(503, "needs_asyncio", NEEDS_ASYNCIO)
         caller = await self._authenticate(request)
+        if is_own:
+            await self._limit("me", caller)
+            return answer({"outcome": await write_own_row(self.service, caller, self._read_fields)})
         await self._limit("reads" if action.is_read else "writes", caller)
         call = await read_call(request, action, target)
         # Shielded: once it has begun it is completed and recorded, even if the caller disconnects.
@@ -173,8 +198,8 @@ class Manager(Endpoint):
             raise Problem(503, "keys_unavailable", str(error), retry_after=error.retry_after) from None
         except TokenError as error:
             code, text = error.code, str(error)
-        # Only calls without a valid token count against the address, so that they cannot lock out the callers
-        # there who have one.
+        # Only calls without a valid token count against the address, so that they cannot lock out callers
+        # with a valid token at the same address.
         host = None if request.client is None else request.client.host
         await self._limit("addresses", network(host))
         raise Problem(401, code, text, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
@@ -208,6 +233,8 @@ class Manager(Endpoint):
         try:
             await self.service.writer.submit(self._change(call, snapshot, caller))
         except ClerkConvexError as error:
+            if isinstance(error, UserError | ChangeRefused):
+                self.service.ledger.add(refusal_of(error, "admin"))
             text = (
                 "Clerk has done it, but it is not in Convex yet: the webhook will bring it, or the next"
                 f" backfill. {error}"
@@ -219,8 +246,7 @@ class Manager(Endpoint):
         """Return the change of the users table after a call. Raises UserError."""
         if call.target is not None and call.action.name == "delete":
             return Delete(call.target, snapshot.observed_at, "admin", actor=caller)
-        fields = self._settings.clerk_convex_fields if self._fields is None else self._fields
-        user = read_user(snapshot.user, fields, observed_at=snapshot.observed_at)
+        user = read_user(snapshot.user, self._read_fields, observed_at=snapshot.observed_at)
         return Upsert(
             user.clerk_id, user.updated_at, snapshot.observed_at, user.columns, "admin", actor=caller
         )
@@ -241,7 +267,7 @@ class Manager(Endpoint):
         problem = self._problem(error, request_id)
         if problem.status >= 500 and self._once_a_minute.should_log(problem.code):
             logger.warning(
-                "User management answers %d (%s): %s", problem.status, problem.code, problem.error["message"]
+                "User management answers %d (%s): %s", problem.status, problem.code, problem.log_text
             )
         return answer({"error": {**problem.error, "request_id": request_id}}, problem.status, problem.headers)
 

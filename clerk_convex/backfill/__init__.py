@@ -10,12 +10,15 @@ or, in a program:
 
 from clerk_convex.backfill.comparison import verify
 from clerk_convex.backfill.duplicates import repair_duplicates
+from clerk_convex.backfill.reading import find_user
+from clerk_convex.backfill.repair import repair_users
 from clerk_convex.backfill.report import (
     Failure,
     OnProgress,
     Progress,
     Pruning,
     Repair,
+    RepairedUsers,
     Report,
     Verification,
 )
@@ -27,9 +30,12 @@ __all__ = [
     "Progress",
     "Pruning",
     "Repair",
+    "RepairedUsers",
     "Report",
     "Verification",
     "backfill",
+    "find_user",
     "repair_duplicates",
+    "repair_users",
     "verify",
 ]

@@ -18,7 +18,7 @@ from clerk_convex.backfill.ranges import Range
 from clerk_convex.backfill.reading import find_user, plan, read, together
 from clerk_convex.backfill.report import NAMED, OnProgress, Progress, Verification
 from clerk_convex.backfill.rows import confirm, find_absent
-from clerk_convex.backfill.run import CONCURRENCY, most_pruned, read_page
+from clerk_convex.backfill.run import CONCURRENCY, NAMELESS, most_pruned, read_page
 from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.clerk import Page
 from clerk_convex.entities import Upsert
@@ -39,13 +39,15 @@ async def verify(
     *,
     concurrency: int = CONCURRENCY,
     patience: float = PATIENCE,
+    save: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Verification:
     """Compare every user of Clerk with Convex, and every row of Convex with Clerk.
 
     Without `settings` they are read from the environment. Only queries are called with the deploy key.
-    `concurrency` is the number of pages that are read at once, `patience` the seconds for which calls that
-    fail at Clerk or Convex are retried.
+    `concurrency` is the number of pages that are read concurrently, `patience` the seconds for which failing
+    calls of Clerk and Convex are retried. With `save` the numbers are also kept in Convex, by a mutation,
+    where `clerk-convex status` finds them.
 
     Raises SettingsError, ClerkError or DeploymentError if the comparison cannot be completed.
     """
@@ -61,14 +63,14 @@ async def verify(
         await comparison.run()
         doubt = await _doubt(session, settings, comparison.counts["extra"], comparison.rows)
         last_webhook_at = await session.call("query", "lastWebhookAt", {})
+        kinds = ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked")
+        numbers = {kind: comparison.counts[kind] for kind in kinds}
+        numbers |= {"users": comparison.users, "rows": comparison.rows}
+        if save:
+            verified = {name: float(number) for name, number in numbers.items()}
+            await session.call("mutation", "saveVerification", {"verified": verified})
     return Verification(
-        users=comparison.users,
-        rows=comparison.rows,
-        missing=comparison.counts["missing"],
-        differing=comparison.counts["differing"],
-        extra=comparison.counts["extra"],
-        duplicate=comparison.counts["duplicate"],
-        unreadable=comparison.counts["unreadable"],
+        **numbers,
         examples=tuple(comparison.examples),
         last_webhook_at=last_webhook_at,
         now=time.time() * 1000,
@@ -89,8 +91,8 @@ async def _doubt(session: Session, settings: Settings, extra: int, rows: int) ->
         name, is_development = str(instance), instance.environment_type == "development"
     if extra > most_pruned(rows) or extra * 2 >= rows:
         return (
-            f"{extra:,} of {rows:,} rows are of users whom the Clerk instance of CLERK_SECRET_KEY ({name}) "
-            "does not have. It may be another instance than theirs."
+            f"{extra:,} of {rows:,} rows are of users that the Clerk instance of CLERK_SECRET_KEY ({name}) "
+            "does not have. The rows may be another instance's."
         )
     if is_development and session.is_production:
         return (
@@ -173,7 +175,7 @@ class _Comparison:
         ranges = await plan(session.clerk, self._total, width)
         await self._users_again.after(read(session.clerk, ranges, self._compare, _stay, width), width)
         # The rows come after the users, to find those of users that were deleted meanwhile.
-        await self._rows_again.after(find_absent(session, self._suspect_row, self._count_rows), width)
+        await self._rows_again.after(self._find_absent(), width)
 
     async def _compare(self, page: Page) -> None:
         self.users += len(page.users)
@@ -183,9 +185,9 @@ class _Comparison:
 
     async def _suspects(self, page: Page) -> list[tuple[_Suspect, str]]:
         """Return the users of a page that are not equal, each with the kind of difference."""
-        changes, failures = read_page(page, self._session.fields)
-        for failure in failures:
-            self._found("unreadable", failure.clerk_id)
+        changes, unread = read_page(page, self._session.fields)
+        for error in unread:
+            self._found("unreadable", error.clerk_id or NAMELESS)
         now = asyncio.get_running_loop().time()
         outcomes = await self._session.submit(changes)
         return [
@@ -232,6 +234,12 @@ class _Comparison:
             if outcome != "unchanged":  # the row is still there
                 self._found("extra", deletion.clerk_id)
         return []
+
+    async def _find_absent(self) -> None:
+        def unlinked(row_id: str) -> None:
+            self._found("unlinked", row_id)
+
+        await find_absent(self._session, self._suspect_row, self._count_rows, unlinked)
 
     def _count_rows(self, looked_at: int) -> None:
         self.rows = looked_at

@@ -63,5 +63,5 @@ async def find_duplicates(session: Session) -> list[str]:
 async def _count_surplus_rows(session: Session, clerk_ids: list[str]) -> dict[str, int]:
     rows: Counter[str] = Counter(dict.fromkeys(clerk_ids, 0))
     async for page in session.rows():
-        rows.update(row["clerkId"] for row in page if row["clerkId"] in rows)
+        rows.update(row["clerkId"] for row in page if row.get("clerkId") in rows)
     return {clerk_id: max(0, count - 1) for clerk_id, count in rows.items()}

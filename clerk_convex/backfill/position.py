@@ -103,7 +103,7 @@ class KeptRun(Run):
         self._is_finished = True
 
     async def _release(self) -> None:
-        """Let the next run resume at once, and not only when this one counts as ended."""
+        """Let the next run resume immediately, and not only when this one counts as ended."""
         with suppress(DeploymentError, TimeoutError):
             async with asyncio.timeout(_RELEASE_TIMEOUT):
                 await self._call("saveBackfill", progress=self._progress(), release=True)

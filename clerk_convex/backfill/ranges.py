@@ -1,9 +1,9 @@
 """Pure: decides which users to ask Clerk for next, so that none is missed while they are created or deleted.
 
-Users are read in the order of `created_at`, several ranges of it at once. The next page begins at the last
-`created_at` of the page before, inclusive, and users that were on that page are dropped. So the next page
-depends on no user that may be deleted meanwhile. Only if a whole page was created in the same millisecond,
-Clerk's cursor (`starting_after`) is used, and the user that it names is checked.
+Users are read in the order of `created_at`, in several ranges concurrently. The next page begins at the last
+`created_at` of the page before, inclusive, and users that were on that page are dropped. So no page depends
+on a user that may have been deleted. Only if all users of a page were created in the same millisecond,
+Clerk's cursor (`starting_after`) is used. `Walk.is_doubtful` then tells when its user must be checked.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from clerk_convex.errors import ClerkError
 
 __all__ = ["PAGE", "Position", "Question", "Range", "Span", "Walk", "created_at", "to_ranges", "to_split"]
 
-PAGE = 500  # users; the most that Clerk gives at once
+PAGE = 500  # users; the most that Clerk gives in one call
 
-_FEWEST_PAGES = 8  # in a range of its own: to begin and to end one takes some calls
+_FEWEST_PAGES = 8  # of a range; each range costs some extra calls at its beginning and end
 _DISORDER = (
-    "Clerk gave users in another order than the one asked for, or without ids: they cannot be read one page "
-    "after the other. Is CLERK_API_URL its address?"
+    "Clerk gave users in another order than the one asked for, or without ids, so they cannot be read page "
+    "by page. Is CLERK_API_URL the address of Clerk?"
 )
 
 
@@ -40,7 +40,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The users created at or after `after` and before `before`; None is open."""
+    """The users created at or after `after` and before `before`. A bound that is None is open."""
 
     after: float | None = None
     before: float | None = None
@@ -76,7 +76,7 @@ class Walk:
 
     @property
     def question(self) -> Question:
-        """The next question. It asks for 1 ms more at both ends: Clerk's bounds may be inclusive or not."""
+        """The arguments of the next call. Each bound is 1 ms wider: Clerk's may be inclusive or exclusive."""
         bounds = [bound for bound in (self.range.after, self._reached) if bound is not None]
         return {
             "created_at_after": max(bounds) - 1 if bounds else None,
@@ -133,7 +133,7 @@ class Walk:
 
     def _is_ours(self, user: Any) -> bool:
         time = created_at(user)
-        if time is None:  # no range has it; it is reported as not readable
+        if time is None:  # it belongs to no range, and is reported as not readable
             return True
         after, before = self.range.after, self.range.before
         return (after is None or time >= after) and (before is None or time < before)

@@ -1,4 +1,4 @@
-"""Reads all users of Clerk: several ranges at once, and the next page while the last one is written."""
+"""Reads all users of Clerk: several ranges concurrently, and the next page while the last one is written."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ async def plan(clerk: Clerk, total: int, concurrency: int) -> list[Range]:
 async def read(clerk: Clerk, ranges: Sequence[Range], handle: Handle, moved: Moved, concurrency: int) -> None:
     """Pass every user to `handle`, page by page.
 
-    At most `concurrency` ranges are read at once. Two pages of each are in memory: one on its way from Clerk,
-    one in `handle`. The first error ends it.
+    At most `concurrency` ranges are read concurrently. Two pages of each are in memory: one on its way from
+    Clerk, one in `handle`. The first error ends the reading.
     """
     waiting = deque(enumerate(ranges))
 

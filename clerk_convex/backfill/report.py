@@ -10,7 +10,17 @@ from typing import Any
 
 from clerk_convex.errors import ClerkConvexError
 
-__all__ = ["Failure", "OnProgress", "Progress", "Pruning", "Repair", "Report", "Tally", "Verification"]
+__all__ = [
+    "Failure",
+    "OnProgress",
+    "Progress",
+    "Pruning",
+    "Repair",
+    "RepairedUsers",
+    "Report",
+    "Tally",
+    "Verification",
+]
 
 COMMAND = "python -m clerk_convex.backfill"
 NAMED = 100
@@ -69,6 +79,7 @@ class Pruning:
     """Of `rows` in Convex, `absent` were not in Clerk's lists, and `deleted` were removed.
 
     `refused`: nothing was removed, because `absent` is more than `limit` and `yes` was not given.
+    `unlinked`: further rows, which have no Clerk id. They are never removed.
     """
 
     rows: int
@@ -76,6 +87,7 @@ class Pruning:
     deleted: int
     limit: int
     refused: bool
+    unlinked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,7 @@ class Report:
                 "deleted": pruning.deleted,
                 "limit": pruning.limit,
                 "refused": pruning.refused,
+                "unlinked": pruning.unlinked,
             },
             "error": None if self.error is None else str(self.error),
         }
@@ -167,8 +180,9 @@ class Verification:
     """Whether Convex equals Clerk. `users` are Clerk's, `rows` Convex's, as they came; `seconds` it took.
 
     `missing` users have no row, `differing` ones another one; `extra` rows have no user; `duplicate` users
-    have several rows, and count as nothing else; `unreadable` users cannot be compared. `examples` names the
-    first 100 of each: (kind, id). `last_webhook_at`: Unix milliseconds by Convex's clock, of the last one
+    have several rows, and count as nothing else; `unreadable` users cannot be compared; `unlinked` rows have
+    no Clerk id, and are not among `rows`. `examples` names the first 100 of each: (kind, id), of an unlinked
+    row Convex's id. `last_webhook_at`: Unix milliseconds by Convex's clock, of the last one
     that changed a row; None if none ever did. `doubt` says why the extra rows may be another instance's.
     """
 
@@ -184,10 +198,13 @@ class Verification:
     now: float
     seconds: float
     doubt: str | None = None
+    unlinked: int = 0
 
     @property
     def equal(self) -> bool:
-        return not (self.missing or self.differing or self.extra or self.duplicate or self.unreadable)
+        return not (
+            self.missing or self.differing or self.extra or self.duplicate or self.unreadable or self.unlinked
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -199,7 +216,10 @@ class Verification:
             "extra": self.extra,
             "duplicate": self.duplicate,
             "unreadable": self.unreadable,
-            "examples": [{"kind": kind, "clerkId": clerk_id} for kind, clerk_id in self.examples],
+            "unlinked": self.unlinked,
+            "examples": [
+                {"kind": kind, "row" if kind == "unlinked" else "clerkId": one} for kind, one in self.examples
+            ],
             "lastWebhookAt": self.last_webhook_at,
             "doubt": self.doubt,
             "seconds": round(self.seconds, 3),
@@ -213,6 +233,7 @@ class Verification:
         else:
             found = f"{self.missing:,} missing, {self.differing:,} differing, {self.extra:,} extra"
             found += f", {self.duplicate:,} duplicate" if self.duplicate else ""
+            found += f", {self.unlinked:,} without a Clerk id" if self.unlinked else ""
             lines = [f"Not equal: {counted}; {found}, {self.unreadable:,} not readable."]
             lines += [f"  {kind}  {clerk_id}" for kind, clerk_id in self.examples]
         if self.last_webhook_at is None:
@@ -234,8 +255,12 @@ class Verification:
                 f"instance_id), then {COMMAND} --verify"
             )
         if self.duplicate:
-            return f"{COMMAND} --repair-duplicates, then {COMMAND} --verify"
-        return f"{COMMAND} --prune" if self.extra else COMMAND
+            return f"clerk-convex repair --duplicates, then {COMMAND} --verify"
+        if self.extra:
+            return f"{COMMAND} --prune"
+        if self.missing or self.differing or self.unreadable:
+            return COMMAND
+        return "clerk-convex adopt --check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,15 +280,45 @@ class Repair:
         would = "would be " if self.dry_run else ""
         if not self.removed:
             return f"No user has several rows. Next: {COMMAND} --verify"
-        users, counted = _users(len(self.removed)), "1 row" if rows == 1 else f"{rows:,} rows"
+        users, counted = _users(len(self.removed)), _rows(rows)
         lines = [f"{users} with several rows: {counted} {would}removed, one of each kept."]
         lines += [f"  {clerk_id}  {count}" for clerk_id, count in islice(self.removed.items(), NAMED)]
         if (unnamed := len(self.removed) - NAMED) > 0:
             lines.append(f"  and {unnamed:,} more")
         if self.dry_run:
-            lines.append(f"Nothing was written. Next: {COMMAND} --repair-duplicates")
+            lines.append("Nothing was written. Next: clerk-convex repair --duplicates")
         else:
             lines.append(f"Next: {COMMAND} --verify")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class RepairedUsers:
+    """The repair of single users: the outcome of each by Clerk id, and those that are still refused."""
+
+    dry_run: bool
+    outcomes: Mapping[str, str]
+    failures: Sequence[Failure]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no user failed."""
+        return not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        users = [{"clerkId": clerk_id, "outcome": outcome} for clerk_id, outcome in self.outcomes.items()]
+        failed = [{"clerkId": it.clerk_id, "error": it.reason} for it in self.failures]
+        return {"ok": self.ok, "dryRun": self.dry_run, "users": [*users, *failed]}
+
+    def __str__(self) -> str:
+        """Return the outcome of each user, as text."""
+        if not self.outcomes and not self.failures:
+            return "No user has a refused change."
+        would = "would be " if self.dry_run else ""
+        lines = [f"{clerk_id}  {would}{outcome}" for clerk_id, outcome in self.outcomes.items()]
+        lines += [f"{it.clerk_id}  failed: {it.reason}" for it in self.failures]
+        if self.dry_run:
+            lines.append("Nothing was written.")
         return "\n".join(lines)
 
 
@@ -271,16 +326,22 @@ def _users(count: int) -> str:
     return "1 user" if count == 1 else f"{count:,} users"
 
 
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
 def _pruned(pruning: Pruning, would: str) -> str:
+    without = f"{_rows(pruning.unlinked)} without a Clerk id" if pruning.unlinked else ""
+    unlinked = f" {without} stayed; see clerk-convex adopt --check." if without else ""
     if pruning.refused:
         return (
             f"Nothing was pruned: {pruning.absent:,} of {pruning.rows:,} rows are of users whom Clerk does "
-            f"not list, and more than {pruning.limit:,} are only deleted with --yes."
+            f"not list, and more than {pruning.limit:,} are only deleted with --yes.{unlinked}"
         )
     told = f"{pruning.deleted:,} of {pruning.rows:,} rows {would}pruned, of users whom Clerk does not have."
     if kept := pruning.absent - pruning.deleted:
         told += f" {kept:,} that Clerk does not list stay: they exist after all, or changed a moment ago."
-    return told
+    return told + unlinked
 
 
 def _ago(milliseconds: float) -> str:

@@ -19,18 +19,28 @@ _SECOND_LOOK = 5.0
 
 
 async def find_absent(
-    session: Session, found: Callable[[str], Awaitable[None]], counted: Callable[[int], None]
+    session: Session,
+    found: Callable[[str], Awaitable[None]],
+    counted: Callable[[int], None],
+    unlinked: Callable[[str], None],
 ) -> None:
     """Pass to `found` the id of each row whose user Clerk does not list. That is no proof; see `confirm`.
 
-    `counted` is called with the number of rows checked so far, again and again.
+    `counted` is called with the number of rows checked so far, again and again. `unlinked` gets Convex's id
+    of each row without a Clerk id: such a row was there before, and the loose schema lets it stay.
     """
     looked_at = 0
     parts: asyncio.Queue[list[str] | None] = asyncio.Queue(session.concurrency)
 
     async def walk() -> None:
         async for page in session.rows():
-            ids = [row["clerkId"] for row in page]
+            ids: list[str] = []
+            for row in page:
+                clerk_id = row.get("clerkId")
+                if isinstance(clerk_id, str) and clerk_id:
+                    ids.append(clerk_id)
+                else:
+                    unlinked(row["_id"])
             for start in range(0, len(ids), _IDS):
                 await parts.put(ids[start : start + _IDS])
         for _ in range(session.concurrency):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any
 
 from clerk_convex.backfill.position import KeptRun, Run, options_text
 from clerk_convex.backfill.ranges import Range
@@ -14,13 +14,15 @@ from clerk_convex.backfill.report import Failure, OnProgress, Progress, Pruning,
 from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.clerk import Page
-from clerk_convex.entities import Fields, Upsert, read_id, read_user
+from clerk_convex.convex import refusal_of
+from clerk_convex.entities import Fields, Source, Upsert, read_user
 from clerk_convex.errors import ChangeRefused, ClerkConvexError, UserError
 from clerk_convex.settings import Settings
 
-__all__ = ["CONCURRENCY", "backfill", "most_pruned", "read_page"]
+__all__ = ["CONCURRENCY", "NAMELESS", "backfill", "most_pruned", "read_page", "record"]
 
 CONCURRENCY = 8
+NAMELESS = "(a user without an id)"
 _PRUNED_ROWS, _PRUNED_SHARE = 10, 0.05  # the larger of both may be pruned without `yes`
 _PRUNED_AT_ONCE = 500
 
@@ -43,7 +45,7 @@ async def backfill(
     prune: remove the rows of users that Clerk does not have, each one confirmed.
     yes: prune even more than 10 rows and more than 5 % of all rows.
     restart: do not resume a run that was stopped.
-    concurrency: the number of pages that are read at once.
+    concurrency: the number of pages that are read concurrently.
     patience: the seconds for which failing calls of Clerk and Convex are retried.
 
     A run can be stopped and resumed at any time, and webhooks may arrive meanwhile.
@@ -72,9 +74,7 @@ async def backfill(
         if run.is_resumed:
             on_progress.note(f"Resuming a run that was stopped; {run.tally.total:,} users are done.")
         if run.is_beside_another:
-            on_progress.note(
-                "Another run was active less than a minute ago: this one starts anew, beside it."
-            )
+            on_progress.note("Another run was active less than a minute ago: this one starts anew.")
 
         before = run.tally.total
         pruning: Pruning | None = None
@@ -103,18 +103,27 @@ def most_pruned(rows: int) -> int:
     return max(_PRUNED_ROWS, int(rows * _PRUNED_SHARE))
 
 
-def read_page(page: Page, fields: Fields | None) -> tuple[list[Upsert], list[Failure]]:
-    """Return the changes for the users of a page, and a failure for each user that cannot be read."""
+def read_page(page: Page, fields: Fields | None) -> tuple[list[Upsert], list[UserError]]:
+    """Return the changes for the users of a page, and the error of each user that cannot be read."""
     changes: list[Upsert] = []
-    failures: list[Failure] = []
+    errors: list[UserError] = []
     for data in page.users:
         try:
             user = read_user(data, fields, observed_at=page.observed_at)
         except UserError as error:
-            failures.append(Failure(_name(data), str(error)))
+            errors.append(error)
         else:
             changes.append(Upsert(user.clerk_id, user.updated_at, page.observed_at, user.columns, "backfill"))
-    return changes, failures
+    return changes, errors
+
+
+async def record(
+    session: Session, errors: Sequence[UserError | ChangeRefused], source: Source = "backfill"
+) -> list[Failure]:
+    """Keep in Convex which changes were refused, and return them as failures."""
+    refusals = [refusal_of(error, source) for error in errors]
+    await session.record([refusal for refusal in refusals if refusal is not None])
+    return [Failure(error.clerk_id or NAMELESS, str(error)) for error in errors]
 
 
 async def _bring_in(session: Session, run: Run, total: int, on_progress: OnProgress) -> None:
@@ -123,15 +132,12 @@ async def _bring_in(session: Session, run: Run, total: int, on_progress: OnProgr
     on_progress.step(Progress("reading", run.tally.total, total))
 
     async def write(page: Page) -> None:
-        changes, failures = read_page(page, session.fields)
+        changes, unread = read_page(page, session.fields)
         page.users.clear()  # frees the memory for the next page
-        outcomes: Counter[str] = Counter()
-        for change, answer in zip(changes, await session.submit(changes), strict=True):
-            if isinstance(answer, ChangeRefused):
-                failures.append(Failure(change.clerk_id, str(answer)))
-            else:
-                outcomes[answer] += 1
-        run.tally.add(outcomes, failures)
+        answers = await session.submit(changes)
+        outcomes = Counter(str(answer) for answer in answers if not isinstance(answer, ChangeRefused))
+        refused = [answer for answer in answers if isinstance(answer, ChangeRefused)]
+        run.tally.add(outcomes, await record(session, [*unread, *refused]))
         on_progress.step(Progress("reading", run.tally.total, total))
 
     async def moved(number: int, part: Range) -> None:
@@ -153,27 +159,17 @@ async def _prune(session: Session, run: Run, yes: bool, on_progress: OnProgress)
         rows = looked_at
         on_progress.step(Progress("pruning", looked_at, None))
 
-    await find_absent(session, found, counted)
+    unlinked: list[str] = []
+    await find_absent(session, found, counted, unlinked.append)
     limit = most_pruned(rows)
     if len(absent) > limit and not yes:
-        return Pruning(rows, len(absent), deleted=0, limit=limit, refused=True)
+        return Pruning(rows, len(absent), deleted=0, limit=limit, refused=True, unlinked=len(unlinked))
 
     deleted = 0
     for start in range(0, len(absent), _PRUNED_AT_ONCE):
         deletions = await confirm(session, list(absent)[start : start + _PRUNED_AT_ONCE])
         answers = await session.submit(deletions)
         deleted += answers.count("deleted")
-        refused = [
-            Failure(deletion.clerk_id, str(answer))
-            for deletion, answer in zip(deletions, answers, strict=True)
-            if isinstance(answer, ChangeRefused)
-        ]
-        run.tally.add({}, refused)
-    return Pruning(rows, len(absent), deleted, limit, refused=False)
-
-
-def _name(data: Any) -> str:
-    try:
-        return read_id(data)
-    except (AttributeError, UserError):
-        return "(a user without an id)"
+        refused = [answer for answer in answers if isinstance(answer, ChangeRefused)]
+        run.tally.add({}, await record(session, refused))
+    return Pruning(rows, len(absent), deleted, limit, refused=False, unlinked=len(unlinked))

@@ -17,8 +17,7 @@ from typing import Any, Self, TypeVar
 from convex import convex_to_json
 
 from clerk_convex.backfill.report import OnProgress
-from clerk_convex.clerk import Clerk
-from clerk_convex.convex import Deployment, Kind, Writer, WriterLimits
+from clerk_convex.convex import AT_ONCE, Kind, Refusal, Writer, WriterLimits, to_arguments
 from clerk_convex.entities import Change, Fields, Outcome
 from clerk_convex.errors import (
     ChangeRefused,
@@ -29,6 +28,7 @@ from clerk_convex.errors import (
 )
 from clerk_convex.net.backoff import Backoff
 from clerk_convex.net.logs import OnceAMinute
+from clerk_convex.service import Service, Timeouts
 from clerk_convex.settings import BackfillSettings, Settings
 
 __all__ = ["PATIENCE", "Session"]
@@ -44,9 +44,27 @@ _DOUBTS_AT_FIRST, _DOUBTS = (0.5, 1.5), (1.0, 4.0, 15.0)
 _SILENCE = 1.0  # seconds of waiting before the first note about it
 _CLERK_TIMEOUT, _CONVEX_TIMEOUT = 30.0, 15.0  # seconds, of one call
 _BACKOFF = Backoff(first=0.25, longest=10.0)  # seconds between attempts
-_NO_LIMIT = 1 << 40  # bytes; the number of pages read at once bounds what waits
+_NO_LIMIT = 1 << 40  # bytes; the number of pages that are read concurrently is the limit
 _ROWS = 500  # on a page of exportUsers
 _HOPELESS = 100  # refusals without a single success: then the cause is not the users
+
+
+class _RunService(Service):
+    """The service of a run: more patient than the service of requests, which keeps a part of Convex."""
+
+    def __init__(self, settings: Settings, *, concurrency: int, dry_run: bool, patience: float) -> None:
+        timeouts = Timeouts(clerk_call=_CLERK_TIMEOUT, clerk_retries=patience, convex_call=_CONVEX_TIMEOUT)
+        super().__init__(settings, timeouts=timeouts)
+        self._dry_run = dry_run
+        self._limits = WriterLimits(
+            in_flight=max(1, concurrency // 2),
+            queue_size=concurrency * 1000,
+            queue_bytes=_NO_LIMIT,
+            deadline=patience,
+        )
+
+    def make_writer(self) -> Writer:
+        return self.writer_within(self._limits, dry_run=self._dry_run)
 
 
 class Session:
@@ -64,33 +82,15 @@ class Session:
         settings = settings.require(BackfillSettings)
         self.concurrency = concurrency
         self.fields: Fields | None = settings.clerk_convex_fields
-        self.clerk = Clerk(
-            settings.clerk_secret_key.get_secret_value(),
-            settings.clerk_api_url,
-            timeout=_CLERK_TIMEOUT,
-            patience=patience,
-            doubts=_DOUBTS_AT_FIRST,
-            instance_id=settings.clerk_instance_id,
-            on_retry=partial(self._tell, "Clerk"),
-        )
-        self.deployment = Deployment(
-            settings.convex_url, settings.convex_deploy_key.get_secret_value(), timeout=_CONVEX_TIMEOUT
-        )
+        service = _RunService(settings, concurrency=concurrency, dry_run=dry_run, patience=patience)
+        self.clerk = service.clerk
+        self.clerk.doubts = _DOUBTS_AT_FIRST
+        self.clerk.on_retry = partial(self._tell, "Clerk")
+        self.writer = service.writer
         self.is_production = settings.convex_deploy_key.get_secret_value().startswith("prod:")
         """Whether the deploy key is for a production deployment. Keys of self-hosted ones do not say so."""
-        self.module = settings.convex_users_module
-        self.writer = Writer(
-            self.deployment,
-            module=self.module,
-            limits=WriterLimits(
-                in_flight=max(1, concurrency // 2),  # the webhooks need a part of Convex, too
-                queue_size=concurrency * 1000,
-                queue_bytes=_NO_LIMIT,
-                deadline=patience,
-            ),
-            dry_run=dry_run,
-            omit=settings.omitted_columns,
-        )
+        self._module = settings.convex_users_module
+        self._records = not dry_run
         self._patience = patience
         self._doubts: Sequence[float] = _DOUBTS_AT_FIRST
         self._on_progress = on_progress or OnProgress()
@@ -168,8 +168,19 @@ class Session:
     async def call(self, kind: Kind, function: str, arguments: dict[str, Any]) -> Any:
         """Call one of the functions that the writer does not use. Raises DeploymentError."""
         encoded = json.dumps(convex_to_json(arguments), allow_nan=False).encode()
-        name = f"{self.module}:{function}"
-        return await self._patiently(lambda: self.deployment.send(kind, name, encoded))
+        name = f"{self._module}:{function}"
+        return await self._patiently(lambda: self.writer.deployment.send(kind, name, encoded))
+
+    async def record(self, refusals: Sequence[Refusal]) -> None:
+        """Keep refused changes in Convex, unless this is a dry run. If it fails, the run continues."""
+        for start in range(0, len(refusals) if self._records else 0, AT_ONCE):
+            part = to_arguments(refusals[start : start + AT_ONCE])
+            try:
+                await self.call("mutation", "recordRefusals", part)
+            except DeploymentError as error:
+                self._on_progress.note(f"Refused users are not recorded in Convex: {error}")
+                self._records = False
+                return
 
     async def rows(self) -> AsyncIterator[list[dict[str, Any]]]:
         """Yield pages of all rows of the users table with their stamps, the oldest row first."""

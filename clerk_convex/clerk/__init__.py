@@ -1,4 +1,4 @@
-"""The other end: the client of Clerk's Backend API.
+"""The client of Clerk's Backend API.
 
 The check of session tokens is in `clerk_convex.clerk.tokens`. It is not imported here, because it loads jwt
 and cryptography, which only the admin routes need.

@@ -131,8 +131,8 @@ class Clerk:
     patience: seconds within which attempts start again after 429, 5xx and network errors; 0 for one attempt.
         A call takes at most `timeout` plus `patience`, the wait for its turn included, for each of `doubts`.
     doubts: pauses in seconds. A refusal is raised only after Clerk has repeated it after each of
-        them, because gateways sometimes answer 401 or 403 for a moment; without any pauses, at once. A 404 of
-        one user is always raised at once.
+        them, because gateways sometimes answer 401 or 403 for a moment. Without any pauses, and for a 404 of
+        one user, it is raised after the first answer.
     instance_id: CLERK_INSTANCE_ID. The first call checks that the key belongs to this instance; if not, every
         call raises ClerkMisconfigured, and nothing is read or changed.
     on_retry: called before each pause.
@@ -167,7 +167,7 @@ class Clerk:
         self.timeout = timeout
         self.patience = patience
         self.doubts = doubts
-        self._on_retry = on_retry
+        self.on_retry = on_retry
         self._awaited_instance = instance_id  # None as soon as Clerk has confirmed it
         self._headers = {
             "Accept": "application/json",
@@ -228,7 +228,7 @@ class Clerk:
     async def existing(self, ids: Sequence[str]) -> set[str]:
         """Return those of at most 100 ids that Clerk lists. Only `get_user` proves that a user is gone."""
         if len(ids) > _MOST_IDS:
-            raise ValueError(f"At most {_MOST_IDS} ids can be looked up at once.")
+            raise ValueError(f"At most {_MOST_IDS} ids can be looked up in one call.")
         if not ids:
             return set()
         # The default limit is 10, here too.
@@ -311,7 +311,7 @@ class Clerk:
                 pause = next(doubts, None)
                 if pause is None or error.status is None:  # without a status it is not an answer of Clerk
                     raise
-                self._on_retry(error, 0.0)
+                self.on_retry(error, 0.0)
             await asyncio.sleep(pause)
 
     async def _check_instance(self, expected: str, started: float) -> None:
@@ -374,7 +374,7 @@ class Clerk:
             if time() + pause > last_start or (may_be_done and not request.repeatable):
                 break
             failures += 1
-            self._on_retry(problem, time() - started)
+            self.on_retry(problem, time() - started)
             await asyncio.sleep(pause)
         raise problem or self._too_many_calls()
 

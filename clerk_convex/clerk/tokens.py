@@ -70,7 +70,7 @@ class SessionTokens:
         """
         key = await self._keys.get(_key_id(token))
         if key is None:
-            raise TokenError("invalid_token", f"The session token is signed by nobody known here. {_SIGN_IN}")
+            raise TokenError("invalid_token", f"The session token is signed with an unknown key. {_SIGN_IN}")
         return self._read(_claims(token, key, self.issuer))
 
     def _read(self, claims: Mapping[str, Any]) -> str:
@@ -83,7 +83,7 @@ class SessionTokens:
                 raise TokenError("wrong_audience", "The session token is made for another service.")
         # Clerk signs other tokens with the same key: those of machines, and templates for other services.
         if not is_for_us and "sid" not in claims:
-            raise TokenError("invalid_token", "This is no session token: it names no session.")
+            raise TokenError("invalid_token", "This is not a session token: it has no session id.")
         if self.authorized_parties and party is None:
             raise TokenError(
                 "wrong_party",
@@ -116,7 +116,7 @@ def _key_id(token: str) -> str:
     key_id = header.get("kid")
     # "at+jwt" (RFC 9068) is the token of an OAuth application that acts for the user.
     if header.get("alg") != _ALGORITHM or header.get("typ", "JWT") != "JWT" or not isinstance(key_id, str):
-        raise TokenError("invalid_token", f"This is no session token of Clerk's. {_SIGN_IN}")
+        raise TokenError("invalid_token", f"This is not a session token of Clerk. {_SIGN_IN}")
     return key_id
 
 

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from clerk_convex.backfill import backfill, repair_duplicates, verify
+from clerk_convex.backfill import backfill, verify
 from clerk_convex.backfill.display import Bar, Lines
-from clerk_convex.backfill.report import OnProgress, Repair, Report, Verification
+from clerk_convex.backfill.report import OnProgress, Report, Verification
 from clerk_convex.backfill.run import CONCURRENCY
 from clerk_convex.backfill.session import PATIENCE
 from clerk_convex.cli.command import DONE, NOT_ALL, Command, Options, say, status_of, write_result
@@ -29,8 +29,7 @@ or another instance's; 130 interrupted. The result is on stdout, everything else
 # The modes, and the options that each does not take.
 _NOT_WITH = {
     "--verify": ("--dry-run", "--prune", "--restart"),
-    "--repair-duplicates": ("--verify", "--prune", "--restart"),
-    "--nightly": ("--repair-duplicates", "--verify", "--dry-run", "--prune", "--yes", "--json"),
+    "--nightly": ("--verify", "--dry-run", "--prune", "--yes", "--json"),
 }
 
 
@@ -49,15 +48,10 @@ async def _run(options: Options) -> int:
 
 
 async def _run_once(options: Options, display: OnProgress) -> int:
-    result: Report | Verification | Repair
+    result: Report | Verification
     if options.verify:
         result = await _verify(options, display)
         status = DONE if result.equal else NOT_ALL
-    elif options.repair_duplicates:
-        result = await repair_duplicates(
-            dry_run=options.dry_run, patience=options.patience, on_progress=display
-        )
-        status = DONE
     else:
         result = await _backfill(options, display, prune=options.prune)
         status = DONE if result.ok else status_of(result.error)
@@ -73,7 +67,7 @@ async def _run_nightly(options: Options, display: OnProgress) -> int:
         say(str(report))
     if report.error is not None:
         return status_of(report.error)
-    verification = await _verify(options, display)
+    verification = await _verify(options, display, save=True)
     if not verification.equal:
         say(str(verification))
     return DONE if report.ok and verification.equal else NOT_ALL
@@ -91,8 +85,10 @@ async def _backfill(options: Options, display: OnProgress, *, prune: bool) -> Re
     )
 
 
-async def _verify(options: Options, display: OnProgress) -> Verification:
-    return await verify(concurrency=options.concurrency, patience=options.patience, on_progress=display)
+async def _verify(options: Options, display: OnProgress, *, save: bool = False) -> Verification:
+    return await verify(
+        concurrency=options.concurrency, patience=options.patience, save=save, on_progress=display
+    )
 
 
 def _display(options: Options) -> OnProgress:
@@ -103,8 +99,8 @@ def _display(options: Options) -> OnProgress:
 
 @contextmanager
 def _rare_garbage_collection() -> Iterator[None]:
-    # A page is some 100,000 objects that come and go together. The collector looks for cycles each time
-    # 700 have come: that would take much of the time and find none.
+    # A page is about 100,000 objects that are created and freed together. By default the collector searches
+    # for cycles after every 700 new objects, which would take much of the time and find none.
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(200_000)
@@ -118,25 +114,24 @@ def _rare_garbage_collection() -> Iterator[None]:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--dry-run", action="store_true", help="write nothing; report what would be written")
-    add("--prune", action="store_true", help="also remove the rows of users whom Clerk does not have")
-    add("--yes", action="store_true", help="with --prune: even more than 10 rows and 5 %% of all")
+    add("--prune", action="store_true", help="also remove the rows of users that Clerk does not have")
+    add("--yes", action="store_true", help="with --prune: remove even more than 10 rows and 5 %% of all")
     add("--verify", action="store_true", help="write nothing; compare Convex with Clerk")
     add("--nightly", action="store_true", help="--prune, then --verify; prints nothing if all is well")
-    add("--repair-duplicates", action="store_true", help="remove all rows but one of users with several")
     add("--restart", action="store_true", help="start anew; do not resume a run that was stopped")
     add(
         "--concurrency",
         type=_count,
         default=CONCURRENCY,
         metavar="N",
-        help=f"pages that are read at once (default: {CONCURRENCY})",
+        help=f"pages that are read concurrently (default: {CONCURRENCY})",
     )
     add(
         "--patience",
         type=_seconds,
         default=PATIENCE,
         metavar="SECONDS",
-        help=f"retry failing calls of Clerk and Convex so long (default: {PATIENCE:.0f})",
+        help=f"how long to retry failing calls of Clerk and Convex (default: {PATIENCE:.0f})",
     )
     add("--quiet", action="store_true", help="no progress")
 

@@ -1,4 +1,4 @@
-"""What all commands do alike: common options, signals, errors, exit status and output."""
+"""The parts that all commands share: common options, signals, errors, exit status and output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from types import FrameType
 from typing import Any, Protocol, cast
 
 from clerk_convex.cli.env_file import load_env_file
-from clerk_convex.errors import ClerkConvexError, ClerkMisconfigured, DeploymentMisconfigured, SettingsError
+from clerk_convex.entities import USER_ID
+from clerk_convex.errors import (
+    ClerkConvexError,
+    ClerkMisconfigured,
+    DeploymentMisconfigured,
+    ProjectError,
+    SettingsError,
+)
 
 __all__ = [
     "DONE",
@@ -30,6 +37,7 @@ __all__ = [
     "Result",
     "say",
     "status_of",
+    "user_id",
     "write_result",
 ]
 
@@ -41,14 +49,14 @@ AddOptions = Callable[[argparse.ArgumentParser], None]
 
 
 class Result(Protocol):
-    """What a command has found: `str()` for a person, `to_json()` for a program."""
+    """The result of a command: `str()` for a person, `to_json()` for a program."""
 
     def to_json(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: what it says of itself, its options and what it does.
+    """A command: its help text, its options and its action.
 
     `description` leads with an example. `exit_status` is the rest of the sentence after "exit status:".
     `run` gets the parsed options and returns the exit status.
@@ -60,6 +68,8 @@ class Command:
     run: Callable[[Options], Coroutine[Any, Any, int]]
     check: Callable[[argparse.ArgumentParser, Options], None] = lambda parser, options: None
     """Call `parser.error` for options that do not go together."""
+    arguments: str = ""
+    """What follows the options in the usage."""
     when_interrupted: Callable[[Options], str] = lambda options: ""
     """Return what a person should know after Ctrl-C, as a sentence."""
 
@@ -88,7 +98,7 @@ class Command:
     def _parse(self, arguments: Sequence[str] | None, prog: str) -> Options:
         parser = argparse.ArgumentParser(
             prog=prog,
-            usage="%(prog)s [options]",
+            usage=f"%(prog)s [options] {self.arguments}".rstrip(),
             description=self.description,
             epilog=f"exit status: {self.exit_status}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -101,6 +111,13 @@ class Command:
         options = parser.parse_args(arguments)
         self.check(parser, options)
         return options
+
+
+def user_id(text: str) -> str:
+    """Return the argument if it is a Clerk id of a user."""
+    if not USER_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError("a Clerk id, which is written user_…")
+    return text
 
 
 def write_result(options: Options, result: Result) -> None:
@@ -120,13 +137,13 @@ def say(text: str) -> None:
 
 def status_of(error: ClerkConvexError | None) -> int:
     """Return the exit status for an error: WRONG if only a person can end it."""
-    lasting = (SettingsError, ClerkMisconfigured, DeploymentMisconfigured)
+    lasting = (SettingsError, ClerkMisconfigured, DeploymentMisconfigured, ProjectError)
     return WRONG if isinstance(error, lasting) else NOT_ALL
 
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Handle SIGTERM as Ctrl-C, so that a command ends in order, and a run can be resumed at once."""
+    """Handle SIGTERM as Ctrl-C, so that a command ends in order, and a run can be resumed immediately."""
     interrupt, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     signal.signal(signal.SIGTERM, _interrupt)

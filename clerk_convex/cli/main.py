@@ -14,7 +14,13 @@ PROG = "clerk-convex"
 # Of each subcommand: the module whose `main(arguments, prog)` runs it, and a line for --help.
 # A module is imported when its command runs.
 COMMANDS = {
+    "adopt": ("clerk_convex.cli.adopt", "link the rows of a table that existed before to Clerk's users"),
     "backfill": ("clerk_convex.cli.backfill", "write all users of Clerk to Convex, or compare both"),
+    "init": ("clerk_convex.cli.init", "copy the Convex functions into a project, and upgrade them"),
+    "status": ("clerk_convex.cli.status", "what is synced, how fresh it is, and what was refused"),
+    "repair": ("clerk_convex.cli.repair", "write single users as Clerk has them, or merge duplicates"),
+    "export": ("clerk_convex.cli.export", "print all that Convex stores of a person"),
+    "forget": ("clerk_convex.cli.forget", "erase what Convex stores of a person"),
     "doctor": ("clerk_convex.cli.doctor", "check that everything is set up right, and say what to do"),
     "local": ("clerk_convex.local.__main__", "run a local Clerk, a local Convex and the service"),
 }

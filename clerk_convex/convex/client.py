@@ -84,7 +84,7 @@ class FunctionMissing(DeploymentMisconfigured):
 
 
 class Throttled(DeploymentUnavailable):
-    """Convex answered 429: too many calls at once, or too much written in too short a time."""
+    """Convex answered 429: too many concurrent calls, or too much written in too short a time."""
 
 
 _KINDS = {
@@ -105,8 +105,8 @@ class Deployment(ConvexHttpClient):
     timeout: seconds for one call, connecting and reading included.
     connect_timeout: seconds for opening a connection.
 
-    A call whose connection turns out to be closed is repeated at once. A function may therefore run twice,
-    so what it writes must be idempotent. Proxies and .netrc files of the environment are not used.
+    A call whose connection turns out to be closed is repeated immediately. A function may therefore run
+    twice, so its writes must be idempotent. Proxies and .netrc files of the environment are not used.
 
     One deployment serves one event loop. It connects on first use and closes with the loop, or by `aclose`.
 

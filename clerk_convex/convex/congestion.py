@@ -1,4 +1,4 @@
-"""How much is sent to Convex at once: less after trouble, more again after success."""
+"""Limits the load on Convex: sends less after trouble, and more again after success."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _BACKOFF = Backoff(first=0.05, longest=1.0)  # seconds
 
 
 class Congestion:
-    """How many calls at once (`slots`) and changes in a batch (`batch_size`) Convex can take now.
+    """The number of concurrent calls (`slots`) and of changes in a batch (`batch_size`) that Convex can take.
 
     Both start at their maximum. After 429 (too many calls) `slots` is halved. After any other trouble that
-    passes, `batch_size` is quartered: a batch too large to be written in time gets through in parts. Each
-    success brings back a part of both. Neither falls below 1.
+    passes, `batch_size` is quartered, because a batch that is too large to be written in time can be written
+    in parts. Each success raises both a little. Neither falls below 1.
 
     `failures` counts the failures since the last success. Calls that were in flight together fail together,
     so that they count once.

@@ -20,7 +20,7 @@ from clerk_convex.convex.batches import BatchWriter
 from clerk_convex.convex.client import Deployment, Kind
 from clerk_convex.convex.congestion import Congestion
 from clerk_convex.convex.queue import Answer, Batch, Queue, answer_all
-from clerk_convex.entities.changes import Change, Outcome, encode, refused_column
+from clerk_convex.entities.changes import Change, Outcome, SignIn, encode, refused_column
 from clerk_convex.errors import (
     ChangeRefused,
     DeploymentError,
@@ -37,7 +37,7 @@ _MiB = 1024 * 1024
 
 # A batch that leaves while others are in flight has at least this many changes, if so many wait. A row costs
 # Convex far less time than a call, and a call costs this process as much as five events. If all waiting
-# changes left in one large batch, they would come back at once and leave Convex idle meanwhile.
+# changes left in one large batch, all would be answered at the same moment, and Convex would be idle then.
 _SMALLEST_SHARE = 64
 
 _SHUTTING_DOWN = "Not written to Convex: this process is shutting down."
@@ -48,7 +48,7 @@ class WriterLimits:
     """The limits of what a writer sends and holds."""
 
     in_flight: int = 8
-    """Mutations at once."""
+    """Concurrent mutations."""
     batch_size: int = 500
     """Changes in one mutation."""
     batch_bytes: int = 4 * _MiB
@@ -77,14 +77,14 @@ class Status:
 
 
 class Writer:
-    """Writes changes with the mutation `<module>:syncUsers`, many in one when many come at once.
+    """Writes changes with the mutation `<module>:syncUsers`, many in one call when many arrive together.
 
-    While a slot is free, a change leaves at once, together with those that came in the same turn of the event
-    loop. While all `limits.in_flight` slots are taken, changes wait. As soon as slots are free, the waiting
-    changes leave together, shared out among these slots. There is no timer.
+    While a slot is free, a change is sent immediately, in one batch with the changes of the same turn of the
+    event loop. While all `limits.in_flight` slots are taken, changes wait. As soon as slots are free, the
+    waiting changes are divided among these slots and sent. There is no timer.
 
-    With `dry_run` nothing is written: `<module>:compareUsers` tells what would become of each change.
-    The columns that `omit` names are unset by each change, and never sent.
+    With `dry_run` nothing is written: `<module>:compareUsers` returns the outcome that each change would
+    have. The columns that `omit` names are unset by each change, and never sent.
 
     One writer serves one event loop. It starts and connects with the first change.
     """
@@ -148,7 +148,7 @@ class Writer:
         if isinstance(result, DeploymentError):
             error = copy.copy(result)  # one error may answer many changes, and each raise would extend it
             if isinstance(error, ChangeRefused):
-                error.clerk_id = change.clerk_id
+                _say_whose(error, change)
             raise error
         return result
 
@@ -247,5 +247,10 @@ def _encode(change: Change, omit: Set[str]) -> bytes:
         f" cannot hold ({reason}). Return text, numbers up to 2**53, booleans, None, and lists and dicts of"
         " these; names are ASCII and begin with a letter."
     )
-    refusal.clerk_id = change.clerk_id
+    _say_whose(refusal, change)
     raise refusal
+
+
+def _say_whose(refusal: ChangeRefused, change: Change) -> None:
+    refusal.clerk_id = change.clerk_id
+    refusal.observed_at = 0.0 if isinstance(change, SignIn) else change.observed_at

@@ -15,6 +15,7 @@ from clerk_convex.entities.times import http_date, milliseconds
 from clerk_convex.entities.users import (
     COLUMNS,
     STATUSES,
+    USER_ID,
     Fields,
     User,
     UserStatus,
@@ -29,6 +30,7 @@ __all__ = [
     "OUTCOMES",
     "SOURCES",
     "STATUSES",
+    "USER_ID",
     "Change",
     "Delete",
     "Fields",

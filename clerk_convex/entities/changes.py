@@ -34,8 +34,9 @@ Outcome = Literal["created", "updated", "unchanged", "stale", "deleted", "tombst
 `ignored`: a sign-in of a user without a row."""
 OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 
-Source = Literal["webhook", "backfill", "admin"]
-"""The origin of a change, for the audit log. Convex itself writes more of them."""
+Source = Literal["webhook", "backfill", "admin", "user", "manual"]
+"""The origin of a change, for the audit log. `user`: the user asked for the own row. `manual`: an operator
+did, with a command. Convex itself writes one more."""
 SOURCES: frozenset[str] = frozenset(get_args(Source))
 
 

@@ -16,6 +16,7 @@ from clerk_convex.errors import UserError
 __all__ = [
     "COLUMNS",
     "STATUSES",
+    "USER_ID",
     "Fields",
     "User",
     "UserStatus",
@@ -60,6 +61,8 @@ _PRIMARY = (
     ("phone_numbers", "primary_phone_number_id"),
 )
 _RESERVED = COLUMNS | {"clerkId", "sortName", "sortEmail", "searchText"}
+USER_ID = re.compile(r"user_[A-Za-z0-9_]{1,64}")
+"""The Clerk ids that callers and operators may name. What Clerk sends may have any other form."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_ID = 255
 
@@ -85,7 +88,7 @@ def read_user(user: object, fields: Fields | None = None, *, observed_at: float 
     a lock as a number of seconds from then, so without it a locked user has no `lockedUntil`.
 
     Raises UserError if one of the required fields cannot be read, or if `fields` fails. Its `clerk_id` is
-    the user's, if that can be read.
+    the user's, if that can be read, and its `observed_at` is this one.
     """
     if not isinstance(user, dict):
         raise UserError("The user is not a JSON object.")
@@ -93,7 +96,7 @@ def read_user(user: object, fields: Fields | None = None, *, observed_at: float 
     try:
         return _read(clerk_id, user, fields, observed_at)
     except UserError as error:
-        error.clerk_id = clerk_id
+        error.clerk_id, error.observed_at = clerk_id, observed_at
         raise
 
 

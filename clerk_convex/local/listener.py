@@ -1,18 +1,24 @@
 """Open sockets on 127.0.0.1 for the local parts, and serve ASGI applications on them."""
 
+from __future__ import annotations
+
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from clerk_convex.errors import LocalError
 
-__all__ = ["listen", "serving"]
+__all__ = ["NO_TLS", "listen", "serving"]
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients of the local parts, whose addresses are http. For its default, httpx reads the machine's
+certificates, which takes 20 ms a client."""
 
 
 def listen(port: int, name: str) -> socket.socket:
@@ -40,6 +46,8 @@ def serving(app: ASGIApp, listener: socket.socket, name: str, **options: Any) ->
     At the end, requests in progress have one second to finish. Raises LocalError, which names the part
     `name`, if the server ends while it starts.
     """
+    import uvicorn  # here, because what only calls the local parts needs no server
+
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), name="local-server", daemon=True)

@@ -31,6 +31,7 @@ class LocalStack:
             stack.clerk.webhooks.drain(timeout=5)
 
     The set reads CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS from the environment, and no other setting.
+    `reset` empties it within milliseconds.
 
     Args:
         port: the service's port on 127.0.0.1; 0 takes a free port.
@@ -39,6 +40,9 @@ class LocalStack:
         speed: divides the schedule on which webhooks are retried.
         project: a directory with `convex/` in it, as for LocalConvex.
         connected: whether `start` sets the webhook up. If not, call `connect`.
+        rate_limit: of the local Clerk, as for LocalClerk.
+        env: environment variables of the functions, beside CLERK_JWT_ISSUER_DOMAIN.
+        chosen: settings of the service by name. They replace those from the environment.
     """
 
     url: str
@@ -59,6 +63,9 @@ class LocalStack:
         speed: float = 1000.0,
         project: Path | None = None,
         connected: bool = True,
+        rate_limit: int | None = None,
+        env: Mapping[str, str] | None = None,
+        chosen: Mapping[str, str] | None = None,
     ) -> None:
         self._port = port
         self._convex_port = convex_port
@@ -66,6 +73,9 @@ class LocalStack:
         self._speed = speed
         self._project = project
         self._connected = connected
+        self._rate_limit = rate_limit
+        self._env = dict(env or {})
+        self._chosen = dict(chosen or {})
         self._parts = ExitStack()
 
     def start(self) -> None:
@@ -79,15 +89,20 @@ class LocalStack:
             listener = parts.enter_context(listen(self._port, "The service"))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self.dashboard_url = self.url + PAGE_PATH if is_built() else None
-            self.clerk = LocalClerk(port=self._clerk_port, speed=self._speed)
+            self.clerk = LocalClerk(
+                port=self._clerk_port,
+                webhook_url=self._webhook_url if self._connected else None,
+                speed=self._speed,
+                rate_limit=self._rate_limit,
+            )
             parts.enter_context(self.clerk)
-            if self._connected:
-                self.connect()
             issuer = {"CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer}
-            self.convex = LocalConvex(port=self._convex_port, project=self._project, env=issuer)
+            self.convex = LocalConvex(
+                port=self._convex_port, project=self._project, env={**self._env, **issuer}
+            )
             parts.enter_context(self.convex)
             chosen = {name: os.environ.get(name, "") for name in FROM_ENVIRONMENT}
-            self.settings = Settings.from_env({**chosen, **self.environment()})
+            self.settings = Settings.from_env({**chosen, **self._chosen, **self.environment()})
             places = {
                 "convexUrl": self.convex.url,
                 "clerkUrl": self.clerk.url,
@@ -102,7 +117,15 @@ class LocalStack:
     def connect(self) -> None:
         """Set the webhook up: Clerk sends all later changes to the service. A second call does nothing."""
         if not self.clerk.webhooks.has_endpoints:
-            self.clerk.webhooks.add_endpoint(self.url + WEBHOOK_PATH, self.clerk.webhook_secret)
+            self.clerk.webhooks.add_endpoint(self._webhook_url, self.clerk.webhook_secret)
+
+    def reset(self) -> None:
+        """Return to the state after `start`, within milliseconds: no users, rows, jobs, faults and messages.
+
+        Addresses and keys stay. Subscribers see the tables become empty.
+        """
+        self.clerk.reset()  # first: after it, no webhook of before is on its way to Convex
+        self.convex.clear()
 
     def stop(self) -> None:
         """Stop all parts. Does nothing if none runs."""
@@ -136,6 +159,10 @@ class LocalStack:
             "CLERK_SECRET_KEY": self.clerk.secret_key,
             "CLERK_WEBHOOK_SIGNING_SECRET": self.clerk.webhook_secret,
             "CLERK_JWT_ISSUER_DOMAIN": self.clerk.issuer,
-            "WEBHOOK_URL": self.url + WEBHOOK_PATH,
+            "WEBHOOK_URL": self._webhook_url,
             **({} if self.dashboard_url is None else {"DASHBOARD_URL": self.dashboard_url}),
         }
+
+    @property
+    def _webhook_url(self) -> str:
+        return self.url + WEBHOOK_PATH

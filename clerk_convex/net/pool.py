@@ -83,7 +83,7 @@ class Pool:
 
         timeout: seconds for all of it, connecting and reading included.
         largest: bytes of the response's body, uncompressed.
-        repeatable: send the request again, at once, if its connection turns out to be closed.
+        repeatable: send the request again, without a pause, if its connection turns out to be closed.
         """
         repeated = False
         try:

@@ -6,16 +6,16 @@ import asyncio
 
 __all__ = ["Rate"]
 
-# Shares of the limit. A window sees at most both: 95 %. The other 5 % are a margin, because calls take
-# different times to arrive: those of two windows here may fall into one window there.
-_BURST = 0.25  # calls let through at once, after a time without calls
+# Shares of the limit. A window has at most the sum of both: 95 %. The other 5 % are a margin, because calls
+# take different times to arrive: the calls of two windows here may arrive in one window of the other side.
+_BURST = 0.25  # calls let through together, after a time without calls
 _STEADY = 0.7  # calls let through one by one, evenly over the window
 
 
 class Rate:
     """Lets calls through one after the other, at most 95 % of `limit` within any `window` seconds.
 
-    After a time without calls it lets a quarter of `limit` through at once.
+    After a time without calls it lets a quarter of `limit` through together.
     """
 
     def __init__(self, limit: int, window: float) -> None:
@@ -29,7 +29,7 @@ class Rate:
     async def turn(self, within: float) -> bool:
         """Wait for the caller's turn, at most `within` seconds, and return whether it came.
 
-        Return False at once if it is certain that the turn does not come in time.
+        Return False without waiting if it is certain that the turn does not come in time.
         """
         loop = asyncio.get_running_loop()
         if self.wait() > within:

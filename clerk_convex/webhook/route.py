@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
+from standardwebhooks.webhooks import Webhook
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
-from svix.webhooks import Webhook
 
+from clerk_convex.convex.refusals import refusal_of
 from clerk_convex.entities.changes import Change, Outcome
 from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
@@ -148,6 +149,7 @@ class Receiver(Endpoint):
                     logger.warning("Webhook %s (%s) is ignored: %s", *which, change.reason)
                 return JSONResponse({"outcome": "ignored"}), None
             outcome = await self._write(change, request)
+            self.service.functions.start()
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - Svix retries after any answer but 2xx
@@ -212,6 +214,8 @@ class Receiver(Endpoint):
             which = event_id(request.headers)
             if isinstance(error, UserError | ChangeRefused) and error.clerk_id is not None:
                 which += f" of {error.clerk_id!r}"
+                # Only verified events get here.
+                self.service.ledger.add(refusal_of(error, "webhook", event_id(request.headers)))
             logger.error("Webhook %s is answered with %d: %s", which, status, text)
         elif not isinstance(error, DeploymentMisconfigured) and self._once_a_minute.should_log(kind):
             # The writer logs DeploymentMisconfigured itself.

@@ -1,6 +1,7 @@
 """Checks the signature of a webhook, and explains the likely cause of a wrong one.
 
 How Svix signs: https://docs.svix.com/receiving/verifying-payloads/how-manual
+The svix package wraps the same check; it is not used here because it loads its API client, too.
 The explanation helps no attacker: it depends only on what the sender knows, the request and the time.
 """
 
@@ -14,19 +15,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from svix.webhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from clerk_convex.errors import EventError
 
 __all__ = ["SignedHeaders", "event_id", "verify"]
 
 _NAMES = ("id", "timestamp", "signature")
-_TOLERANCE = 300.0  # seconds in either direction; the svix package uses the same
-_LATEST = 253_402_300_800.0  # Unix seconds of the year 10000: datetime, which svix uses, ends there
+_TOLERANCE = 300.0  # seconds in either direction; Standard Webhooks has the same
+_LATEST = 253_402_300_800.0  # Unix seconds of the year 10000: datetime, by which it is read, ends there
 _ID = re.compile(r"[!-~]{1,255}")
 
-# HMAC-SHA256 in base64 has 44 characters. Other entries are dropped: svix raises for a malformed one, even if
-# the next one is right.
+# HMAC-SHA256 in base64 has 44 characters. Other entries are dropped: verify() raises for a malformed one,
+# even if the next one is right.
 _SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -69,12 +70,12 @@ class SignedHeaders:
         _check_time(timestamp)
         return cls(message_id, timestamp, signatures)
 
-    def as_svix(self) -> dict[str, str]:
-        """Return the headers by the names that the svix package reads."""
+    def as_standard(self) -> dict[str, str]:
+        """Return the headers by the names of Standard Webhooks."""
         return {
-            "svix-id": self.event_id,
-            "svix-timestamp": self.timestamp,
-            "svix-signature": self.signatures,
+            "webhook-id": self.event_id,
+            "webhook-timestamp": self.timestamp,
+            "webhook-signature": self.signatures,
         }
 
 
@@ -99,7 +100,7 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 
 def _is_verified(webhook: Webhook, body: bytes, signed: SignedHeaders) -> bool:
     try:
-        webhook.verify(body, signed.as_svix())
+        webhook.verify(body, signed.as_standard(), json_parse=False)
     except (WebhookVerificationError, ValueError):  # ValueError: the body is not UTF-8
         return False
     return True

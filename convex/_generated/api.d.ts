@@ -15,6 +15,8 @@ import type {
 } from "convex/server";
 import type * as clerk_access from "../clerk/access.js";
 import type * as clerk_admin_actions from "../clerk/admin/actions.js";
+import type * as clerk_adopt_rows from "../clerk/adopt/rows.js";
+import type * as clerk_adopt_whole from "../clerk/adopt/whole.js";
 import type * as clerk_audit_log from "../clerk/audit/log.js";
 import type * as clerk_backfill_runs from "../clerk/backfill/runs.js";
 import type * as clerk_columns from "../clerk/columns.js";
@@ -25,6 +27,9 @@ import type * as clerk_order_rules from "../clerk/order/rules.js";
 import type * as clerk_order_sync from "../clerk/order/sync.js";
 import type * as clerk_state from "../clerk/state.js";
 import type * as clerk_tables from "../clerk/tables.js";
+import type * as clerk_upkeep_person from "../clerk/upkeep/person.js";
+import type * as clerk_upkeep_refusals from "../clerk/upkeep/refusals.js";
+import type * as clerk_upkeep_status from "../clerk/upkeep/status.js";
 import type * as clerk_users_derived from "../clerk/users/derived.js";
 import type * as clerk_users_pages from "../clerk/users/pages.js";
 import type * as clerk_users_queries from "../clerk/users/queries.js";
@@ -46,6 +51,8 @@ import type * as users from "../users.js";
 declare const fullApi: ApiFromModules<{
   "clerk/access": typeof clerk_access;
   "clerk/admin/actions": typeof clerk_admin_actions;
+  "clerk/adopt/rows": typeof clerk_adopt_rows;
+  "clerk/adopt/whole": typeof clerk_adopt_whole;
   "clerk/audit/log": typeof clerk_audit_log;
   "clerk/backfill/runs": typeof clerk_backfill_runs;
   "clerk/columns": typeof clerk_columns;
@@ -56,6 +63,9 @@ declare const fullApi: ApiFromModules<{
   "clerk/order/sync": typeof clerk_order_sync;
   "clerk/state": typeof clerk_state;
   "clerk/tables": typeof clerk_tables;
+  "clerk/upkeep/person": typeof clerk_upkeep_person;
+  "clerk/upkeep/refusals": typeof clerk_upkeep_refusals;
+  "clerk/upkeep/status": typeof clerk_upkeep_status;
   "clerk/users/derived": typeof clerk_users_derived;
   "clerk/users/pages": typeof clerk_users_pages;
   "clerk/users/queries": typeof clerk_users_queries;

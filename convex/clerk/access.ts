@@ -5,7 +5,7 @@ import { USERS, type User } from "./module";
 import { readUser, readVersion } from "./state";
 
 // Returns whether a user is an admin. Queries and user management use this rule. It reads the synced row and no claim
-// of a token, so a demotion or a ban takes effect at once. If you change it, change `possibleAdmins` as well.
+// of a token, so a demotion or a ban takes effect immediately. If you change it, change `possibleAdmins` as well.
 export function isAdmin(user: User): boolean {
   return user.role === "admin" && user.status === "active";
 }
@@ -22,7 +22,7 @@ export const MESSAGES = {
   not_synced: "Your account has not arrived here yet. Wait a moment; if that does not help, ask an administrator.",
   deleted: "Your account was deleted. Sign in with another one.",
   not_active: "Your account is banned or locked, or your company has removed it. Ask an administrator.",
-  not_admin: "This is for administrators only. Ask one of them for the admin role.",
+  not_admin: "This is for administrators only. Ask an administrator for the admin role.",
 };
 
 export type AccessReason = keyof typeof MESSAGES;

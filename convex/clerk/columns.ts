@@ -11,3 +11,9 @@ export const extraColumns = {} satisfies Record<string, GenericValidator>;
 // The team's own columns that an existing users table requires. The Python function must give each of them a value for
 // every user; a user without one is refused.
 export const requiredExtraColumns = {} satisfies Record<string, GenericValidator>;
+
+// The columns of an existing users table that Clerk does not fill, with the validators that the table has. They are
+// never changed. A user who signs up later has none of them, so each is optional.
+//
+//   export const ownColumns = { plan: v.optional(v.string()) };
+export const ownColumns = {} satisfies Record<string, GenericValidator>;

@@ -3,15 +3,18 @@
 // A table that existed before these functions, or rows written by hand, may hold two rows of one user. Then every
 // function uses the oldest row, which is the first one in the index. order/duplicates.ts finds and merges the others.
 import type { QueryCtx } from "../_generated/server";
+import { isWhole } from "./adopt/whole";
 import { USERS } from "./module";
 
 export async function readState(ctx: QueryCtx, clerkId: string) {
-  const [row, version] = await Promise.all([readUser(ctx, clerkId), readVersion(ctx, clerkId)]);
+  const [row, version] = await Promise.all([usersOf(ctx, clerkId).first(), readVersion(ctx, clerkId)]);
   return { row, version };
 }
 
+// Returns the user's row, or null. A row that was linked to the Clerk id and that no change has filled yet is no user's.
 export async function readUser(ctx: QueryCtx, clerkId: string) {
-  return await usersOf(ctx, clerkId).first();
+  const row = await usersOf(ctx, clerkId).first();
+  return row !== null && isWhole(row) ? row : null;
 }
 
 export async function readVersion(ctx: QueryCtx, clerkId: string) {

@@ -2,7 +2,7 @@
 // named here and nowhere else; other files use the validator or the type.
 import { defineTable, paginationResultValidator } from "convex/server";
 import { v, type Infer, type Validator, type VOptional, type VUnion, type VNull } from "convex/values";
-import { extraColumns, requiredExtraColumns } from "./columns";
+import { extraColumns, ownColumns, requiredExtraColumns } from "./columns";
 import { USERS } from "./module";
 
 type Required = Validator<any, "required", any>;
@@ -66,11 +66,12 @@ const stamps = {
 };
 
 // The origin of a change.
-const source = v.union(
+export const source = v.union(
   v.literal("webhook"),
   v.literal("backfill"),
   v.literal("admin"),
-  v.literal("manual"), // syncUser, deleteUser, resetUser and repairDuplicates, by hand
+  v.literal("user"), // the user asked for the own row, right after the sign-up for example
+  v.literal("manual"), // syncUser, deleteUser, resetUser, repairDuplicates and forgetPerson, by hand
   v.literal("schedule"), // endLock, when a lock ends by itself
 );
 
@@ -109,6 +110,18 @@ export const backfillProgress = v.object({
   failures: v.array(v.object({ clerkId: v.string(), reason: v.string() })), // only the first ones
 });
 
+// The numbers of a comparison with Clerk; see `Verification` in clerk_convex/backfill/report.py.
+export const verified = v.object({
+  users: v.number(),
+  rows: v.number(),
+  missing: v.number(),
+  differing: v.number(),
+  extra: v.number(),
+  duplicate: v.number(),
+  unreadable: v.number(),
+  unlinked: v.number(), // rows without a Clerk id, in a table that existed before
+});
+
 export const clerkTables = {
   [USERS]: defineTable({
     clerkId: v.string(),
@@ -116,6 +129,7 @@ export const clerkTables = {
     ...optional(optionalColumns),
     ...derivedColumns,
     sortEmail: v.optional(v.string()),
+    ...ownColumns,
   })
     // In pairs: one index of all users, one of the users with a given status.
     .index("by_clerk_id", ["clerkId"])
@@ -151,10 +165,10 @@ export const clerkTables = {
     count: v.optional(v.number()), // in place of a clerkId: the number of users that a backfill created
     fields: v.array(v.string()),
     ...origin,
-    // These of an admin's action only; see admin/actions.ts.
+    // The next columns are filled only for an admin's action; see admin/actions.ts.
     action: v.optional(v.string()),
     requestId: v.optional(v.string()),
-    removesAdmin: v.optional(v.boolean()), // done, the target is no admin
+    removesAdmin: v.optional(v.boolean()), // true: once the action is done, the target is no admin
     reason: v.optional(v.string()), // why it was denied, or the code of the error it failed with
     status: v.optional(v.number()), // of the answer it failed with
   })
@@ -188,8 +202,35 @@ export const clerkTables = {
     heartbeatAt: v.number(),
     finishedAt: v.optional(v.number()),
     progress: v.nullable(backfillProgress), // null: no page has been read yet
+    verifiedAt: v.optional(v.number()), // when the nightly run compared both sides after it
+    verified: v.optional(verified),
   }),
+
+  // One document for each Clerk id with a change that was refused, until a later change of it is accepted; see
+  // upkeep/refusals.ts. It holds no value of a user.
+  clerkRefusals: defineTable({
+    clerkId: v.string(),
+    source,
+    eventId: v.optional(v.string()), // of the last refused event
+    reason: v.string(),
+    observedAt: v.number(), // the latest time when Clerk read the user for a refused change; 0: unknown
+    count: v.number(),
+    firstAt: v.number(), // this time and the next are by Convex's clock
+    lastAt: v.number(),
+  })
+    .index("by_clerk_id", ["clerkId"])
+    .index("by_last_at", ["lastAt"]),
 };
+
+// The same tables for a users table that has rows already: a push accepts rows that lack our columns, or have other
+// values in them. To TypeScript it is the table that it will be. `clerk-convex adopt --check` says when.
+export const looseClerkTables = { ...clerkTables, [USERS]: loose(clerkTables[USERS]) };
+
+function loose<Table extends { validator: { fields: Record<string, any> } }>(table: Table): Table {
+  const columns = Object.keys(table.validator.fields).map((name) => [name, v.optional(v.any())]);
+  const validator = v.object({ ...Object.fromEntries(columns), ...ownColumns });
+  return Object.create(table, { validator: { value: validator } }) as Table;
+}
 
 // One change of one user. In `columns`, null unsets a column, and a column that is not named keeps its value.
 const upsert = v.object({
@@ -241,7 +282,7 @@ export const backfillRun = v.object({
 
 export const exportedUsers = paginationResultValidator(
   v.object({
-    ...clerkTables[USERS].validator.fields,
+    ...looseClerkTables[USERS].validator.fields, // a row of a loose table may be exported, too
     _id: v.id(USERS),
     _creationTime: v.number(),
     updatedAt: v.nullable(v.number()), // null: no change has been applied to this row yet
@@ -264,4 +305,5 @@ export type AppliedOutcome = Extract<Outcome, AuditOutcome>;
 export type Source = Infer<typeof source>;
 export type AuditOutcome = Infer<typeof auditOutcome>;
 export type Status = Infer<typeof status>;
+export type Verified = Infer<typeof verified>;
 export type BackfillProgress = Infer<typeof backfillProgress>;

@@ -1,4 +1,4 @@
-"""clerk_convex/admin/audit.py: the end of a call is told to Convex until Convex has it."""
+"""clerk_convex/admin/audit.py: the end of an action is sent to Convex until Convex has it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.virtual_time import now, run
 
 
 class Scripted(Deployment):
-    """Convex with trouble in its first answers to `finishAction`; keeps what it is told, and when."""
+    """A Convex whose first answers to `finishAction` fail. It records the calls with their times."""
 
     def __init__(self, troubles: int) -> None:
         super().__init__("http://convex.test", DEPLOY_KEY)
@@ -51,7 +51,8 @@ def finish(convex: Scripted, problem: Problem | None = None) -> None:
 
 @pytest.mark.parametrize("troubles", [0, 1, 5])
 def test_the_end_is_recorded_in_spite_of_trouble(troubles: int, caplog: pytest.LogCaptureFixture) -> None:
-    """It is told again after pauses that double from a tenth of a second, or half, until it is there."""
+    """It is sent again after pauses that double from a tenth of a second, or half of that, until Convex has
+    it."""
     convex = Scripted(troubles)
     finish(convex)
     end = ("mutation people:finishAction", {"id": "attempt_1", "outcome": "done"})
@@ -75,8 +76,8 @@ def test_why_it_failed_is_recorded() -> None:
     }
 
 
-def test_what_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """In time it is given up, and the log says which request it was and how it ended."""
+def test_an_end_that_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """After the timeout the log has the request id and the end."""
     caplog.set_level(logging.WARNING)
     convex = Scripted(1_000_000)
     finish(convex)

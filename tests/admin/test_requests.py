@@ -1,4 +1,4 @@
-"""What can be asked of user management: what is understood, and what is answered to the rest."""
+"""The requests of user management: which ones are accepted, and the answers to all others."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def ask(
 
 
 def refused(*args: Any, status: int = 422, **more: Any) -> dict[str, str]:
-    """The fields that are wrong, with why."""
+    """Return the wrong fields with their reasons."""
     with pytest.raises(Problem) as caught:
         ask(*args, **more)
     assert caught.value.status == status
-    # The rest of a body that is not taken is not read: no other request can follow it.
+    # The rest of a refused body is not read, so no other request can follow on this connection.
     assert (caught.value.headers.get("Connection") == "close") is (status in {408, 413})
     return {it["field"]: it["message"] for it in caught.value.error.get("errors", [])}
 
@@ -91,7 +91,7 @@ NEW = {"username": "ada"}
         ("POST", "/user_1/ban", {"reason": "x"}, "reason", "not permitted"),
         ("POST", "/user_1/ban", 7, "body", "valid dictionary"),
         ("DELETE", "/user_1", {"force": True}, "force", "not permitted"),
-        ("DELETE", "/..", None, "user_id", "is not a user's id; they are written user_…"),
+        ("DELETE", "/..", None, "user_id", "is not a user's id; write user_…"),
         ("GET", "/user_", None, "user_id", "is not a user's id"),
         ("GET", "/user_é", None, "user_id", "is not a user's id"),
         ("GET", "/user_1\n", None, "user_id", "is not a user's id"),
@@ -99,7 +99,7 @@ NEW = {"username": "ada"}
     ],
 )
 def test_refused(method: str, path: str, body: Any, field: str, said: str) -> None:
-    """What cannot be taken is refused with the name of each field and why, and without its value."""
+    """The answer names each wrong field with the reason, and without its value."""
     if body is None and method == "POST":
         assert refused(method, path, body, status=400) == {}
         return
@@ -126,12 +126,12 @@ def test_refused(method: str, path: str, body: Any, field: str, said: str) -> No
     ],
 )
 def test_refused_queries(query: bytes, field: str, said: str) -> None:
-    """So is what stands in the address."""
+    """The same for the query string."""
     assert said in refused("GET", "", query=query)[field]
 
 
-def test_everything_wrong_is_named() -> None:
-    """All fields that are wrong are named, twenty at most."""
+def test_all_wrong_fields_are_named() -> None:
+    """Twenty at most."""
     errors = refused("POST", "", {"first_name": 1, "last_name": 2, "age": 3})
     assert errors.keys() == {"first_name", "last_name", "age"}
     assert len(refused("POST", "", {f"x{number}": 1 for number in range(500)})) == 20
@@ -143,12 +143,12 @@ def test_everything_wrong_is_named() -> None:
     [b"x", b"{", b"\xff", b'{"a":NaN}', b'{"a":1e999}', b"[" * 20_000, b"1" * 5000, "{}".encode("utf-16")],
 )
 def test_not_json(raw: bytes) -> None:
-    """What is not JSON, or more than a computer can hold of it, is a 400."""
+    """A body that is not JSON, or that Python cannot hold, gets a 400."""
     assert refused("PATCH", "/user_1", raw=raw, status=400) == {}
 
 
 def test_size_and_depth() -> None:
-    """A body of over 32 KiB is not read to its end; metadata is not nested endlessly."""
+    """A body of over 32 KiB is not read to its end. Metadata has a limit on its depth."""
     assert refused("PATCH", "/user_1", raw=b" " * 32_769, status=413) == {}
     deep: Any = {}
     for number in range(31):
@@ -160,7 +160,7 @@ def test_size_and_depth() -> None:
 
 
 def test_slow_body() -> None:
-    """A body that drips in is waited for ten seconds, and not for ever."""
+    """A body that arrives slowly is read for ten seconds at most."""
 
     async def receive() -> Message:
         await asyncio.sleep(1)
@@ -177,7 +177,7 @@ def test_slow_body() -> None:
 
 
 def test_white_space() -> None:
-    """None is left around what a person types. Metadata stays as it is, keys too."""
+    """White space around typed values is removed. Metadata stays as it is, keys too."""
     sent: list[Any] = []
 
     class Recorder:
@@ -198,7 +198,8 @@ def test_white_space() -> None:
 
 
 def test_metadata_patch() -> None:
-    """It is JSON text, whatever is in it. Other actions have none: what they do follows from their name."""
+    """It is JSON text, whatever it contains. Other actions have none, because their name says what they
+    do."""
     patch = {"role": None, "half": "\ud800", "big": 10**30}
     call = ask("PATCH", "/user_1/metadata", {"public_metadata": patch})
     assert json.loads(call.metadata_patch or "") == patch
@@ -218,7 +219,7 @@ def test_each_action_is_found_by_its_row() -> None:
 
 
 def test_answers_hold_anything() -> None:
-    """An answer is JSON whatever Clerk says, and a user of an unknown shape is shown as far as he goes."""
+    """An answer is JSON whatever Clerk returns. A user of an unknown shape is shown as far as possible."""
     assert user_of([]) == {}
     assert user_of({"deprovisioned": True, "private_metadata": {"a": 1}})["deprovisioned"] is True
     assert user_of({"email_addresses": 7, "phone_numbers": [7, {"verification": []}]}) == {
@@ -228,8 +229,8 @@ def test_answers_hold_anything() -> None:
     assert bytes(answer({"half": "\ud800"}).body) == b'{"half":"\\ud800"}'
 
 
-def test_trouble_that_names_no_time() -> None:
-    """Clerk's 429 may come without Retry-After. It is busy all the same."""
+def test_429_without_retry_after() -> None:
+    """Clerk counts as busy then too."""
     busy = clerk_problem(ClerkUnavailable("Clerk has trouble.", status=429), is_write=False)
     assert (busy.status, busy.code, busy.headers["Retry-After"]) == (503, "clerk_too_busy", "5")
     down = clerk_problem(ClerkUnavailable("Clerk has trouble."), is_write=False)
@@ -242,12 +243,12 @@ def test_trouble_that_names_no_time() -> None:
     ("status", "expected"),
     [
         (429, (503, "clerk_too_busy")),
-        (None, (503, "clerk_too_busy")),  # it was not asked: too many calls wait for it already
+        (None, (503, "clerk_too_busy")),  # Clerk was not called: too many calls wait already
         (503, (502, "clerk_unavailable")),
     ],
 )
-def test_trouble_that_names_a_time(status: int | None, expected: tuple[int, str]) -> None:
-    """It is passed on; that Clerk is only busy is believed if it says so."""
+def test_retry_after_is_passed_on(status: int | None, expected: tuple[int, str]) -> None:
+    """The code is "busy" only if Clerk answered 429, or was not called because too many calls wait."""
     trouble = ClerkUnavailable("Clerk has trouble.", status=status)
     trouble.retry_after = 6.5
     problem = clerk_problem(trouble, is_write=False)

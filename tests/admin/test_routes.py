@@ -38,7 +38,7 @@ ROUTES: dict[str, tuple[str, str, Any]] = {
     "unlock": ("POST", "/{user}/unlock", None),
     "delete": ("DELETE", "/{user}", None),
 }
-# What each caller is answered, whatever he asks for.
+# The status and code of each caller, for every action.
 CALLERS = {
     "no_token": (401, "no_token"),
     "garbage": (401, "invalid_token"),
@@ -61,7 +61,7 @@ async def call(client: httpx.AsyncClient, route: str, user: str, **options: Any)
 
 
 def error(response: httpx.Response) -> dict[str, Any]:
-    """The error in an answer, which has the form of all."""
+    """Return the error in an answer, after a check of its form."""
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
     body = response.json()
@@ -75,7 +75,7 @@ def error(response: httpx.Response) -> dict[str, Any]:
     return told
 
 
-# Who may
+# Permission
 
 
 def token_of(managed: Managed, caller: str) -> str | None:
@@ -119,12 +119,11 @@ def token_of(managed: Managed, caller: str) -> str | None:
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("caller", CALLERS)
-async def test_who_may_not(managed: Managed, route: str, caller: str) -> None:
-    """Whoever is no active admin gets this status and code, Clerk is not asked for anything, and Convex has
-    nothing new but, if it is known who called, the attempt."""
+async def test_callers_who_are_no_active_admin(managed: Managed, route: str, caller: str) -> None:
+    """They get this status and code. Clerk is not called, and Convex has no change."""
     token = token_of(managed, caller)
     before = managed.state()
-    # Whatever went to Clerk would be answered 502.
+    # A call that reached Clerk would get a 502.
     app = managed.app(CLERK_API_URL=NOWHERE)
     async with managed.client(app, token) as client:
         response = await call(client, route, managed.eve)
@@ -132,15 +131,15 @@ async def test_who_may_not(managed: Managed, route: str, caller: str) -> None:
     assert managed.state() == before
     if response.status_code == 401:
         assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
-    if caller not in {"banned_admin", "demoted_admin", "deleted_admin"}:  # there is still someone to ask
+    if caller not in {"banned_admin", "demoted_admin", "deleted_admin"}:  # these callers have rows
         attempts = [(row["action"], row["outcome"], row["reason"]) for row in managed.attempts()]
         denied = (route, "denied", CALLERS[caller][1])
         assert attempts == ([denied] if response.status_code == 403 else [])
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_admin_may(managed: Managed, route: str) -> None:
-    """An admin's call is done, written to Convex before the answer, and recorded."""
+async def test_admin_is_allowed(managed: Managed, route: str) -> None:
+    """An admin's call is done at Clerk, written to Convex before the answer, and recorded."""
     async with managed.as_admin() as client:
         response = await call(client, route, managed.eve, headers={"X-Request-Id": "my-request.1"})
         assert response.status_code == (201 if route == "create" else 200)
@@ -162,7 +161,8 @@ async def test_admin_may(managed: Managed, route: str) -> None:
 
 
 async def test_scheme_and_headers(managed: Managed) -> None:
-    """The scheme's case does not matter; two headers, another scheme or an empty token are no token."""
+    """The case of the scheme does not matter. Two headers, another scheme or an empty token count as no
+    token."""
     token, app = managed.token(managed.ada), managed.app()
     async with managed.client(app) as client:
         for good in (f"bearer {token}", f"BEARER  {token} "):
@@ -174,11 +174,12 @@ async def test_scheme_and_headers(managed: Managed) -> None:
         assert error(await client.get("", headers=twice))["code"] == "no_token"
 
 
-# What is done
+# Effects
 
 
 async def test_actions(managed: Managed) -> None:
-    """After each action Convex and Clerk, as the official SDK sees it, have the same; the answer shows it."""
+    """After each action Convex and Clerk, as the official SDK reads it, have the same user, and the answer
+    has it too."""
     with sdk(managed.clerk, managed.clerk.secret_key) as official:
         async with managed.as_admin() as client:
             created = await client.post(
@@ -208,7 +209,7 @@ async def test_actions(managed: Managed) -> None:
             expected = {"role": "editor", "plan": {"until": 1e10}}
             await do("PATCH", "/metadata", metadata, public_metadata=expected)
             await do("POST", "/ban", {}, banned=True)
-            await do("POST", "/ban", banned=True)  # once more is as good as once
+            await do("POST", "/ban", banned=True)  # a second ban has no effect
             await do("POST", "/lock", banned=True, locked=True)
             await do("POST", "/unban", banned=False, locked=True)
             await do("POST", "/unlock", locked=False)
@@ -226,26 +227,26 @@ async def test_actions(managed: Managed) -> None:
     assert (managed.attempts()[-1]["status"], managed.attempts()[-1]["reason"]) == (404, "resource_not_found")
     changes = [row for row in managed.audit(clerkId=user_id) if "action" not in row]
     assert {row["actor"] for row in changes} == {managed.ada}
-    # The second ban changed nothing, and who is banned stays so when he is locked too.
+    # The second ban changed nothing, and a banned user who is locked too stays banned.
     assert [row["outcome"] for row in reversed(changes)] == ["created"] + ["updated"] * 6 + ["deleted"]
     assert "mary" not in canonical_json([{**row, "name": None} for row in managed.audit()]).lower()
 
 
 async def test_lock_ends_by_itself(managed: Managed) -> None:
-    """An hour after Clerk's answer, as its clock has it. The time is in the row with the lock."""
+    """An hour after Clerk's answer, by Clerk's clock. The row has that time with the lock."""
     before = time.time() * 1000
     async with managed.as_admin() as client:
         assert (await client.post(f"/{managed.eve}/lock")).json()["synced"] is True
         row = managed.functions.rows()[managed.eve]
         assert row["status"] == "locked"
-        # Clerk's `Date` has whole seconds, and the time that it took to answer is not counted.
+        # Clerk's `Date` has whole seconds, and the duration of the request is subtracted.
         assert before + 3_595_000 < row["lockedUntil"] <= time.time() * 1000 + 3_600_000
         await client.post(f"/{managed.eve}/unlock")
     assert managed.functions.rows()[managed.eve].get("lockedUntil") is None
 
 
 async def test_directory_has_removed_the_user(managed: Managed) -> None:
-    """A user whom the company's directory removed is shown so, is no admin any more, and stays at Clerk."""
+    """The user is shown as deprovisioned, is no admin any more, and stays at Clerk."""
     managed.clerk.deprovision(managed.grace)
     managed.sync(managed.grace)
     assert managed.functions.rows()[managed.grace]["status"] == "deprovisioned"
@@ -257,7 +258,7 @@ async def test_directory_has_removed_the_user(managed: Managed) -> None:
 
 
 async def test_external_ids_with_a_sign(managed: Managed) -> None:
-    """A value that begins with a minus finds its user, and not all others."""
+    """A filter with a minus at its beginning finds that user, and not all others."""
     managed.clerk.update_user(managed.eve, external_id="-5")
     managed.clerk.update_user(managed.grace, external_id="5")
     async with managed.as_admin() as client:
@@ -285,7 +286,7 @@ def assert_same(managed: Managed, official: ClerkSDK, response: httpx.Response, 
 
 
 async def test_list(managed: Managed) -> None:
-    """Search, filters, order and pages are Clerk's; `total` is of all pages."""
+    """Search, filters, order and pages are Clerk's. `total` counts all pages."""
     managed.clerk.ban(managed.eve)
     ada, grace, eve = managed.ada, managed.grace, managed.eve
     async with managed.as_admin() as client:
@@ -306,7 +307,7 @@ async def test_list(managed: Managed) -> None:
         assert await ids(username="nobody") == []
         assert await ids(limit=2) == [eve, grace]
         assert await ids(limit=2, offset=2) == [ada]
-        response = await client.get("?order_by=+first_name")  # who writes "+" means it
+        response = await client.get("?order_by=+first_name")  # an unescaped + is read as +
         assert [user["id"] for user in response.json()["users"]] == [ada, eve, grace]
         (user,) = (await client.get("", params={"query": "ada@"})).json()["users"]
     assert user["email_addresses"][0].keys() == {"id", "email_address", "verified"}
@@ -314,7 +315,7 @@ async def test_list(managed: Managed) -> None:
 
 
 async def test_users_of_any_kind(managed: Managed) -> None:
-    """Whatever is in a user's public metadata is shown as it is, and nothing of the rest."""
+    """Public metadata is shown unchanged, whatever it contains, and no other metadata."""
     deep: Any = "core"
     for _ in range(150):
         deep = {"x": deep}
@@ -341,8 +342,8 @@ async def test_users_of_any_kind(managed: Managed) -> None:
 
 
 @pytest.mark.parametrize("route", ["ban", "lock", "delete", "update_metadata"])
-async def test_nobody_removes_himself(managed: Managed, route: str) -> None:
-    """Nobody can ban, lock, delete or demote himself; all else he can do to himself."""
+async def test_admin_cannot_remove_their_own_role(managed: Managed, route: str) -> None:
+    """An admin cannot ban, lock, delete or demote the own account. All other actions on it are allowed."""
     before = managed.clerk.get_user(managed.ada) | {"last_sign_in_at": None, "last_active_at": None}
     async with managed.as_admin() as client:
         response = await call(client, route, managed.ada)
@@ -358,7 +359,7 @@ async def test_nobody_removes_himself(managed: Managed, route: str) -> None:
 
 
 async def test_two_admins_remove_each_other(managed: Managed) -> None:
-    """At once, and by every way: one admin is left, whoever it is."""
+    """At the same time, by each combination of actions: one admin is left."""
     async with (
         managed.as_admin() as ada,
         managed.client(managed.app(), managed.token(managed.grace)) as grace,
@@ -376,7 +377,7 @@ async def test_two_admins_remove_each_other(managed: Managed) -> None:
 
 
 async def test_double_click(managed: Managed) -> None:
-    """The same call twice at once has no double effect, and both are answered truly."""
+    """The same call twice at the same time has no double effect, and both answers are true."""
     async with managed.as_admin() as client:
         bans = await asyncio.gather(*(call(client, "ban", managed.eve) for _ in range(2)))
         assert [response.json()["user"]["banned"] for response in bans] == [True, True]
@@ -391,7 +392,7 @@ async def test_double_click(managed: Managed) -> None:
 
 
 async def test_two_admins_on_one_user(managed: Managed) -> None:
-    """Whatever two admins do to one user at once, Convex ends as Clerk does."""
+    """After concurrent actions of two admins on one user, Convex equals Clerk."""
     async with (
         managed.as_admin() as ada,
         managed.client(managed.app(), managed.token(managed.grace)) as grace,
@@ -408,7 +409,7 @@ async def test_two_admins_on_one_user(managed: Managed) -> None:
 
 
 async def test_convex_judges_the_patch(managed: Managed, convex: StandIn) -> None:
-    """Convex is told how the metadata is to change, and says whether that takes the admin role away."""
+    """Convex gets the metadata patch, and decides whether it removes an admin."""
     convex.behave(then=stand_in.value({"allowed": False, "reason": "self", "message": "Not today."}))
     app = managed.app(CONVEX_URL=convex.url, CONVEX_DEPLOY_KEY=DEPLOY_KEY)
     async with managed.as_admin(app) as client:
@@ -423,7 +424,7 @@ async def test_convex_judges_the_patch(managed: Managed, convex: StandIn) -> Non
 
 
 async def test_mounted_anywhere(managed: Managed) -> None:
-    """In Starlette, under a Mount, in FastAPI, with another prefix; and beside it nothing is disturbed."""
+    """In Starlette, under a Mount, in FastAPI and with another prefix. Other routes are not affected."""
     settings, token = managed.settings(), managed.token(managed.ada)
     fastapi = FastAPI()
     fastapi.router.routes.append(user_routes(settings=settings))
@@ -459,7 +460,7 @@ def test_event_loops_that_come_and_go(managed: Managed) -> None:
 
 
 async def test_cors(managed: Managed) -> None:
-    """Off, unless origins are named; then for these, on refusals too."""
+    """It is off unless origins are set. Then it is on for these, also on refusals."""
     asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "PATCH"}
     async with managed.client(managed.app()) as client:
         response = await client.options(f"/{managed.eve}", headers=asked)
@@ -479,7 +480,7 @@ async def test_cors(managed: Managed) -> None:
 
 
 async def test_request_ids(managed: Managed) -> None:
-    """The caller's own comes back if it is well formed, else one of ours, which is the recorded one too."""
+    """A malformed id of the caller's is replaced by a new one, which is returned and recorded."""
     async with managed.as_admin() as client:
         for given in ("short", "x" * 65, "with space", "<script>", "é-------", ""):
             headers = [(b"X-Request-Id", given.encode())]
@@ -489,7 +490,7 @@ async def test_request_ids(managed: Managed) -> None:
 
 
 async def test_request_ids_that_are_used_again(managed: Managed) -> None:
-    """A caller's own id opens nothing: what he once was allowed under it he is not for ever."""
+    """An id that was allowed once gives its caller no permission later."""
     given = {"X-Request-Id": "my-request.1"}
     begin = {"action": "ban", "actor": managed.grace, "target": managed.eve}
     managed.functions.mutation("users:beginAction", begin | {"requestId": "my-request.1"})
@@ -502,7 +503,7 @@ async def test_request_ids_that_are_used_again(managed: Managed) -> None:
             assert response.headers["x-request-id"] == "my-request.1"
 
 
-async def test_clerk_is_waited_for_as_long_as_somebody_waits(managed: Managed) -> None:
-    """Eight seconds for an attempt and four to start others: admins get errors sooner than a backfill."""
+async def test_timeout_and_patience_of_an_admins_call(managed: Managed) -> None:
+    """An attempt has eight seconds, and attempts begin for four: admins get errors sooner than a backfill."""
     clerk = Service(managed.settings()).clerk
     assert (clerk.timeout, clerk.patience) == (8.0, 4.0)

@@ -1,4 +1,5 @@
-"""User management when Clerk or Convex is in trouble, when calls are too many, and when callers leave."""
+"""User management when Clerk or Convex is in trouble, when calls exceed a limit, and when callers
+disconnect."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ HURRY = Timeouts(clerk_retries=0.0, clerk_call=2.0, write=0.5, audit_wait=0.5, a
 
 @pytest.fixture(autouse=True)
 def hurry(managed: Managed) -> None:
-    """What takes seconds of waiting takes a moment."""
+    """Shorten the pauses from seconds to a moment."""
     managed.timeouts = HURRY
 
 
@@ -81,12 +82,13 @@ async def until(condition: Callable[[], bool]) -> None:
         (503, "internal_clerk_error", (502, "clerk_unavailable"), "status.clerk.com"),
     ],
 )
-async def test_what_clerk_refuses(
+async def test_clerk_refuses(
     managed: Managed, status: int, code: str, expected: tuple[int, str], said: str
 ) -> None:
-    """What Clerk says arrives as status, code and what to do; Convex is not changed; it is recorded."""
+    """The answer has the status, the code and the remedy. Convex is not changed, and the refusal is
+    recorded."""
     async with managed.as_admin() as client:
-        assert (await call(client, "get", managed.eve)).is_success  # and the keys are known
+        assert (await call(client, "get", managed.eve)).is_success  # it also fetches the keys
         before = managed.state()
         managed.clerk.faults = Faults(status=status, code=code, message="Clerk's own words")
         response = await call(client, "update", managed.eve)
@@ -106,7 +108,8 @@ async def test_what_clerk_refuses(
 
 
 async def test_clerk_down(managed: Managed) -> None:
-    """Where nobody answers it is a 502, a break in the middle too; what may have been done is said so."""
+    """If Clerk cannot be reached, or the connection breaks, it is a 502. The answer says whether Clerk may
+    have done it."""
     async with managed.as_admin() as client:
         await call(client, "get", managed.eve)
         managed.clerk.faults = Faults(drop=True)
@@ -124,7 +127,7 @@ async def test_clerk_down(managed: Managed) -> None:
 
 
 async def test_clerk_slow(managed: Managed) -> None:
-    """A Clerk that is too slow is a 504. It did it all the same: a retry finds that out, and does no harm."""
+    """If Clerk is too slow, it is a 504. Clerk did it all the same: a retry shows that, and does no harm."""
     managed.timeouts = replace(HURRY, clerk_call=0.2)
     async with managed.as_admin() as client:
         await call(client, "get", managed.eve)
@@ -133,13 +136,13 @@ async def test_clerk_slow(managed: Managed) -> None:
         told = error(response)
         assert (response.status_code, told["code"], told["may_be_done"]) == (504, "clerk_too_slow", True)
         managed.clerk.faults = Faults()
-        managed.clerk.create_user(email_address=["new@example.com"])  # it went on without us
+        managed.clerk.create_user(email_address=["new@example.com"])  # Clerk did it all the same
         assert error(await call(client, "create", ""))["code"] == "form_identifier_exists"
 
 
 async def test_many_calls_wait_for_clerk(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that would wait too long for its turn at Clerk is a 503 that says when to try again."""
-    monkeypatch.setattr("clerk_convex.clerk.api._RATE_TEST", 4)  # one at once
+    monkeypatch.setattr("clerk_convex.clerk.api._RATE_TEST", 4)  # one call without a wait
     async with managed.as_admin() as client:
         assert (await call(client, "get", managed.eve)).is_success
         response = await call(client, "ban", managed.eve)
@@ -152,7 +155,7 @@ async def test_many_calls_wait_for_clerk(managed: Managed, monkeypatch: pytest.M
 
 
 def scripted(*ends: tuple[str, Behaviour]) -> Behaviour:
-    """Answers by function: the first whose name the called one ends with."""
+    """Answer by function: use the first behaviour whose name ends the called path."""
 
     async def behaviour(asked: Call, writer: asyncio.StreamWriter) -> None:
         await next(end for name, end in ends if asked.path.endswith(name))(asked, writer)
@@ -183,7 +186,8 @@ def on_stand_in(managed: Managed, convex: StandIn, **more: str) -> Starlette:
     ],
 )
 async def test_convex_down_before(managed: Managed, convex: StandIn, behaviour: Behaviour, said: str) -> None:
-    """If Convex cannot say whether the caller may, it is a 503 and Clerk is untouched, reads included."""
+    """If Convex cannot decide whether the caller is allowed, it is a 503, and Clerk is not called, not even
+    to read."""
     convex.behave(then=behaviour)
     before = managed.clerk.users()
     app = on_stand_in(managed, convex)
@@ -200,7 +204,7 @@ async def test_convex_down_before(managed: Managed, convex: StandIn, behaviour: 
 
 
 async def test_convex_denies(managed: Managed, convex: StandIn) -> None:
-    """What Convex says about why not is what the caller reads."""
+    """The caller gets the reason that Convex returns."""
     convex.behave(then=stand_in.value({"allowed": False, "reason": "moon", "message": "Not today."}))
     async with managed.as_admin(on_stand_in(managed, convex)) as client:
         response = await call(client, "delete", managed.eve)
@@ -229,7 +233,7 @@ async def test_convex_down_after(
     behaviour: Behaviour,
     said: str,
 ) -> None:
-    """If Convex goes down once Clerk has done it, the caller is told exactly that; the webhook brings it."""
+    """If Convex goes down after Clerk did it, the answer says exactly that. The webhook brings the change."""
     caplog.set_level(logging.WARNING)
     convex.behave(then=scripted(("beginAction", ALLOWED), ("", behaviour)))
     app = on_stand_in(managed, convex)
@@ -247,8 +251,8 @@ async def test_convex_down_after(
     assert "new@example" not in caplog.text
 
 
-async def test_nobody_waits_for_the_record(managed: Managed, convex: StandIn) -> None:
-    """Who is told that it is not in Convex yet is not kept waiting until that cannot be recorded either."""
+async def test_answer_does_not_wait_for_a_second_failure(managed: Managed, convex: StandIn) -> None:
+    """A caller who learns that the change is not in Convex yet does not also wait for the audit row."""
     managed.timeouts = replace(HURRY, audit_wait=600.0, audit=600.0)
     convex.behave(then=scripted(("beginAction", ALLOWED), ("", stand_in.status(503))))
     async with asyncio.timeout(30), managed.as_admin(on_stand_in(managed, convex)) as client:
@@ -256,7 +260,7 @@ async def test_nobody_waits_for_the_record(managed: Managed, convex: StandIn) ->
 
 
 async def test_convex_comes_back(managed: Managed, convex: StandIn) -> None:
-    """A moment's trouble of Convex's is waited out: it is written and recorded."""
+    """Short trouble of Convex is waited out: the change is written and the end is recorded."""
     managed.timeouts = replace(HURRY, write=9.0, audit_wait=9.0, audit=9.0)
     troubles = [stand_in.status(503), stand_in.drop, stand_in.drop, stand_in.status(503)]
     convex.behave(ALLOWED, *troubles[:1], then=scripted(("syncUsers", WRITTEN), ("finishAction", RECORDED)))
@@ -266,7 +270,7 @@ async def test_convex_comes_back(managed: Managed, convex: StandIn) -> None:
         convex.behave(ALLOWED, WRITTEN, *troubles, then=RECORDED)
         assert (await call(client, "unban", managed.eve)).json()["synced"] is True
     recordings = [asked.body["args"] for asked in convex.calls if asked.path == "users:finishAction"]
-    assert recordings == [{"id": "attempt_1", "outcome": "done"}] * 5  # four troubles, and once more
+    assert recordings == [{"id": "attempt_1", "outcome": "done"}] * 5  # four failures, then success
 
 
 @pytest.fixture
@@ -276,7 +280,7 @@ def patience(managed: Managed) -> None:
 
 
 def losing_answers(monkeypatch: pytest.MonkeyPatch, function: str, times: int = 1) -> list[Any]:
-    """Has the answers of a function get lost, so many times; returns the arguments of its calls."""
+    """Lose the answers of a function a number of times. Return the arguments of its calls."""
     send, sent = Deployment.send, []
 
     async def lossy(self: Deployment, kind: Kind, name: str, args: bytes) -> Any:
@@ -292,8 +296,10 @@ def losing_answers(monkeypatch: pytest.MonkeyPatch, function: str, times: int = 
 
 
 @pytest.mark.usefixtures("patience")
-async def test_what_may_not_begin_comes_to_an_end(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convex had begun to record a call when its answer got lost: nothing is done, and the row says so."""
+async def test_action_whose_permission_got_lost_is_closed(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Convex opened a row, but its answer was lost: nothing is done at Clerk, and the row says so."""
     sent = losing_answers(monkeypatch, "beginAction", 3)
     async with managed.as_admin() as client:
         response = await call(client, "delete", managed.eve)
@@ -302,12 +308,12 @@ async def test_what_may_not_begin_comes_to_an_end(managed: Managed, monkeypatch:
     assert managed.eve in {user["id"] for user in managed.clerk.users()}
     (row,) = managed.attempts()
     assert (row["outcome"], row["status"], row["reason"]) == ("failed", 503.0, "convex_unavailable")
-    assert sent == sent[:1] * 4  # the same request, or there would be more rows
+    assert sent == sent[:1] * 4  # the same request id, or there would be more rows
 
 
 @pytest.mark.usefixtures("patience")
 async def test_denial_whose_answer_got_lost(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked for again under the same id, and is one row."""
+    """The request is repeated under the same id, and there is one row."""
     sent = losing_answers(monkeypatch, "beginAction")
     async with managed.client(managed.app(), managed.token(managed.eve)) as client:
         assert (await call(client, "delete", managed.ada)).status_code == 503
@@ -318,7 +324,7 @@ async def test_denial_whose_answer_got_lost(managed: Managed, monkeypatch: pytes
 
 
 async def test_connection_that_breaks_is_the_same_request(managed: Managed, convex: StandIn) -> None:
-    """A call that is sent again at once, because a connection broke, has the id it had."""
+    """A call that is repeated because its connection broke keeps its id."""
     convex.behave(stand_in.drop, ALLOWED, then=RECORDED)
     async with managed.as_admin(on_stand_in(managed, convex)) as client:
         assert (await call(client, "get", managed.eve)).status_code == 200
@@ -329,7 +335,7 @@ async def test_connection_that_breaks_is_the_same_request(managed: Managed, conv
 
 @pytest.mark.usefixtures("patience")
 async def test_stray_refusals_do_not_end_the_recording(managed: Managed, convex: StandIn) -> None:
-    """Whatever Convex answers, it is told again what became of the call."""
+    """The end is sent again, whatever Convex answers."""
     strays = [stand_in.status(400, "BadJsonBody"), stand_in.status(401), stand_in.failure(), stand_in.drop]
     convex.behave(ALLOWED, WRITTEN, *strays, then=RECORDED)
     async with managed.as_admin(on_stand_in(managed, convex)) as client:
@@ -342,7 +348,7 @@ async def test_stray_refusals_do_not_end_the_recording(managed: Managed, convex:
 
 @pytest.mark.usefixtures("patience")
 async def test_answer_does_not_wait_long_for_the_record(managed: Managed, convex: StandIn) -> None:
-    """Half a second here, two in production. It is recorded when Convex is back."""
+    """Half a second in this test, two in production. The end is recorded when Convex is back."""
     convex.behave(ALLOWED, WRITTEN, *[stand_in.status(503)] * 5, then=RECORDED)
     async with managed.as_admin(on_stand_in(managed, convex)) as client:
         assert (await call(client, "ban", managed.eve)).json()["synced"] is True
@@ -350,10 +356,10 @@ async def test_answer_does_not_wait_long_for_the_record(managed: Managed, convex
         await until(lambda: len(convex.calls) == 8)
 
 
-async def test_service_that_stops_says_what_it_could_not_record(
+async def test_stopping_service_logs_unrecorded_ends(
     convex: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A recording that ends because the service stops is logged, and stops at once."""
+    """A recording ends without delay when the service stops, and its end is logged."""
     convex.behave(then=stand_in.status(503))
     row = AuditRow(Deployment(convex.url, DEPLOY_KEY), "users", "req_1", timeout=600.0)
     row.is_unclear = True
@@ -366,7 +372,8 @@ async def test_service_that_stops_says_what_it_could_not_record(
 
 
 async def test_written_before_it_is_recorded(managed: Managed, convex: StandIn) -> None:
-    """Until the change is in Convex the attempt is open, and counts as done for who the last admin is."""
+    """Until the change is in Convex the action is open, and counts as done for the question who is the last
+    admin."""
     convex.behave(
         then=scripted(("beginAction", ALLOWED), ("syncUsers", stand_in.after(0.1, WRITTEN)), ("", RECORDED))
     )
@@ -405,8 +412,9 @@ async def test_one_writer(managed: Managed, convex: StandIn, monkeypatch: pytest
     assert len(made) == 1
 
 
-async def test_what_convex_refuses(managed: Managed, caplog: pytest.LogCaptureFixture) -> None:
-    """A user whom Convex refuses, or who cannot be read, is done at Clerk, and told and recorded so."""
+async def test_convex_refuses_the_change(managed: Managed, caplog: pytest.LogCaptureFixture) -> None:
+    """If Convex refuses the user, or the user cannot be read, the action is done at Clerk, and the answer and
+    the audit row say so."""
     settings = managed.settings()
 
     def unknown_column(user: Any) -> Any:
@@ -425,11 +433,11 @@ async def test_what_convex_refuses(managed: Managed, caplog: pytest.LogCaptureFi
     assert managed.clerk.get_user(managed.eve)["banned"]
 
 
-# Callers who leave
+# Callers who disconnect
 
 
-async def test_the_caller_leaves(managed: Managed) -> None:
-    """Whoever goes away while Clerk is at work: it is written and recorded all the same."""
+async def test_caller_disconnects_during_the_action(managed: Managed) -> None:
+    """The change is written and recorded all the same."""
     app = managed.app()
     async with managed.as_admin(app) as client:
         await call(client, "get", managed.eve)
@@ -443,8 +451,8 @@ async def test_the_caller_leaves(managed: Managed) -> None:
     managed.assert_equal()
 
 
-async def test_the_caller_leaves_early(managed: Managed) -> None:
-    """Whoever goes away while he sends, or before he is answered, is answered nothing; nothing fails."""
+async def test_caller_disconnects_early(managed: Managed) -> None:
+    """A caller who disconnects while sending, or before the answer, gets no answer. No error is logged."""
     app, sent = managed.app(), []
     token = managed.token(managed.ada)
     scope = {
@@ -474,13 +482,13 @@ async def test_the_caller_leaves_early(managed: Managed) -> None:
     assert sent[1]["status"] == 401
 
 
-# What should not happen
+# Bugs and wrong settings
 
 
 async def test_unexpected(
     managed: Managed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault of ours is a 500 in the same form, recorded as failed, and in the log without its text."""
+    """A bug is a 500 in the same form, recorded as failed, and logged without its text."""
     caplog.set_level(logging.WARNING)
 
     async def fail(*args: Any) -> Any:
@@ -527,7 +535,7 @@ async def test_settings(
 
 
 async def test_keys_cannot_be_fetched(managed: Managed, caplog: pytest.LogCaptureFixture) -> None:
-    """Without Clerk's public keys nobody is recognised: a 503 that says so."""
+    """Without Clerk's public keys no caller can be authenticated: a 503 that says so."""
     async with managed.as_admin(CLERK_JWT_ISSUER_DOMAIN=NOWHERE) as client:
         response = await call(client, "list", "")
     assert (response.status_code, error(response)["code"]) == (503, "keys_unavailable")
@@ -536,7 +544,7 @@ async def test_keys_cannot_be_fetched(managed: Managed, caplog: pytest.LogCaptur
 
 
 async def test_keys_rotated(managed: Managed) -> None:
-    """Tokens signed with a new key are taken at once, and while Clerk is down the known keys do."""
+    """Tokens signed with a new key are accepted immediately. While Clerk is down, known keys are used."""
     app, old = managed.app(), managed.token(managed.ada)
     async with managed.client(app, old) as client:
         managed.clerk.rotate_keys()
@@ -549,7 +557,8 @@ async def test_keys_rotated(managed: Managed) -> None:
 
 
 async def test_limits_of_an_admin(managed: Managed) -> None:
-    """Of very many calls at once exactly the allowed number gets through, for each admin and kind."""
+    """Of many concurrent calls exactly the allowed number is accepted, for each admin and each kind of
+    call."""
     app = managed.app(**{READS: "30/minute", WRITES: "10/minute"})
     async with managed.as_admin(app) as ada, managed.client(app, managed.token(managed.grace)) as grace:
         responses = await asyncio.gather(*(call(ada, "unlock", managed.eve) for _ in range(1000)))
@@ -566,7 +575,8 @@ async def test_limits_of_an_admin(managed: Managed) -> None:
 
 
 async def test_limits_of_an_address(managed: Managed) -> None:
-    """Who has no valid token is counted by his address. Who has one is not kept out by others there."""
+    """Calls without a valid token are counted by address. They do not block callers with a valid token
+    there."""
     app = managed.app(CLERK_CONVEX_ADDRESS_LIMIT="5/minute")
     async with managed.client(app, "garbage") as client:
         responses = await asyncio.gather(*(call(client, "list", "") for _ in range(1000)))
@@ -579,7 +589,7 @@ async def test_limits_of_an_address(managed: Managed) -> None:
 
 
 async def test_replicas_count_together(managed: Managed, tmp_path: Path) -> None:
-    """With Redis two replicas allow together what one does alone."""
+    """With Redis, two replicas together allow as many calls as one alone."""
     with redis_server(tmp_path) as redis:
         more = {WRITES: "10/minute", "CLERK_CONVEX_REDIS_URL": redis.url}
         token = managed.token(managed.ada)
@@ -590,8 +600,8 @@ async def test_replicas_count_together(managed: Managed, tmp_path: Path) -> None
     assert (statuses.count(200), statuses.count(429)) == (10, 190)
 
 
-async def test_what_is_limited_comes_first(managed: Managed) -> None:
-    """A call that is one too many is not read, nor asked about, nor recorded."""
+async def test_limit_comes_before_all_other_work(managed: Managed) -> None:
+    """A call over the limit is not read, not sent to Convex and not recorded."""
     async with managed.as_admin(managed.app(**{WRITES: "1/minute"})) as client:
         assert (await client.patch(f"/{managed.eve}", content=b"x")).status_code == 400
         assert (await client.patch(f"/{managed.eve}", content=b"x")).status_code == 429
@@ -602,7 +612,7 @@ async def test_what_is_limited_comes_first(managed: Managed) -> None:
 
 
 async def test_nothing_personal_is_logged(managed: Managed, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever happens, the log knows no name, no address, no token and no key."""
+    """The log never has a name, an address, a token or a key."""
     caplog.set_level(logging.DEBUG)
     token = managed.token(managed.ada)
     async with managed.client(managed.app(), token) as client:
@@ -620,8 +630,8 @@ async def test_nothing_personal_is_logged(managed: Managed, caplog: pytest.LogCa
         assert private not in text
 
 
-async def test_another_instances_key_touches_nobody(managed: Managed) -> None:
-    """With CLERK_INSTANCE_ID, neither reads nor writes reach an instance that is another one."""
+async def test_key_of_another_instance_reads_and_writes_nothing(managed: Managed) -> None:
+    """With CLERK_INSTANCE_ID, no call reads or writes users of another instance."""
     for instance_id, status in (("ins_other", 502), (managed.clerk.instance_id, 200)):
         async with managed.as_admin(CLERK_INSTANCE_ID=instance_id) as client:
             before = managed.state()

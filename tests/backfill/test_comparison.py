@@ -44,8 +44,8 @@ def apply_webhook(local: BackfillSet, kind: str, user: Mapping[str, Any]) -> Non
     local.functions.sync([change])
 
 
-def test_equal_is_equal(local: BackfillSet) -> None:
-    """After a backfill, and with nobody at all."""
+def test_equal_after_a_backfill_and_without_users(local: BackfillSet) -> None:
+    """Clerk and Convex are equal after a backfill, and also if neither has a user."""
     assert local.verify().equal
     local.sign_up(30)
     local.run()
@@ -55,7 +55,7 @@ def test_equal_is_equal(local: BackfillSet) -> None:
 
 
 def test_each_kind_of_difference_is_found(local: BackfillSet) -> None:
-    """Missing, changed at Clerk, too many, and a row edited by hand, in whatever column."""
+    """Missing rows, users changed at Clerk, extra rows, and rows edited by hand in any column are found."""
     ids = local.sign_up(30, last_name="Before")
     local.run()
     local.edit(ids[0], None)
@@ -82,8 +82,8 @@ def test_each_kind_of_difference_is_found(local: BackfillSet) -> None:
     assert found == (2, 5, 1, 1)
 
 
-def test_columns_that_follow_from_others_are_no_difference(local: BackfillSet) -> None:
-    """Those for sorting and search are Convex's own: not compared, and right again after the next run."""
+def test_derived_columns_are_not_compared(local: BackfillSet) -> None:
+    """The columns for sorting and search are not compared. The next run corrects them."""
     first, *_ = local.sign_up(3)
     local.run()
     right = local.functions.rows()[first]
@@ -93,8 +93,8 @@ def test_columns_that_follow_from_others_are_no_difference(local: BackfillSet) -
     assert local.functions.rows()[first] == right
 
 
-def test_what_differs_since_a_webhook_is_found(local: BackfillSet) -> None:
-    """A row that came by webhook and was edited by hand within the same second."""
+def test_edit_after_a_webhook_is_found(local: BackfillSet) -> None:
+    """A row that a webhook wrote and that was edited by hand within the same second differs."""
     (user_id,) = local.sign_up(1)
     apply_webhook(local, "user.created", local.clerk.get_user(user_id))
     assert local.verify().equal
@@ -102,14 +102,15 @@ def test_what_differs_since_a_webhook_is_found(local: BackfillSet) -> None:
     assert local.verify().differing == 1
 
 
-def test_a_tombstone_of_a_living_user_is_a_missing_row(local: BackfillSet) -> None:
+def test_a_tombstone_of_an_existing_user_is_a_missing_row(local: BackfillSet) -> None:
     (user_id,) = local.sign_up(1)
     local.functions.sync([delete(user_id)])
     assert local.verify().examples == (("missing", user_id),)
 
 
 def test_a_later_sign_in_in_convex_is_no_difference(local: BackfillSet) -> None:
-    """Clerk's list may lag behind what a webhook told; an earlier one is a difference."""
+    """Clerk's list may be older than the last webhook. So only an earlier sign-in in Convex is a
+    difference."""
     first, second = local.sign_up(2)
     local.clerk.sign_in(second)
     local.run()
@@ -119,7 +120,7 @@ def test_a_later_sign_in_in_convex_is_no_difference(local: BackfillSet) -> None:
     assert local.verify().examples == (("differing", second),)
 
 
-def test_unreadable_users_are_not_passed_over(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_users_are_reported(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
     local.sign_up(3)
     local.run()
     genuine = Clerk.list_users
@@ -136,8 +137,8 @@ def test_unreadable_users_are_not_passed_over(local: BackfillSet, monkeypatch: p
     assert not verified.equal
 
 
-def test_it_writes_nothing_at_all(local: BackfillSet) -> None:
-    """Whatever it finds: the database, positions included, stays as it is."""
+def test_verify_writes_nothing(local: BackfillSet) -> None:
+    """The database, positions included, stays as it is, whatever differences are found."""
     ids = local.sign_up(10)
     local.run()
     local.edit(ids[0], {"lastName": "By hand"})
@@ -156,8 +157,8 @@ def test_the_examples_are_a_hundred_of_each_kind(local: BackfillSet, monkeypatch
     assert len(verified.examples) == 100
 
 
-def test_when_the_last_webhook_came(local: BackfillSet) -> None:
-    """The time of the last one that changed a row, and not of a backfill."""
+def test_time_of_the_last_webhook(local: BackfillSet) -> None:
+    """It is the time of the last webhook that changed a row. A backfill does not count."""
     local.sign_up(1)
     local.run()
     assert local.verify().last_webhook_at is None
@@ -186,7 +187,8 @@ def on_each_list(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
 def test_users_who_keep_changing_are_equal_if_their_webhooks_arrive(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each of the first looks Clerk is a moment ahead; as soon as Convex has caught up, they are equal."""
+    """Clerk is a moment ahead at the first looks. The user is equal as soon as the webhook has reached
+    Convex."""
     busy, *_ = local.sign_up(5)
     local.run()
     looks = 0
@@ -205,10 +207,10 @@ def test_users_who_keep_changing_are_equal_if_their_webhooks_arrive(
     assert looks >= 6
 
 
-def test_users_who_keep_changing_differ_if_nothing_ever_arrives(
+def test_user_who_keeps_changing_without_webhooks_differs(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It comes to an end, and says so."""
+    """The comparison ends, and reports the user as differing."""
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.01)
     busy, *_ = local.sign_up(5)
     local.run()
@@ -217,10 +219,11 @@ def test_users_who_keep_changing_differ_if_nothing_ever_arrives(
     assert local.verify().examples == (("differing", busy),)
 
 
-def test_users_who_are_deleted_between_two_looks_are_equal(
+def test_user_deleted_between_two_looks_is_no_difference(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Missing at the first look, gone at the second: there is nobody to miss, and no row too many."""
+    """A user who is missing in Convex at the first look and gone from Clerk at the second is neither missing
+    nor extra."""
     (user_id,) = local.sign_up(1)
 
     def remove(question: Mapping[str, Any]) -> None:
@@ -231,7 +234,7 @@ def test_users_who_are_deleted_between_two_looks_are_equal(
     assert local.verify().equal
 
 
-def test_a_row_whose_deletion_is_on_its_way_is_not_too_many(
+def test_a_row_whose_deletion_is_on_its_way_is_not_extra(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (user_id,) = local.sign_up(1)
@@ -247,10 +250,11 @@ def test_a_row_whose_deletion_is_on_its_way_is_not_too_many(
     assert local.verify().equal
 
 
-def test_whom_a_list_leaves_out_is_asked_for_by_name(
+def test_user_left_out_of_a_list_is_asked_for_by_id(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Clerk's lists may lag: neither is a row too many for that, nor is a missing user forgotten."""
+    """Clerk's lists may lag. If they leave out a user, the user's row does not count as extra, and a missing
+    row still counts as missing."""
     first, second = local.sign_up(2)
     local.functions.sync([upsert(first)])
     local.functions.sync([delete("user_gone")])
@@ -266,10 +270,10 @@ def test_whom_a_list_leaves_out_is_asked_for_by_name(
     assert verified.extra == 0
 
 
-def test_second_looks_at_hundreds_share_their_calls(
+def test_a_call_for_second_looks_has_a_hundred_users(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hundred in a call, so that an empty Convex is soon told from a full Clerk."""
+    """So the comparison of an empty Convex with a full Clerk ends soon."""
     local.sign_up(450)
     calls = 0
 
@@ -283,15 +287,15 @@ def test_second_looks_at_hundreds_share_their_calls(
 
 
 def test_clerk_lost_on_the_way_is_an_error(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then nothing can be said, and nothing is."""
+    """If Clerk cannot be reached any more, the comparison raises an error and reports no result."""
     local.sign_up(3)
     on_each_list(monkeypatch, lambda question: local.clerk.close())
     with pytest.raises(ClerkUnavailable, match="Clerk cannot be reached"):
         local.verify(patience=0.2)
 
 
-def test_a_program_can_do_both(local: BackfillSet) -> None:
-    """In one event loop, one after the other."""
+def test_a_program_can_backfill_and_verify(local: BackfillSet) -> None:
+    """A program can call both, one after the other, in one event loop."""
     local.sign_up(3)
 
     async def both() -> Verification:
@@ -320,7 +324,7 @@ def sign_up(wire: Wire, count: int, *, rows: bool = False) -> list[str]:
 
 
 def test_equal_users_are_looked_at_once(wire: Wire) -> None:
-    """No second looks, and no waiting for any."""
+    """There are no second looks, and no time is spent waiting for them."""
     sign_up(wire, 30, rows=True)
 
     async def main() -> float:
@@ -333,8 +337,8 @@ def test_equal_users_are_looked_at_once(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("side", ["users", "rows"])
-def test_who_differs_is_looked_at_again_five_seconds_later(wire: Wire, side: str) -> None:
-    """Not sooner: a webhook takes a moment; and not much later."""
+def test_user_who_differs_is_looked_at_again_after_five_seconds(wire: Wire, side: str) -> None:
+    """Not sooner, because a webhook needs a moment to arrive, and not much later."""
     sign_up(wire, 3, rows=True)
     if side == "users":
         del wire.rows[0]
@@ -367,8 +371,8 @@ def test_a_webhook_within_five_seconds_makes_it_equal(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("column", ["first_name", "last_sign_in"])
-def test_who_changes_between_two_looks_is_looked_at_again(wire: Wire, column: str) -> None:
-    """Whatever changes at Clerk, a sign-in too; ten looks, and then it is a difference."""
+def test_user_who_changes_between_two_looks_is_looked_at_again(wire: Wire, column: str) -> None:
+    """Any change at Clerk counts, a sign-in too. After ten looks the user is reported as differing."""
     (user_id,) = sign_up(wire, 1, rows=True)
     stopped = 1000
     looks = 0
@@ -401,7 +405,7 @@ def test_hundreds_are_looked_at_again_a_hundred_at_a_time(wire: Wire) -> None:
 
 
 def test_a_hundred_examples_of_each_kind(wire: Wire) -> None:
-    """Exactly: the hundred-and-first is counted and not named."""
+    """The hundred-and-first is counted and not named."""
     sign_up(wire, 101)
     wire.rows = [{"clerkId": f"user_ghost{number}"} for number in range(101)]
     verified = run(verify(wire.settings))
@@ -410,7 +414,7 @@ def test_a_hundred_examples_of_each_kind(wire: Wire) -> None:
     assert (kinds.count("missing"), kinds.count("extra")) == (100, 100)
 
 
-def test_progress_is_told_of_both_sides(wire: Wire) -> None:
+def test_progress_has_both_sides(wire: Wire) -> None:
     sign_up(wire, 3, rows=True)
     steps: list[Progress] = []
 
@@ -437,20 +441,21 @@ def ghosts(count: int) -> list[dict[str, Any]]:
         (0, 1, True),  # no overlap
         (3, 3, True),  # half of the rows
         (4, 3, False),
-        (30, 10, False),  # what --prune takes without a yes
+        (30, 10, False),  # --prune removes as many without --yes
         (30, 11, True),
         (300, 15, False),  # 5 %
         (300, 16, True),
     ],
 )
-def test_many_rows_of_nobody_raise_a_doubt(wire: Wire, users: int, extra: int, doubted: bool) -> None:
-    """The key may be another instance's: --prune is not told, but how to make sure."""
+def test_many_rows_without_a_user_raise_a_doubt(wire: Wire, users: int, extra: int, doubted: bool) -> None:
+    """The key may belong to another instance. So the report does not suggest --prune, but says how to make
+    sure."""
     sign_up(wire, users, rows=True)
     wire.rows += ghosts(extra)
     verified = run(verify(wire.settings))
     assert verified.extra == extra
     if doubted:
-        said = f"{extra} of {users + extra} rows are of users whom the Clerk instance of CLERK_SECRET_KEY "
+        said = f"{extra} of {users + extra} rows are of users that the Clerk instance of CLERK_SECRET_KEY "
         assert verified.doubt is not None
         assert verified.doubt.startswith(f"{said}({wire.clerk.instance_id}, production) does not have.")
         assert "--prune" not in str(verified)
@@ -459,7 +464,7 @@ def test_many_rows_of_nobody_raise_a_doubt(wire: Wire, users: int, extra: int, d
         assert str(verified).endswith("Next: python -m clerk_convex.backfill --prune")
 
 
-def test_no_doubt_is_raised_where_clerk_confirms_the_instance(wire: Wire) -> None:
+def test_no_doubt_if_clerk_confirms_the_instance(wire: Wire) -> None:
     wire.rows = ghosts(50)
     settings = wire.settings.model_copy(update={"clerk_instance_id": wire.clerk.instance_id})
     verified = run(verify(settings))
@@ -467,7 +472,7 @@ def test_no_doubt_is_raised_where_clerk_confirms_the_instance(wire: Wire) -> Non
     assert str(verified).endswith("Next: python -m clerk_convex.backfill --prune")
 
 
-def test_nothing_is_asked_where_there_is_nothing_to_doubt(wire: Wire) -> None:
+def test_the_instance_is_not_asked_for_without_a_doubt(wire: Wire) -> None:
     sign_up(wire, 3)
     assert run(verify(wire.settings)).doubt is None
     assert wire.asked("/instance") == []
@@ -477,10 +482,10 @@ def test_nothing_is_asked_where_there_is_nothing_to_doubt(wire: Wire) -> None:
     ("kind", "deploy_key"),
     [("development", "prod:a|x"), ("production", "prod:a|x"), ("development", "dev:a|x")],
 )
-def test_a_development_key_beside_a_production_deployment_raises_one(
+def test_a_development_key_with_a_production_deployment_raises_a_doubt(
     wire: Wire, kind: str, deploy_key: str
 ) -> None:
-    """However few the rows are; other pairs do not."""
+    """A single such row is enough. Other pairs of a key and a deployment raise no doubt."""
     sign_up(wire, 30, rows=True)
     wire.rows += ghosts(1)
     answer = {"object": "instance", "id": "ins_1", "environment_type": kind, "allowed_origins": None}
@@ -497,7 +502,7 @@ def test_a_development_key_beside_a_production_deployment_raises_one(
 
 
 @pytest.mark.parametrize("extra", [1, 40])
-def test_a_clerk_that_does_not_tell_its_instance_is_no_error(wire: Wire, extra: int) -> None:
+def test_a_clerk_without_an_instance_route_is_no_error(wire: Wire, extra: int) -> None:
     """The comparison works without the instance, and a doubt calls it unknown."""
     sign_up(wire, 30, rows=True)
     wire.rows += ghosts(extra)
@@ -508,8 +513,9 @@ def test_a_clerk_that_does_not_tell_its_instance_is_no_error(wire: Wire, extra: 
     assert verified.doubt is None or "CLERK_SECRET_KEY (unknown)" in verified.doubt
 
 
-def test_what_a_row_is_compared_with_is_what_clerk_announces(wire: Wire) -> None:
-    """A deletion is compared as the webhook's: the rules take a prune's for stale where the row is newer."""
+def test_an_absent_user_is_compared_as_a_deletion_by_clerk(wire: Wire) -> None:
+    """The row is compared with a deletion that a webhook announces. With a prune's deletion, the rules would
+    call a newer row stale."""
     wire.rows = ghosts(1)
     run(verify(wire.settings))
     (change,) = wire.asked("compareUsers")[-1].args["changes"]

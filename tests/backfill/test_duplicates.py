@@ -1,4 +1,4 @@
-"""clerk_convex/backfill/duplicates.py: users with several rows are named as such, and repaired."""
+"""clerk_convex/backfill/duplicates.py: users with several rows are reported as duplicates, and repaired."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from clerk_convex.backfill import repair_duplicates, verify
 from clerk_convex.backfill.duplicates import find_duplicates
 from clerk_convex.backfill.session import Session
-from clerk_convex.cli import backfill as command
+from clerk_convex.cli import main as cli
 from clerk_convex.local.clerk import LocalClerk
 from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty
 from tests.support.backfill_wire import Wire
@@ -62,7 +62,7 @@ def test_a_dry_run_counts_what_would_be_removed(wire: Wire) -> None:
 
 
 def test_a_user_with_very_many_rows_is_repaired_in_parts(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mutation removes a bounded number of rows. One that removes none does not keep it busy for ever."""
+    """A mutation removes a bounded number of rows. The repair ends if a mutation removes none."""
     wire.rows = [{"clerkId": "user_a"}] * 250 + [{"clerkId": "user_b"}] * 2
     wire.most_removed = 99
     repair = run(repair_duplicates(wire.settings))
@@ -74,8 +74,8 @@ def test_a_user_with_very_many_rows_is_repaired_in_parts(wire: Wire, monkeypatch
     assert len(wire.asked("repairDuplicates")) == 1
 
 
-def test_verify_names_them_as_duplicates_and_as_nothing_else(wire: Wire) -> None:
-    """Whether Clerk has them, or not any more."""
+def test_verify_reports_duplicates_only_as_duplicates(wire: Wire) -> None:
+    """Whether or not Clerk still has the user."""
     user_id = wire.clerk.create_user()["id"]
     wire.rows = [
         {"clerkId": user_id},
@@ -110,36 +110,41 @@ def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
 
 
 def next_commands(text: str) -> list[str]:
-    """The options of the commands that a text tells to run next."""
+    """Return the suggested commands in a text."""
     told = text.strip().rpartition("Next: ")[2].partition("    (")[0]
-    return [part.strip() for part in told.replace(", then", "").split("python -m clerk_convex.backfill")[1:]]
+    return [
+        part.replace("python -m clerk_convex.backfill", "clerk-convex backfill").removeprefix("clerk-convex ")
+        for part in told.split(", then ")
+    ]
 
 
-def test_following_what_is_told_ends_equal(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
-    """From two rows of one user, one of whom has gone since, the commands that are told lead out: none sends
-    back to one that was run before without having changed anything."""
+def test_following_the_next_commands_ends_equal(
+    local: BackfillSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There are two users with two rows each, and Clerk has deleted one of the users. The suggested commands
+    end with both sides equal, and no command leads back to an earlier one that changed nothing."""
     ids = local.sign_up(25)
     local.run()
     for clerk_id in ids[:2]:
         local.edit(clerk_id, "copy")
     local.clerk.delete_user(ids[1])
-    queue, ran = ["--verify"], []
+    queue, ran = ["backfill --verify"], []
     while queue:
         options = queue.pop(0)
         ran.append(options)
         assert len(ran) < 10, ran
-        command.main(options.split())
+        cli(options.split())
         if not queue:
             out = capsys.readouterr().out
             queue = [] if out.startswith("Equal") else next_commands(out)
-    assert ran[:3] == ["--verify", "--repair-duplicates", "--verify"]
-    assert ran[-1] == "--verify"
+    assert ran[:3] == ["backfill --verify", "repair --duplicates", "backfill --verify"]
+    assert ran[-1] == "backfill --verify"
     assert local.differences() == []
     assert len(local.table("users")) == 24
 
 
 def test_duplicates_stop_neither_a_run_nor_a_prune(local: BackfillSet) -> None:
-    """Both rows are of a user of Clerk's, or both of one that is gone."""
+    """The rows belong to a user at Clerk, or to a user who was deleted."""
     ids = local.sign_up(25)
     local.run()
     local.edit(ids[0], "copy")
@@ -155,30 +160,22 @@ def test_duplicates_stop_neither_a_run_nor_a_prune(local: BackfillSet) -> None:
     assert eventually(is_pruned)
 
 
-def test_the_command_says_what_it_does(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_what_it_removes(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
     first, second, *_ = local.sign_up(3)
     local.run()
     local.edit(first, "copy")
     local.edit(first, "copy")
     local.edit(second, "copy")
-    assert command.main(["--repair-duplicates", "--dry-run"]) == 0
+    assert cli(["repair", "--duplicates", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("2 users with several rows: 3 rows would be removed, one of each kept.\n")
     assert f"  {first}  2\n" in out
-    assert out.endswith("Nothing was written. Next: python -m clerk_convex.backfill --repair-duplicates\n")
+    assert out.endswith("Nothing was written. Next: clerk-convex repair --duplicates\n")
     assert len(local.table("users")) == 6
-    assert command.main(["--repair-duplicates"]) == 0
+    assert cli(["repair", "--duplicates"]) == 0
     out = capsys.readouterr().out
     assert "3 rows removed" in out
     assert out.endswith("Next: python -m clerk_convex.backfill --verify\n")
     assert local.differences() == []
-    assert command.main(["--repair-duplicates", "--json"]) == 0
+    assert cli(["repair", "--duplicates", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"dryRun": False, "removed": []}
-
-
-@pytest.mark.parametrize("option", ["--verify", "--prune", "--restart"])
-def test_other_modes_do_not_go_with_it(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        command.main(["--repair-duplicates", option])
-    assert ended.value.code == 2
-    assert f"cannot be combined with {option}" in capsys.readouterr().err

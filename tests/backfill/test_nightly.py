@@ -21,7 +21,7 @@ from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.support.backfill_set import BackfillSet, hasty
 from tests.support.functions import ROOT, Functions, Project, upsert
 
-# A team's own logic that refuses a user: what Convex refuses stays refused.
+# A team's own logic that refuses a user every time.
 REFUSES = 'if (change.clerkId === "user_refused") throw new Error("no");'
 
 
@@ -41,7 +41,7 @@ def local(functions: Functions) -> Iterator[BackfillSet]:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """An environment that may be changed, without what pytest writes into it."""
+    """An environment that a test may change, without the variables of pytest."""
     environment: dict[str, str] = {}
     monkeypatch.setattr("dotenv.main.os", SimpleNamespace(environ=environment, path=os.path))
     return environment
@@ -70,7 +70,7 @@ def cron(folder: Path, *options: str) -> tuple[int, str, str]:
 
 
 def in_process(local: BackfillSet, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
-    """The same, quicker: with the environment's settings."""
+    """Run the same command in this process, which is quicker, with the environment's settings."""
     hasty(monkeypatch)
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.05)
     for name, value in local.environment().items():
@@ -83,11 +83,9 @@ def in_process(local: BackfillSet, monkeypatch: pytest.MonkeyPatch, *options: st
 
 @pytest.mark.parametrize("quote", ["", '"', "'"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_while_all_is_well_nothing_is_printed(
-    local: BackfillSet, tmp_path: Path, quote: str, end: str
-) -> None:
-    """The deploy key has a | in it, as Convex's dashboard gives it, with quotes or without, and the lines
-    may end as Windows ends them. No mail is sent: there is no output at all."""
+def test_a_good_run_prints_nothing(local: BackfillSet, tmp_path: Path, quote: str, end: str) -> None:
+    """The deploy key has a | in it, as in Convex's dashboard, with or without quotes, and the lines may end
+    with CRLF. Without any output cron sends no mail."""
     local.sign_up(3)
     assert "|" in local.functions.convex.deploy_key
     settings = {name: f"{quote}{value}{quote}" for name, value in local.environment().items()}
@@ -97,7 +95,7 @@ def test_while_all_is_well_nothing_is_printed(
 
 
 def test_a_refused_user_is_named_and_the_rest_is_verified(local: BackfillSet, tmp_path: Path) -> None:
-    """Status 1, and all of it on stderr: who was refused, and what verifying found beside it."""
+    """The status is 1. stderr has the refused user and the result of the verification."""
     local.sign_up(2)
     local.clerk.create_user(id="user_refused", first_name="Refused")
     write(tmp_path, local.environment())
@@ -109,8 +107,8 @@ def test_a_refused_user_is_named_and_the_rest_is_verified(local: BackfillSet, tm
     assert local.clerk.secret_key not in err
 
 
-def test_a_clerk_that_is_down_is_told_on_stderr(local: BackfillSet, tmp_path: Path) -> None:
-    """Once, when the patience is over; nothing has been verified then."""
+def test_an_outage_of_clerk_is_reported_on_stderr(local: BackfillSet, tmp_path: Path) -> None:
+    """Once, when the patience is over. Nothing is verified then."""
     write(tmp_path, local.environment(CLERK_API_URL="http://127.0.0.1:9"))
     assert cron(tmp_path, "--patience", "1") == (
         1,
@@ -119,7 +117,7 @@ def test_a_clerk_that_is_down_is_told_on_stderr(local: BackfillSet, tmp_path: Pa
     )
 
 
-def test_a_wrong_key_is_told_on_stderr(local: BackfillSet, tmp_path: Path) -> None:
+def test_a_wrong_key_is_reported_on_stderr(local: BackfillSet, tmp_path: Path) -> None:
     write(tmp_path, local.environment(CONVEX_DEPLOY_KEY="prod:happy-animal-123|eyJ2MiI6IjAifQ=="))
     status, out, err = cron(tmp_path)
     assert (status, out) == (2, "")
@@ -128,7 +126,7 @@ def test_a_wrong_key_is_told_on_stderr(local: BackfillSet, tmp_path: Path) -> No
     assert "eyJ2" not in err
 
 
-def test_another_instances_key_is_told_on_stderr(local: BackfillSet, tmp_path: Path) -> None:
+def test_a_key_of_another_instance_is_reported_on_stderr(local: BackfillSet, tmp_path: Path) -> None:
     local.sign_up(1)
     write(tmp_path, local.environment(CLERK_INSTANCE_ID="ins_other"))
     status, out, err = cron(tmp_path)
@@ -141,7 +139,7 @@ def test_another_instances_key_is_told_on_stderr(local: BackfillSet, tmp_path: P
 # ---------------------------------------------------------------- what it does
 
 
-def test_it_prunes_too(
+def test_nightly_prunes_too(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local.sign_up(2)
@@ -151,7 +149,7 @@ def test_it_prunes_too(
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_refused_prune_is_told_and_verified(
+def test_a_refused_prune_is_reported_and_verified(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local.sign_up(2)
@@ -164,10 +162,10 @@ def test_a_refused_prune_is_told_and_verified(
     assert len(local.functions.rows()) == 13
 
 
-def test_what_differs_after_a_good_run_is_told(
+def test_a_difference_after_a_good_run_is_reported(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The report is not: it has nothing that somebody must do."""
+    """The report of the run itself is not printed, because it needs no action."""
     local.sign_up(2)
     genuine = command._backfill
 
@@ -184,14 +182,14 @@ def test_what_differs_after_a_good_run_is_told(
 
 
 @pytest.mark.parametrize(("revoked", "expected"), [("clerk", 2), ("nobody", 1)])
-def test_a_run_that_stops_is_told_and_not_verified(
+def test_a_run_that_stops_early_is_reported_and_not_verified(
     local: BackfillSet,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     revoked: str,
     expected: int,
 ) -> None:
-    """A run that stops early does not start the verification, which would stop too."""
+    """The verification is not started, because it would stop too."""
     local.sign_up(2)
 
     async def stop(*arguments: Any) -> Any:
@@ -211,10 +209,10 @@ def test_a_run_that_stops_is_told_and_not_verified(
     assert verified == []
 
 
-@pytest.mark.parametrize(
-    "options", ["--verify", "--dry-run", "--prune", "--yes", "--json", "--repair-duplicates"]
-)
-def test_other_modes_do_not_go_with_it(options: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("options", ["--verify", "--dry-run", "--prune", "--yes", "--json"])
+def test_other_modes_cannot_be_combined_with_nightly(
+    options: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main(["--nightly", options])
     assert ended.value.code == 2
@@ -224,9 +222,7 @@ def test_other_modes_do_not_go_with_it(options: str, capsys: pytest.CaptureFixtu
 # ---------------------------------------------------------------- --env-file
 
 
-def test_values_are_taken_as_the_services_server_takes_them(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_values_are_read_as_uvicorn_reads_them(tmp_path: Path, environment: dict[str, str]) -> None:
     """`export`, quotes, comments, spaces and characters that a shell would run; `${NAME}` is replaced."""
     file = tmp_path / ".env"
     file.write_bytes(
@@ -259,7 +255,7 @@ def test_values_are_taken_as_the_services_server_takes_them(
 
 
 def test_the_environment_wins(tmp_path: Path, environment: dict[str, str]) -> None:
-    """As with uvicorn, node and docker compose: what is set for one command counts more than a file."""
+    """As with uvicorn, node and docker compose, a variable of the environment overrides the file."""
     environment["CONVEX_URL"] = "http://127.0.0.1:1"
     load_env_file(str(write(tmp_path, {"CONVEX_URL": "http://127.0.0.1:2", "CLERK_INSTANCE_ID": "ins_1"})))
     assert environment == {"CONVEX_URL": "http://127.0.0.1:1", "CLERK_INSTANCE_ID": "ins_1"}
@@ -281,7 +277,7 @@ def test_the_environment_wins(tmp_path: Path, environment: dict[str, str]) -> No
 def test_a_file_that_cannot_be_read_is_named(
     tmp_path: Path, environment: dict[str, str], content: bytes | None, said: str
 ) -> None:
-    """With the line, and without what is in it; nothing is set then."""
+    """The error has the line number and no content of the file, and no variable is set."""
     if content is not None:
         (tmp_path / ".env").write_bytes(content)
     with pytest.raises(SettingsError, match=said) as caught:
@@ -290,7 +286,7 @@ def test_a_file_that_cannot_be_read_is_named(
     assert environment == {}
 
 
-def test_the_command_names_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_an_unreadable_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--verify", "--env-file", str(tmp_path)]) == 2
     out, err = capsys.readouterr()
     assert out == ""

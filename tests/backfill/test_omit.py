@@ -1,4 +1,4 @@
-"""CLERK_CONVEX_OMIT: columns that a team does not want never reach Convex, and the next backfill removes them."""
+"""CLERK_CONVEX_OMIT: such columns never reach Convex, and the next backfill removes them."""
 
 from __future__ import annotations
 

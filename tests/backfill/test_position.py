@@ -43,7 +43,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    """The functions as they are: a run counts as ended after a minute."""
+    """The unchanged functions: a run counts as ended after a minute."""
     with functions_of(tmp_path_factory.mktemp("project"), silence_ms="60 * 1000") as functions:
         yield functions
 
@@ -76,8 +76,9 @@ def table(functions: Functions, name: str) -> Any:
 # ---------------------------------------------------------------- the functions
 
 
-def test_a_run_that_is_heard_of_is_left_alone(patient: Functions) -> None:
-    """Within a minute of its last word it counts as under way: another one begins anew, and is told so."""
+def test_an_active_run_is_not_taken_over(patient: Functions) -> None:
+    """A run counts as active for a minute after its last call. Another process starts a new run then, and
+    learns that it runs beside another one."""
     patient.convex.clear()
     run = start(patient)
     assert save(patient, run) is True
@@ -87,8 +88,9 @@ def test_a_run_that_is_heard_of_is_left_alone(patient: Functions) -> None:
     assert start(patient, "b")["isBeside"] is False
 
 
-def test_a_released_run_is_gone_on_with_at_once(patient: Functions) -> None:
-    """Who was interrupted says so; with other options, or from the beginning, it is another run."""
+def test_a_released_run_is_resumed_immediately(patient: Functions) -> None:
+    """A process that is interrupted releases its run. With other options, or with --restart, a new run
+    begins."""
     patient.convex.clear()
     run = start(patient)
     save(patient, run, release=True)
@@ -99,8 +101,8 @@ def test_a_released_run_is_gone_on_with_at_once(patient: Functions) -> None:
     assert start(patient, restart=True)["id"] != run["id"]
 
 
-def test_a_silent_run_is_taken_over_and_its_old_process_is_told(functions: Functions) -> None:
-    """Two never keep their positions in one run."""
+def test_a_silent_run_is_taken_over(functions: Functions) -> None:
+    """The old process learns of it with its next call, so two processes never save positions in one run."""
     functions.convex.clear()
     run = start(functions)
     save(functions, run)
@@ -121,8 +123,8 @@ def test_a_heartbeat_keeps_the_position(functions: Functions) -> None:
     assert start(functions)["progress"] == PROGRESS
 
 
-def test_runs_that_are_given_up_are_told_of_in_the_audit_log(functions: Functions) -> None:
-    """What a killed run created is one row too, once nobody can go on with it."""
+def test_abandoned_runs_are_in_the_audit_log(functions: Functions) -> None:
+    """Once a killed run can no longer be resumed, the users that it created are one entry too."""
     functions.convex.clear()
     run = start(functions)
     save(functions, run)
@@ -133,8 +135,8 @@ def test_runs_that_are_given_up_are_told_of_in_the_audit_log(functions: Function
     assert [bool(it.get("finishedAt")) for it in table(functions, "clerkBackfills")] == [True, False]
 
 
-def test_a_run_of_yesterday_is_not_gone_on_with(tmp_path: Path) -> None:
-    """It is resumed from its first silent minute until it is a day old."""
+def test_a_run_expires_after_a_day(tmp_path: Path) -> None:
+    """A run can be resumed after its first silent minute, until it is a day old."""
     project = Project(tmp_path)
     project.write("test.ts", DUMP)
     project.write("later.ts", LATER)
@@ -166,8 +168,9 @@ def test_few_finished_runs_are_kept(functions: Functions) -> None:
 # ---------------------------------------------------------------- what must be the same
 
 
-def test_options_tell_instances_keys_and_columns_apart(local: BackfillSet) -> None:
-    """Another instance, other columns, another version or pruning is another run; and no key is told."""
+def test_options_differ_by_instance_columns_and_pruning(local: BackfillSet) -> None:
+    """A run of another instance, with other columns or with pruning is another run. The options contain no
+    key."""
     texts = {
         options_text(local.settings(), prune=False),
         options_text(local.settings(), prune=True),
@@ -184,8 +187,8 @@ def test_options_tell_instances_keys_and_columns_apart(local: BackfillSet) -> No
 # ---------------------------------------------------------------- the engine
 
 
-def test_a_position_is_kept_after_each_page(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written is never further on than one page of each range from what is kept."""
+def test_a_position_is_saved_after_each_page(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The written users are at most one page of each range ahead of the saved position."""
     small_pages(monkeypatch, 10)
     local.sign_up(50)
     kept: list[int] = []
@@ -203,8 +206,8 @@ def test_a_position_is_kept_after_each_page(local: BackfillSet, monkeypatch: pyt
     assert len(set(kept)) >= 5
 
 
-def test_saves_that_wait_are_done_by_the_next(local: BackfillSet) -> None:
-    """However many pages are written while one save is on its way, one more keeps them all."""
+def test_waiting_saves_are_merged_into_one(local: BackfillSet) -> None:
+    """However many pages are written during a save, one more save covers them all."""
 
     class Counting(position.KeptRun):
         calls = 0
@@ -222,19 +225,19 @@ def test_saves_that_wait_are_done_by_the_next(local: BackfillSet) -> None:
     assert asyncio.run(save()) <= 2
 
 
-def test_a_run_beside_another_says_so(patient: Functions) -> None:
-    """It does not wait, and it does not take over what is under way."""
+def test_a_run_beside_another_prints_a_note(patient: Functions) -> None:
+    """It neither waits for the active run nor takes it over."""
     with LocalClerk(rate_limit=0) as clerk:
         local = BackfillSet(clerk, patient)
         local.sign_up(1)
         start(patient, options_text(local.settings(), prune=False))
         notes = Then(0, None)
         assert local.run(on_progress=notes).counts == {"created": 1}
-    assert notes.notes == ["Another run was active less than a minute ago: this one starts anew, beside it."]
+    assert notes.notes == ["Another run was active less than a minute ago: this one starts anew."]
 
 
-def test_restart_begins_anew(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the failures of the run that was left are not told again."""
+def test_restart_begins_a_new_run(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new run does not report the failures of the run that it replaces."""
     small_pages(monkeypatch, 10)
     local.sign_up(40)
     key = local.clerk.secret_key
@@ -250,10 +253,9 @@ def test_restart_begins_anew(local: BackfillSet, monkeypatch: pytest.MonkeyPatch
     assert report.users == 40
 
 
-def test_failures_are_told_by_the_run_that_goes_on(
-    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who could not be written before the run was stopped is in the final report, and in its status."""
+def test_a_resumed_run_reports_earlier_failures(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users who could not be written before the run was stopped are in the final report, and count for its
+    status."""
     small_pages(monkeypatch, 10)
     ids = local.sign_up(40)
     first = min(local.clerk.users(), key=lambda user: (user["created_at"], user["id"]))["id"]
@@ -276,8 +278,10 @@ def test_failures_are_told_by_the_run_that_goes_on(
     assert not report.ok
 
 
-def test_a_run_is_heard_of_while_nothing_comes(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While Clerk is waited for, Convex hears that the run is there. Trouble with that stops nothing."""
+def test_heartbeats_are_sent_while_clerk_is_waited_for(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A heartbeat that fails does not stop the run."""
     monkeypatch.setattr(position, "_HEARTBEAT", 0.02)
     calls: list[Any] = []
     genuine = position.KeptRun._call
@@ -324,9 +328,9 @@ def heartbeats(wire: Wire) -> list[float]:
     return [request.at for request in wire.asked("saveBackfill") if request.args["progress"] is None]
 
 
-def test_a_run_is_heard_of_every_twenty_seconds(wire: Wire) -> None:
-    """Also while Clerk is in trouble: after a minute of silence another one would take the run over. A beat
-    is no release, and names the run and whose it is."""
+def test_a_heartbeat_is_sent_every_twenty_seconds(wire: Wire) -> None:
+    """Also while Clerk is in trouble: after a minute of silence another process would take the run over. A
+    heartbeat names the run and its attempt, and does not release it."""
     wire.answer = lambda request: (
         httpx.Response(503) if request.what == "/users" and 1 < now() < 120 else None
     )
@@ -340,8 +344,8 @@ def test_a_run_is_heard_of_every_twenty_seconds(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 404, 503])
-def test_no_heartbeat_ends_a_run(wire: Wire, status: int) -> None:
-    """Whatever Convex says about them, for good."""
+def test_a_refused_heartbeat_does_not_end_a_run(wire: Wire, status: int) -> None:
+    """Even if Convex refuses every heartbeat of the run."""
     wire.answer = lambda request: (
         httpx.Response(status)
         if request.what == "saveBackfill" and request.args["progress"] is None
@@ -352,9 +356,9 @@ def test_no_heartbeat_ends_a_run(wire: Wire, status: int) -> None:
     assert len(heartbeats(wire)) >= 3
 
 
-def test_the_last_word_of_a_failed_run_comes_last(wire: Wire) -> None:
-    """A heartbeat on its way when the run ends is withdrawn: after the release it would make the run look
-    alive. The release has the position, and the counts."""
+def test_the_release_of_a_failed_run_is_its_last_call(wire: Wire) -> None:
+    """A heartbeat that is on its way when the run ends is withdrawn, because after the release it would make
+    the run look active. The release has the position and the counts."""
 
     def answer(request: Request) -> Answer:
         return httpx.Response(401) if request.what == "/users" and len(wire.rows) >= 4 else None
@@ -379,8 +383,8 @@ def test_the_last_word_of_a_failed_run_comes_last(wire: Wire) -> None:
     assert wire.progress == last
 
 
-def test_a_release_that_does_not_get_through_takes_three_seconds(wire: Wire) -> None:
-    """Convex does not answer: whoever stopped the run does not wait for it."""
+def test_an_unanswered_release_takes_three_seconds(wire: Wire) -> None:
+    """If Convex does not answer, the person who stopped the run does not have to wait longer."""
     wire.answer = lambda request: httpx.Response(401) if request.what == "/users" else None
     wire.latency = lambda request: 1000.0 if request.what == "saveBackfill" else 0.0
 
@@ -396,7 +400,7 @@ def test_a_release_that_does_not_get_through_takes_three_seconds(wire: Wire) -> 
 
 
 def test_a_finished_run_is_not_released(wire: Wire) -> None:
-    """It is finished with all that was done, and then nothing more is said of it."""
+    """The finish has the final progress, and is the last call about the run."""
     assert run(backfill(wire.settings, concurrency=1)).ok
     (finish,) = wire.asked("finishBackfill")
     assert finish.args["id"] == "run"
@@ -407,7 +411,7 @@ def test_a_finished_run_is_not_released(wire: Wire) -> None:
 
 
 def test_a_resumed_run_has_ranges_counts_and_failures_again(wire: Wire) -> None:
-    """All of it comes back as it was saved, and the ranges that are done are not read."""
+    """They are restored as they were saved, and the ranges that are done are not read."""
     saved = {
         "ranges": [
             {"after": None, "before": 2.0, "position": None, "done": True},
@@ -466,8 +470,8 @@ def test_a_save_that_fails_ends_the_run_when_patience_is_over(wire: Wire) -> Non
     assert isinstance(report.error, DeploymentUnavailable)
 
 
-def test_a_save_keeps_what_changed_while_it_waited(wire: Wire) -> None:
-    """One is on its way at a time, and each caller returns only when its own change is kept."""
+def test_a_save_includes_changes_made_while_it_waited(wire: Wire) -> None:
+    """Only one save is on its way at a time, and each caller returns only when its own change is saved."""
     wire.latency = lambda request: 1.0 if request.what == "saveBackfill" else 0.0
 
     async def main() -> None:
@@ -488,8 +492,9 @@ def test_a_save_keeps_what_changed_while_it_waited(wire: Wire) -> None:
     assert [save.at for save in saves] == pytest.approx([0, 1], abs=0.01)
 
 
-def test_options_are_of_this_version(local: BackfillSet) -> None:
-    """Another version may have other columns; a function is told by its module and name."""
+def test_options_contain_the_version_and_the_fields_function(local: BackfillSet) -> None:
+    """Another version may have other columns. The function of CLERK_CONVEX_FIELDS is named by its module and
+    name."""
     text = json.loads(options_text(local.settings(clerk_convex_fields=start), prune=True))
     assert text["version"] == __version__
     assert text["fields"] == f"{start.__module__}:start"
@@ -502,7 +507,8 @@ def test_options_are_of_this_version(local: BackfillSet) -> None:
 
 
 def test_a_run_killed_five_times_ends_equal(local: BackfillSet) -> None:
-    """SIGKILL at any moment, then the same command: it goes on, and in the end nothing is missing."""
+    """The run is killed with SIGKILL at any moment and started again with the same command. It resumes, and
+    at the end no user is missing."""
     local.sign_up(5000)
     before = 0
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Pruning: nobody is deleted who might still be there."""
+"""Pruning: no user is deleted who may still exist."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
 
 
 def add_ghosts(local: BackfillSet, count: int, name: str = "a") -> list[str]:
-    """Rows of users whom Clerk does not have (any more), and of whom nobody told."""
+    """Add rows of users that Clerk does not have, as if no webhook had announced their deletion."""
     ids = [f"user_ghost_{name}{number}" for number in range(count)]
     local.functions.sync([upsert(user_id) for user_id in ids])
     return ids
 
 
 def test_rows_without_a_user_are_removed(local: BackfillSet) -> None:
-    """And nobody else, over several calls of a hundred ids."""
+    """No other row is removed, over several calls of a hundred ids."""
     ids = local.sign_up(350)
     add_ghosts(local, 5)
     report = local.run(prune=True)
@@ -48,8 +48,8 @@ def test_rows_without_a_user_are_removed(local: BackfillSet) -> None:
     assert set(local.functions.rows()) == set(ids)
 
 
-def test_a_pruned_user_who_lives_comes_back(local: BackfillSet) -> None:
-    """The tombstone of a prune is a conclusion: the user's next change lifts it."""
+def test_a_user_who_was_pruned_by_mistake_comes_back(local: BackfillSet) -> None:
+    """A prune only concludes that the user was deleted: the user's next change lifts its tombstone."""
     (user_id,) = add_ghosts(local, 1)
     local.run(prune=True)
     assert local.functions.rows() == {}
@@ -58,8 +58,8 @@ def test_a_pruned_user_who_lives_comes_back(local: BackfillSet) -> None:
 
 
 def test_a_late_event_of_the_last_moment_does_not_bring_the_row_back(functions: Functions) -> None:
-    """The user changed and was deleted within a second of the prune, and nobody told of either until later:
-    the change finds a tombstone that is newer. Without the pauses left out, as it really goes."""
+    """The user was changed and deleted within a second before the prune, and the event of the change arrives
+    later. It finds a newer tombstone. This test keeps the pauses that the other tests leave out."""
     with LocalClerk(rate_limit=0) as clerk:
         local = BackfillSet(clerk, functions)
         kept, gone = local.sign_up(2)
@@ -80,7 +80,7 @@ def test_a_late_event_of_the_last_moment_does_not_bring_the_row_back(functions: 
 def test_an_empty_list_by_mistake_deletes_nobody(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch, yes: bool
 ) -> None:
-    """Clerk lists nobody: each absentee is asked for by name, and found."""
+    """Clerk lists no user by mistake. Each absent user is asked for by id, and found."""
     ids = local.sign_up(30)
     local.run()
 
@@ -93,11 +93,12 @@ def test_an_empty_list_by_mistake_deletes_nobody(
     assert report.pruning.absent == 30
     assert report.pruning.deleted == 0
     assert set(local.functions.rows()) == set(ids)
-    assert report.ok is yes  # without a yes it is told that it was not done
+    assert report.ok is yes  # without --yes the report says that nothing was pruned
 
 
-def test_more_than_the_guards_share_needs_a_yes(local: BackfillSet) -> None:
-    """More than ten rows, or 5 % if that is more: refused, and said how to go on."""
+def test_a_large_prune_needs_the_option_yes(local: BackfillSet) -> None:
+    """More than ten rows, or 5 % of all rows if that is more, are not pruned without --yes. The report says
+    how to continue."""
     ids = local.sign_up(19)
     add_ghosts(local, 11)
     report = local.run(prune=True)
@@ -114,7 +115,9 @@ def test_more_than_the_guards_share_needs_a_yes(local: BackfillSet) -> None:
     assert set(local.functions.rows()) == set(ids)
 
 
-def test_ten_rows_or_five_percent_need_no_yes(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_rows_or_five_percent_are_pruned_without_yes(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local.sign_up(19)
     add_ghosts(local, 10)
     assert local.run(prune=True).ok
@@ -126,7 +129,7 @@ def test_ten_rows_or_five_percent_need_no_yes(local: BackfillSet, monkeypatch: p
 
 
 def test_a_sign_up_during_the_run_is_not_pruned(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither one whose row came after the list, nor one whose row is newer than Clerk's 404."""
+    """Neither if the row was written after the list was read, nor if the row is newer than Clerk's 404."""
     local.sign_up(3)
     local.run()
     genuine = Clerk.existing
@@ -140,7 +143,7 @@ def test_a_sign_up_during_the_run_is_not_pruned(local: BackfillSet, monkeypatch:
     assert local.run(prune=True).ok
     assert "user_new" in local.functions.rows()
 
-    # Now it is in the list of rows, and Clerk has nobody of that name, but the row is newer than that.
+    # Now it is in the list of rows, and Clerk has no such user, but the row is newer than that answer.
     newer = time.time() * 1000 + 60_000
     local.functions.sync([upsert("user_new", updated_at=newer, observed_at=newer, firstName="New")])
     report = local.run(prune=True)
@@ -151,7 +154,7 @@ def test_a_sign_up_during_the_run_is_not_pruned(local: BackfillSet, monkeypatch:
 
 
 def test_a_prune_that_convex_refuses_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Named, and the others are pruned: a team's own logic may refuse a deletion."""
+    """A team's own logic may refuse a deletion. The user is reported, and the others are pruned."""
     hasty(monkeypatch)
     project = Project(tmp_path)
     refusal = 'if (change.outcome === "deleted" && change.clerkId.endsWith("a0")) throw new Error("no");'
@@ -168,7 +171,8 @@ def test_a_prune_that_convex_refuses_is_a_failure(tmp_path: Path, monkeypatch: p
 
 
 def test_ids_are_asked_for_a_hundred_at_a_time(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And with a limit of as many: Clerk's default of ten would make the others look gone."""
+    """The limit of the call is a hundred too. With Clerk's default of ten the other users would look
+    absent."""
     local.sign_up(250)
     local.run()
     asked: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""clerk_convex/backfill/ranges.py: nobody is missed, whatever happens between two pages."""
+"""clerk_convex/backfill/ranges.py: no user is missed, whatever changes between two pages."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -15,13 +15,13 @@ User = dict[str, Any]
 
 
 class PagedClerk:
-    """Lists users as Clerk does, or as it might: what is not documented is chosen by `data`."""
+    """Lists users as Clerk does. `data` chooses the behaviour that Clerk does not document."""
 
     def __init__(self, users: Sequence[User], *, cap: int, inclusive: bool, lost: str) -> None:
         self.users = {user["id"]: user for user in users}
         self.cap = cap
         self.inclusive = inclusive
-        self.lost = lost  # what a cursor does whose user is gone
+        self.lost = lost  # the answer to a cursor of a deleted user
 
     def page(self, walk: Walk) -> list[User]:
         question = walk.question
@@ -53,9 +53,9 @@ TIMES = st.lists(st.integers(100, 112), max_size=40)
 
 @settings(deadline=None, max_examples=400)
 @given(st.data())
-def test_everyone_who_stays_is_read_whatever_happens(data: st.DataObject) -> None:
-    """Users come, go and are moved in time between two pages, cursors lose their users, ranges are gone on
-    with: whoever was there all the time is given out by exactly one range."""
+def test_each_remaining_user_is_read_by_one_range(data: st.DataObject) -> None:
+    """Between two pages users are created, deleted and moved in time, cursors lose their users, and ranges
+    are resumed. Each user who exists all the time is returned by exactly one range."""
     users = people(data.draw(TIMES))
     clerk = PagedClerk(
         users,
@@ -110,7 +110,7 @@ def _disturb(data: st.DataObject, clerk: PagedClerk, touched: set[str]) -> None:
 
 
 def read_all(walk: Walk, clerk: PagedClerk) -> tuple[list[str], int]:
-    """The ids in the order they are given out, and how many pages it took."""
+    """Return the ids in the order of reading, and the number of pages."""
     ids: list[str] = []
     pages = 0
     while not walk.is_done:
@@ -119,8 +119,9 @@ def read_all(walk: Walk, clerk: PagedClerk) -> tuple[list[str], int]:
     return ids, pages
 
 
-def test_nobody_is_given_out_twice_and_few_pages_are_asked_for() -> None:
-    """Pages overlap by the users of one millisecond; those are dropped, and the end costs one page more."""
+def test_each_user_is_returned_once_with_few_pages() -> None:
+    """Neighbouring pages share the users of one millisecond, who are dropped from the second. The end costs
+    one page more."""
     users = people(range(1000, 1100))
     ids, pages = read_all(Walk(Range()), PagedClerk(users, cap=10, inclusive=False, lost=""))
     assert ids == [user["id"] for user in users]
@@ -128,15 +129,15 @@ def test_nobody_is_given_out_twice_and_few_pages_are_asked_for() -> None:
 
 
 def test_the_same_created_at_needs_the_cursor() -> None:
-    """Thousands who were imported in one millisecond are read by Clerk's cursor, each once."""
+    """Users who were imported in one millisecond are read by Clerk's cursor, each once."""
     users = people([1000, *[1001] * 50, 1002])
     walk = Walk(Range())
     ids, _ = read_all(walk, PagedClerk(users, cap=10, inclusive=True, lost=""))
     assert ids == [user["id"] for user in users]
 
 
-def test_a_position_leads_on_from_the_middle_of_one_millisecond() -> None:
-    """A run that is gone on with does not begin with thousands of equals again."""
+def test_a_position_within_one_millisecond_is_resumed() -> None:
+    """A resumed run does not read all users of that millisecond again."""
     users = people([1001] * 50)
     clerk = PagedClerk(users, cap=10, inclusive=False, lost="")
     walk = Walk(Range())
@@ -146,7 +147,7 @@ def test_a_position_leads_on_from_the_middle_of_one_millisecond() -> None:
     assert read_all(resumed, clerk)[0] == [f"user_{number:03}" for number in range(30, 50)]
 
 
-def test_a_position_without_an_id_is_gone_on_with_from_its_time() -> None:
+def test_a_position_without_an_id_is_resumed_from_its_time() -> None:
     walk = Walk(Range(position=Position(1001.0, "")))
     clerk = PagedClerk(people([1000, 1001, 1002]), cap=10, inclusive=False, lost="")
     assert read_all(walk, clerk)[0] == ["user_001", "user_002"]
@@ -158,7 +159,7 @@ def take_thrice(walk: Walk, page: list[Any]) -> None:
 
 
 def test_users_beyond_the_end_end_a_range() -> None:
-    """A range asks a little further than it goes, and stops there."""
+    """A range asks for users a little beyond its end, and stops at the first of them."""
     walk = Walk(Range(1000.0, 1002.0))
     assert walk.question == {
         "created_at_after": 999.0,
@@ -170,8 +171,8 @@ def test_users_beyond_the_end_end_a_range() -> None:
     assert walk.is_done
 
 
-def test_users_that_cannot_be_read_are_given_out_once() -> None:
-    """Without an id, without a time, or no object at all: they are reported, and do not stop the walk."""
+def test_unreadable_users_are_returned_once() -> None:
+    """Users without an id, without a time, or that are no objects are reported, and do not stop the walk."""
     walk = Walk(Range())
     strange: list[Any] = [{"created_at": 5}, {"id": "user_1"}, 17, {"id": "user_2", "created_at": 6}]
     assert walk.take(strange) == strange
@@ -206,8 +207,8 @@ def test_users_without_any_time_are_walked_by_the_cursor() -> None:
         ["user_1"],
     ],
 )
-def test_a_page_that_leads_nowhere_is_an_error(page: list[Any]) -> None:
-    """Another order, or no ids to go on from: rather stop than miss someone or never end."""
+def test_a_page_without_a_next_position_is_an_error(page: list[Any]) -> None:
+    """If the order is wrong or ids are missing, an error is better than missed users or an endless walk."""
     walk = Walk(Range(position=Position(1.0, "user_0")))
     with pytest.raises(ClerkError, match="in another order"):
         take_thrice(walk, page)
@@ -226,7 +227,7 @@ def test_a_page_that_leads_nowhere_is_an_error(page: list[Any]) -> None:
     ],
 )
 def test_created_at(value: object, expected: float | None) -> None:
-    """As Clerk orders by it: seconds stay seconds."""
+    """The number is used as Clerk orders by it: seconds are not converted to milliseconds."""
     assert created_at({"created_at": value}) == expected
     assert created_at([]) is None
 
@@ -234,15 +235,15 @@ def test_created_at(value: object, expected: float | None) -> None:
 # ---------------------------------------------------------------- the plan
 
 
-def test_spans_with_more_than_their_share_are_to_be_split() -> None:
-    """But not what is too little for a range of its own, nor what is one millisecond."""
+def test_spans_with_more_than_one_share_are_split() -> None:
+    """A span that is too small for a range of its own, or one millisecond long, is not split."""
     spans = [Span(0, 100, 50_000), Span(100, 200, 10_000), Span(200, 201, 40_000)]
     assert to_split(spans, 100_000, 8) == [Span(0, 100, 50_000)]
     assert to_split([Span(0, 100, 4000)], 4000, 16) == []
 
 
 def test_ranges_leave_no_gap_and_are_open_at_both_ends() -> None:
-    """Whoever was created before the first or after the last user belongs to a range too."""
+    """Users who were created before the first or after the last counted user belong to a range too."""
     spans = [Span(0, 10, 4000), Span(10, 20, 0), Span(20, 30, 5000), Span(30, 40, 100)]
     assert to_ranges(spans, 9100, 2) == [Range(None, 20.0), Range(20.0, 30.0), Range(30.0, None)]
     assert to_ranges([Span(0, 10, 3)], 3, 16) == [Range()]

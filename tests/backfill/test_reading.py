@@ -1,4 +1,4 @@
-"""clerk_convex/backfill/reading.py: all users, each once, with few calls and little memory."""
+"""clerk_convex/backfill/reading.py: reads each user once, with few calls and little memory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def planned(wire: Wire, total: int, concurrency: int) -> list[Range]:
 
 
 class Reading:
-    """What `read` gave, and how much of it was in memory at once."""
+    """The pages that `read` gave, and the greatest number of users in memory."""
 
     def __init__(self, wire: Wire, ranges: list[Range], concurrency: int, seconds: float = 0.0) -> None:
         self.users: list[str] = []
@@ -75,8 +75,9 @@ def test_few_users_are_one_range_without_a_call(wire: Wire) -> None:
     assert wire.requests == []
 
 
-def test_ranges_have_about_as_many_users_each(wire: Wire) -> None:
-    """Two for each that is read at once, found by counting, however uneven the years were."""
+def test_ranges_have_similar_numbers_of_users(wire: Wire) -> None:
+    """There are two ranges for each that is read concurrently. They are found by counting, however uneven the
+    sign-ups were."""
     sign_up(
         wire, *(10_000 * number for number in range(150)), *(5_000_000 * number for number in range(1, 11))
     )
@@ -93,8 +94,8 @@ def test_ranges_have_about_as_many_users_each(wire: Wire) -> None:
     assert max(counts) <= 80
 
 
-def test_users_of_one_moment_are_not_divided_for_ever(wire: Wire) -> None:
-    """Halving ends, with few calls, where there is nothing left to halve."""
+def test_the_split_of_one_millisecond_ends(wire: Wire) -> None:
+    """Halving ends, with few calls, when no span can be halved."""
     sign_up(wire, *[1_700_000_000_000] * 100, 1_800_000_000_000)
     ranges = planned(wire, 101, 2)
     assert sum(len(part) for part in [ranges]) <= 3
@@ -107,12 +108,12 @@ def test_a_span_of_all_times_is_divided_sixteen_times_at_most(wire: Wire) -> Non
     assert len(wire.asked("/users/count")) == 16
 
 
-def test_nobody_left_is_one_range(wire: Wire) -> None:
+def test_no_users_are_one_range(wire: Wire) -> None:
     assert planned(wire, 1000, 2) == [Range()]
 
 
 @pytest.mark.parametrize("order", ["+created_at", "-created_at"])
-def test_users_who_go_while_the_edges_are_asked_for_are_no_error(wire: Wire, order: str) -> None:
+def test_users_deleted_while_the_edges_are_read_are_no_error(wire: Wire, order: str) -> None:
     sign_up(wire, *(1000 * number for number in range(100)))
     wire.answer = lambda request: (
         httpx.Response(200, json=[]) if request.args.get("order_by") == order else None
@@ -121,7 +122,7 @@ def test_users_who_go_while_the_edges_are_asked_for_are_no_error(wire: Wire, ord
 
 
 def test_the_edges_are_the_oldest_and_the_newest(wire: Wire) -> None:
-    """Each asked for with one call, for one user."""
+    """The oldest and the newest user are read with one call each, for one user."""
     sign_up(wire, *(1000 + number for number in range(100)))
     planned(wire, 100, 2)
     edges = [request.args for request in wire.asked("/users")]
@@ -133,7 +134,7 @@ def test_the_edges_are_the_oldest_and_the_newest(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_each_user_is_given_once(wire: Wire, concurrency: int) -> None:
+def test_each_user_is_returned_once(wire: Wire, concurrency: int) -> None:
     ids = sign_up(wire, *(number // 7 for number in range(95)))
     ranges = [Range(None, 4.0), Range(4.0, 9.0), Range(9.0, None)]
     reading = Reading(wire, ranges, concurrency, 0.1)
@@ -156,8 +157,8 @@ def test_ranges_that_are_done_are_not_read(wire: Wire) -> None:
     assert {number for number, _ in reading.moves} == {1}
 
 
-def test_one_page_is_dealt_with_while_the_next_is_on_its_way(wire: Wire) -> None:
-    """Not more: that is all that is in memory. And the time is that of the slower, not of both."""
+def test_one_page_is_handled_while_the_next_is_read(wire: Wire) -> None:
+    """No more than these two pages are in memory. The time is that of the slower part, not the sum."""
     sign_up(wire, *range(100))
     wire.latency = lambda request: 1.0
     reading = Reading(wire, [Range()], 1, 1.0)
@@ -169,7 +170,7 @@ def test_one_page_is_dealt_with_while_the_next_is_on_its_way(wire: Wire) -> None
     assert max(request.at for request in asked) > 9
 
 
-def test_no_more_ranges_are_read_at_once_than_told(wire: Wire) -> None:
+def test_no_more_ranges_are_read_concurrently_than_set(wire: Wire) -> None:
     sign_up(wire, *range(100))
     on_their_way = most = 0
 
@@ -191,8 +192,8 @@ def test_no_more_ranges_are_read_at_once_than_told(wire: Wire) -> None:
     assert most == 3
 
 
-def test_what_was_read_is_dealt_with_before_an_error_ends_it(wire: Wire) -> None:
-    """The page before the one that fails is written and counted."""
+def test_the_page_before_an_error_is_handled(wire: Wire) -> None:
+    """It is written and counted before the error ends the run."""
     sign_up(wire, *range(50))
     wire.answer = lambda request: httpx.Response(401) if len(wire.requests) == 4 else None
     reading = Reading(wire, [Range()], 1, 5.0)
@@ -203,8 +204,8 @@ def test_what_was_read_is_dealt_with_before_an_error_ends_it(wire: Wire) -> None
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, ClerkMisconfigured), (503, ClerkUnavailable)])
-def test_trouble_is_not_taken_for_a_lost_cursor(wire: Wire, status: int, error: type[ClerkError]) -> None:
-    """Neither a rejected key nor an outage is a reason to ask for the cursor's user."""
+def test_an_outage_is_not_taken_for_a_lost_cursor(wire: Wire, status: int, error: type[ClerkError]) -> None:
+    """After a rejected key or an outage, the user of the cursor is not asked for."""
     sign_up(wire, *[5] * 30)
     wire.answer = lambda request: httpx.Response(status) if "starting_after" in request.args else None
     with pytest.raises(error):
@@ -230,7 +231,7 @@ def test_pages_are_as_large_as_clerk_allows_and_in_order(wire: Wire) -> None:
 # ---------------------------------------------------------------- find_user, together
 
 
-def test_a_user_that_is_there_is_asked_for_once(wire: Wire) -> None:
+def test_an_existing_user_is_asked_for_once(wire: Wire) -> None:
     (user_id,) = sign_up(wire, 1)
     page = run(find_user(clerk_of(wire), user_id))
     assert [user["id"] for user in page.users] == [user_id]
@@ -245,15 +246,15 @@ def test_a_user_is_gone_after_two_404_a_second_apart(wire: Wire) -> None:
     assert [request.at for request in wire.requests] == pytest.approx([0, 1], abs=0.01)
 
 
-def test_one_404_is_none(wire: Wire) -> None:
+def test_a_single_404_proves_nothing(wire: Wire) -> None:
     (user_id,) = sign_up(wire, 1)
     body = {"errors": [{"code": "resource_not_found"}]}
     wire.answer = lambda request: httpx.Response(404, json=body) if len(wire.requests) == 1 else None
     assert len(run(find_user(clerk_of(wire), user_id)).users) == 1
 
 
-def test_the_first_error_ends_the_others() -> None:
-    """And is raised as it is, without a group around it, however deep it was."""
+def test_the_first_error_ends_the_other_tasks() -> None:
+    """It is raised as it is, without an exception group around it, however deep the tasks are nested."""
     ended: list[str] = []
 
     async def fail() -> None:

@@ -1,4 +1,4 @@
-"""clerk_convex/backfill/rows.py: who is gone, and since when for certain."""
+"""clerk_convex/backfill/rows.py: finds the users who are gone from Clerk, and the time since when."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 def confirmed(
     wire: Wire, *clerk_ids: str, concurrency: int = 4, start: float = 0.0
 ) -> tuple[list[Delete], float]:
-    """The deletions, and the seconds that it took."""
+    """Return the deletions, and the seconds that the confirmation took."""
 
     async def main() -> tuple[list[Delete], float]:
         await asyncio.sleep(start)
@@ -45,12 +45,12 @@ def confirmed(
     delays=st.lists(st.floats(0, 6), min_size=8, max_size=8),
     skews=st.lists(st.floats(-0.5, 0.5), min_size=8, max_size=8),
 )
-def test_the_stamp_is_later_than_all_that_happened_to_the_user(
+def test_the_stamp_is_later_than_the_users_last_event(
     start: float, delays: list[float], skews: list[float]
 ) -> None:
-    """Whatever part of a second it is, however long answers take, and if Clerk's clocks differ by up to a
-    second: the last event of the user, at the latest when Clerk first said that it is gone, loses against the
-    tombstone. And the stamp is no later than Clerk's last look, so that a row of a later sign-up stays."""
+    """This holds at every part of a second, for slow answers, and if Clerk's clocks differ by up to a second:
+    the user's last event, at the latest when Clerk first answered 404, loses against the tombstone. The stamp
+    is no later than Clerk's last answer, so the row of a later sign-up stays."""
     with pytest.MonkeyPatch.context() as patch:
         wire = Wire(patch)
         looks: list[float] = []
@@ -78,7 +78,7 @@ def test_a_quick_clerk_is_asked_twice_five_seconds_apart(wire: Wire) -> None:
 
 
 def test_one_404_proves_nothing(wire: Wire) -> None:
-    """Who is there at the second look is not gone, at whichever of the two the stray 404 came."""
+    """A user whom Clerk finds at one of the two looks is not gone."""
     user_id = wire.clerk.create_user()["id"]
     for unlucky in (0, 1):
 
@@ -91,7 +91,7 @@ def test_one_404_proves_nothing(wire: Wire) -> None:
         assert len(wire.requests) == 2 - unlucky
 
 
-def test_who_exists_is_asked_for_once(wire: Wire) -> None:
+def test_an_existing_user_is_asked_for_once(wire: Wire) -> None:
     ids = [wire.clerk.create_user()["id"] for _ in range(3)]
     deletions, _ = confirmed(wire, *ids, "user_gone")
     assert [deletion.clerk_id for deletion in deletions] == ["user_gone"]
@@ -99,26 +99,26 @@ def test_who_exists_is_asked_for_once(wire: Wire) -> None:
 
 
 def test_a_slow_clerk_is_waited_for(wire: Wire) -> None:
-    """However long its answers take: the second look begins when the first has ended."""
+    """The second look begins after the first has ended, however long it takes."""
     wire.latency = lambda request: 20.0
     assert len(confirmed(wire, "user_gone")[0]) == 1
 
 
 @pytest.mark.parametrize("lost", ["date", "time"])
-def test_a_clerk_that_does_not_date_its_answers_prunes_nobody(wire: Wire, lost: str) -> None:
+def test_answers_without_a_date_prune_nothing(wire: Wire, lost: str) -> None:
     """Without a stamp that can be trusted the row stays."""
     wire.skew = (lambda: None) if lost == "date" else (lambda: -now())
     assert confirmed(wire, "user_gone")[0] == []
     assert len(wire.requests) == 2
 
 
-def test_nobody_is_nobody(wire: Wire) -> None:
+def test_no_ids_make_no_call(wire: Wire) -> None:
     deletions, seconds = confirmed(wire)
     assert deletions == []
     assert seconds < 0.01
 
 
-def test_as_many_are_asked_for_at_once_as_pages_are_read(wire: Wire) -> None:
+def test_users_are_asked_for_concurrently_as_pages_are(wire: Wire) -> None:
     most = 0
     on_their_way = 0
 
@@ -144,20 +144,28 @@ def test_as_many_are_asked_for_at_once_as_pages_are_read(wire: Wire) -> None:
 def absent(wire: Wire, *, concurrency: int = 2) -> tuple[list[str], list[int]]:
     found: list[str] = []
     counts: list[int] = []
+    unlinked: list[str] = []
 
     async def note(clerk_id: str) -> None:
         found.append(clerk_id)
 
     async def main() -> None:
         async with Session.open(wire.settings, concurrency=concurrency, dry_run=True) as session:
-            await find_absent(session, note, counts.append)
+            await find_absent(session, note, counts.append, unlinked.append)
 
     run(main())
+    assert unlinked == [row["_id"] for row in wire.rows if not isinstance(row["clerkId"], str)]
     return found, counts
 
 
+def test_rows_without_a_clerk_id_are_not_looked_for(wire: Wire) -> None:
+    """There was no user whom Clerk could have deleted. They are passed on by Convex's id."""
+    wire.rows = [{"_id": f"row{clerk_id}", "clerkId": clerk_id} for clerk_id in ("user_ghost", None, 7)]
+    assert absent(wire) == (["user_ghost"], [1])
+
+
 def test_all_rows_are_looked_for_a_hundred_at_a_time(wire: Wire) -> None:
-    """Whom Clerk lists is not absent; the rows are counted as they are looked at, the last one too."""
+    """A user whom Clerk lists is not absent. Rows are counted while they are checked, the last one too."""
     ids = [wire.clerk.create_user()["id"] for _ in range(130)]
     ghosts = [f"user_ghost{number}" for number in range(440)]
     wire.rows = [{"clerkId": clerk_id} for clerk_id in [*ids, *ghosts]]
@@ -170,7 +178,7 @@ def test_all_rows_are_looked_for_a_hundred_at_a_time(wire: Wire) -> None:
 
 
 def test_rows_are_not_read_far_ahead(wire: Wire) -> None:
-    """While Clerk is slow, no more of a large table is in memory than is worked on."""
+    """While Clerk is slow, only the rows that are being checked are in memory."""
     wire.rows = [{"clerkId": f"user_{number}"} for number in range(10_000)]
     wire.latency = lambda request: 10.0 if request.side == "Clerk" else 0.0
     absent(wire)
@@ -178,12 +186,12 @@ def test_rows_are_not_read_far_ahead(wire: Wire) -> None:
     assert len(wire.asked("exportUsers")) == 20
 
 
-def test_an_empty_table_has_no_absentees(wire: Wire) -> None:
+def test_an_empty_table_has_no_absent_users(wire: Wire) -> None:
     assert absent(wire) == ([], [])
 
 
-def test_what_goes_wrong_with_one_part_ends_it(wire: Wire) -> None:
-    """Also while others wait for a place in the queue."""
+def test_an_error_in_one_part_ends_the_search(wire: Wire) -> None:
+    """Also while other parts wait for a place in the queue."""
     wire.rows = [{"clerkId": f"user_{number}"} for number in range(2000)]
     wire.answer = lambda request: httpx.Response(401) if request.side == "Clerk" else None
     with pytest.raises(ClerkMisconfigured, match="CLERK_SECRET_KEY"):

@@ -1,4 +1,5 @@
-"""clerk_convex/backfill/run.py and reading.py: at the end Convex equals Clerk, whatever happens meanwhile."""
+"""clerk_convex/backfill/run.py and reading.py: at the end Convex equals Clerk, whatever changes during the
+run."""
 
 from __future__ import annotations
 
@@ -57,8 +58,8 @@ def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
 
 
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 5000])
-def test_everyone_is_brought_in(local: BackfillSet, count: int) -> None:
-    """Whatever the number of users and of pages they fill: all are created, once."""
+def test_all_users_are_created_once(local: BackfillSet, count: int) -> None:
+    """Whatever the number of users and of pages that they fill."""
     local.sign_up(count)
     report = local.run()
     assert report.counts == ({"created": count} if count else {})
@@ -67,16 +68,16 @@ def test_everyone_is_brought_in(local: BackfillSet, count: int) -> None:
     assert local.differences() == []
 
 
-def test_all_kinds_of_people_are_brought_in(local: BackfillSet) -> None:
-    """Phone-only, banned, with strange metadata: nobody is lost over what he is."""
+def test_all_kinds_of_users_are_written(local: BackfillSet) -> None:
+    """No user is lost for having only a phone number, a ban or unusual metadata."""
     for person in people(120):
         local.clerk.create_user(**person)
     assert local.run().ok
     assert local.differences() == []
 
 
-def test_a_second_run_writes_nothing_and_says_so(local: BackfillSet) -> None:
-    """Unchanged users cost no write: neither a row, nor a stamp, nor an audit row."""
+def test_a_second_run_writes_nothing(local: BackfillSet) -> None:
+    """The report says so. An unchanged user costs no write of a row, a stamp or an audit entry."""
     local.sign_up(30)
     local.run()
     before = local.dump()
@@ -87,8 +88,8 @@ def test_a_second_run_writes_nothing_and_says_so(local: BackfillSet) -> None:
     assert {**before, "clerkBackfills": []} == {**after, "clerkBackfills": []}
 
 
-def test_created_users_are_one_audit_row_of_a_run(local: BackfillSet) -> None:
-    """Who was brought in is told by number; whom it changed, by name."""
+def test_users_created_by_a_run_are_one_audit_entry(local: BackfillSet) -> None:
+    """It has their number. Each user whom the run updates has an entry of its own."""
     first, *_ = local.sign_up(30)
     local.run()
     local.clerk.update_user(first, first_name="Ada")
@@ -104,10 +105,10 @@ def test_created_users_are_one_audit_row_of_a_run(local: BackfillSet) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 8])
-def test_ranges_are_read_at_once_and_nobody_twice(
+def test_ranges_are_read_concurrently_and_each_user_once(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch, concurrency: int
 ) -> None:
-    """Users who came very unevenly over the years are shared out by counting, and each is read once."""
+    """Users whose sign-ups are spread unevenly over the years are divided by counting."""
     small_pages(monkeypatch, 10)
     dice = random.Random(1)
     for number in range(300):
@@ -121,18 +122,18 @@ def test_ranges_are_read_at_once_and_nobody_twice(
     assert local.differences() == []
 
 
-def test_thousands_with_the_same_created_at(local: BackfillSet) -> None:
-    """An import in one millisecond fills pages that time alone does not tell apart."""
+def test_many_users_with_the_same_created_at(local: BackfillSet) -> None:
+    """Users imported in one millisecond fill pages that `created_at` alone cannot separate."""
     for number in range(2300):
         local.clerk.create_user(username=f"user{number}", created_at=1_600_000_000_000 + number // 2200)
     assert local.run().counts == {"created": 2300}
     assert local.differences() == []
 
 
-def test_the_plan_of_an_instance_that_just_became_empty(
+def test_an_instance_that_becomes_empty_after_the_count(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counted, and gone before the first page: nothing to read, and no error."""
+    """The users are counted, and deleted before the first page. There is nothing to read, and no error."""
     small_pages(monkeypatch, 2)
     ids = local.sign_up(20)
 
@@ -148,9 +149,11 @@ def test_the_plan_of_an_instance_that_just_became_empty(
 # ---------------------------------------------------------------- while it runs
 
 
-def test_cursors_user_is_deleted_while_it_runs(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last user of a page is gone when the next one is asked for: Clerk refuses the cursor,
-    and nobody is missed."""
+def test_the_cursors_user_is_deleted_during_the_run(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last user of a page is deleted before the next page is read. Clerk refuses the cursor, and no user
+    is missed."""
     small_pages(monkeypatch, 10)
     for number in range(45):
         local.clerk.create_user(username=f"user{number}", created_at=1_600_000_000_000)
@@ -165,16 +168,16 @@ def test_cursors_user_is_deleted_while_it_runs(local: BackfillSet, monkeypatch: 
 
     monkeypatch.setattr(Clerk, "list_users", list_and_delete)
     assert local.run().ok
-    # They were read before they went, and nobody told of it: that is the webhook's part.
+    # They were read before their deletion. Only a webhook would remove their rows.
     assert sorted(local.differences()) == sorted(deleted)
     assert local.clerk.count == 42
 
 
 @pytest.mark.parametrize("answers", ["nobody", "everybody"])
-def test_cursors_user_is_deleted_and_clerk_does_not_say(
+def test_clerk_accepts_a_cursor_of_a_deleted_user(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch, answers: str
 ) -> None:
-    """What Clerk does about such a cursor is not documented: an empty page is not taken for the end."""
+    """Clerk does not document this case. So an empty page is not taken for the end."""
     small_pages(monkeypatch, 10)
     for number in range(25):
         local.clerk.create_user(username=f"user{number}", created_at=1_600_000_000_000)
@@ -197,9 +200,9 @@ def test_cursors_user_is_deleted_and_clerk_does_not_say(
     assert local.differences() == deleted
 
 
-def test_users_change_and_their_webhooks_arrive_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Users are created, updated, banned, signed in and deleted during the run, their webhooks come doubled
-    and shuffled through the real route: at the end Convex equals Clerk, and verify says so."""
+def test_users_change_and_webhooks_arrive_during_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users are created, updated, banned, signed in and deleted during the run. Their webhooks come twice and
+    in random order through the real route. At the end Convex equals Clerk, and verify agrees."""
     small_pages(monkeypatch, 50)
     with LocalStack() as stack:
         clerk = stack.clerk
@@ -242,7 +245,8 @@ def test_users_change_and_their_webhooks_arrive_while_it_runs(monkeypatch: pytes
 
 
 def test_a_user_deleted_between_reading_and_writing_stays_deleted(local: BackfillSet) -> None:
-    """Clerk's word of it arrived while the page was on its way: the page does not bring the user back."""
+    """The webhook of the deletion arrives before the page is written. The page does not bring the user
+    back."""
     first, second = local.sign_up(2)
     local.functions.sync([delete(first, observed_at=time.time() * 1000)])
     report = local.run()
@@ -252,7 +256,7 @@ def test_a_user_deleted_between_reading_and_writing_stays_deleted(local: Backfil
 
 
 def test_newer_webhooks_win_over_the_page(local: BackfillSet) -> None:
-    """What Convex has newer than Clerk's page stays."""
+    """A change in Convex that is newer than Clerk's page stays."""
     (user_id,) = local.sign_up(1)
     newer = upsert(user_id, updated_at=time.time() * 1000 + 60_000, firstName="Newer")
     local.functions.sync([newer])
@@ -260,8 +264,8 @@ def test_newer_webhooks_win_over_the_page(local: BackfillSet) -> None:
     assert local.functions.rows()[user_id]["firstName"] == "Newer"
 
 
-def test_two_runs_at_once_do_no_harm(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether they share a position or not: nobody is missing, and nothing is written twice."""
+def test_two_concurrent_runs_do_no_harm(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not they share a position, no user is missing, and nothing is written twice."""
     small_pages(monkeypatch, 10)
     local.sign_up(200)
 
@@ -277,10 +281,10 @@ def test_two_runs_at_once_do_no_harm(local: BackfillSet, monkeypatch: pytest.Mon
 # ---------------------------------------------------------------- users who cannot be written
 
 
-def test_users_that_cannot_be_read_are_named_and_the_rest_goes_on(
+def test_unreadable_users_are_reported_and_the_others_written(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One without times, one without an id, one whose team columns Convex cannot hold: all are named."""
+    """A user without times, two without an id, and one whose team columns Convex cannot hold are reported."""
     ids = local.sign_up(10)
     genuine = Clerk.list_users
 
@@ -308,10 +312,10 @@ def test_users_that_cannot_be_read_are_named_and_the_rest_goes_on(
     assert set(local.functions.rows()) == set(ids) - {ids[3], ids[5], ids[7]}
 
 
-def test_refused_users_are_told_from_their_neighbours(
+def test_refused_users_are_reported_and_the_others_written(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Convex refuses many on one page, more than the writer looks for at once: the others are written."""
+    """Convex refuses more users of one page than the writer isolates at a time."""
     ids = local.sign_up(150)
     refused = set(ids[::6])
 
@@ -324,8 +328,8 @@ def test_refused_users_are_told_from_their_neighbours(
     assert "25 not readable or refused" in str(report)
 
 
-def test_columns_that_are_not_declared_stop_it_soon(local: BackfillSet) -> None:
-    """If everyone is refused something is wrong with all, and the report says what."""
+def test_undeclared_columns_stop_the_run_early(local: BackfillSet) -> None:
+    """If every user is refused, the cause is common to all, and the report names it."""
     local.sign_up(120)
     report = local.run(local.settings(clerk_convex_fields=lambda user: {"plan": "gold"}))
     assert isinstance(report.error, DeploymentMisconfigured)
@@ -340,7 +344,8 @@ def plan_of(user: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def test_own_columns_are_the_same_by_every_path(tmp_path: Path) -> None:
-    """Webhook, backfill and by hand give one row, and a path without them erases nothing."""
+    """A webhook, a backfill and syncUser write the same row. A writer that does not know the team's columns
+    erases none."""
     project = Project(tmp_path)
     project.replace("clerk/columns.ts", "extraColumns = {}", "extraColumns = { plan: v.string() }")
     project.replace(
@@ -357,7 +362,7 @@ def test_own_columns_are_the_same_by_every_path(tmp_path: Path) -> None:
         by_backfill = functions.rows()[user["id"]]
         assert by_backfill["plan"] == "gold"
 
-        assert local.run().counts == {"unchanged": 1}  # one that knows nothing of plans
+        assert local.run().counts == {"unchanged": 1}  # a run without the function for plans
         event = new_event("user.updated", user, "ins_1", int(time.time() * 1000))
         change = read_event(to_json(event).encode(), fields=plan_of)
         assert not isinstance(change, Ignored)
@@ -372,8 +377,8 @@ def test_own_columns_are_the_same_by_every_path(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- dry runs
 
 
-def test_a_dry_run_writes_nothing_at_all(local: BackfillSet) -> None:
-    """It says what would become of everyone; the database, positions included, stays as it is."""
+def test_a_dry_run_writes_nothing(local: BackfillSet) -> None:
+    """It reports the outcome for every user. The database, positions included, stays as it is."""
     ids = local.sign_up(30)
     local.run()
     local.clerk.create_user(first_name="New")
@@ -391,8 +396,8 @@ def test_a_dry_run_writes_nothing_at_all(local: BackfillSet) -> None:
 # ---------------------------------------------------------------- what is wrong from the start
 
 
-def test_wrong_settings_are_told_at_once(local: BackfillSet) -> None:
-    """Each by its own error, before anything is read or written."""
+def test_wrong_settings_fail_before_the_run(local: BackfillSet) -> None:
+    """Each raises an error of its own, before anything is read or written."""
     local.sign_up(1)
     wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"clerk_secret_key": None}, SettingsError, "CLERK_SECRET_KEY"),
@@ -412,15 +417,15 @@ def test_wrong_settings_are_told_at_once(local: BackfillSet) -> None:
     assert all(rows == [] for rows in local.dump().values())
 
 
-def test_nobody_at_the_address_is_an_error_when_patience_is_over(local: BackfillSet) -> None:
-    """No network, no Convex: it may pass, so it is waited out."""
+def test_an_unreachable_address_is_an_error_after_the_patience(local: BackfillSet) -> None:
+    """The network or Convex may come back, so the run waits first."""
     with pytest.raises(ClerkUnavailable, match="cannot be reached"):
         local.run(local.settings(clerk_api_url="http://127.0.0.1:9"), patience=0.3)
     with pytest.raises(DeploymentUnavailable, match="cannot be reached"):
         local.run(local.settings(convex_url="http://127.0.0.1:9"), patience=0.3)
 
 
-def test_functions_of_another_version_are_told(local: BackfillSet) -> None:
+def test_functions_of_another_version_are_an_error(local: BackfillSet) -> None:
     with StandIn() as convex:
         convex.behave(then=failure())
         with pytest.raises(DeploymentMisconfigured, match="refuses even an empty call"):
@@ -438,8 +443,8 @@ def test_the_environment_is_the_default(local: BackfillSet, monkeypatch: pytest.
 # ---------------------------------------------------------------- trouble on the way
 
 
-def test_trouble_is_waited_for(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clerk fails and drops connections for a while: the run takes longer, and is whole."""
+def test_an_outage_is_waited_out(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clerk fails and drops connections for a while. The run takes longer, and reads all users."""
     small_pages(monkeypatch, 10)
     local.sign_up(60)
 
@@ -451,10 +456,8 @@ def test_trouble_is_waited_for(local: BackfillSet, monkeypatch: pytest.MonkeyPat
     assert local.differences() == []
 
 
-def test_a_key_revoked_on_the_way_stops_it_and_the_report_says_so(
-    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was done is told, and the next run goes on."""
+def test_a_key_revoked_during_the_run_stops_it(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report has the work that was done, and the next run resumes it."""
     small_pages(monkeypatch, 10)
     local.sign_up(100)
     key = local.clerk.secret_key
@@ -478,13 +481,13 @@ def test_a_key_revoked_on_the_way_stops_it_and_the_report_says_so(
     assert local.differences() == []
 
 
-def test_convex_lost_on_the_way_stops_it_when_patience_is_over(
+def test_an_outage_of_convex_stops_the_run_after_the_patience(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_pages(monkeypatch, 10)
     local.sign_up(50)
     with StandIn() as convex:
-        # startBackfill is not among what the stand-in answers rightly; so it begins with a dry run.
+        # The stand-in does not implement startBackfill, so this is a dry run.
         report = asyncio.run(
             backfill(
                 local.settings(convex_url=convex.url, convex_deploy_key=DEPLOY_KEY),
@@ -498,9 +501,7 @@ def test_convex_lost_on_the_way_stops_it_when_patience_is_over(
     assert report.users >= 20
 
 
-def test_a_refusal_of_clerks_that_is_no_cursors_is_an_error(
-    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refusal_without_a_cursor_is_an_error(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
     local.sign_up(3)
 
     async def refuse(self: Clerk, **question: Any) -> Any:
@@ -511,10 +512,10 @@ def test_a_refusal_of_clerks_that_is_no_cursors_is_an_error(
     assert str(report.error) == "Clerk answered 422"
 
 
-def test_a_refused_cursor_whose_user_lives_is_an_error(
+def test_a_refused_cursor_of_an_existing_user_is_an_error(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is no reason to begin again, for ever."""
+    """Reading the range again would fail again, for ever."""
     small_pages(monkeypatch, 2)
     for number in range(6):
         local.clerk.create_user(username=f"user{number}", created_at=1_600_000_000_000)
@@ -530,7 +531,7 @@ def test_a_refused_cursor_whose_user_lives_is_an_error(
 
 
 def test_together_lets_unexpected_errors_through() -> None:
-    """A bug is not mistaken for trouble."""
+    """A bug is not taken for an outage."""
 
     async def broken() -> None:
         raise ZeroDivisionError
@@ -550,8 +551,8 @@ def test_together_lets_unexpected_errors_through() -> None:
 )
 @given(data=st.data())
 def test_any_interleaving_of_pages_and_webhooks_converges(local: BackfillSet, data: st.DataObject) -> None:
-    """Pages are read at any time and written at any later one, webhooks come late, twice and in any order: in
-    the end Convex has what Clerk has."""
+    """Pages are read at any time and written at any later time. Webhooks come late, twice and in any order.
+    At the end Convex equals Clerk."""
     local.functions.convex.clear()
     clock = 1_700_000_000_000
     users: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,5 @@
-"""clerk_convex/backfill/session.py: what a run waits for, what it believes, and what it leaves behind."""
+"""clerk_convex/backfill/session.py: which errors a run waits out, which end it, and what it closes at its
+end."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from tests.support.virtual_time import now, run
 
 CLERKS_OWN = {"errors": [{"code": "internal_clerk_error", "message": "no"}]}
 
-# What a gateway, a proxy or either side itself answers for a moment.
+# Answers of a gateway, of a proxy, or of Clerk and Convex themselves during short trouble.
 STRAYS: dict[str, Callable[[], httpx.Response | Exception]] = {
     "302": lambda: httpx.Response(302, headers={"location": "https://login.test"}),
     "400": lambda: httpx.Response(400, json=CLERKS_OWN),
@@ -55,7 +56,7 @@ ENDS: dict[str, Callable[[Wire], Coroutine[Any, Any, Any]]] = {
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """Five users, two of whom have rows, one of them two; and two rows of users who are gone."""
+    """Five users: two have rows, and one of these has two rows. Two more rows are of users who are gone."""
     small_pages(monkeypatch, 2)
     wire = Wire(monkeypatch)
     times = (1, 1, 1, 2, 3)  # three come in the same millisecond: only a cursor leads from one to the next
@@ -69,7 +70,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 
 def told(result: Any) -> dict[str, Any]:
-    """What a run says, but for the time it took and the order of what it found at once."""
+    """Return the report of a run without its duration, and with concurrent findings sorted."""
     said = result.to_json()
     return {**said, "seconds": 0, "examples": sorted(map(str, said.get("examples", [])))}
 
@@ -79,9 +80,9 @@ def told(result: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("stray", STRAYS)
-def test_a_stray_answer_to_each_call_changes_nothing(wire: Wire, end: str, stray: str) -> None:
-    """Whatever is asked, the first time it is asked: the run ends as if nothing had been. A prune's
-    confirmations, positions and what a second look is about are among it."""
+def test_one_stray_answer_to_any_call_changes_nothing(wire: Wire, end: str, stray: str) -> None:
+    """Each kind of call gets a wrong answer once, also a prune's confirmation, a position and a second look.
+    The run ends as if there had been none."""
     start = list(wire.rows)
     expected = told(run(ENDS[end](wire)))
     rows = sorted(map(str, wire.rows))
@@ -102,8 +103,8 @@ def test_a_stray_answer_to_each_call_changes_nothing(wire: Wire, end: str, stray
     assert {call.partition(" ")[0] for call in met} == asked
 
 
-def test_a_minute_of_429_from_the_first_call_on_is_waited_out(wire: Wire) -> None:
-    """Another program uses the same key, and Clerk says for how long to wait."""
+def test_a_minute_of_429_is_waited_out(wire: Wire) -> None:
+    """From the first call on. Another program uses the same key, and Clerk says how long to wait."""
     wire.answer = lambda request: (
         httpx.Response(429, headers={"retry-after": "20"}) if request.side == "Clerk" and now() < 60 else None
     )
@@ -113,8 +114,8 @@ def test_a_minute_of_429_from_the_first_call_on_is_waited_out(wire: Wire) -> Non
 @pytest.mark.parametrize("stray", ["429", "503", "garbage", "refused connection", "broken connection"])
 @pytest.mark.parametrize("side", ["Clerk", "Convex"])
 @pytest.mark.parametrize("begins", [0, 1])
-def test_what_passes_is_waited_out_for_minutes(wire: Wire, stray: str, side: str, begins: int) -> None:
-    """From the first call on, and later."""
+def test_a_temporary_error_is_waited_out_for_minutes(wire: Wire, stray: str, side: str, begins: int) -> None:
+    """Whether it begins with the first call or later."""
     wire.latency = lambda request: 0.5
     wire.answer = lambda request: STRAYS[stray]() if request.side == side and begins <= now() < 280 else None
     report = run(backfill(wire.settings))
@@ -125,7 +126,7 @@ def test_what_passes_is_waited_out_for_minutes(wire: Wire, stray: str, side: str
 @pytest.mark.parametrize(("side", "error"), [("Clerk", ClerkUnavailable), ("Convex", DeploymentUnavailable)])
 @pytest.mark.parametrize("patience", [300.0, 20.0])
 def test_patience_ends(wire: Wire, side: str, error: type[Exception], patience: float) -> None:
-    """After five minutes, unless told otherwise, and not much later."""
+    """After five minutes, or after the patience that is set, and not much later."""
     ended = 0.0
     notes = Then(0, None)
 
@@ -139,20 +140,20 @@ def test_patience_ends(wire: Wire, side: str, error: type[Exception], patience: 
     wire.answer = lambda request: httpx.Response(503) if request.side == side else None
     run(main())
     assert patience - 11 < ended <= patience
-    # A person reads it soon, and once a minute at most.
+    # The note comes soon, and once a minute at most.
     assert notes.notes[0].startswith(f"Waiting for {side}, at most ")
     assert f"s more: {side} answered 503" in notes.notes[0]
-    assert len(notes.notes) == 1  # no minute has passed on the wall
+    assert len(notes.notes) == 1  # less than a minute has passed by the wall clock
 
 
-def test_trouble_that_passes_soon_is_not_talked_of(wire: Wire) -> None:
+def test_short_trouble_prints_no_note(wire: Wire) -> None:
     notes = Then(0, None)
     wire.answer = lambda request: httpx.Response(503) if len(wire.requests) in {1, 5, 9} else None
     assert run(backfill(wire.settings, on_progress=notes)).ok
     assert notes.notes == []
 
 
-def test_each_side_is_talked_of(wire: Wire) -> None:
+def test_notes_name_the_side_that_is_waited_for(wire: Wire) -> None:
     notes = Then(0, None)
 
     def answer(request: Request) -> Answer:
@@ -174,10 +175,10 @@ LASTING = ["302", "401", "403", "404"]
 @pytest.mark.parametrize(
     ("side", "error"), [("Clerk", ClerkConvexError), ("Convex", DeploymentMisconfigured)]
 )
-def test_what_is_wrong_from_the_start_is_told_within_seconds(
+def test_an_error_from_the_start_ends_the_run_within_seconds(
     wire: Wire, end: str, stray: str, side: str, error: type[Exception]
 ) -> None:
-    """A wrong key or address is asked about three times, and nothing is written."""
+    """A wrong key or address is tried about three times, and nothing is written."""
     ended = 0.0
     rows = list(wire.rows)
 
@@ -196,8 +197,8 @@ def test_what_is_wrong_from_the_start_is_told_within_seconds(
 
 @pytest.mark.parametrize("stray", LASTING)
 @pytest.mark.parametrize("side", ["Clerk", "Convex"])
-def test_a_run_that_has_worked_asks_longer(wire: Wire, stray: str, side: str) -> None:
-    """A key that is revoked on the way ends it within a minute, and it says so."""
+def test_a_run_that_has_worked_retries_longer(wire: Wire, stray: str, side: str) -> None:
+    """A key that is revoked during the run ends it within a minute, and the report names the refusal."""
     began = 0.0
 
     def answer(request: Request) -> Answer:
@@ -219,7 +220,7 @@ def test_a_run_that_has_worked_asks_longer(wire: Wire, stray: str, side: str) ->
 
 
 @pytest.mark.parametrize("side", ["Clerk", "Convex"])
-def test_refusals_of_some_seconds_are_survived_later(wire: Wire, side: str) -> None:
+def test_a_running_backfill_survives_fifteen_seconds_of_refusals(wire: Wire, side: str) -> None:
     """Everything is refused for fifteen seconds."""
     refusals = 0
 
@@ -236,8 +237,8 @@ def test_refusals_of_some_seconds_are_survived_later(wire: Wire, side: str) -> N
     assert refusals >= 2
 
 
-def test_only_answers_are_asked_for_again(wire: Wire) -> None:
-    """A key that no request can carry is wrong for good: nothing is sent, and nothing is waited for."""
+def test_a_key_that_cannot_be_sent_is_not_retried(wire: Wire) -> None:
+    """No request can carry its characters. So nothing is sent, and the run does not wait."""
     settings = wire.settings.model_copy(update={"clerk_secret_key": SecretStr("sk_live_\n")})
     wire.answer = lambda request: httpx.LocalProtocolError("no")
 
@@ -272,7 +273,7 @@ def submitted(wire: Wire, count: int, *, dry_run: bool = False) -> list[Any]:
 
 
 def refusing(*clerk_ids: str, times: int = 1_000_000) -> Callable[[Request], Answer]:
-    """Convex refuses mutations with these, so many times each."""
+    """Refuse mutations with these users, each a number of times."""
     left = dict.fromkeys(clerk_ids, times)
 
     def answer(request: Request) -> Answer:
@@ -288,7 +289,7 @@ def refusing(*clerk_ids: str, times: int = 1_000_000) -> Callable[[Request], Ans
 
 
 def test_a_user_is_refused_when_convex_refuses_twice(wire: Wire) -> None:
-    """One refusal may be a gateway's; the outcomes are in the order of the changes."""
+    """A single refusal may come from a gateway. The outcomes are in the order of the changes."""
     wire.answer = refusing("user_3", times=1)
     assert submitted(wire, 6) == ["created"] * 6
     wire.rows = []
@@ -302,7 +303,7 @@ def test_a_user_is_refused_when_convex_refuses_twice(wire: Wire) -> None:
         True,
         False,
     ]
-    # Once more, and not again and again.
+    # One retry, and no more.
     alone = [
         request
         for request in wire.asked("syncUsers")
@@ -311,8 +312,8 @@ def test_a_user_is_refused_when_convex_refuses_twice(wire: Wire) -> None:
     assert len(alone) == 2
 
 
-def test_refusals_of_everyone_end_it_at_a_hundred(wire: Wire) -> None:
-    """Ninety-nine may be wrong, if nobody was written; and once somebody was, any number."""
+def test_a_hundred_refusals_and_no_written_user_end_the_run(wire: Wire) -> None:
+    """Ninety-nine refusals do not. Once a user was written, any number may be refused."""
     ids = [f"user_{number}" for number in range(150)]
     wire.answer = refusing(*ids)
     assert len(submitted(wire, 99)) == 99
@@ -349,8 +350,8 @@ def test_a_bug_is_not_waited_out(wire: Wire, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("end", ["verify", "dry run"])
-def test_who_writes_nothing_calls_no_mutation(wire: Wire, end: str) -> None:
-    """Not even the first check: a deploy key that may only query is enough."""
+def test_a_mode_that_writes_nothing_calls_no_mutation(wire: Wire, end: str) -> None:
+    """Not even for the first check: a deploy key that may only query is enough."""
     run(ENDS[end](wire))
     asked = [request for request in wire.requests if request.side == "Convex"]
     assert {request.kind for request in asked} == {"query"}
@@ -363,7 +364,7 @@ def test_a_dry_run_of_a_repair_calls_no_mutation(wire: Wire) -> None:
     assert {request.kind for request in asked} == {"query"}
 
 
-def test_what_writes_checks_first_that_it_may(wire: Wire) -> None:
+def test_a_mode_that_writes_checks_its_permission_first(wire: Wire) -> None:
     """A key that may not run mutations is found before anything is read."""
     run(backfill(wire.settings))
     asked = [(request.what, request.kind) for request in wire.requests]
@@ -374,7 +375,8 @@ def test_what_writes_checks_first_that_it_may(wire: Wire) -> None:
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("broken", [False, True])
 def test_no_connection_is_left_open(wire: Wire, end: str, broken: bool) -> None:
-    """Both sides' are closed when it is over, not only with the loop, also if it failed."""
+    """The connections to both sides are closed at the end of the run, not only with the loop, and also if it
+    failed."""
 
     async def main() -> None:
         if broken:
@@ -389,7 +391,7 @@ def test_no_connection_is_left_open(wire: Wire, end: str, broken: bool) -> None:
 
 
 def test_slow_answers_are_waited_for(wire: Wire) -> None:
-    """Half a minute for Clerk, a quarter for Convex, from the first call on: nothing is asked twice."""
+    """Clerk has 30 seconds for an answer and Convex 15, from the first call on. No call is made twice."""
     run(ENDS["backfill"](wire))
     quick = Counter(request.what for request in wire.requests if request.what != "saveBackfill")
     wire.rows, wire.requests = [{"clerkId": "user_ghost1"}], []
@@ -419,7 +421,7 @@ def test_all_rows_come_in_pages_of_500(wire: Wire) -> None:
 
 
 def test_the_functions_may_be_in_another_module(wire: Wire) -> None:
-    """Every call goes to it, the writer's too."""
+    """Every call goes to it, also the calls of the writer."""
     settings = wire.settings.model_copy(update={"convex_users_module": "people"})
     called: set[str] = set()
 
@@ -447,8 +449,10 @@ def test_the_functions_may_be_in_another_module(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_another_instances_key_writes_nothing(wire: Wire, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every mode refuses it at once, with one sentence that names both settings; Convex is not even asked."""
+def test_a_key_of_another_instance_writes_nothing(
+    wire: Wire, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every mode refuses it immediately, with one sentence that names both settings. Convex is not called."""
     right = wire.settings.model_copy(update={"clerk_instance_id": wire.clerk.instance_id})
     monkeypatch.setattr(Wire, "settings", property(lambda self: right))
     run(ENDS[end](wire))
@@ -467,15 +471,15 @@ def test_another_instances_key_writes_nothing(wire: Wire, end: str, monkeypatch:
     assert [request.what for request in wire.requests] == ["/instance"]
 
 
-def test_a_session_asks_for_another_instance_only_if_it_is_told_to(wire: Wire) -> None:
-    """Without CLERK_INSTANCE_ID the route is not needed: an older stand-in of Clerk's may lack it."""
+def test_the_instance_is_read_only_if_it_is_set(wire: Wire) -> None:
+    """Without CLERK_INSTANCE_ID the route is not needed: an older stand-in for Clerk may lack it."""
     wire.answer = lambda request: STRAYS["404"]() if request.what == "/instance" else None
     assert run(backfill(wire.settings)).ok
     assert wire.asked("/instance") == []
 
 
 def test_the_heartbeat_ends_with_the_run(wire: Wire) -> None:
-    """Nothing is said of a run that is over, neither a finished nor a failed one."""
+    """There is no call about a run that has ended, whether it finished or failed."""
 
     async def main() -> None:
         for answer in (lambda request: None, lambda request: broken(request)):
@@ -493,8 +497,8 @@ def test_the_heartbeat_ends_with_the_run(wire: Wire) -> None:
     run(main())
 
 
-def test_the_clerk_of_a_session_believes_a_404_of_one_user(wire: Wire) -> None:
-    """Who is gone is asked for twice elsewhere (rows.confirm), not thrice at once."""
+def test_a_404_of_one_user_is_not_retried(wire: Wire) -> None:
+    """rows.confirm asks twice for a user who is gone, so the client does not retry."""
 
     async def main() -> None:
         async with Session.open(wire.settings, concurrency=1, dry_run=True) as session:

@@ -30,7 +30,7 @@ from tests.support.stand_in import Behaviour, StandIn
 from tests.support.virtual_time import now, run
 
 KEY = "sk_test_Zm9v"
-SECRET = "ada@example.com"  # stands for whatever Clerk may quote of a user
+SECRET = "ada@example.com"  # stands for any data of a user that Clerk may quote
 NOON = datetime(2026, 8, 1, 12, tzinfo=UTC)
 DATE = format_datetime(NOON, usegmt=True)
 
@@ -59,7 +59,8 @@ def in_tokyo() -> Iterator[None]:
 
 
 class Wire:
-    """Stands in for the network: answers requests one after the other, and notes them with the time."""
+    """Stands in for the network: gives its answers one after the other, and records requests with their
+    times."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -99,12 +100,12 @@ def connected(local: LocalClerk, **options: Any) -> Clerk:
     return Clerk(local.secret_key, local.url, **options)
 
 
-# What it asks and answers.
+# Requests and answers.
 
 
 @pytest.mark.anyio
 async def test_pages_follow_each_other(local: LocalClerk) -> None:
-    """The cursor leads through all users, the oldest first, and each page is what Clerk has."""
+    """The cursor leads through all users, the oldest first, and each page equals Clerk's."""
     for number in range(7):
         local.create_user(first_name=str(number))
     clerk = connected(local)
@@ -131,7 +132,7 @@ async def test_public_keys(local: LocalClerk, server: StandIn) -> None:
 
 @pytest.mark.anyio
 async def test_a_user_can_be_managed(local: LocalClerk) -> None:
-    """Every write does at Clerk what its name says, and answers what Clerk has then."""
+    """Each write has the effect that its name says, and returns the user as Clerk has it then."""
     clerk = connected(local)
 
     async def check(call: Awaitable[Snapshot], **expected: Any) -> str:
@@ -167,16 +168,16 @@ async def test_a_user_can_be_managed(local: LocalClerk) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_hundred_ids_are_asked_after_in_one_call(local: LocalClerk) -> None:
-    """All that live are found, not only the ten that Clerk answers by default."""
+async def test_a_hundred_ids_are_looked_up_in_one_call(local: LocalClerk) -> None:
+    """All existing users are found, not only the ten of Clerk's default limit."""
     clerk = connected(local)
     ids = [local.create_user()["id"] for _ in range(99)]
     assert await clerk.existing([*ids, "user_gone"]) == set(ids)
     assert await clerk.existing([]) == set()
 
 
-def test_ids_are_never_taken_for_all_but(wire: Wire) -> None:
-    """In these two filters Clerk takes "-5" for "all but 5" and "+5" for "5": a sign says what is meant."""
+def test_ids_with_a_sign_are_not_negated(wire: Wire) -> None:
+    """In these two filters Clerk reads "-5" as "all but 5" and "+5" as "5". So a sign is added."""
     wire.then = lambda: answer([])
     values = ["-5", "+5", "5", "--"]
     run(Clerk(KEY).list_users(external_id=values, user_id=values, username=["-5"], phone_number=["+1555"]))
@@ -188,14 +189,14 @@ def test_ids_are_never_taken_for_all_but(wire: Wire) -> None:
     assert parse_qs(wire.requests[1].url.query.decode())["user_id"] == ["+-user_1"]
 
 
-def test_only_what_was_asked_after_is_found(wire: Wire) -> None:
-    """An id that Clerk reads as something else finds nobody else."""
+def test_only_requested_users_are_found(wire: Wire) -> None:
+    """An id that Clerk reads differently finds no other user."""
     wire.then = lambda: answer([{"id": "user_other"}, {"id": ["user_a"]}, None, {"id": "user_a"}])
     assert run(Clerk(KEY).existing(["-user_b", "user_a", "user_a"])) == {"user_a"}
 
 
-def test_a_request_is_as_clerk_wants_it(wire: Wire) -> None:
-    """The version, the key, a plus sign that is no space, repeated names, whole milliseconds."""
+def test_requests_have_clerks_form(wire: Wire) -> None:
+    """The version, the key, an encoded plus sign, repeated names, whole milliseconds."""
     wire.then = lambda: answer({"total_count": 3})
 
     async def main() -> None:
@@ -239,8 +240,8 @@ def test_the_url_may_end_as_in_clerks_documents(wire: Wire, url: str) -> None:
     assert wire.requests[0].url.path == "/v1/users"
 
 
-def test_what_must_not_be_sent_is_not(wire: Wire) -> None:
-    """A limit that Clerk takes for ten, ids that it would not look at, and ids that lead to another path."""
+def test_invalid_arguments_are_not_sent(wire: Wire) -> None:
+    """A limit that Clerk replaces by ten, more ids than Clerk reads, and ids that lead to another path."""
 
     async def main() -> None:
         clerk = Clerk(KEY)
@@ -259,8 +260,8 @@ def test_what_must_not_be_sent_is_not(wire: Wire) -> None:
     assert wire.requests == []
 
 
-def test_every_number_and_every_user_arrives(wire: Wire) -> None:
-    """No number is rounded, and what is no user does not stop the others on its page."""
+def test_numbers_and_users_are_read_without_loss(wire: Wire) -> None:
+    """No number is rounded, and an item that is no user does not stop the others on its page."""
     wire.then = lambda: answer(
         b'[{"id":"a","n":12345678901234567890.5},7,{"deep":%b}]' % (b"[" * 5000 + b"]" * 5000)
     )
@@ -270,21 +271,22 @@ def test_every_number_and_every_user_arrives(wire: Wire) -> None:
     assert isinstance(third["deep"], list)
 
 
-def test_users_who_nest_their_metadata_hide_nobody(wire: Wire) -> None:
-    """A page is read though many users on it nest their metadata as deeply as Clerk lets them."""
+def test_nested_metadata_hides_no_user(wire: Wire) -> None:
+    """A page is read even if many users on it nest their metadata as deeply as Clerk allows."""
     nested = "[" * 4096 + "]" * 4096
     page = ",".join(f'{{"id":"user_{number}","unsafe_metadata":{nested}}}' for number in range(12))
     wire.then = lambda: httpx.Response(200, content=f"[{page}]".encode())
     assert len(run(Clerk(KEY).list_users()).users) == 12
 
 
-def test_users_are_not_shown_by_accident() -> None:
-    """What is logged of a page or a user has no personal data."""
+def test_repr_has_no_personal_data() -> None:
+    """A page or a user that is logged by mistake shows no data."""
     assert SECRET not in f"{Page([{'email': SECRET}], 1.0)} {Snapshot({'email': SECRET}, 1.0)}"
 
 
-def test_the_time_of_observation_is_clerks_and_early(wire: Wire) -> None:
-    """The Date header, less the time until it came, less a second; never this machine's clock."""
+def test_observed_at_is_early_by_clerks_clock(wire: Wire) -> None:
+    """It is the Date header, less the time of the request, less a second. This machine's clock is not
+    used."""
     wire.latency = 2.5
     expected = (NOON.timestamp() - 2.5 - 1) * 1000
     assert run(Clerk(KEY).list_users()).observed_at == pytest.approx(expected, abs=0.1)
@@ -310,12 +312,12 @@ def test_the_time_of_observation_is_clerks_and_early(wire: Wire) -> None:
     ],
 )
 @pytest.mark.usefixtures("in_tokyo")
-def test_a_date_that_is_none_loses_against_all(wire: Wire, date: str, expected: float) -> None:
+def test_a_malformed_date_is_the_earliest_stamp(wire: Wire, date: str, expected: float) -> None:
     wire.then = lambda: answer([], Date=date)
     assert run(Clerk(KEY).list_users()).observed_at == pytest.approx(expected, abs=0.1)
 
 
-def test_a_missing_date_loses_against_all(wire: Wire) -> None:
+def test_a_missing_date_is_the_earliest_stamp(wire: Wire) -> None:
     wire.then = lambda: httpx.Response(200, content=b"[]")
     assert run(Clerk(KEY).list_users()).observed_at == 0
     wire.then = lambda: httpx.Response(404, json={"errors": [{"code": "resource_not_found"}]})
@@ -324,7 +326,7 @@ def test_a_missing_date_loses_against_all(wire: Wire) -> None:
     assert (caught.value.observed_at, caught.value.gone_by) == (0, float("inf"))
 
 
-# What it does about trouble.
+# Errors and retries.
 
 REJECTED = (
     "Clerk answered 401: CLERK_SECRET_KEY was rejected. "
@@ -386,7 +388,7 @@ ERRORS: dict[str, tuple[httpx.Response, type[ClerkError], str]] = {
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_every_answer_has_its_error(wire: Wire, name: str) -> None:
-    """One sentence says what to do; Clerk's own words, which may quote a user, are kept beside it."""
+    """One sentence says what to do. Clerk's own message, which may quote a user, is kept apart from it."""
     response, expected, text = ERRORS[name]
     wire.answers.append(response)
     with pytest.raises(ClerkError) as caught:
@@ -405,8 +407,8 @@ def test_every_answer_has_its_error(wire: Wire, name: str) -> None:
         assert (error.code, error.message, error.trace_id) == (None, None, None)
 
 
-def test_all_that_clerk_says_is_kept_up_to_a_length(wire: Wire) -> None:
-    """Several errors make one message; what is no text is none; nothing grows without end."""
+def test_clerks_message_is_kept_up_to_a_length(wire: Wire) -> None:
+    """Several errors make one message, values that are no text are dropped, and the length is limited."""
     errors = [{"message": "One."}, {"code": "two", "message": "Two.", "long_message": "Two!"}, {"message": 3}]
     wire.answers = [
         answer({"errors": errors, "clerk_trace_id": 5}, 422),
@@ -423,14 +425,14 @@ def test_all_that_clerk_says_is_kept_up_to_a_length(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"total_count":"3"}'])
-def test_a_count_that_is_none_is_an_error(wire: Wire, body: bytes) -> None:
+def test_a_malformed_count_is_an_error(wire: Wire, body: bytes) -> None:
     wire.then = lambda: answer(body)
     with pytest.raises(ClerkUnavailable, match="cannot be read"):
         run(Clerk(KEY, patience=0).count_users())
 
 
-def test_no_list_is_no_proof_of_absence(wire: Wire) -> None:
-    """A 404 means that a user is gone only where that user was asked for."""
+def test_a_404_of_a_list_proves_no_absence(wire: Wire) -> None:
+    """A 404 means that a user is gone only in a call for that user."""
     wire.then = lambda: refusal(404, "resource_not_found")
     with pytest.raises(ClerkError) as caught:
         run(Clerk(KEY).list_users())
@@ -462,7 +464,7 @@ CALLS: dict[str, Callable[[Clerk], Awaitable[Any]]] = {
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_trouble_is_waited_out(wire: Wire, call: str, trouble: str) -> None:
-    """Calls that do no harm twice are repeated until the trouble is over, with growing pauses."""
+    """Idempotent calls are repeated until the trouble is over, with growing pauses."""
     wire.answers = [TROUBLE[trouble]] * 5
     wire.then = lambda: answer({"id": "user_a"})
 
@@ -474,8 +476,8 @@ def test_trouble_is_waited_out(wire: Wire, call: str, trouble: str) -> None:
     assert wire.times[-1] - wire.times[-2] < 11
 
 
-def test_a_user_is_not_made_twice(wire: Wire) -> None:
-    """Creating is repeated only if Clerk certainly has not done it, and the error says which it is."""
+def test_a_user_is_not_created_twice(wire: Wire) -> None:
+    """Creating is repeated only if Clerk certainly did not do it. The error says whether it may have."""
 
     async def main(patience: float) -> Snapshot:
         return await Clerk(KEY, patience=patience).create_user({"email_address": [SECRET]})
@@ -496,7 +498,7 @@ def test_a_user_is_not_made_twice(wire: Wire) -> None:
 
 
 def test_patience_ends(wire: Wire) -> None:
-    """Attempts begin within the patience only; the last trouble is what is told."""
+    """Attempts begin only within the patience. The error is that of the last attempt."""
     wire.then = lambda: refusal(503)
     wire.answers = [httpx.ConnectError(SECRET)]
     with pytest.raises(ClerkUnavailable, match="503") as caught:
@@ -514,7 +516,7 @@ def test_no_patience_is_one_attempt(wire: Wire) -> None:
 
 
 def test_an_attempt_has_a_deadline_and_the_call_too(wire: Wire) -> None:
-    """However attempts hang, a call takes no longer than patience and timeout together."""
+    """However long attempts hang, a call takes no longer than patience and timeout together."""
     wire.latency = 1000
     ended = 0.0
 
@@ -529,15 +531,15 @@ def test_an_attempt_has_a_deadline_and_the_call_too(wire: Wire) -> None:
     assert 10 < ended <= 14.001
 
 
-def test_what_one_attempt_may_have_done_no_later_one_denies(wire: Wire) -> None:
-    """That nothing was done is said only if no attempt may have done it."""
+def test_may_be_done_covers_all_attempts(wire: Wire) -> None:
+    """It is False only if no attempt may have done it."""
     for first, may_be_done in ((httpx.ConnectError(SECRET), False), (refusal(502), True)):
         wire.answers = [first]
         wire.then = lambda: httpx.ConnectError(SECRET)
         with pytest.raises(ClerkUnavailable, match="cannot be reached") as caught:
             run(Clerk(KEY).ban("user_a"))
         assert caught.value.may_be_done is may_be_done
-    wire.answers = [httpx.ReadError(SECRET)]  # and then, at once, a ConnectError
+    wire.answers = [httpx.ReadError(SECRET)]  # and then a ConnectError without delay
     with pytest.raises(ClerkUnavailable, match="broke") as caught:
         run(Clerk(KEY, patience=0).ban("user_a"))
     assert caught.value.may_be_done
@@ -563,7 +565,8 @@ def test_waiting_for_the_turn_counts(wire: Wire) -> None:
 
 
 def test_a_deletion_whose_answer_got_lost_is_done(wire: Wire) -> None:
-    """A second attempt that finds the user gone is no failure, be the first's trouble seen or hidden."""
+    """If a second attempt finds the user gone, the call succeeded, whether or not the first failure was
+    seen."""
     for trouble in (refusal(502), httpx.ReadError(SECRET)):
         wire.answers = [trouble, refusal(404, "resource_not_found")]
         snapshot = run(Clerk(KEY).delete_user("user_a"))
@@ -580,7 +583,7 @@ def test_a_deletion_whose_answer_got_lost_is_done(wire: Wire) -> None:
 def test_pauses_double_up_to_ten_seconds(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, jitter: float, pauses: list[float]
 ) -> None:
-    """From half a second, or half of all that, while the patience lasts."""
+    """From half a second, each shortened at random by up to a half, while the patience lasts."""
     monkeypatch.setattr(random, "uniform", lambda low, high: {0.5: low, 1.0: high}[jitter])
     wire.answers = [refusal(500) for _ in pauses]
     run(Clerk(KEY, patience=100).list_users())
@@ -589,7 +592,7 @@ def test_pauses_double_up_to_ten_seconds(
 
 
 def test_limits_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt has 30 seconds, a connection five, an answer 64 MiB; others begin for ten seconds."""
+    """An attempt has 30 seconds, a connection five, a response 64 MiB. Attempts begin for ten seconds."""
     clerk = Clerk(KEY)
     limits = {}
 
@@ -623,7 +626,7 @@ def test_limits_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_retry_after_is_honoured(wire: Wire, header: dict[str, str], seconds: float) -> None:
-    """As seconds and as a time by Clerk's clock; up to a minute; and what is neither is no instruction."""
+    """As seconds or as a date by Clerk's clock, up to a minute. Any other value is ignored."""
     for status in (429, 503):
         wire.times.clear()
         wire.answers = [answer(b"", status, **header)]
@@ -633,7 +636,7 @@ def test_retry_after_is_honoured(wire: Wire, header: dict[str, str], seconds: fl
 
 
 def test_one_429_holds_all_calls(wire: Wire) -> None:
-    """Whatever the other calls are about, none is sent before Clerk's time is over, and then no burst."""
+    """No other call is sent before Clerk's time is over, and there is no burst then."""
     wire.answers = [refusal(429, retry_after="20")]
     clerk = Clerk(KEY, patience=60)
 
@@ -648,8 +651,8 @@ def test_one_429_holds_all_calls(wire: Wire) -> None:
     assert [later - earlier for earlier, later in itertools.pairwise(rest)] == pytest.approx([1 / 7] * 5)
 
 
-def test_who_cannot_wait_is_told_at_once(wire: Wire) -> None:
-    """A call that would get its turn too late fails now, and says when to come again."""
+def test_a_call_that_would_wait_too_long_fails_early(wire: Wire) -> None:
+    """The error says after how many seconds to try again."""
     wire.answers = [refusal(429, retry_after="20")]
     clerk = Clerk(KEY, timeout=5, patience=0)
 
@@ -668,8 +671,8 @@ def test_who_cannot_wait_is_told_at_once(wire: Wire) -> None:
     assert len(wire.requests) == 1
 
 
-def test_a_429_is_told_if_the_queue_behind_it_is_too_long(wire: Wire) -> None:
-    """What Clerk said is told, not that others wait."""
+def test_a_429_is_reported_if_the_queue_is_too_long(wire: Wire) -> None:
+    """The error is Clerk's 429, and not that other calls wait."""
     wire.then = lambda: refusal(429, retry_after="9")
     clerk = Clerk(KEY, timeout=1, patience=10)
 
@@ -682,8 +685,8 @@ def test_a_429_is_told_if_the_queue_behind_it_is_too_long(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(("key", "limit"), [("sk_test_x", 100), ("sk_live_x", 1000), ("other", 100)])
-def test_the_instances_rate_is_kept(wire: Wire, key: str, limit: int) -> None:
-    """Against Clerk's own limit, a crowd of calls meets no 429 and takes about as long as it must."""
+def test_calls_stay_below_clerks_rate(wire: Wire, key: str, limit: int) -> None:
+    """Many concurrent calls meet no 429 of Clerk's own limit, and take about as long as they must."""
 
     async def main() -> None:
         gate = RateLimit(limit, clock=now)
@@ -696,11 +699,11 @@ def test_the_instances_rate_is_kept(wire: Wire, key: str, limit: int) -> None:
     assert 25 < wire.times[-1] < 45
 
 
-# Refusals that are doubted, and the instance.
+# Repeated refusals, and the instance.
 
 
-def test_a_refusal_is_believed_when_it_is_repeated(wire: Wire) -> None:
-    """After each of the pauses it is asked again; one other answer, and the refusal was a stray one."""
+def test_a_refusal_is_raised_after_it_was_repeated(wire: Wire) -> None:
+    """The call is repeated after each pause. After one other answer the refusal is ignored."""
 
     async def main(*answers: httpx.Response) -> Any:
         wire.requests, wire.times, wire.answers = [], [], list(answers)
@@ -717,22 +720,22 @@ def test_a_refusal_is_believed_when_it_is_repeated(wire: Wire) -> None:
         assert len(wire.requests) == 3
 
 
-def test_what_is_doubted_has_the_whole_patience_again(wire: Wire) -> None:
+def test_a_repeated_call_has_the_whole_patience(wire: Wire) -> None:
     """Trouble between two refusals is waited out, and the time spent before does not count."""
     wire.answers = [refusal(503), refusal(401), *[refusal(503, retry_after="25")]]
     assert run(Clerk(KEY, patience=30, doubts=(10.0,)).list_users()).users == []
     assert wire.times[-1] > 35
 
 
-def test_without_doubts_a_refusal_is_believed_at_once(wire: Wire) -> None:
+def test_without_doubts_a_refusal_is_raised_immediately(wire: Wire) -> None:
     wire.answers = [refusal(401)]
     with pytest.raises(ClerkMisconfigured):
         run(Clerk(KEY).list_users())
     assert len(wire.requests) == 1
 
 
-def test_not_everything_is_doubted(wire: Wire) -> None:
-    """Neither a 404 of one user, nor a refusal to make one, nor trouble when the patience is over."""
+def test_errors_that_are_not_repeated(wire: Wire) -> None:
+    """A 404 of one user, a refusal to create one, and trouble when the patience is over."""
     wire.then = lambda: refusal(404, "resource_not_found")
     clerk = Clerk(KEY, patience=0, doubts=(1.0,))
     with pytest.raises(ClerkNotFound):
@@ -749,8 +752,8 @@ def test_not_everything_is_doubted(wire: Wire) -> None:
     assert len(wire.requests) == 4
 
 
-def test_each_pause_is_told(wire: Wire) -> None:
-    """With the error and the time since the call began. Where nothing is waited for, nothing is told."""
+def test_on_retry_is_called_before_each_pause(wire: Wire) -> None:
+    """With the error and the time since the call began. Without a pause it is not called."""
     told: list[tuple[int | None, float]] = []
     wire.answers = [refusal(503, retry_after="2"), refusal(429, retry_after="3"), refusal(401)]
     clerk = Clerk(KEY, doubts=(1.0,), on_retry=lambda error, seconds: told.append((error.status, seconds)))
@@ -776,7 +779,7 @@ async def test_the_instance_of_a_key(local: LocalClerk) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_the_instance_is_confirmed_before_anything_else(wire: Wire, call: str) -> None:
-    """Once for all calls; and none is made, whatever it is about, with another instance's key."""
+    """One call confirms it for all calls. With a key of another instance no other call is made."""
     wire.answers = [answer(INSTANCE), answer({"id": "user_a"}), answer({"id": "user_a"})]
 
     async def main(instance_id: str) -> None:
@@ -799,8 +802,8 @@ def test_the_instance_is_confirmed_before_anything_else(wire: Wire, call: str) -
     assert KEY not in str(caught.value)
 
 
-def test_the_other_instance_is_asked_for_each_time(wire: Wire) -> None:
-    """Who ignores the first error gets it again, and nothing else."""
+def test_a_wrong_instance_is_checked_with_each_call(wire: Wire) -> None:
+    """A caller that ignores the first error gets it again, and no other call is sent."""
     wire.then = lambda: answer(INSTANCE)
 
     async def main() -> None:
@@ -814,8 +817,8 @@ def test_the_other_instance_is_asked_for_each_time(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["500", "unreachable", "broken", "429"])
-def test_what_waits_for_the_instance_was_not_done(wire: Wire, trouble: str) -> None:
-    """Nothing but the question which instance it is was sent."""
+def test_a_failed_instance_check_did_nothing(wire: Wire, trouble: str) -> None:
+    """Only the check was sent."""
     wire.then = lambda: TROUBLE[trouble]
     with pytest.raises(ClerkUnavailable) as caught:
         run(Clerk(KEY, patience=1, instance_id="ins_1").ban("user_a"))
@@ -849,7 +852,7 @@ def test_confirming_the_instance_takes_no_extra_patience(wire: Wire) -> None:
         {"id": "i" * 101},
     ],
 )
-def test_an_answer_that_names_no_instance_is_an_error(wire: Wire, body: object) -> None:
+def test_an_answer_without_an_instance_is_an_error(wire: Wire, body: object) -> None:
     wire.then = lambda: answer(body)
     with pytest.raises(ClerkUnavailable, match="cannot be read"):
         run(Clerk(KEY).instance())
@@ -857,7 +860,7 @@ def test_an_answer_that_names_no_instance_is_an_error(wire: Wire, body: object) 
         run(Clerk(KEY, instance_id="ins_1").list_users())
 
 
-def test_an_instance_of_a_kind_that_is_not_told_is_one(wire: Wire) -> None:
+def test_an_instance_without_an_environment_type(wire: Wire) -> None:
     wire.then = lambda: answer({"id": "ins_1", "environment_type": SECRET})
     assert str(run(Clerk(KEY).instance())) == "ins_1, of an unknown kind"
 
@@ -869,7 +872,7 @@ def test_an_instance_of_a_kind_that_is_not_told_is_one(wire: Wire) -> None:
 async def test_the_local_clerks_troubles_are_waited_out(
     local: LocalClerk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Failing, dropping and slow answers of a real server cost time and nothing else."""
+    """Failing, dropped and slow answers of a real server only cost time."""
     monkeypatch.setattr(module, "_BACKOFF", Backoff(first=0.001, longest=10.0))
     local.create_user()
     clerk = connected(local)
@@ -882,7 +885,7 @@ async def test_the_local_clerks_troubles_are_waited_out(
 
 
 @pytest.mark.anyio
-async def test_its_own_429_is_the_local_clerks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_429_of_the_local_clerk_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process with the same key has used up the rate."""
     with LocalClerk(rate_limit=1) as local:
         await connected(local).list_users()
@@ -894,7 +897,7 @@ async def test_its_own_429_is_the_local_clerks(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.anyio
-async def test_a_wrong_key_is_named(local: LocalClerk) -> None:
+async def test_a_wrong_key_is_reported(local: LocalClerk) -> None:
     with pytest.raises(ClerkMisconfigured) as caught:
         await Clerk("sk_test_wrong", local.url).list_users()
     assert str(caught.value) == REJECTED
@@ -903,8 +906,8 @@ async def test_a_wrong_key_is_named(local: LocalClerk) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("key", ["sk_test_x\nInjected: header", "sk_test_x\N{SNOWMAN}", "sk_test_x\ud800"])
-async def test_a_key_that_no_request_can_carry_is_named(local: LocalClerk, key: str) -> None:
-    """A key pasted with a line break or an odd character is an error of the settings and is not shown."""
+async def test_a_key_with_odd_characters_is_reported(local: LocalClerk, key: str) -> None:
+    """A key with a line break or another invalid character is an error of the settings, and is not shown."""
     with pytest.raises(ClerkMisconfigured, match="CLERK_SECRET_KEY or CLERK_API_URL") as caught:
         await Clerk(key, local.url).list_users()
     assert "sk_test" not in str(caught.value)
@@ -913,7 +916,7 @@ async def test_a_key_that_no_request_can_carry_is_named(local: LocalClerk, key: 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1:1", "http://[::", "api.clerk.com"])
-async def test_a_url_that_is_none_is_named(url: str) -> None:
+async def test_a_malformed_url_is_reported(url: str) -> None:
     with pytest.raises(ClerkMisconfigured, match="CLERK_API_URL"):
         await Clerk(KEY, url).list_users()
 
@@ -921,7 +924,7 @@ async def test_a_url_that_is_none_is_named(url: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("behaviour", [stand_in.hang, stand_in.drip_headers, stand_in.drip_body])
 async def test_the_timeout_is_a_total(server: StandIn, behaviour: Behaviour) -> None:
-    """An attempt ends in time also if some byte arrives every moment."""
+    """An attempt ends in time even if a byte arrives every moment."""
     server.behave(then=behaviour)
     started = time.monotonic()
     with pytest.raises(ClerkUnavailable, match=r"within 0\.3 s"):
@@ -941,7 +944,7 @@ async def test_no_answer_fills_the_memory(server: StandIn, monkeypatch: pytest.M
 
 @pytest.mark.anyio
 async def test_a_redirect_is_not_followed(server: StandIn) -> None:
-    """The key does not go to where a redirect points."""
+    """The key is not sent to the redirect's target."""
     with StandIn() as elsewhere:
         server.behave(then=stand_in.answer(307, b"", f"Location: {elsewhere.url}/v1/users"))
         with pytest.raises(ClerkMisconfigured, match="307, a redirect"):
@@ -950,8 +953,8 @@ async def test_a_redirect_is_not_followed(server: StandIn) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_user_is_not_made_twice_over_a_stale_connection(server: StandIn) -> None:
-    """What may have been read from a connection that broke is sent again only if that does no harm."""
+async def test_a_user_is_not_created_twice_over_a_stale_connection(server: StandIn) -> None:
+    """A request that a broken connection may have delivered is repeated only if it is idempotent."""
     clerk = Clerk(KEY, server.url)
     server.behave(stand_in.answer(200, []), stand_in.drop, then=stand_in.answer(200, {"id": "user_a"}))
     await clerk.list_users()
@@ -965,7 +968,7 @@ async def test_a_user_is_not_made_twice_over_a_stale_connection(server: StandIn)
 
 
 def test_connections_close_with_the_loop(server: StandIn) -> None:
-    """Nothing is left open when the loop ends; the next loop gets new connections."""
+    """No connection is open after the loop ends. The next loop opens new ones."""
     server.behave(then=stand_in.answer(200, [], f"Date: {formatdate(usegmt=True)}"))
     clerk = Clerk(KEY, server.url)
     with warnings.catch_warnings(record=True) as caught:

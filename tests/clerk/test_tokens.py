@@ -1,4 +1,4 @@
-"""Session tokens against keys served over HTTP: what is accepted, what is not, and what is fetched when."""
+"""Session tokens against keys served over HTTP: which tokens are accepted, and when keys are fetched."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def jwk(key: rsa.RSAPrivateKey = KEY, kid: str = "ins_1", **more: Any) -> dict[s
 
 @dataclass
 class KeyServer:
-    """Answers with `body` after `delay` seconds; counts how often it is asked."""
+    """Answers with `body` after `delay` seconds, and counts the requests."""
 
     body: Any = field(default_factory=lambda: {"keys": [jwk()]})
     status: int = 200
@@ -83,7 +83,7 @@ def server() -> Iterator[KeyServer]:
 
 
 def claims(server: KeyServer, **more: Any) -> dict[str, Any]:
-    """Those of a session token, without the ones that are given as None."""
+    """Return the claims of a session token, without those that are given as None."""
     now = time.time()
     usual = {
         "azp": "https://app.example.com",
@@ -120,11 +120,11 @@ async def refusal(verifier: SessionTokens, text: str) -> str:
     return caught.value.code
 
 
-# What is accepted
+# Accepted tokens
 
 
 async def test_session_of_the_local_clerk() -> None:
-    """A session token, and one by the template "convex", say whose session it is, whatever key signs."""
+    """Session tokens, also by the template "convex", are accepted, whichever key signed them."""
     with LocalClerk() as clerk:
         user = clerk.create_user(first_name="Ada")
         session = clerk.sign_in(user["id"])
@@ -151,12 +151,12 @@ async def test_session_of_the_local_clerk() -> None:
     ],
 )
 async def test_accepted(server: KeyServer, more: dict[str, Any]) -> None:
-    """Without a list any origin is; an audience there may be none, or ours."""
+    """Without a list every origin is accepted. The audience may be missing, or one of ours."""
     assert await tokens(server).verify(token(server, **more)) == "user_1"
 
 
 async def test_clocks_may_differ_a_little(server: KeyServer) -> None:
-    """Five seconds, either way, and no more."""
+    """By five seconds in both directions, and no more."""
     now, verifier = time.time(), tokens(server)
     assert await verifier.verify(token(server, exp=now - 2)) == "user_1"
     assert await verifier.verify(token(server, nbf=now + 3, iat=now + 3)) == "user_1"
@@ -166,7 +166,7 @@ async def test_clocks_may_differ_a_little(server: KeyServer) -> None:
 
 
 async def test_authorized_parties(server: KeyServer) -> None:
-    """With a list of origins others are refused, and a token that names none, as by Clerk's SDKs."""
+    """With a list, other origins and a token without an origin are rejected, as by Clerk's SDKs."""
     verifier = tokens(server, authorized_parties=("https://app.example.com", "http://localhost:3000"))
     assert await verifier.verify(token(server)) == "user_1"
     with pytest.raises(TokenError, match="azp is missing") as caught:
@@ -184,12 +184,12 @@ async def test_authorized_parties(server: KeyServer) -> None:
 
 
 async def test_audiences(server: KeyServer) -> None:
-    """What else than "convex" may be the audience can be said."""
+    """Other audiences than "convex" can be set."""
     assert await tokens(server, audiences=["api"]).verify(token(server, aud="api")) == "user_1"
     assert await refusal(tokens(server, audiences=["api"]), token(server, aud="convex")) == "wrong_audience"
 
 
-# What is not
+# Rejected tokens
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ async def test_public_key_as_a_secret(server: KeyServer) -> None:
 
 
 async def test_keys_in_the_token(server: KeyServer) -> None:
-    """A key, a certificate or an address of keys in the token's own header is not looked at."""
+    """A key, a certificate or an address of keys in the token's own header is ignored."""
     for header in (
         {"jwk": jwk(OTHER_KEY, "mine")},
         {"kid": "mine", "jwk": jwk(OTHER_KEY, "mine")},
@@ -295,12 +295,12 @@ async def test_other_algorithms_of_the_same_key(server: KeyServer) -> None:
     ],
 )
 async def test_garbage(server: KeyServer, text: str) -> None:
-    """Whatever is sent is refused in the same way, and nothing of it is in the text."""
+    """Any text is rejected in the same way, and the error does not quote it."""
     assert await refusal(tokens(server), text) == "invalid_token"
 
 
 async def test_long_tokens(server: KeyServer) -> None:
-    """A token of over 16 KB is not looked at, nor are keys fetched for it."""
+    """A token of over 16 KB is not read, and no keys are fetched for it."""
     long = token(server, pad="x" * 13_000)
     assert 16_384 < len(long) < 18_500
     assert await refusal(tokens(server), long) == "invalid_token"
@@ -311,7 +311,7 @@ async def test_long_tokens(server: KeyServer) -> None:
 
 
 async def test_signed_garbage(server: KeyServer) -> None:
-    """What is signed and no set of claims is refused too."""
+    """A signed text that is no set of claims is rejected too."""
     endless = json.dumps(claims(server, exp=float("inf"))).replace("Infinity", "1e999").encode()
     payloads: list[Any] = [[], "x", b"[" * 5000, b"\xff", b"", {"sub": {}}, endless]
     for payload in payloads:
@@ -320,7 +320,7 @@ async def test_signed_garbage(server: KeyServer) -> None:
 
 @given(st.text(max_size=60), st.binary(max_size=60), st.sampled_from(["RS256", "HS256", "none"]))
 def test_any_text(text: str, content: bytes, algorithm: str) -> None:
-    """No text makes anything else than a TokenError."""
+    """Every text that is not valid raises a TokenError and no other error."""
 
     async def main() -> None:
         verifier = SessionTokens("http://127.0.0.1:9")
@@ -348,7 +348,7 @@ async def test_size_of_the_keys(server: KeyServer, size: int, is_taken: bool) ->
 
 
 async def test_slow_keys(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever calls is kept waiting for keys three seconds at most."""
+    """A caller waits for keys for three seconds at most."""
     verifier, timeouts = tokens(server), []
 
     async def send(*args: Any, timeout: float, **more: Any) -> Trouble:  # noqa: ASYNC109 - the pool's
@@ -362,7 +362,7 @@ async def test_slow_keys(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_keys_are_kept(server: KeyServer) -> None:
-    """A thousand tokens at once need one fetch, and a thousand more none."""
+    """A thousand concurrent tokens need one fetch, and the next thousand none."""
     verifier = tokens(server)
     server.delay = 0.05
     text = token(server)
@@ -382,7 +382,7 @@ class Clock:
 
 
 async def test_foreign_key_ids(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flood of foreign key ids makes one fetch every five seconds; who has a good token notices nothing."""
+    """Many unknown key ids cause one fetch every five seconds. Valid tokens are not affected."""
     clock = Clock(monkeypatch)
     verifier = tokens(server)
     good = token(server)
@@ -397,7 +397,7 @@ async def test_foreign_key_ids(server: KeyServer, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_rotation(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new key is fetched when it is first met; one that was taken away is no longer accepted then."""
+    """A new key is fetched when a token first names it. A removed key is rejected from then on."""
     clock = Clock(monkeypatch)
     verifier = tokens(server)
     old, new = token(server), token(server, OTHER_KEY, kid="ins_2")
@@ -424,7 +424,7 @@ async def test_rotation(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(("bits", "code"), [(2048, ""), (2040, "invalid_token"), (1024, "invalid_token")])
 @pytest.mark.filterwarnings("ignore:The RSA key")
 async def test_short_keys(server: KeyServer, bits: int, code: str) -> None:
-    """A key of less than 2048 bits proves nothing, even if the instance should name it."""
+    """A key of less than 2048 bits is not accepted, even if the instance has it."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     server.body = {"keys": [jwk(), jwk(key, "ins_2")]}
     text = token(server, key, kid="ins_2")
@@ -444,7 +444,8 @@ async def test_keys_down(
     status: int,
     body: Any,
 ) -> None:
-    """While keys cannot be fetched, known ones do and the log says so; without any, nobody is recognised."""
+    """If keys cannot be fetched, known ones are used and the log says so. Without any, no token is
+    accepted."""
     caplog.set_level(logging.WARNING)
     clock = Clock(monkeypatch)
     known, unknown = tokens(server), tokens(server)
@@ -460,7 +461,7 @@ async def test_keys_down(
     asked = server.asked
     with pytest.raises(ClerkUnavailable):
         await unknown.verify(token(server))
-    assert server.asked == asked  # not again at once
+    assert server.asked == asked  # not again within five seconds
     clock.ahead += 6.0
     with pytest.raises(ClerkUnavailable):
         await unknown.verify(token(server))
@@ -472,8 +473,8 @@ async def test_keys_down(
     assert await unknown.verify(token(server)) == "user_1"
 
 
-def test_nobody_answers(caplog: pytest.LogCaptureFixture) -> None:
-    """Where nothing listens it is the same."""
+def test_unreachable_keys(caplog: pytest.LogCaptureFixture) -> None:
+    """If nothing listens at the address, it is the same."""
 
     async def main() -> None:
         verifier = SessionTokens("http://127.0.0.1:9")
@@ -484,8 +485,8 @@ def test_nobody_answers(caplog: pytest.LogCaptureFixture) -> None:
     assert "unreachable" in caplog.text
 
 
-async def test_who_leaves_does_not_stop_the_fetch(server: KeyServer) -> None:
-    """A request that is given up while keys are fetched takes them from nobody else."""
+async def test_cancelled_caller_does_not_stop_the_fetch(server: KeyServer) -> None:
+    """The other callers still get the keys."""
     server.delay = 0.2
     verifier = tokens(server)
     first = asyncio.create_task(verifier.verify(token(server)))
@@ -497,7 +498,7 @@ async def test_who_leaves_does_not_stop_the_fetch(server: KeyServer) -> None:
 
 
 async def test_odd_keys(server: KeyServer) -> None:
-    """Of a set, what cannot have signed a session token is left out; the others serve."""
+    """Keys that cannot sign a session token are left out. The others are used."""
     curve = ec.generate_private_key(ec.SECP256R1())
     short = jwk()
     short["n"] = short["n"][:100]

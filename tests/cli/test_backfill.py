@@ -1,4 +1,4 @@
-"""clerk_convex/cli/backfill.py: what the command says, where, and with which exit status."""
+"""clerk_convex/cli/backfill.py: the output of the command, its streams, and its exit status."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
 
 
 def test_done_is_0_and_not_equal_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
-    """The result is on stdout and names the next command; nothing else is."""
+    """stdout has only the result, with the next command."""
     local.sign_up(3)
     assert command.main(["--verify"]) == 1
     assert capsys.readouterr().out.startswith("Not equal: 3 users in Clerk, 0 rows in Convex; 3 missing")
@@ -59,7 +59,8 @@ def test_json_is_for_programs(local: BackfillSet, capsys: pytest.CaptureFixture[
     assert command.main(["--json", "--quiet", "--prune"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["ok"], report["counts"], report["error"]) == (True, {"created": 3}, None)
-    assert report["pruning"] == {"rows": 3, "absent": 0, "deleted": 0, "limit": 10, "refused": False}
+    pruning = {"rows": 3, "absent": 0, "deleted": 0, "limit": 10, "refused": False, "unlinked": 0}
+    assert report["pruning"] == pruning
     assert command.main(["--json"]) == 0
     assert json.loads(capsys.readouterr().out)["pruning"] is None
     assert command.main(["--json", "--verify"]) == 0
@@ -67,7 +68,7 @@ def test_json_is_for_programs(local: BackfillSet, capsys: pytest.CaptureFixture[
 
 
 def test_a_refused_prune_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
-    """And with a yes it is done."""
+    """With --yes it is done."""
     local.functions.sync([upsert(f"user_ghost{number}") for number in range(11)])
     assert command.main(["--prune"]) == 1
     assert "--prune --yes" in capsys.readouterr().out
@@ -88,7 +89,7 @@ def test_a_refused_prune_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[
     ],
 )
 @pytest.mark.parametrize("verify", [[], ["--verify"]])
-def test_what_is_wrong_is_one_line(
+def test_an_error_is_one_line(
     local: BackfillSet,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -97,7 +98,7 @@ def test_what_is_wrong_is_one_line(
     said: str,
     verify: list[str],
 ) -> None:
-    """What happened and what to do, within seconds, on stderr, without a traceback; no key in it."""
+    """stderr has the cause and the remedy within seconds, without a traceback and without a key."""
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
     assert command.main([*verify, "--patience", "1"]) == status
@@ -149,8 +150,8 @@ def test_help_is_short_and_leads_with_an_example(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_is_130_and_the_same_command_goes_on(local: BackfillSet, number: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM: no traceback, and no minute to wait for."""
+def test_interrupted_is_130_and_the_same_command_resumes(local: BackfillSet, number: signal.Signals) -> None:
+    """After Ctrl-C or SIGTERM there is no traceback, and the next run does not wait for a minute."""
     local.sign_up(3000)
     local.clerk.faults = Faults(delay=0.2)
     with local.command("--concurrency", "1") as process:
@@ -172,10 +173,8 @@ def test_interrupted_is_130_and_the_same_command_goes_on(local: BackfillSet, num
     assert local.differences() == []
 
 
-def test_sigterm_does_as_ctrl_c_does(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """At once, though nothing else happens; and the handlers of before are there again afterwards."""
+def test_sigterm_acts_as_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without delay, even if nothing else happens. The earlier handlers are restored afterwards."""
 
     async def terminated(*arguments: Any) -> None:
         asyncio.get_running_loop().call_later(0.05, signal.raise_signal, signal.SIGTERM)
@@ -190,8 +189,10 @@ def test_sigterm_does_as_ctrl_c_does(
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-def test_it_collects_garbage_rarely(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it runs. Before and after, the process does as it did."""
+def test_garbage_is_collected_rarely_during_a_run(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before and after the run the process has its usual thresholds."""
     before = gc.get_threshold()
     during: list[int] = []
 
@@ -217,8 +218,8 @@ def test_an_interrupted_comparison_says_that_nothing_was_written(
     assert "Nothing was written." in capsys.readouterr().err
 
 
-def test_a_reader_who_has_gone_is_no_error(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with `| head`: the status still tells what happened."""
+def test_a_closed_stdout_is_no_error(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with `| head`: the exit status is still right."""
 
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
@@ -234,7 +235,7 @@ def test_a_reader_who_has_gone_is_no_error(local: BackfillSet, monkeypatch: pyte
     assert replaced == [99]
 
 
-def test_names_the_stream_cannot_take_do_not_stop_it(
+def test_names_that_the_stream_cannot_encode_do_not_stop_the_command(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
@@ -257,7 +258,7 @@ class Clock:
 
 
 def test_a_terminal_gets_a_bar(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On stderr, and nothing of it is left when it is over."""
+    """On stderr. It is removed at the end."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -271,7 +272,7 @@ def test_a_terminal_gets_a_bar(local: BackfillSet, monkeypatch: pytest.MonkeyPat
     assert terminal.getvalue().endswith("\r\x1b[2K")
 
 
-def test_the_bar_tells_total_rate_and_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_has_the_total_the_rate_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     out, clock = io.StringIO(), Clock()
     bar = Bar(out, clock)
@@ -306,7 +307,7 @@ def test_a_line_is_never_longer_than_the_terminal(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_log_gets_a_plain_line_now_and_then() -> None:
-    """Ten seconds apart, and no control characters."""
+    """At least ten seconds apart, and without control characters."""
     out, clock = io.StringIO(), Clock()
     lines = Lines(out, clock)
     for _ in range(25):
@@ -321,8 +322,8 @@ def test_a_log_gets_a_plain_line_now_and_then() -> None:
     ]
 
 
-def test_a_listener_may_leave_everything_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """A listener that overrides nothing prints nothing."""
+def test_the_default_listener_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """It can be used without overriding a method."""
 
     class Listener(OnProgress):
         pass

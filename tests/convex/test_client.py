@@ -24,11 +24,11 @@ from tests.support.stand_in import DEPLOY_KEY, Behaviour, StandIn
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "ada@example.com"  # stands for whatever Convex may quote of a user
+SECRET = "ada@example.com"  # stands for any data of a user that Convex may quote
 
 
-def test_the_official_client_is_as_it_was_when_it_was_subclassed() -> None:
-    """A release of `convex` that moves what is overridden is noticed here and not in production."""
+def test_the_official_client_still_has_the_overridden_parts() -> None:
+    """This test fails if a release of `convex` moves what we override."""
     assert list(inspect.signature(ConvexHttpClient._request).parameters) == ["self", "url", "name", "args"]
 
     class Recorder(ConvexHttpClient):
@@ -49,10 +49,10 @@ def test_the_official_client_is_as_it_was_when_it_was_subclassed() -> None:
 @pytest.mark.parametrize(
     "args", [None, {}, {"a": 1, "b": [None, True, -0.0, "ü\n", b"x", ConvexInt64(5)], "changes": {}}]
 )
-async def test_it_sends_what_the_official_client_sends(
+async def test_requests_equal_those_of_the_official_client(
     convex: StandIn, kind: str, args: dict[str, Any] | None
 ) -> None:
-    """For one call, both clients put the same request on the wire."""
+    """For one call, both clients send the same request."""
     convex.behave(then=stand_in.value([1.5]))
     official = ConvexHttpClient(convex.url)
     official.set_admin_auth(DEPLOY_KEY)
@@ -66,7 +66,7 @@ async def test_it_sends_what_the_official_client_sends(
 
 
 async def test_encoded_arguments_are_sent_as_they_are(convex: StandIn) -> None:
-    """`send` is the same call as the official methods, its arguments encoded by the caller."""
+    """`send` makes the same call as the official methods, with arguments that the caller has encoded."""
     convex.behave(then=stand_in.value({"$integer": "BQAAAAAAAAA="}))
     deployment = Deployment(convex.url, DEPLOY_KEY)
     assert await deployment.send("query", "users:f", b'{"a":1.0}') == ConvexInt64(5)
@@ -248,7 +248,7 @@ ANSWERS: dict[str, tuple[Behaviour, type[DeploymentError], str]] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_every_answer_has_its_error(convex: StandIn, name: str) -> None:
-    """What is up to the caller, to the settings and to Convex are three types; none quotes anything."""
+    """Errors of the caller, of the settings and of Convex have three types. No error quotes Convex."""
     behaviour, expected, text = ANSWERS[name]
     convex.behave(then=behaviour)
     with pytest.raises(DeploymentError) as caught:
@@ -261,7 +261,7 @@ async def test_every_answer_has_its_error(convex: StandIn, name: str) -> None:
 
 
 async def test_the_data_of_a_convex_error_is_kept(convex: StandIn) -> None:
-    """A ConvexError thrown by a function reaches the caller as the official client would bring it."""
+    """The caller gets the data of a ConvexError as from the official client."""
     convex.behave(then=refused("ConvexError", errorData={"code": "NOT_FOUND", "n": 1.0}))
     with pytest.raises(CallRefused) as caught:
         await Deployment(convex.url, DEPLOY_KEY).query("users:f")
@@ -269,7 +269,7 @@ async def test_the_data_of_a_convex_error_is_kept(convex: StandIn) -> None:
 
 
 async def test_a_redirect_is_not_followed(convex: StandIn) -> None:
-    """Neither the change nor the key goes to where a redirect points."""
+    """Neither the change nor the key is sent to the redirect's target."""
     with StandIn() as elsewhere:
         convex.behave(then=stand_in.answer(307, b"", f"Location: {elsewhere.url}/api/mutation"))
         with pytest.raises(DeploymentMisconfigured):
@@ -279,7 +279,7 @@ async def test_a_redirect_is_not_followed(convex: StandIn) -> None:
 
 @pytest.mark.parametrize("behaviour", [stand_in.hang, stand_in.drip_headers, stand_in.drip_body])
 async def test_the_timeout_is_a_total(convex: StandIn, behaviour: Behaviour) -> None:
-    """A call ends in time also if some byte arrives every moment, and the event loop runs on meanwhile."""
+    """A call ends in time even if a byte arrives every moment, and the event loop is not blocked."""
     convex.behave(then=behaviour)
     call = asyncio.create_task(Deployment(convex.url, DEPLOY_KEY, timeout=0.3).query("users:f"))
     ticks = 0
@@ -293,14 +293,14 @@ async def test_the_timeout_is_a_total(convex: StandIn, behaviour: Behaviour) -> 
     assert ticks > 10
 
 
-async def test_a_convex_that_is_down_is_said_to_be(convex: StandIn) -> None:
+async def test_a_convex_that_is_down_is_reported(convex: StandIn) -> None:
     convex.stop()
     with pytest.raises(DeploymentUnavailable, match="cannot be reached"):
         await Deployment(convex.url, DEPLOY_KEY).query("users:f")
 
 
 async def test_connecting_has_a_timeout_of_its_own() -> None:
-    """A host that swallows packets is told from one that is slow."""
+    """So a host that drops packets is distinguished from a slow one."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()
         taken = [socket.socket() for _ in range(4)]
@@ -314,8 +314,8 @@ async def test_connecting_has_a_timeout_of_its_own() -> None:
             client.close()
 
 
-async def test_a_stale_connection_is_replaced_at_once(convex: StandIn) -> None:
-    """A server that closed a kept connection costs no error: the call is repeated on a new one."""
+async def test_a_stale_connection_is_replaced(convex: StandIn) -> None:
+    """If the server has closed a kept connection, the call is repeated on a new one without an error."""
     deployment = Deployment(convex.url, DEPLOY_KEY)
     convex.behave(stand_in.value(1.0), stand_in.drop, stand_in.value(2.0), then=stand_in.hang)
     assert await deployment.query("users:f") == 1.0
@@ -335,7 +335,7 @@ async def test_a_restarted_convex_is_found_again(convex: StandIn) -> None:
 async def test_an_answer_is_read_up_to_a_limit(
     convex: StandIn, monkeypatch: pytest.MonkeyPatch, headers: tuple[str, ...]
 ) -> None:
-    """No answer fills the memory, packed or not."""
+    """No answer fills the memory, compressed or not."""
     content = json.dumps({"status": "success", "value": "x" * 100_000}).encode()
     body = gzip.compress(content) if headers else content
     convex.behave(then=stand_in.answer(200, body, *headers))
@@ -347,8 +347,8 @@ async def test_an_answer_is_read_up_to_a_limit(
 
 
 @pytest.mark.parametrize("key", ["prod:x|\nInjected: header", "prod:x|\N{SNOWMAN}"])
-async def test_a_key_that_no_request_can_carry_is_named(convex: StandIn, key: str) -> None:
-    """A key pasted with a line break or an odd character is an error of the settings and is not shown."""
+async def test_a_key_with_odd_characters_is_reported(convex: StandIn, key: str) -> None:
+    """A key with a line break or another invalid character is an error of the settings, and is not shown."""
     with pytest.raises(DeploymentMisconfigured, match="CONVEX_URL or CONVEX_DEPLOY_KEY") as caught:
         await Deployment(convex.url, key).query("users:f")
     assert "prod:x" not in str(caught.value)
@@ -356,13 +356,13 @@ async def test_a_key_that_no_request_can_carry_is_named(convex: StandIn, key: st
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1:1", "http://[::"])
-async def test_a_url_that_is_none_is_named(url: str) -> None:
+async def test_a_malformed_url_is_reported(url: str) -> None:
     with pytest.raises(DeploymentMisconfigured, match="CONVEX_URL or CONVEX_DEPLOY_KEY"):
         await Deployment(url, DEPLOY_KEY).query("users:f")
 
 
 async def test_a_call_can_be_cancelled(convex: StandIn) -> None:
-    """A process that is told to stop does not wait for Convex, and the deployment works on."""
+    """A process that stops does not wait for Convex, and the deployment can still be used."""
     convex.behave(stand_in.hang, then=stand_in.value(1.0))
     deployment = Deployment(convex.url, DEPLOY_KEY, timeout=60)
     call = asyncio.create_task(deployment.query("users:f"))
@@ -384,7 +384,7 @@ async def test_closing_is_not_final(convex: StandIn) -> None:
 
 
 def test_connections_close_with_the_loop(convex: StandIn) -> None:
-    """An app whose lifespan nobody runs leaves no connection behind; the next loop gets new ones."""
+    """An app whose lifespan is never run leaves no connection open. The next loop opens new ones."""
     deployment = Deployment(convex.url, DEPLOY_KEY)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -396,7 +396,7 @@ def test_connections_close_with_the_loop(convex: StandIn) -> None:
 
 
 async def test_limits_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four seconds as a whole, two for a connection, 16 MiB of answer, unless the caller says otherwise."""
+    """A call has four seconds, a connection two, a response 16 MiB, unless the caller sets other limits."""
     deployment = Deployment("http://convex.test", DEPLOY_KEY)
     limits = {}
 
@@ -412,7 +412,7 @@ async def test_limits_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_the_message_is_only_read_where_convex_wrote_it(convex: StandIn) -> None:
-    """A user's data in an error message is never taken for Convex's own words."""
+    """User data in an error message is never taken for a message of Convex."""
     convex.behave(then=refused(f"{HOSTED}\nUncaught Error: x\nCould not find public function for 'users:f'."))
     with pytest.raises(CallRefused):
         await Deployment(convex.url, DEPLOY_KEY).query("users:f")

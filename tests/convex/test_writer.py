@@ -47,7 +47,7 @@ async def submit_all(writer: Writer, changes: Sequence[Change]) -> list[Result]:
 
 
 async def submit_until_written(writer: Writer, change: Change) -> Outcome:
-    """Submit it as a sender does that tries again. A busy machine may miss a short deadline."""
+    """Submit the change until it is written. A busy machine may miss a short deadline."""
     async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(DeploymentUnavailable):
@@ -73,7 +73,7 @@ class Sent:
 
 
 class Scripted(Deployment):
-    """Answers when the test says so."""
+    """Answers when the test lets it."""
 
     def __init__(self) -> None:
         super().__init__("http://convex.test", DEPLOY_KEY)
@@ -90,7 +90,7 @@ class Scripted(Deployment):
 
 
 async def turns(count: int = 4) -> None:
-    """A few turns of the event loop, in which no time passes."""
+    """Let the event loop make a few turns, in which no time passes."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -101,8 +101,9 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_a_lone_change_waits_for_nobody() -> None:
-    """With a free slot it leaves in the same turns of the loop in which it came, whatever is under way."""
+async def test_a_single_change_is_sent_immediately() -> None:
+    """If a slot is free, it is sent in the same turns of the event loop, whatever other calls are in
+    flight."""
     deployment = Scripted()
     writer = Writer(deployment)
     tasks = []
@@ -115,8 +116,8 @@ async def test_a_lone_change_waits_for_nobody() -> None:
     assert await asyncio.gather(*tasks) == ["updated"] * 8
 
 
-async def test_changes_of_one_moment_travel_together() -> None:
-    """In their order of arrival, which is kept for several changes of one user."""
+async def test_changes_of_one_moment_are_one_batch() -> None:
+    """In their order of arrival, also for several changes of one user."""
     deployment = Scripted()
     writer = Writer(deployment)
     tasks = [asyncio.create_task(writer.submit(user(name))) for name in "baab"]
@@ -127,7 +128,7 @@ async def test_changes_of_one_moment_travel_together() -> None:
 
 
 async def test_changes_wait_while_all_slots_are_taken_and_leave_together() -> None:
-    """Group commit: one slow round trip later they are all on their way, in one mutation."""
+    """Group commit: after one slow call all of them are sent, in one mutation."""
     deployment = Scripted()
     writer = Writer(deployment, limits=WriterLimits(in_flight=2))
     tasks = []
@@ -144,7 +145,7 @@ async def test_changes_wait_while_all_slots_are_taken_and_leave_together() -> No
     assert await asyncio.gather(*tasks) == ["updated"] * 22
 
 
-async def test_many_changes_are_shared_out_among_the_free_slots() -> None:
+async def test_many_changes_are_divided_among_the_free_slots() -> None:
     """So that 512 users do not wait for one mutation of 500 rows while seven slots are idle."""
     deployment = Scripted()
     writer = Writer(deployment, limits=WriterLimits(in_flight=4))
@@ -169,7 +170,7 @@ async def test_a_thousand_concurrent_changes_take_few_mutations(convex: StandIn)
 
 
 async def test_batches_have_a_size(convex: StandIn) -> None:
-    """In changes and in bytes; a change larger than a batch travels alone."""
+    """In changes and in bytes. A change that is larger than a batch is sent alone."""
     deployment = Deployment(convex.url, DEPLOY_KEY)
     await submit_all(
         Writer(deployment, limits=WriterLimits(in_flight=1, batch_size=30)), [user(n) for n in range(100)]
@@ -183,7 +184,7 @@ async def test_batches_have_a_size(convex: StandIn) -> None:
     await deployment.aclose()
 
 
-async def test_the_module_is_the_users_to_name(convex: StandIn) -> None:
+async def test_the_module_can_be_set(convex: StandIn) -> None:
     writer = Writer(Deployment(convex.url, DEPLOY_KEY), module="lib/clerkUsers")
     await writer.submit(Delete("user_1", 1.7e12, "webhook"))
     assert [call.path for call in convex.calls] == ["lib/clerkUsers:syncUsers"]
@@ -193,8 +194,8 @@ async def test_the_module_is_the_users_to_name(convex: StandIn) -> None:
 @pytest.mark.parametrize(
     "message", [HOSTED, f"{HOSTED}\nArgumentValidationError: {SECRET}", f"Uncaught Error: {SECRET}"]
 )
-async def test_a_refused_change_does_not_touch_its_neighbours(convex: StandIn, message: str) -> None:
-    """All others of its batch are written, each once, and its error shows nothing of it."""
+async def test_a_refused_change_fails_alone(convex: StandIn, message: str) -> None:
+    """All other changes of its batch are written, each once, and its error shows none of its data."""
     convex.behave(then=stand_in.sync(refuse=has_name(137), message=message))
     writer = Writer(Deployment(convex.url, DEPLOY_KEY), limits=WriterLimits(in_flight=1))
     results = await submit_all(writer, [user(n) for n in range(500)])
@@ -211,7 +212,7 @@ async def test_a_refused_change_does_not_touch_its_neighbours(convex: StandIn, m
 
 
 async def test_a_batch_is_never_more_than_32_calls(convex: StandIn) -> None:
-    """With many bad changes the last ones are left to be brought again: there is no storm of calls."""
+    """With many bad changes the last ones fail as unavailable, so that the number of calls is limited."""
     bad = [user(n) for n in range(0, 500, 5)]
     convex.behave(then=stand_in.sync(refuse=has_name(*range(0, 500, 5))))
     writer = Writer(Deployment(convex.url, DEPLOY_KEY), limits=WriterLimits(in_flight=1))
@@ -233,8 +234,10 @@ async def test_a_batch_is_never_more_than_32_calls(convex: StandIn) -> None:
         ("$plan", user(1, **{"$plan": 1.0})),
     ],
 )
-async def test_what_cannot_be_encoded_fails_alone(convex: StandIn, column: str, change: Change) -> None:
-    """It is refused before it is sent, with the name of the column and without a word of what is in it."""
+async def test_a_change_that_cannot_be_encoded_fails_alone(
+    convex: StandIn, column: str, change: Change
+) -> None:
+    """It is refused before it is sent. The error names the column and does not quote its value."""
     writer = Writer(Deployment(convex.url, DEPLOY_KEY))
     first, refused, last = await submit_all(writer, [user(0), change, user(2)])
     assert (first, last) == ("created", "created")
@@ -250,13 +253,13 @@ async def test_what_cannot_be_encoded_fails_alone(convex: StandIn, column: str, 
     await writer.aclose()
 
 
-async def test_what_is_nested_too_deeply_is_refused() -> None:
+async def test_a_value_nested_too_deeply_is_refused() -> None:
     value: list[Any] = []
     for _ in range(100_000):
         value = [value]
     with pytest.raises(ChangeRefused, match="RecursionError"):
         await Writer(Scripted()).submit(user(1, plan=value))
-    while value:  # or its destruction overflows the stack
+    while value:  # otherwise freeing it overflows the stack
         value = value[0]
 
 
@@ -294,7 +297,7 @@ TROUBLE: dict[str, tuple[Behaviour, type[ClerkConvexError]]] = {
 async def test_every_trouble_ends_in_time_with_its_error(
     convex: StandIn, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Within the deadline, the loop free meanwhile, no secret told; and afterwards all is well by itself."""
+    """Within the deadline, without blocking the loop or showing a secret. Afterwards writes succeed again."""
     caplog.set_level(logging.DEBUG)
     behaviour, expected = TROUBLE[name]
     convex.behave(then=behaviour)
@@ -322,7 +325,7 @@ async def test_every_trouble_ends_in_time_with_its_error(
 
 
 async def test_a_convex_that_is_down_is_waited_for(convex: StandIn) -> None:
-    """Work goes on by itself when it is back, and what waited is written."""
+    """When Convex is back, the waiting changes are written."""
     convex.stop()
     writer = Writer(Deployment(convex.url, DEPLOY_KEY), limits=WriterLimits(deadline=60))
     pending = asyncio.gather(*(writer.submit(user(n)) for n in range(600)))
@@ -334,7 +337,8 @@ async def test_a_convex_that_is_down_is_waited_for(convex: StandIn) -> None:
 
 
 async def test_a_convex_that_is_down_is_not_hammered(convex: StandIn) -> None:
-    """Attempts thin out; there is no busy loop. What is given up says why."""
+    """Attempts become rarer, and there is no busy loop. The error of a change that is given up has the
+    reason."""
     convex.behave(then=stand_in.status(503, "Overloaded"))
     writer = Writer(Deployment(convex.url, DEPLOY_KEY), limits=WriterLimits(in_flight=1, deadline=1.0))
     results = await submit_all(writer, [user(n) for n in range(100)])
@@ -348,8 +352,8 @@ async def test_a_convex_that_is_down_is_not_hammered(convex: StandIn) -> None:
 @pytest.mark.parametrize(
     "behaviour", [stand_in.status(429), stand_in.status(503), stand_in.status(500), stand_in.answer(200, b"")]
 )
-async def test_passing_trouble_is_not_noticed(convex: StandIn, behaviour: Behaviour) -> None:
-    """What fails once is tried again, in its order, and nobody hears of it."""
+async def test_short_trouble_is_not_noticed(convex: StandIn, behaviour: Behaviour) -> None:
+    """A batch that fails once is sent again, in order, and no caller gets an error."""
     convex.behave(behaviour, then=stand_in.sync())
     writer = Writer(Deployment(convex.url, DEPLOY_KEY), limits=WriterLimits(in_flight=1, deadline=30))
     assert await submit_all(writer, [user(n) for n in range(20)]) == ["created"] * 20
@@ -370,8 +374,9 @@ async def test_trouble_while_a_refused_batch_is_split_loses_nothing(convex: Stan
     await writer.aclose()
 
 
-def test_nine_seconds_and_five_thousand_changes() -> None:
-    """So long a change is waited for unless the caller says otherwise, and so many are taken in."""
+def test_default_deadline_and_queue_size() -> None:
+    """A change is written within nine seconds, and 5,000 changes are accepted, unless other limits are
+    set."""
 
     async def main() -> None:
         writer = Writer(Scripted())
@@ -388,8 +393,9 @@ def test_nine_seconds_and_five_thousand_changes() -> None:
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (64, [64]), (65, [64, 1]), (600, [75] * 8)])
-async def test_shares_are_worth_a_mutation(count: int, sizes: list[int]) -> None:
-    """What comes at once is shared out among the free slots, but not in parts of less than 64 changes."""
+async def test_batches_are_not_too_small(count: int, sizes: list[int]) -> None:
+    """Changes that arrive together are divided among the free slots, but into parts of at least 64
+    changes."""
     deployment = Scripted()
     writer = Writer(deployment)
     tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(count)]
@@ -404,7 +410,8 @@ async def test_shares_are_worth_a_mutation(count: int, sizes: list[int]) -> None
     ("jitter", "pauses"), [(1.0, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]), (0.5, [0.05, 0.1, 0.2, 0.4, 0.5, 0.5])]
 )
 def test_pauses_after_trouble(monkeypatch: pytest.MonkeyPatch, jitter: float, pauses: list[float]) -> None:
-    """They double from a tenth of a second to a second, or half of it, and begin anew after a success."""
+    """They double from a tenth of a second to one second, each shortened by up to a half, and start again
+    after a success."""
     ends = {0.5: lambda low, high: low, 1.0: lambda low, high: high}
     monkeypatch.setattr(random, "uniform", ends[jitter])
 
@@ -430,7 +437,7 @@ def test_pauses_after_trouble(monkeypatch: pytest.MonkeyPatch, jitter: float, pa
 
 
 def test_too_many_calls_make_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each wave of 429 halves the slots, each success brings some back, and never more than there were."""
+    """Each wave of 429 halves the slots. Each success raises them again, up to the maximum."""
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
 
     async def main() -> None:
@@ -467,8 +474,8 @@ def test_too_many_calls_make_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> Non
     run(main())
 
 
-async def test_what_takes_too_long_gets_through_in_parts(convex: StandIn) -> None:
-    """A Convex too slow for a full batch is sent smaller ones, not the same one for ever."""
+async def test_a_batch_that_takes_too_long_is_sent_in_parts(convex: StandIn) -> None:
+    """If Convex is too slow for a full batch, smaller ones are sent, and not the same one for ever."""
     convex.behave(then=stand_in.sync(per_change=0.004))
     writer = Writer(
         Deployment(convex.url, DEPLOY_KEY, timeout=0.6), limits=WriterLimits(in_flight=1, deadline=60)
@@ -487,7 +494,7 @@ async def test_what_takes_too_long_gets_through_in_parts(convex: StandIn) -> Non
 
 
 async def test_the_queue_is_bounded_in_changes() -> None:
-    """What is on its way counts; room comes back when changes are answered or withdrawn."""
+    """Changes in flight count. Room is free again when changes are answered or withdrawn."""
     deployment = Scripted()
     writer = Writer(deployment, limits=WriterLimits(in_flight=1, queue_size=3))
     tasks = []
@@ -522,7 +529,7 @@ async def test_the_queue_is_bounded_in_bytes() -> None:
 
 
 async def test_a_withdrawn_change_is_not_sent() -> None:
-    """Neither one that waited, nor one of a batch that is tried again; its neighbours are."""
+    """Neither while it waits, nor in a batch that is sent again. The other changes are."""
     deployment = Scripted()
     writer = Writer(deployment, limits=WriterLimits(in_flight=1, deadline=60))
     first = asyncio.create_task(writer.submit(user("first")))
@@ -554,8 +561,8 @@ async def test_changes_withdrawn_before_their_turn_make_no_call() -> None:
     assert writer.status.in_flight == 0
 
 
-async def test_a_cancelled_request_takes_nobody_with_it() -> None:
-    """The batch that is on its way goes on, and its other changes get their outcomes."""
+async def test_a_cancelled_request_does_not_cancel_its_batch() -> None:
+    """The batch in flight continues, and its other changes get their outcomes."""
     deployment = Scripted()
     writer = Writer(deployment)
     tasks = [asyncio.create_task(writer.submit(user(n))) for n in range(3)]
@@ -567,7 +574,7 @@ async def test_a_cancelled_request_takes_nobody_with_it() -> None:
 
 
 async def test_a_deadline_ends_with_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or thousands of changes a second would stay in memory until theirs has passed."""
+    """Otherwise thousands of changes per second would stay in memory until their deadlines."""
     loop = asyncio.get_running_loop()
     timers: list[asyncio.TimerHandle] = []
 
@@ -586,7 +593,8 @@ async def test_a_deadline_ends_with_the_answer(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_change_past_its_deadline_is_withdrawn() -> None:
-    """Its answer comes in time though the call before it still hangs, and it is never sent."""
+    """Its caller gets the error in time although the call before it still hangs, and the change is never
+    sent."""
     deployment = Scripted()
     writer = Writer(deployment, limits=WriterLimits(in_flight=1, deadline=0.05))
     results = await submit_all(writer, [user(1)]), await submit_all(writer, [user(2)])
@@ -597,8 +605,8 @@ async def test_a_change_past_its_deadline_is_withdrawn() -> None:
     assert len(deployment.sent) == 1
 
 
-def test_trouble_that_is_over_is_no_reason() -> None:
-    """An error names the last trouble only while it lasts."""
+def test_an_error_names_only_current_trouble() -> None:
+    """It has the last trouble only while that lasts."""
 
     async def main() -> None:
         deployment = Scripted()
@@ -619,7 +627,7 @@ def test_trouble_that_is_over_is_no_reason() -> None:
 async def test_a_wrong_setting_is_logged_once_a_minute(
     convex: StandIn, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plainly, with what to do, however many changes meet it."""
+    """With what to do, however many changes fail for it."""
     convex.behave(then=stand_in.status(401, "BadAdminKey", DEPLOY_KEY))
     writer = Writer(Deployment(convex.url, DEPLOY_KEY))
     for n in range(5):
@@ -636,8 +644,9 @@ async def test_a_wrong_setting_is_logged_once_a_minute(
     await writer.aclose()
 
 
-async def test_functions_of_another_version_are_not_split(convex: StandIn) -> None:
-    """Whatever Convex tells of its reasons, a few calls show that the batch is not at fault."""
+async def test_a_batch_for_another_version_is_not_split(convex: StandIn) -> None:
+    """Even if Convex hides its reasons, a few calls show that the functions and not the changes are the
+    cause."""
     convex.behave(then=stand_in.failure())
     writer = Writer(Deployment(convex.url, DEPLOY_KEY), limits=WriterLimits(in_flight=1))
     results = await submit_all(writer, [user(n) for n in range(500)])
@@ -648,7 +657,8 @@ async def test_functions_of_another_version_are_not_split(convex: StandIn) -> No
 
 
 async def test_functions_that_do_not_know_a_column_are_of_another_version(convex: StandIn) -> None:
-    """They take an empty batch; the example of each change, which they never write, tells them apart."""
+    """They accept an empty batch. The examples of each change, which are never written, show the
+    difference."""
 
     def behaviour(change: dict[str, Any]) -> bool:
         return "sortName" in change.get("columns", {}) or "imageUrl" in change.get("columns", {})
@@ -692,7 +702,8 @@ def by_kind(*, mutations: Behaviour, queries: Behaviour) -> Behaviour:
 async def test_a_missing_permission_is_not_another_version(
     convex: StandIn, behaviour: Behaviour, function: str
 ) -> None:
-    """Hosted Convex says no more than "Server Error". That even an empty call is refused tells them apart."""
+    """Hosted Convex answers only "Server Error". The refusal of an empty call shows that a permission is
+    missing."""
     convex.behave(then=behaviour)
     writer = Writer(Deployment(convex.url, DEPLOY_KEY))
     (result,) = await submit_all(writer, [user(1)])
@@ -702,8 +713,8 @@ async def test_a_missing_permission_is_not_another_version(
     await writer.aclose()
 
 
-async def test_columns_that_convex_does_not_know_are_named(convex: StandIn) -> None:
-    """Without their values, though hosted Convex says no more than "Server Error"."""
+async def test_unknown_columns_are_named(convex: StandIn) -> None:
+    """Without their values, although hosted Convex answers only "Server Error"."""
 
     def refuse(change: dict[str, Any]) -> bool:
         columns = change.get("columns", {})
@@ -729,7 +740,7 @@ async def test_columns_that_convex_does_not_know_are_named(convex: StandIn) -> N
 
 @pytest.mark.parametrize("queries", [stand_in.sync(), stand_in.status(503)])
 async def test_a_refusal_that_no_column_explains_stands(convex: StandIn, queries: Behaviour) -> None:
-    """The columns are not blamed if Convex takes each of them, or cannot be asked."""
+    """No column is named if Convex accepts each of them, or cannot be reached."""
     refused = stand_in.sync(refuse=lambda change: True)
 
     async def behaviour(call: stand_in.Call, writer: asyncio.StreamWriter) -> None:
@@ -745,8 +756,8 @@ async def test_a_refusal_that_no_column_explains_stands(convex: StandIn, queries
     await writer.aclose()
 
 
-async def test_closing_answers_all_that_is_left() -> None:
-    """On its way or waiting; and nothing is taken any more."""
+async def test_closing_answers_all_changes() -> None:
+    """In flight or waiting. No change is accepted any more."""
     deployment = Scripted()
     writer = Writer(deployment, limits=WriterLimits(in_flight=1))
     tasks = []
@@ -765,8 +776,8 @@ async def test_closing_answers_all_that_is_left() -> None:
 
 
 @pytest.mark.parametrize("behaviour", [stand_in.hang, stand_in.status(503)])
-def test_the_end_of_the_loop_ends_it(convex: StandIn, behaviour: Behaviour) -> None:
-    """A process told to stop stops, whatever Convex does, without a warning and without `aclose`."""
+def test_the_writer_ends_with_the_loop(convex: StandIn, behaviour: Behaviour) -> None:
+    """A process that stops does not wait for Convex, without a warning and without `aclose`."""
     convex.behave(then=behaviour)
     noticed: list[dict[str, Any]] = []
 
@@ -790,6 +801,6 @@ def test_the_end_of_the_loop_ends_it(convex: StandIn, behaviour: Behaviour) -> N
 
 
 def test_nothing_starts_before_the_first_change() -> None:
-    """A writer can be made where no event loop runs."""
+    """A writer can be made without a running event loop."""
     writer = Writer(Deployment("http://convex.test", DEPLOY_KEY))
     assert writer.status == module.Status(0, 0, None, None, None)

@@ -1,4 +1,4 @@
-// What the page asks of the service, and what a person is told of the answer.
+// The calls of the page to the service, and the messages for their answers.
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
 import { send, type Answer, type Call, type Problem } from "../../examples/dashboard/src/manage/calls.ts";
@@ -53,7 +53,7 @@ suite("the request", () => {
     });
   }
 
-  test("a token that is refused is asked for once more", async (t) => {
+  test("a refused token is replaced once", async (t) => {
     const asked = serve(t, refusal(401, { code: "expired_token" }), json(200, { synced: true }));
     const skipped: unknown[] = [];
     const getToken = async (options?: { skipCache?: boolean }) => (skipped.push(options?.skipCache), "t");
@@ -64,7 +64,7 @@ suite("the request", () => {
     assert.equal(skipped.length, 4);
   });
 
-  test("another refusal is not", async (t) => {
+  test("another refusal is not retried", async (t) => {
     const asked = serve(t, refusal(401, { code: "pending_session" }));
     await send(BAN, service());
     assert.equal(asked.length, 1);
@@ -72,12 +72,12 @@ suite("the request", () => {
 });
 
 suite("the answer", () => {
-  test("done, and not in Convex yet", async (t) => {
+  test("done at Clerk, and not in Convex yet", async (t) => {
     serve(t, json(200, { synced: false, message: "Soon." }));
     assert.deepEqual(await send(BAN, service()), { isDone: true, synced: false, message: "Soon." });
   });
 
-  test("what the service says", async (t) => {
+  test("the messages of the service", async (t) => {
     serve(t, refusal(422, { request_id: "req_1", clerk_message: "Taken." }));
     const { requestId, ...told } = problem(await send(BAN, service()));
     assert.equal(requestId, "req_1");
@@ -110,13 +110,13 @@ suite("the answer", () => {
     }
   });
 
-  test("when it can be tried again", async (t) => {
+  test("the time of the next try", async (t) => {
     t.mock.timers.enable({ apis: ["Date"], now: 1000 });
     serve(t, refusal(429, { retry_after: 7 }));
     assert.equal(problem(await send(BAN, service())).retryAt, 8000);
   });
 
-  test("which field is wrong", async (t) => {
+  test("the wrong fields", async (t) => {
     const errors = [
       { field: "public_metadata.role", message: "is no role" },
       { field: "public_metadata.x", message: "Second" },
@@ -129,7 +129,7 @@ suite("the answer", () => {
     assert.deepEqual(problem(await send(BAN, service())).fields, {});
   });
 
-  test("whose address is taken, if it can be only one", async (t) => {
+  test("the identifier that is taken, if only one was sent", async (t) => {
     serve(t, refusal(422, { code: "form_identifier_exists", clerk_message: "Taken." }));
     const taken = async (body: object) =>
       problem(await send({ action: "create", body } as Call, service())).fields;
@@ -145,7 +145,7 @@ suite("no answer of the service's", () => {
   const UNKNOWN = /It may have been done all the same/;
   const NOTHING = /Nothing was changed\.$/;
 
-  test("a host of files", async (t) => {
+  test("an answer of a host of static files", async (t) => {
     const page = () => new Response("<html>", { status: 200 });
     for (const reply of [page, json(404, {}), json(405, null), json(200, {})]) {
       serve(t, reply);
@@ -156,7 +156,7 @@ suite("no answer of the service's", () => {
     }
   });
 
-  test("something in front of it", async (t) => {
+  test("an answer of a proxy", async (t) => {
     for (const [status, mayBeDone] of [[502, true], [500, true], [413, false]] as const) {
       serve(t, () => new Response("<html>", { status }));
       const told = problem(await send(BAN, service()));
@@ -165,7 +165,7 @@ suite("no answer of the service's", () => {
     }
   });
 
-  test("nobody is signed in, or nobody can say", async (t) => {
+  test("no user is signed in, or Clerk cannot be reached", async (t) => {
     const asked = serve(t, json(200, { synced: true }));
     assert.equal(problem(await send(BAN, service(null))).code, "signed_out");
     const getToken = () => Promise.reject(new Error("down"));
@@ -173,7 +173,7 @@ suite("no answer of the service's", () => {
     assert.equal(asked.length, 0);
   });
 
-  test("a token that does not come is waited for ten seconds", async (t) => {
+  test("a token that does not arrive is waited for ten seconds", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });
     const answer = send(BAN, { url: "", getToken: () => new Promise(() => {}) });
     let isThere = false;
@@ -185,7 +185,7 @@ suite("no answer of the service's", () => {
     assert.equal(problem(await answer).code, "no_clerk");
   });
 
-  test("the network, the connection, the time", async (t) => {
+  test("no network, a broken connection, no answer in time", async (t) => {
     setOnline(true);
     const failing = (error: Error) => () => Promise.reject(error);
     for (const [error, code] of [
@@ -203,7 +203,7 @@ suite("no answer of the service's", () => {
     assert.deepEqual([told.code, told.mayBeDone], ["no_network", false]);
   });
 
-  test("a body that breaks off is no answer", async (t) => {
+  test("an incomplete body is no answer", async (t) => {
     const body = () => new ReadableStream({ start: (stream) => stream.error(new TypeError("terminated")) });
     setOnline(true);
     serve(t, () => new Response(body(), { status: 200 }));

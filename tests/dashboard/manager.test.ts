@@ -1,4 +1,4 @@
-// What is under way, and what is told of it.
+// Actions in progress, and their notices.
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
 import type { UserSummary } from "../../examples/dashboard/src/functions.ts";
@@ -8,7 +8,7 @@ import { isUnderWay, Manager } from "../../examples/dashboard/src/manage/Manager
 const ADA = { clerkId: "user_1", firstName: "Ada", status: "active" } as UserSummary;
 const BAN: Call = { action: "ban", clerkId: "user_1" };
 
-// Answers when it is told to; `asked` are the paths.
+// A service that answers when the test lets it; `asked` has the paths.
 function serve(t: TestContext) {
   const asked: string[] = [];
   const waiting: ((response: Response) => void)[] = [];
@@ -31,7 +31,7 @@ async function settled(): Promise<void> {
 
 const manager = () => new Manager({ url: "", getToken: async () => "t" });
 
-test("what is dangerous or has to be filled in is asked for first", async (t) => {
+test("dangerous actions and forms open a dialog first", async (t) => {
   const { asked } = serve(t);
   const dialogs = { update: "edit", role: "role", ban: "confirm", lock: "confirm", delete: "confirm" } as const;
   for (const [action, kind] of Object.entries(dialogs)) {
@@ -53,7 +53,7 @@ test("what is dangerous or has to be filled in is asked for first", async (t) =>
   assert.deepEqual(asked, ["/user_1/unban", "/user_1/unlock"]);
 });
 
-test("each opening of a menu is another menu", () => {
+test("each opening of a menu makes a new menu", () => {
   const it = manager();
   it.openMenu(ADA, {} as HTMLElement);
   const first = it.state.menu!.opening;
@@ -62,7 +62,7 @@ test("each opening of a menu is another menu", () => {
 });
 
 suite("an action", () => {
-  test("one at a time with a user, and several with several", async (t) => {
+  test("one action at a time on a user, and several on several users", async (t) => {
     const { asked, answer } = serve(t);
     const it = manager();
     const first = it.act(BAN, "Ada");
@@ -78,7 +78,7 @@ suite("an action", () => {
     assert.equal(it.state.pending.get("user_1")?.call.action, "unban");
   });
 
-  test("is under way until the page shows it, five seconds at most", async (t) => {
+  test("an action is in progress until the page shows it, five seconds at most", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });
     const { answer } = serve(t);
     const it = manager();
@@ -91,7 +91,7 @@ suite("an action", () => {
     assert.ok(!it.state.pending.has("user_1"));
   });
 
-  test("a later one is not ended by the time of an earlier one", async (t) => {
+  test("the time limit of an action does not end a later one", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });
     const { answer } = serve(t);
     const it = manager();
@@ -103,7 +103,7 @@ suite("an action", () => {
     assert.equal(it.state.pending.get("user_1")?.call.action, "unban");
   });
 
-  test("what did not work, or is not in Convex yet, is not under way", async (t) => {
+  test("a failed action, or one that is not in Convex yet, is not in progress", async (t) => {
     const { answer } = serve(t);
     const it = manager();
     for (const [status, body] of [
@@ -118,7 +118,7 @@ suite("an action", () => {
 });
 
 suite("notices", () => {
-  test("that it went well is told for six seconds; that it is not in Convex yet stays", async (t) => {
+  test("success is shown for six seconds; a missing row in Convex stays shown", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });
     const { answer } = serve(t);
     const it = manager();
@@ -135,7 +135,7 @@ suite("notices", () => {
     assert.equal(it.state.notices.length, 1);
   });
 
-  test("a failure is told by `do`, and by `act` only to who called it", async (t) => {
+  test("`do` shows a failure, `act` returns it to its caller", async (t) => {
     const { answer } = serve(t);
     const it = manager();
     const refused = { error: { code: "x", message: "No." } };
@@ -148,7 +148,7 @@ suite("notices", () => {
     assert.deepEqual(it.state.notices.map(({ answer: told }) => told.isDone), [false]);
   });
 
-  test("the next action with a user takes back what was told of that one, and of no other", async (t) => {
+  test("the next action on a user removes that user's notice and no other", async (t) => {
     serve(t);
     const it = manager();
     const told = (call: Call) => it.tell({ call, name: "", answer: { isDone: true, synced: false, message: "" } });
@@ -165,7 +165,7 @@ suite("notices", () => {
     assert.deepEqual(it.state.notices.map(({ call }) => call.action), ["create"]);
   });
 
-  test("what holds for every action is said with every action, until it may have changed", async (t) => {
+  test("a reason that applies to every action is shown with each, until it may have changed", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: 0 });
     const { answer } = serve(t);
     const it = manager();
@@ -187,7 +187,7 @@ suite("notices", () => {
   });
 });
 
-test("who listens is told of every change, until it has had enough", () => {
+test("a listener is called for every change until it unsubscribes", () => {
   const it = manager();
   let heard = 0;
   const stop = it.subscribe(() => heard++);
@@ -199,7 +199,7 @@ test("who listens is told of every change, until it has had enough", () => {
   assert.equal(heard, 2);
 });
 
-test("an action is under way until the row has become what was asked for", () => {
+test("an action is in progress until the row has the requested state", () => {
   const cases: [Partial<UserCall>, Partial<UserSummary>, boolean][] = [
     [{ action: "ban" }, { status: "active" }, true],
     [{ action: "ban" }, { status: "banned" }, false],

@@ -111,7 +111,7 @@ suite("a session at the local Clerk", () => {
     assert.equal(url, "http://clerk/sign-in?redirect_url=http%3A%2F%2Fpage%2F%3Fa%3Db%26c");
   });
 
-  test("a page that is looked at again asks again, and tells who listens of another session", async (t) => {
+  test("a page that becomes visible asks again, and tells listeners of another session", async (t) => {
     const replies = { "": client("s1", ["s1", "active"]) };
     const asked = serve(t, replies);
     const session = new LocalSession("http://clerk");
@@ -151,7 +151,7 @@ suite("a session at the local Clerk", () => {
     assert.equal(asked.length, 4);
   });
 
-  test("a session that is over is left", async (t) => {
+  test("an ended session is left", async (t) => {
     const replies: Record<string, Reply> = { "": client("s1", ["s1", "active"]), "/sessions/s1/tokens": [404] };
     serve(t, replies);
     const session = new LocalSession("http://clerk");
@@ -164,7 +164,7 @@ suite("a session at the local Clerk", () => {
     assert.equal(session.state.sessionId, null);
   });
 
-  test("busy or broken is no answer", async (t) => {
+  test("a busy or broken Clerk gives no answer", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });
     for (const reply of [[500], [429], new TypeError("down")] as Reply[]) {
       const replies: Record<string, Reply> = { "": client("s1", ["s1", "active"]), "/sessions/s1/tokens": reply };
@@ -180,7 +180,7 @@ suite("a session at the local Clerk", () => {
     }
   });
 
-  test("who signs out has to know that it did not work", async (t) => {
+  test("a failed sign-out is reported", async (t) => {
     const path = "/sessions/s1/remove";
     const replies: Record<string, Reply> = { "": client("s1", ["s1", "active"]), [path]: [500] };
     const asked = serve(t, replies);
@@ -196,7 +196,7 @@ suite("a session at the local Clerk", () => {
   });
 });
 
-test("one timer ticks every ten seconds while somebody listens", (t) => {
+test("one timer ticks every ten seconds while there are listeners", (t) => {
   t.mock.timers.enable({ apis: ["setInterval", "Date"], now: 1000 });
   let heard = 0;
   const stop = [subscribeToClock(() => heard++), subscribeToClock(() => heard++)];

@@ -1,4 +1,4 @@
-"""Who sees what: checked on the wire, and in words on the page."""
+"""The data that each caller gets, checked on the wire and on the page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKENS = re.compile(r"/v1/client/sessions/[^/]+/tokens")
 
 
 def about_others(stack: LocalStack, *own: str) -> set[str]:
-    """What tells of the users but those: their ids, names and addresses."""
+    """Return the data of all other users: their ids, names and addresses."""
     found = set()
     for user in stack.clerk.users():
         if user["id"] not in own:
@@ -34,7 +34,8 @@ def about_others(stack: LocalStack, *own: str) -> set[str]:
 
 
 def leaks(visit: Visit, secrets: set[str], *, since: int = 0) -> set[str]:
-    """Which of them the browser was sent; `since` that many frames of its websockets, and no answers then."""
+    """Return the data that the browser received; with `since`, only from that many websocket frames on and
+    without answers."""
     received = "\n".join(visit.frames[since:]) if since else visit.received()
     return {it for it in secrets if it in received or json.dumps(it)[1:-1] in received}
 
@@ -46,20 +47,21 @@ def crowd(person: People) -> list[str]:
 
 
 def wait_for_a_change(stack: LocalStack, visit: Visits, person: People, user_id: str) -> None:
-    """Renames the user, and returns when a page that may show it does: then any other has had its chance."""
+    """Rename the user, and return when an admin's page shows it, so that any other page would have got it
+    too."""
     watcher = visit(person("Wendeline Overlook", role="admin"))
     watcher.open()
     expect(watcher.row(user_id)).to_be_visible()
     stack.clerk.update_user(user_id, first_name="Peregrine", last_name="Hollowmere")
     expect(watcher.row(user_id)).to_contain_text("Peregrine Hollowmere")
-    # A round trip of each page: what had been sent before has come.
+    # After a round trip of each page, all earlier messages have arrived.
     assert watcher.frames
 
 
 REFUSED: dict[str, tuple[dict[str, Any] | None, str]] = {
     "an ordinary user": ({"role": "member"}, "for administrators"),
     "a user without a role": ({}, "for administrators"),
-    "one who calls himself admin": ({"unsafe_metadata": {"role": "admin"}}, "for administrators"),
+    "a user with the role in unsafe_metadata": ({"unsafe_metadata": {"role": "admin"}}, "for administrators"),
     "a banned admin": ({"role": "admin", "banned": True}, "banned or locked"),
     "a locked admin": ({"role": "admin", "locked": True}, "banned or locked"),
     "nobody": (None, "Sign in to see"),
@@ -67,10 +69,10 @@ REFUSED: dict[str, tuple[dict[str, Any] | None, str]] = {
 
 
 @pytest.mark.parametrize("who", REFUSED)
-def test_who_is_no_admin_is_sent_nothing_and_told_why(
+def test_caller_who_is_no_admin_gets_a_reason_and_no_data(
     who: str, stack: LocalStack, visit: Visits, person: People, crowd: list[str]
 ) -> None:
-    """No name, address or id of anyone else reaches the browser, not when the page opens and not later."""
+    """No name, address or id of another user reaches the browser, neither when the page opens nor later."""
     fields, words = REFUSED[who]
     own = [] if fields is None else [person("Ursula Nobody", **fields)]
     refused = visit(*own)
@@ -95,7 +97,7 @@ def unsigned(clerk: LocalClerk, session_id: str) -> str:
     return jwt.encode(claims, "", algorithm="none")
 
 
-# What Convex's client says on the console of a token that Convex does not take.
+# The console error of Convex's client for a rejected token.
 NOT_TAKEN = "Failed to authenticate"
 
 BAD_TOKENS: dict[str, Callable[[LocalClerk, str], str]] = {
@@ -116,7 +118,8 @@ BAD_TOKENS: dict[str, Callable[[LocalClerk, str], str]] = {
 
 
 def give_tokens(visit: Visit, make: Callable[[LocalClerk, str], str]) -> list[str]:
-    """From now on the page gets these tokens in place of Clerk's; returns the list they are noted in."""
+    """Give the page these tokens in place of Clerk's from now on. Return the list in which they are
+    recorded."""
     given: list[str] = []
 
     def answer(route: Route) -> None:
@@ -132,7 +135,8 @@ def give_tokens(visit: Visit, make: Callable[[LocalClerk, str], str]) -> list[st
 def test_bad_token_shows_nothing(
     what: str, stack: LocalStack, visit: Visits, person: People, crowd: list[str]
 ) -> None:
-    """An admin's token that is not right is nobody's: no data of any user, and words."""
+    """A token that Convex rejects, although it names an admin, brings no data of any user, and an
+    explanation."""
     ada = person("Ada Adminson", role="admin")
     refused = visit(ada)
     given = give_tokens(refused, BAD_TOKENS[what])
@@ -148,8 +152,8 @@ def test_bad_token_shows_nothing(
     assert refused.shown() == []
 
 
-def test_good_token_is_taken(stack: LocalStack, visit: Visits, person: People, crowd: list[str]) -> None:
-    """The other side of the same means: Clerk's token, given in the same way, shows everyone."""
+def test_good_token_is_accepted(stack: LocalStack, visit: Visits, person: People, crowd: list[str]) -> None:
+    """Clerk's own token, given in the same way as the bad tokens, shows all users."""
     admin = visit(person("Ada Adminson", role="admin"))
     assert give_tokens(admin, lambda clerk, session_id: clerk.session_token(session_id)) == []
     admin.open()
@@ -176,10 +180,10 @@ LOSSES: dict[str, tuple[Callable[[LocalClerk, str], Any], Callable[[LocalClerk, 
 
 
 @pytest.mark.parametrize("how", LOSSES)
-def test_loses_the_data_at_once(
+def test_former_admin_loses_the_data(
     how: str, stack: LocalStack, visit: Visits, person: People, crowd: list[str]
 ) -> None:
-    """Who ceases to be an admin while he looks: all is gone from the page, and nothing more comes."""
+    """When the role is lost while the page is open, all data is removed from it, and no more arrives."""
     lose, regain, words = LOSSES[how]
     ada = person("Ada Adminson", role="admin")
     admin = visit(ada)
@@ -200,10 +204,10 @@ def test_loses_the_data_at_once(
         expect(admin.row(crowd[1])).to_contain_text("Peregrine Hollowmere")
 
 
-def test_who_has_not_arrived_yet_is_let_in_when_he_has(
+def test_new_admin_is_admitted_when_the_row_arrives(
     stack: LocalStack, visit: Visits, person: People, crowd: list[str]
 ) -> None:
-    """A new admin whose webhook is on its way reads so, and needs not reload."""
+    """Until the webhook arrives the page says so. It needs no reload."""
     ada = person("Ada Adminson", role="admin")
     admin = visit(ada)
     stack.convex.clear()
@@ -214,7 +218,7 @@ def test_who_has_not_arrived_yet_is_let_in_when_he_has(
 
 
 def test_signs_in_and_out(stack: LocalStack, visit: Visits, person: People) -> None:
-    """From a link to Clerk's page and back to what the link showed; another account, and out."""
+    """From a link to Clerk's page and back to the linked view, then with another account, then out."""
     banned = person("Bea Banned", banned=True)
     guest = visit()
     page = guest.page
@@ -235,7 +239,7 @@ def test_signs_in_and_out(stack: LocalStack, visit: Visits, person: People) -> N
 
 
 def test_session_that_ends_at_clerk_ends_here(stack: LocalStack, visit: Visits, person: People) -> None:
-    """With its token, which is the last one: the page asks him to sign in."""
+    """When the last token expires, the page asks the user to sign in."""
     stack.clerk.token_lifetime = 3
     ada = person("Ada Adminson", role="admin")
     admin = visit(ada)

@@ -1,4 +1,4 @@
-"""For everyone: axe, the keyboard, narrow screens, little motion, and names of every kind."""
+"""Accessibility: axe, the keyboard, narrow screens, reduced motion, and names of every kind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TALL: ViewportSize = {"width": 1280, "height": 2400}
 
 
 def settled(page: Page) -> None:
-    """When nothing moves any more."""
+    """Wait until no animation runs."""
     page.evaluate(
         "Promise.all(document.getAnimations()"
         ".filter(it => it.effect.getTiming().iterations !== Infinity).map(it => it.finished))"
@@ -33,7 +33,7 @@ def settled(page: Page) -> None:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds, each as one line: the rule, what it is about, and where."""
+    """Return the findings of axe, one line each: the rule, the elements and the place."""
     page.evaluate(AXE)
     found = page.evaluate("axe.run().then(results => results.violations)")
     return [f"{it['id']}: {it['help']}: {[node['html'] for node in it['nodes']]}" for it in found]
@@ -41,7 +41,7 @@ def violations(page: Page) -> list[str]:
 
 @pytest.fixture
 def crowd(stack: LocalStack) -> list[str]:
-    """One of each oddity, the newest last."""
+    """One user for each oddity, the newest last."""
     ids = []
     for number, make_odd in enumerate(ODDITIES):
         fields = ordinary(number)
@@ -51,7 +51,7 @@ def crowd(stack: LocalStack) -> list[str]:
 
 
 def fail_lists(message: dict[str, Any], send: Callable[[], None]) -> None:
-    """Convex's answers to queries of pages become failures."""
+    """Turn Convex's answers to queries of pages into failures."""
     for change in message.get("modifications", []):
         if change["type"] == "QueryUpdated" and is_list(change["value"]):
             change |= {"type": "QueryFailed", "errorMessage": "Server Error", "logLines": []}
@@ -116,7 +116,7 @@ PAGES = (users, dialog, no_match, audit, error, denied, signed_out, sign_in_page
 def test_axe_finds_nothing(
     show: Callable[[Visit, list[str]], None], visit: Visits, person: People, crowd: list[str]
 ) -> None:
-    """Light and dark, wide and narrow; and nowhere has one to scroll sideways."""
+    """In light and dark, on wide and narrow screens. No page scrolls sideways."""
     admin = visit(person("Adele Adminson", role="admin"), reduced_motion="reduce")
     show(admin, crowd)
     for viewport in (WIDE, NARROW):
@@ -143,10 +143,11 @@ new PerformanceObserver((list) => {
 @pytest.mark.parametrize("viewport", [NARROW, TALL], ids=["narrow", "tall"])
 @pytest.mark.parametrize("path", ["/dashboard/users", "/dashboard/audit"])
 @pytest.mark.parametrize("count", [2, 40])
-def test_nothing_jumps_while_it_loads(
+def test_elements_keep_their_place_while_the_page_loads(
     count: int, path: str, viewport: ViewportSize, visit: Visits, person: People
 ) -> None:
-    """What is there from the first moment stays where it is, however late each answer is."""
+    """An element that is visible from the first moment stays where it is, however late each answer
+    arrives."""
     for number in range(count):
         person(f"Person Number{number}")
     admin = visit(person("Adele Adminson", role="admin"), viewport=viewport)
@@ -162,7 +163,7 @@ def test_nothing_jumps_while_it_loads(
     admin.intercept(hold)
     admin.page.add_init_script(SHIFTS)
     admin.open(path)
-    for _ in range(2):  # who one is; then what there is
+    for _ in range(2):  # first the caller, then the data
         while not held:
             admin.page.evaluate("new Promise(requestAnimationFrame)")
         assert admin.shown() == []
@@ -197,7 +198,7 @@ FOCUS = """
 
 
 def press(page: Page, key: str) -> dict[str, Any]:
-    """Presses it, and tells where the focus is then. It must be to be seen."""
+    """Press the key, and return the element with the focus. It must be visible."""
     page.keyboard.press(key)
     focus: dict[str, Any] | None = page.evaluate(FOCUS)
     if focus is None:
@@ -207,7 +208,7 @@ def press(page: Page, key: str) -> dict[str, Any]:
 
 
 def tab_to(page: Page, name: str) -> list[str]:
-    """Tab until the focus is there; what it came by."""
+    """Press Tab until the element has the focus. Return the elements on the way."""
     passed: list[str] = []
     while not passed or not re.match(name, passed[-1] or ""):
         passed.append(press(page, "Tab")["name"])
@@ -216,7 +217,8 @@ def tab_to(page: Page, name: str) -> list[str]:
 
 
 def test_everything_by_keyboard(visit: Visits, person: People, stack: LocalStack) -> None:
-    """Search, filter, sort, details, the other page, and out: without a mouse, always seeing where one is."""
+    """Search, filter, sort, details, the other page and signing out work without a mouse, with a visible
+    focus."""
     users = [person(f"{name} Person") for name in ("Bea", "Cay", "Dot")]
     admin = visit(person("Adele Adminson", role="admin", created_at=86_400_000))
     admin.open()
@@ -271,8 +273,8 @@ def test_everything_by_keyboard(visit: Visits, person: People, stack: LocalStack
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
 
 
-def test_nothing_moves_for_whom_motion_hurts(stack: LocalStack, visit: Visits, person: People) -> None:
-    """With prefers-reduced-motion nothing slides or pulses; that a row changed is still to be seen."""
+def test_nothing_moves_with_reduced_motion(stack: LocalStack, visit: Visits, person: People) -> None:
+    """With prefers-reduced-motion nothing slides or pulses. A changed row is still marked."""
     user_id = person("Bea Person")
     admin = visit(person("Adele Adminson", role="admin"), reduced_motion="reduce")
     admin.page.add_init_script(
@@ -292,7 +294,7 @@ def test_nothing_moves_for_whom_motion_hurts(stack: LocalStack, visit: Visits, p
     assert admin.page.evaluate(endless) == 0
 
 
-# What goes beyond the window, or beyond its own box for all to see.
+# The elements that overflow the window, or visibly overflow their own box.
 TOO_WIDE = """
 [...document.querySelectorAll("[data-clerk-id], [data-clerk-id] *, dialog, dialog :not(pre *)")]
   .filter((it) => it.checkVisibility() && (
@@ -304,8 +306,9 @@ TOO_WIDE = """
 """
 
 
-def test_odd_people_fit(visit: Visits, person: People, crowd: list[str]) -> None:
-    """Long names, right to left, no name, no address: every row has a name, and none makes the page wider."""
+def test_odd_names_fit(visit: Visits, person: People, crowd: list[str]) -> None:
+    """Users with long names, right-to-left names, no name or no address: every row has a name, and none makes
+    the page wider."""
     long = person("Wolfeschlegelsteinhausenbergerdorff" * 3 + " " + "x" * 200, role="r" * 120)
     arabic = person("محمد الفارسي", email_address=[f"{'a' * 60}@{'b' * 60}.example.com"])
     admin = visit(person("Adele Adminson", role="admin"))
@@ -325,7 +328,7 @@ def test_odd_people_fit(visit: Visits, person: People, crowd: list[str]) -> None
 
 
 def test_one_user_alone(visit: Visits, person: People) -> None:
-    """The first admin sees himself."""
+    """The first admin sees their own row."""
     admin = visit(person("Adele Adminson", role="admin"))
     admin.open()
     admin.expect_rows([str(admin.user_id)])

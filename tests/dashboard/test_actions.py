@@ -1,4 +1,5 @@
-"""Admins act on the users page: what they do is done at Clerk and seen in the row, and what fails is told."""
+"""Admins act on the users page: an action is done at Clerk and appears in the row, and a failure is
+explained."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def bea(person: People) -> str:
 
 @pytest.fixture
 def admin(visit: Visits, person: People, bea: str) -> Visit:
-    """Looks at a list of Bea, Cay and Ada, who is looking."""
+    """The page of Ada, an admin, with a list of Bea, Cay and Ada."""
     person("Cay Person", created_at=2 * DAY)
     admin = visit(person("Ada Adminson", role="admin", created_at=DAY))
     admin.open()
@@ -54,7 +55,7 @@ def menu_button(admin: Visit, user_id: str) -> Locator:
 
 
 def choose(admin: Visit, user_id: str, action: str) -> None:
-    """From the menu of the row."""
+    """Choose an action from the menu of the row."""
     menu_button(admin, user_id).click()
     admin.page.get_by_role("menu").get_by_role("menuitem", name=re.compile(f"^{action}")).click()
 
@@ -73,14 +74,14 @@ def told(admin: Visit, text: str) -> Locator:
 
 
 def calls_of(admin: Visit) -> list[Request]:
-    """The calls that the page makes from now on."""
+    """Return the list of the calls that the page makes from now on."""
     calls: list[Request] = []
     admin.page.on("request", lambda request: calls.append(request) if API.search(request.url) else None)
     return calls
 
 
 def attempts(admin: Visit) -> list[dict[str, Any]]:
-    """The newest first."""
+    """Return the recorded actions, the newest first."""
     return [entry for entry in admin.ask("auditLog") if "action" in entry]
 
 
@@ -93,8 +94,9 @@ ACTIONS: dict[str, tuple[Callable[[LocalClerk, str], Any] | None, str, str]] = {
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_standing(action: str, stack: LocalStack, admin: Visit, bea: str) -> None:
-    """From the menu: what is dangerous says what it does to whom; then the row changes, and Clerk has it."""
+def test_ban_and_lock(action: str, stack: LocalStack, admin: Visit, bea: str) -> None:
+    """From the menu. The dialog says what the action does and to whom. Then the row changes, and Clerk has
+    the change."""
     prepare, status, words = ACTIONS[action]
     if prepare is not None:
         prepare(stack.clerk, bea)
@@ -116,7 +118,8 @@ def test_standing(action: str, stack: LocalStack, admin: Visit, bea: str) -> Non
 
 
 def test_deprovisioned(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """It is found by its status and is not to be locked; Clerk's words tell what the directory manages."""
+    """The filter finds the user. The menu does not offer a lock, and Clerk's message names what the directory
+    manages."""
     admin.expect_complaints("409")
     stack.clerk.deprovision(bea)
     expect(admin.row(bea)).to_contain_text("Deprovisioned")
@@ -142,7 +145,7 @@ def test_deprovisioned(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_a_lock_ends_by_itself(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """Until when it lasts is in the details; then the row is active again, though nothing has told of it."""
+    """The details have the end of the lock. Then the row becomes active without an event."""
     admin.row(bea).get_by_role("link").click()
     details = admin.page.get_by_role("dialog", name="User")
     expect(details).to_contain_text("Active")
@@ -158,7 +161,7 @@ def test_a_lock_ends_by_itself(stack: LocalStack, admin: Visit, bea: str) -> Non
 
 
 def test_delete(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """Final, and said so; the row goes, and so does the user."""
+    """The dialog says that it is final. The row disappears, and the user is deleted at Clerk."""
     choose(admin, bea, "Delete")
     expect(admin.page.get_by_role("alertdialog")).to_contain_text("This is final")
     confirm(admin, "Delete Bea Person")
@@ -168,7 +171,7 @@ def test_delete(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_edit(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """Only what was changed is sent; what was emptied is removed."""
+    """Only changed fields are sent. An emptied field is removed."""
     calls = calls_of(admin)
     choose(admin, bea, "Edit")
     form = admin.page.get_by_role("dialog", name="Edit user")
@@ -191,7 +194,8 @@ def test_edit(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_role(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """Any text, the usual ones by a button, none by another; other metadata stays."""
+    """The role can be any text, one of the usual roles by a button, or none by another button. Other metadata
+    stays."""
     form = admin.page.get_by_role("dialog", name="Change role")
     for role in ("editor", "Bee keeper", "admin", None):
         choose(admin, bea, "Change role")
@@ -210,7 +214,7 @@ def test_role(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_create(stack: LocalStack, admin: Visit) -> None:
-    """All fields, and the new row is on top."""
+    """All fields can be filled, and the new row is on top."""
     admin.page.get_by_role("button", name="New user").click()
     form = admin.page.get_by_role("dialog", name="New user")
     values = {
@@ -238,7 +242,7 @@ def test_create(stack: LocalStack, admin: Visit) -> None:
 
 @pytest.mark.parametrize("action", ["Edit", "Change role", "Ban", "Lock", "Delete"])
 def test_cancelled(action: str, stack: LocalStack, admin: Visit, bea: str) -> None:
-    """By the button or with Escape: nothing is sent, and the focus is back at the row."""
+    """By the button or with Escape: no call is made, and the focus returns to the row."""
     calls = calls_of(admin)
     before = stack.clerk.get_user(bea)
     dialog = admin.page.get_by_role("alertdialog").or_(admin.page.get_by_role("dialog"))
@@ -275,7 +279,8 @@ FAILURES: dict[str, tuple[Faults, str, bool]] = {
 
 @pytest.mark.parametrize("status", FAILURES)
 def test_failed(status: str, stack: LocalStack, admin: Visit, bea: str) -> None:
-    """While it is tried the row says so; then it is as before, and the reason is told, and by which id."""
+    """During the call the row says so. After it the row is as before, and a notice has the reason and the
+    request id."""
     faults, words, can_retry = FAILURES[status]
     admin.expect_complaints(status)
     stack.clerk.faults = replace(faults, delay=60)
@@ -303,7 +308,7 @@ def test_failed(status: str, stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_failed_form_stays(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """Nothing has to be typed twice: the reason is in the dialog, and the same button tries again."""
+    """The form keeps its values and shows the reason. The same button tries again."""
     admin.expect_complaints("409")
     stack.clerk.faults = Faults(status=409, code="resource_locked")
     choose(admin, bea, "Edit")
@@ -319,7 +324,7 @@ def test_failed_form_stays(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_form_that_was_closed_too_early(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """What was asked for goes on, and how it ended is told all the same."""
+    """The action continues, and a notice says how it ended."""
     admin.expect_complaints("409")
     stack.clerk.faults = Faults(delay=60, status=409, code="resource_locked")
     choose(admin, bea, "Edit")
@@ -335,7 +340,7 @@ def test_form_that_was_closed_too_early(stack: LocalStack, admin: Visit, bea: st
 
 
 def test_answer_that_got_lost(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """It is done, and the page does not claim to know: neither that it was, nor that it was not."""
+    """The action was done, but the page does not know. It says so."""
     admin.expect_complaints("net::ERR_FAILED")
 
     def lose(route: Route) -> None:
@@ -352,7 +357,7 @@ def test_answer_that_got_lost(stack: LocalStack, admin: Visit, bea: str) -> None
 
 
 def test_convex_is_gone_after_clerk_did_it(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """Exactly that is told: done, and not to be seen here yet."""
+    """The page says that the action was done, and that the row does not show it yet."""
     admin.expect_complaints(UNREACHABLE)
     stack.clerk.faults = Faults(delay=60)
     try:
@@ -372,7 +377,8 @@ def test_convex_is_gone_after_clerk_did_it(stack: LocalStack, admin: Visit, bea:
 
 
 def test_double_click(stack: LocalStack, admin: Visit, person: People, bea: str) -> None:
-    """One call; what was behind the dialog is not clicked; and meanwhile nothing else can be done."""
+    """Only one call is made, and elements behind the dialog are not clicked. No other action is possible
+    meanwhile."""
     crowd = [person(f"Person Number{number}", created_at=4 * DAY) for number in range(12)]
     expect(admin.row(crowd[-1])).to_be_visible()
     calls = calls_of(admin)
@@ -395,7 +401,7 @@ def test_double_click(stack: LocalStack, admin: Visit, person: People, bea: str)
 
 
 def test_double_click_on_save(stack: LocalStack, admin: Visit) -> None:
-    """One user, however often the button is pressed."""
+    """One user is created, however often the button is pressed."""
     stack.clerk.faults = Faults(delay=60)
     calls = calls_of(admin)
     admin.page.get_by_role("button", name="New user").click()
@@ -410,8 +416,10 @@ def test_double_click_on_save(stack: LocalStack, admin: Visit) -> None:
     assert len(stack.clerk.users()) == 4
 
 
-def test_two_admins_at_once(stack: LocalStack, admin: Visit, visit: Visits, person: People, bea: str) -> None:
-    """Both are told the truth, and there is one ban."""
+def test_two_admins_ban_the_same_user(
+    stack: LocalStack, admin: Visit, visit: Visits, person: People, bea: str
+) -> None:
+    """Both get the true result, and there is one ban."""
     other = visit(person("Grace Adminson", role="admin"))
     other.open()
     for each in (admin, other):
@@ -427,8 +435,9 @@ def test_two_admins_at_once(stack: LocalStack, admin: Visit, visit: Visits, pers
 REFUSED_TO_ONESELF = ("Change role", "Ban", "Lock", "Delete")
 
 
-def test_oneself(stack: LocalStack, admin: Visit) -> None:
-    """Nobody takes away their own administration, so the last administrator stays; the page says why."""
+def test_actions_on_the_own_account(stack: LocalStack, admin: Visit) -> None:
+    """The actions that would remove the own administration are disabled, with the reason. So the last admin
+    stays."""
     calls = calls_of(admin)
     me = str(admin.user_id)
     reason = re.compile("This is you. Another administrator can")
@@ -457,7 +466,8 @@ def test_oneself(stack: LocalStack, admin: Visit) -> None:
 
 
 def test_last_admin(stack: LocalStack, admin: Visit, visit: Visits, person: People) -> None:
-    """Who is the last one when it arrives is decided by Convex; the page tells its reason."""
+    """Convex decides when the call arrives whether it would remove the last admin. The page shows its
+    reason."""
     grace = person("Grace Adminson", role="admin")
     expect(admin.row(grace)).to_be_visible()
     admin.expect_complaints("403")
@@ -472,15 +482,15 @@ def test_last_admin(stack: LocalStack, admin: Visit, visit: Visits, person: Peop
 
 
 def test_ordinary_user_has_no_actions(visit: Visits, person: People) -> None:
-    """Who may see no users gets no buttons either."""
+    """A user who may not read users gets no buttons."""
     visitor = visit(person("Otto Ordinary", role="member"))
     visitor.open()
     expect(visitor.page.get_by_role("heading", name="This page is for administrators")).to_be_visible()
     expect(visitor.page.get_by_role("button", name=re.compile("New user|Actions"))).to_have_count(0)
 
 
-def test_fields_that_are_wrong(stack: LocalStack, admin: Visit) -> None:
-    """Each is marked, with what is wrong next to it, and the focus is on the first."""
+def test_wrong_fields(stack: LocalStack, admin: Visit) -> None:
+    """Each is marked with its problem beside it, and the focus is on the first."""
     admin.expect_complaints("422")
     admin.page.get_by_role("button", name="New user").click()
     form = admin.page.get_by_role("dialog", name="New user")
@@ -507,7 +517,7 @@ def test_fields_that_are_wrong(stack: LocalStack, admin: Visit) -> None:
 
 
 def test_address_that_is_taken(admin: Visit) -> None:
-    """Clerk says it, at the field."""
+    """Clerk's message is shown at the field."""
     admin.expect_complaints("422")
     admin.page.get_by_role("button", name="New user").click()
     form = admin.page.get_by_role("dialog", name="New user")
@@ -518,7 +528,7 @@ def test_address_that_is_taken(admin: Visit) -> None:
 
 
 def test_too_many_calls(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """When it can be tried again is said, and until then the button does nothing."""
+    """The page says when the action can be tried again. Until then the button does nothing."""
     admin.expect_complaints("429")
     (session, *_) = stack.clerk.sessions(user_id=str(admin.user_id), status="active")
     headers = {"Authorization": f"Bearer {stack.clerk.session_token(session['id'])}"}
@@ -536,7 +546,7 @@ def test_too_many_calls(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_retry_is_open_again_in_time(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """After the seconds that the service has asked for, also where the notice has moved to meanwhile."""
+    """After the seconds that the service has asked for, also if the notice has moved."""
     admin.expect_complaints("429")
     busy = {"error": {"code": "too_many_calls", "message": "Too many calls.", "retry_after": 2}}
     admin.page.route(API, lambda route: route.fulfill(status=429, json=busy))
@@ -548,8 +558,8 @@ def test_retry_is_open_again_in_time(stack: LocalStack, admin: Visit, bea: str) 
     expect(admin.row(bea)).to_contain_text("Banned")
 
 
-def test_token_that_ran_out_is_renewed(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """Refused once for its token, a call is made again with a new one, and nobody is bothered with it."""
+def test_expired_token_is_renewed(stack: LocalStack, admin: Visit, bea: str) -> None:
+    """A call that is refused for its token is repeated with a new token, without a notice."""
     admin.expect_complaints("401")
     (session, *_) = stack.clerk.sessions(user_id=str(admin.user_id), status="active")
     old = stack.clerk.session_token(session["id"], lifetime=-30)
@@ -568,7 +578,8 @@ def test_token_that_ran_out_is_renewed(stack: LocalStack, admin: Visit, bea: str
 
 
 def test_convex_is_gone(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """What the service would refuse is not offered, and the reason is there to be read; then it is again."""
+    """While Convex is gone, actions that the service would refuse are disabled, with the reason. Then they
+    are enabled again."""
     admin.expect_complaints(UNREACHABLE)
     reason = re.compile("Convex cannot be reached")
     new_user = admin.page.get_by_role("button", name="New user")
@@ -620,7 +631,7 @@ MISSING: dict[str, tuple[Callable[[Route], None], str]] = {
 
 @pytest.mark.parametrize("what", MISSING)
 def test_user_management_is_missing(what: str, admin: Visit, bea: str) -> None:
-    """It is said once as what it is, and from then on nothing is offered that will not work."""
+    """One notice says so. From then on no action is offered."""
     answer, words = MISSING[what]
     if what != "every path is the page":
         admin.expect_complaints("status of")
@@ -634,7 +645,7 @@ def test_user_management_is_missing(what: str, admin: Visit, bea: str) -> None:
 
 
 def test_proxy_in_trouble(admin: Visit, bea: str) -> None:
-    """An error that is not the service's own, and after which nobody knows."""
+    """An error that is not the service's: it is unknown whether the action was done."""
     admin.expect_complaints("502")
     admin.page.route(API, respond(status=502, content_type="text/html", body="<h1>Bad Gateway</h1>"))
     ban(admin, bea)
@@ -644,7 +655,7 @@ def test_proxy_in_trouble(admin: Visit, bea: str) -> None:
 
 
 def test_from_the_details(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """The same, in the dialog of a user; what fails is told in it, where it can be read and tried again."""
+    """The same actions in the dialog of a user. A failure is shown in the dialog, with a retry."""
     admin.expect_complaints("409")
     admin.row(bea).get_by_role("link").click()
     details = admin.page.get_by_role("dialog", name="User")
@@ -667,7 +678,7 @@ def test_from_the_details(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_by_keyboard(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """Menu, confirmation, form: each begins at the right place, and gives the focus back."""
+    """Menu, confirmation and form set the focus at the right place and give it back."""
     page = admin.page
     tab_to(page, "Actions for Bea Person")
     page.keyboard.press("Enter")
@@ -705,8 +716,8 @@ def test_by_keyboard(stack: LocalStack, admin: Visit, bea: str) -> None:
     expect(menu_button(admin, bea)).to_be_focused()
 
 
-def test_focus_goes_on_where_the_row_was(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """Whose row is gone leaves the focus in the next one, not at the top of the page."""
+def test_focus_moves_to_the_next_row(stack: LocalStack, admin: Visit, bea: str) -> None:
+    """When the row of the focus is deleted, the next row gets the focus, and not the top of the page."""
     after = admin.shown()[admin.shown().index(bea) + 1]
     choose(admin, bea, "Delete")
     admin.page.keyboard.press("Tab")
@@ -716,7 +727,7 @@ def test_focus_goes_on_where_the_row_was(stack: LocalStack, admin: Visit, bea: s
 
 
 def test_menu_closes(admin: Visit, bea: str) -> None:
-    """By its own button, by a click elsewhere, and when its row may be somewhere else."""
+    """By its own button, by a click elsewhere, and when its row may have moved."""
     menu = admin.page.get_by_role("menu")
     button = menu_button(admin, bea)
     ways: tuple[Callable[[], None], ...] = (
@@ -736,7 +747,7 @@ def test_menu_closes(admin: Visit, bea: str) -> None:
 
 
 def test_only_the_row_is_rendered(stack: LocalStack, visit: Visits, person: People, bea: str) -> None:
-    """Menu, confirmation, waiting and the change: React does no work in any other row."""
+    """For the menu, the confirmation, the progress and the change, React renders no other row."""
     person("Cay Person")
     admin = visit(person("Ada Adminson", role="admin"))
     watch(admin)
@@ -751,7 +762,8 @@ def test_only_the_row_is_rendered(stack: LocalStack, visit: Visits, person: Peop
 
 
 def test_takes_less_than_a_second(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """From the click to the row; the best of some, because other tests run beside this one."""
+    """From the click to the row. The best of several attempts counts, because other tests run at the same
+    time."""
     times = []
     for number in range(6):
         if number % 2:
@@ -765,7 +777,7 @@ def test_takes_less_than_a_second(stack: LocalStack, admin: Visit, bea: str) -> 
 
 
 def test_audit_log_has_words(stack: LocalStack, admin: Visit, person: People, bea: str) -> None:
-    """What was attempted by whom, how it ended and why, for people; for narrow screens too."""
+    """The log has the action, the admin, the end and the reason in words, also on narrow screens."""
     admin.expect_complaints("404")
     ban(admin, bea)
     expect(admin.row(bea)).to_contain_text("Banned")
@@ -841,7 +853,7 @@ SIGHTS = (
     *(show_menu, show_own_menu, show_confirmation, show_role, show_wrong_fields, show_failure, show_details),
     show_waiting,
 )
-# The box of what is in front, and whether anything in it is cut off or beyond the window.
+# The box of the topmost element, and whether a part of it is cut off or outside of the window.
 CUT_OFF = """
 [...document.querySelectorAll(".row-menu, .row-menu *, .modal, .modal *, .toast, .toast *, .user-actions *")]
   .filter((it) => it.checkVisibility() && !it.closest(".visually-hidden"))

@@ -1,4 +1,4 @@
-"""The audit log: live, filtered, linked to."""
+"""The audit log: live updates, filters and links."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def admin(visit: Visits, person: People, bea: str) -> Visit:
 
 
 def entries(admin: Visit) -> Locator:
-    """Without the row of headers."""
+    """Return the rows of the table without its header."""
     return admin.page.get_by_role("row").filter(has=admin.page.get_by_role("cell"))
 
 
 def test_change_appears_by_itself(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """On top: what happened to whom, and which fields changed; never their values."""
+    """On top: the outcome, the user and the changed fields, never their values."""
     admin.open("/dashboard/audit")
     expect(entries(admin).first).to_be_visible()
     stack.clerk.update_user(bea, last_name="Seldomheard")
@@ -46,7 +46,7 @@ def test_change_appears_by_itself(stack: LocalStack, admin: Visit, bea: str) -> 
 
 
 def test_admin_who_acted_is_named(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """An attempt says by whom, and to the second how long ago: there the order is the point."""
+    """An action has the admin's name, and its age to the second, because the order matters there."""
     session = stack.clerk.sign_in(str(admin.user_id))
     headers = {"Authorization": f"Bearer {stack.clerk.session_token(session['id'])}"}
     url = f"{stack.url}/api/users/{bea}/lock"
@@ -59,7 +59,7 @@ def test_admin_who_acted_is_named(stack: LocalStack, admin: Visit, bea: str) -> 
 
 
 def test_filters(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """By user and by outcome, in the URL, and both filters follow what happens."""
+    """By user and by outcome. They are in the URL, and a filtered log is live too."""
     stack.clerk.ban(bea)
     stack.clerk.webhooks.drain(30)
     admin.open("/dashboard/audit")
@@ -82,7 +82,7 @@ def test_filters(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_deep_link(admin: Visit, bea: str) -> None:
-    """A link has the filters, and what it cannot mean is ignored."""
+    """A link has the filters. Invalid values are ignored."""
     admin.open("/dashboard/audit", user=bea, outcome="created")
     expect(entries(admin)).to_have_count(1)
     expect(entries(admin)).to_contain_text("Bea Person")
@@ -97,7 +97,7 @@ def test_deep_link(admin: Visit, bea: str) -> None:
 
 
 def test_details_lead_to_the_log(admin: Visit, bea: str) -> None:
-    """From a user's dialog to what happened to him, and back."""
+    """A link leads from a user's dialog to the user's entries, and another one back."""
     admin.open(user=bea)
     admin.page.get_by_role("dialog").get_by_role("link").click()
     expect(admin.page).to_have_url(re.compile(rf"/dashboard/audit\?user={bea}$"))
@@ -107,7 +107,7 @@ def test_details_lead_to_the_log(admin: Visit, bea: str) -> None:
 
 
 def test_log_is_loaded_page_by_page(stack: LocalStack, admin: Visit, person: People) -> None:
-    """Newest first, and more on demand."""
+    """The newest entries first, and more on demand."""
     for number in range(60):
         person(f"Person Number{number}")
     stack.clerk.webhooks.drain(30)

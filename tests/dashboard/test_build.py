@@ -48,7 +48,7 @@ def test_page_knows_what_it_was_built_with(tmp_path: Path) -> None:
     ],
 )
 def test_no_secret_gets_into_the_page(name: str, value: str, said: str, tmp_path: Path) -> None:
-    """What is pasted into the wrong variable stops the build; the error does not quote it."""
+    """A secret in the wrong variable stops the build. The error does not quote it."""
     built = build(tmp_path / "out", **PUBLIC | {name: value})
     assert built.returncode != 0
     assert f"{name} {said}" in built.stderr

@@ -1,4 +1,4 @@
-"""Convex or Clerk is gone for a while: the page says what is true, keeps what it has, and goes on."""
+"""Convex or Clerk is gone for a while: the page says so, keeps its data, and continues afterwards."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.browser"]
 
 DAY = 86_400_000
-# What Chromium itself says of a server that is not there.
+# Chromium's console error for an unreachable server.
 UNREACHABLE = r"net::ERR_(CONNECTION|EMPTY|INCOMPLETE|SOCKET)"
 
 
 @pytest.fixture
 def stack() -> Iterator[LocalStack]:
-    """One of its own for each test, because parts of it stop."""
+    """A local set for each test, because parts of it stop."""
     with LocalStack(project=ROOT) as stack:
         yield stack
 
@@ -49,14 +49,14 @@ def connection(visit: Visit) -> Locator:
 
 
 def fill(stack: LocalStack) -> None:
-    """A backfill, in a thread: this one has Playwright's event loop."""
+    """Run a backfill in a thread, because this thread has Playwright's event loop."""
     with ThreadPoolExecutor(1) as executor:
         report = executor.submit(lambda: asyncio.run(backfill(stack.settings))).result()
     assert report.ok
 
 
 def lose_clerk(visit: Visit) -> None:
-    """As if it were gone for this browser; it keeps its sessions."""
+    """Block Clerk for this browser. Clerk keeps its sessions."""
     visit.context.route(lambda url: url.startswith(visit.stack.clerk.url), refuse)
 
 
@@ -65,7 +65,8 @@ def refuse(route: Route) -> None:
 
 
 def test_convex_is_gone_and_comes_back(stack: LocalStack, admin: Visit) -> None:
-    """Offline, with all its rows; then live again, with what has happened meanwhile, without a reload."""
+    """The page is offline, with all its rows. Then it is live again, with the changes of the meantime,
+    without a reload."""
     admin.expect_complaints(UNREACHABLE)
     before = admin.shown()
     stack.convex.stop()
@@ -81,7 +82,7 @@ def test_convex_is_gone_and_comes_back(stack: LocalStack, admin: Visit) -> None:
 
 
 def test_convex_is_gone_when_the_page_opens(stack: LocalStack, visit: Visits, person: People) -> None:
-    """It waits, and says so; when Convex is there the rows are."""
+    """The page says that it waits. When Convex is back it shows the rows."""
     admin = visit(person("Ada Adminson", role="admin"))
     admin.expect_complaints(UNREACHABLE)
     stack.convex.stop()
@@ -94,7 +95,7 @@ def test_convex_is_gone_when_the_page_opens(stack: LocalStack, visit: Visits, pe
 
 
 def test_clerk_is_gone(stack: LocalStack, admin: Visit) -> None:
-    """The page needs no Clerk to show users: all of it works on, and nothing is said."""
+    """The page does not need Clerk to show users: everything works, and there is no notice."""
     before = admin.shown()
     page = admin.page
     stack.clerk.close()
@@ -115,7 +116,7 @@ def test_clerk_is_gone(stack: LocalStack, admin: Visit) -> None:
 
 
 def test_clerk_is_gone_longer_than_a_token_lives(stack: LocalStack, visit: Visits, person: People) -> None:
-    """Nobody is signed out because Clerk cannot be asked: the rows stay, and with Clerk new ones come."""
+    """An outage of Clerk signs no user out: the rows stay, and new rows arrive when Clerk is back."""
     lifetime = stack.clerk.token_lifetime = 3
     admin = visit(person("Ada Adminson", role="admin"))
     admin.expect_complaints(UNREACHABLE)
@@ -131,7 +132,7 @@ def test_clerk_is_gone_longer_than_a_token_lives(stack: LocalStack, visit: Visit
 
 
 def test_clerk_is_gone_when_the_page_opens(visit: Visits, person: People) -> None:
-    """Whether somebody is signed in cannot be known then: the page waits, and is there when Clerk is."""
+    """It is unknown whether a user is signed in. The page waits, and opens when Clerk is back."""
     admin = visit(person("Ada Adminson", role="admin"))
     admin.expect_complaints(UNREACHABLE)
     lose_clerk(admin)
@@ -143,7 +144,7 @@ def test_clerk_is_gone_when_the_page_opens(visit: Visits, person: People) -> Non
 
 
 def test_service_is_not_needed(stack: LocalStack, admin: Visit) -> None:
-    """No request to the service once the page is there."""
+    """The page makes no request to the service after it was loaded."""
     asked: list[str] = []
     admin.page.on("request", lambda request: asked.append(request.url))
     admin.page.get_by_role("columnheader", name="Name").get_by_role("button").click()

@@ -1,4 +1,4 @@
-"""A change at Clerk is on the open page a moment later, and only what changed is touched."""
+"""A change at Clerk appears on the open page a moment later, and React renders only the changed row."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ pytest_plugins = ["tests.support.browser"]
 
 DAY = 86_400_000
 
-# React tells developer tools of each commit. A fiber did work in it if it is new, or has the flag
-# PerformedWork; below a fiber that kept its children nothing was looked at. `renders` counts the work in each
+# React reports each commit to developer tools. A fiber did work in it if it is new, or has the flag
+# PerformedWork; fibers below one that kept its children were not rendered. `renders` counts the work in each
 # user's row; `flashes` has the users whose row began an animation.
 WATCH = """
 (() => {
@@ -62,12 +62,12 @@ WATCH = """
 
 
 def watch(visit: Visit) -> None:
-    """Before the page is opened."""
+    """Start the counts. It must be called before the page is opened."""
     visit.page.add_init_script(WATCH)
 
 
 def begin(visit: Visit) -> None:
-    """Counts from now on; and if the page is loaded anew, the counts are gone."""
+    """Count from now on. If the page is reloaded, the counts are lost."""
     visit.page.evaluate("window.renders = {}; window.flashes.clear(); window.isTheSame = true")
 
 
@@ -78,13 +78,13 @@ def renders(visit: Visit) -> dict[str, int]:
 
 @pytest.fixture
 def crowd(person: People) -> list[str]:
-    """The oldest first, and all of them long ago."""
+    """Users with old sign-ups, the oldest first."""
     return [person(f"Person {chr(65 + number)}", created_at=(number + 1) * DAY) for number in range(20)]
 
 
 @pytest.fixture
 def admin(visit: Visits, person: People, crowd: list[str]) -> Visit:
-    """Has all of them on the page."""
+    """An admin's page that shows all of these users."""
     admin = visit(person("Ada Adminson", role="admin", created_at=DAY // 2))
     watch(admin)
     admin.open()
@@ -111,7 +111,7 @@ CHANGES: dict[str, tuple[Callable[[LocalClerk, str], Any], str]] = {
 def test_only_the_row_that_changed_is_rendered(
     change: str, stack: LocalStack, admin: Visit, crowd: list[str]
 ) -> None:
-    """The row says it, flashes, and React did no work in any other; nor is the page loaded anew."""
+    """The row has the change and flashes, no other row is rendered, and the page is not reloaded."""
     make, text = CHANGES[change]
     begin(admin)
     make(stack.clerk, crowd[7])
@@ -122,7 +122,7 @@ def test_only_the_row_that_changed_is_rendered(
 
 
 def test_unbanned_again(stack: LocalStack, admin: Visit, crowd: list[str]) -> None:
-    """Each change flashes anew, there and back."""
+    """A ban and an unban both flash."""
     for change, text in ((LocalClerk.ban, "Banned"), (LocalClerk.unban, "Active")):
         begin(admin)
         change(stack.clerk, crowd[0])
@@ -132,7 +132,7 @@ def test_unbanned_again(stack: LocalStack, admin: Visit, crowd: list[str]) -> No
 
 
 def test_new_user_is_on_top(admin: Visit, person: People, crowd: list[str]) -> None:
-    """Who signs up is the newest; the rows of all others stay as they are."""
+    """The newest user is first. The rows of all others stay as they are."""
     before = admin.shown()
     begin(admin)
     newcomer = person("Nova Newcomer")
@@ -142,7 +142,7 @@ def test_new_user_is_on_top(admin: Visit, person: People, crowd: list[str]) -> N
 
 
 def test_deleted_user_is_gone(stack: LocalStack, admin: Visit, crowd: list[str]) -> None:
-    """His row goes, and no other is rendered for it."""
+    """The row disappears, and no other row is rendered."""
     begin(admin)
     stack.clerk.delete_user(crowd[3])
     expect(admin.row(crowd[3])).to_have_count(0)
@@ -154,7 +154,8 @@ def test_deleted_user_is_gone(stack: LocalStack, admin: Visit, crowd: list[str])
 
 
 def test_totals_and_chart_follow(stack: LocalStack, admin: Visit, person: People, crowd: list[str]) -> None:
-    """Who comes, is banned and goes is counted in the same moment, and in the sign-ups of today."""
+    """A sign-up, a ban and a deletion change the totals in the same moment, and a sign-up also the chart of
+    today."""
     totals = admin.page.get_by_role("region", name="Totals")
     expect(totals).to_contain_text(re.compile(r"Users\s*21\s*Active\s*21\s*Banned\s*0"))
     expect(totals.get_by_role("img", name="0 in all")).to_be_visible()
@@ -173,7 +174,8 @@ def test_totals_and_chart_follow(stack: LocalStack, admin: Visit, person: People
 
 
 def test_a_change_takes_less_than_a_second(stack: LocalStack, admin: Visit, crowd: list[str]) -> None:
-    """From Clerk to the page; the best of some, because other tests run beside this one."""
+    """From Clerk to the page. The best of several attempts counts, because other tests run at the same
+    time."""
     times = []
     for number in range(5):
         row = admin.page.wait_for_selector(f'[data-clerk-id="{crowd[number]}"]')
@@ -187,7 +189,7 @@ def test_a_change_takes_less_than_a_second(stack: LocalStack, admin: Visit, crow
 
 
 def test_open_dialog_follows(stack: LocalStack, admin: Visit, crowd: list[str]) -> None:
-    """The details are as live as the row, and say it when the user is deleted."""
+    """The details are live too. If the user is deleted, the dialog says so."""
     admin.row(crowd[2]).get_by_role("link").click()
     dialog = admin.page.get_by_role("dialog")
     expect(dialog).to_contain_text("Person C")
@@ -201,7 +203,8 @@ def test_open_dialog_follows(stack: LocalStack, admin: Visit, crowd: list[str]) 
 
 
 def test_benchmark_measures_what_it_says(chromium: str) -> None:
-    """It ends with its figures: milliseconds to the changed row, and how often."""
+    """It prints its figures at the end: the milliseconds until the row has changed, and the number of
+    changes."""
     command = [sys.executable, "-m", "benchmarks.dashboard", "--json", "--users=30", "--changes=3"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     run = Run(**json.loads(ended.stdout))
@@ -211,7 +214,7 @@ def test_benchmark_measures_what_it_says(chromium: str) -> None:
 
 
 def test_nameless_user_is_shown_once(stack: LocalStack, admin: Visit) -> None:
-    """An address that stands for the name is not said again beneath it; a name that comes takes its place."""
+    """An address that stands for the name is not repeated below it. A name that arrives takes its place."""
     solo = stack.clerk.create_user(email_address=["solo@example.com"])["id"]
     admin.open()
     row = admin.row(solo)

@@ -1,4 +1,4 @@
-"""Lists that change while somebody looks at them."""
+"""Lists that change while a page shows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.support.browser"]
 
-PAGE = 25  # rows that come at once
+PAGE = 25  # rows of the first page
 DAY = 86_400_000
 
 
@@ -37,7 +37,7 @@ def admin(visit: Visits, person: People) -> Visit:
 def change_somebody(
     dice: random.Random, stack: LocalStack, person: People, number: int, admin_id: str
 ) -> None:
-    """Renames, bans, unbans, deletes or makes a user, whichever comes up."""
+    """Rename, ban, unban, delete or create a user at random."""
     clerk = stack.clerk
     user = dice.choice([user for user in clerk.users() if user["id"] != admin_id])
     match dice.randrange(5):
@@ -63,7 +63,7 @@ def change_somebody(
 def test_list_stays_right_while_it_is_loaded_and_changes(
     view: dict[str, Any], stack: LocalStack, admin: Visit, person: People
 ) -> None:
-    """Whatever happens between one page and the next: in the end it is what a query answers, in its order."""
+    """After any changes between two pages, the list has the rows and the order that a query returns."""
     dice = random.Random(7)
     for number in range(110):
         person(f"{chr(65 + number % 26)}person Number{number:03}", created_at=dice.randrange(1, 200) * DAY)
@@ -85,7 +85,8 @@ def test_list_stays_right_while_it_is_loaded_and_changes(
 
 
 def test_filter_that_empties(stack: LocalStack, admin: Visit, person: People) -> None:
-    """All the banned are unbanned while one looks at them: the list shrinks, and says that it is empty."""
+    """All banned users are unbanned while the filter shows them: the list shrinks, and says that it is
+    empty."""
     banned = [
         person(f"Person Number{number}", banned=True, created_at=(number + 2) * DAY) for number in range(30)
     ]
@@ -105,7 +106,7 @@ def test_filter_that_empties(stack: LocalStack, admin: Visit, person: People) ->
 
 
 def test_last_page_is_deleted(stack: LocalStack, admin: Visit, person: People) -> None:
-    """All who were on the second page are deleted: the first is whole, and there is no more to load."""
+    """All users of the second page are deleted: the first page is complete, and there are no more to load."""
     users = [person(f"Person Number{number}", created_at=(number + 2) * DAY) for number in range(PAGE + 5)]
     stack.clerk.webhooks.drain(30)
     open_with(admin, PAGE)
@@ -117,8 +118,8 @@ def test_last_page_is_deleted(stack: LocalStack, admin: Visit, person: People) -
     expect(admin.page.get_by_role("button", name=re.compile("Load"))).to_have_count(0)
 
 
-def test_everyone_but_oneself_is_deleted(stack: LocalStack, admin: Visit, person: People) -> None:
-    """A list of one."""
+def test_all_users_but_the_caller_are_deleted(stack: LocalStack, admin: Visit, person: People) -> None:
+    """The list has one row."""
     users = [person(f"Person Number{number}") for number in range(3)]
     stack.clerk.webhooks.drain(30)
     open_with(admin, 4)
@@ -127,8 +128,8 @@ def test_everyone_but_oneself_is_deleted(stack: LocalStack, admin: Visit, person
     admin.expect_rows([str(admin.user_id)])
 
 
-def test_sorting_heeds_a_change(stack: LocalStack, admin: Visit, person: People) -> None:
-    """A renamed user goes where he belongs, in a list by name."""
+def test_renamed_user_moves_in_a_sorted_list(stack: LocalStack, admin: Visit, person: People) -> None:
+    """In a list sorted by name, the row of a renamed user moves to its new place."""
     users = [person(f"{name} Person") for name in ("Bea", "Cay", "Dot")]
     stack.clerk.webhooks.drain(30)
     open_with(admin, 4, sort="name")
@@ -137,8 +138,8 @@ def test_sorting_heeds_a_change(stack: LocalStack, admin: Visit, person: People)
     admin.expect_rows([str(admin.user_id), users[1], users[2], users[0]])
 
 
-def test_page_of_another_search_does_not_stay(stack: LocalStack, admin: Visit, person: People) -> None:
-    """What is found follows, too: who is renamed is found by his new name and not by the old one."""
+def test_search_results_follow_a_change(stack: LocalStack, admin: Visit, person: People) -> None:
+    """A renamed user is found by the new name and not by the old one."""
     user_id = person("Bea Person", email_address=["someone@example.com"])
     stack.clerk.webhooks.drain(30)
     open_with(admin, 1, q="bea")

@@ -38,7 +38,8 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Ite
 
 
 def test_page_only_reads(visit: Visits, person: People) -> None:
-    """Built with VITE_CLERK_CONVEX_API=off it has no button and no column for it, from the first moment."""
+    """Built with VITE_CLERK_CONVEX_API=off it has no button and no column for actions, from the first
+    moment."""
     ada = person("Ada Adminson", role="admin")
     admin = visit(ada)
     buttons = admin.page.get_by_role("button", name=re.compile("New user|Actions"), include_hidden=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.browser"]
 
 USERS = 2_000
-PAGE = 25  # rows that come at once
+PAGE = 25  # rows of the first page
 Row = dict[str, Any]
 
 
@@ -45,7 +45,8 @@ def admin(visit: Visits, admin_id: str) -> Visit:
 
 
 def rows_in_order(stack: LocalStack, by: str = "createdAt", *, descending: bool = True) -> list[Row]:
-    """All rows as the page should have them: missing values first, or last the other way round."""
+    """Return all rows in the order of the page: missing values come first in ascending and last in descending
+    order."""
     functions = Functions(stack.convex)
     with functions.http:
         rows = list(functions.rows().values())
@@ -62,7 +63,7 @@ def search_box(visit: Visit) -> Locator:
 
 
 def filters(visit: Visit, name: str) -> Locator:
-    """A button of the status filter; its name goes on with how many users it has."""
+    """Return a button of the status filter. Its name ends with the number of its users."""
     return visit.page.get_by_role("group", name="Status").get_by_role("button", name=re.compile(f"^{name}"))
 
 
@@ -75,7 +76,7 @@ def query_of(visit: Visit) -> dict[str, str]:
 
 
 def test_newest_are_first(stack: LocalStack, admin: Visit) -> None:
-    """The first page, and how many there are in all."""
+    """The page has the first rows and the number of all users."""
     admin.open()
     admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
     expect(admin.page.get_by_text(f"{PAGE} of {len(stack.clerk.users()):,}")).to_be_visible()
@@ -91,7 +92,7 @@ SORTS = {
 
 @pytest.mark.parametrize("column", SORTS)
 def test_columns_sort_both_ways(column: str, stack: LocalStack, admin: Visit) -> None:
-    """Missing values come first ascending and last descending; the header says how it is sorted."""
+    """Missing values come first in ascending and last in descending order. The header names the direction."""
     by, orders = SORTS[column]
     admin.open()
     admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
@@ -105,8 +106,8 @@ def test_columns_sort_both_ways(column: str, stack: LocalStack, admin: Visit) ->
         admin.expect_rows(expected[: 2 * PAGE])
 
 
-def test_pages_to_the_end_have_everyone_once(stack: LocalStack, admin: Visit) -> None:
-    """Loaded to the end, with a filter: in order, nobody twice, nobody left out."""
+def test_all_pages_have_each_user_once(stack: LocalStack, admin: Visit) -> None:
+    """A filtered list that is loaded to its end has each user once, in order."""
     expected = ids(
         [row for row in rows_in_order(stack, "sortName", descending=False) if row["status"] == "banned"]
     )
@@ -119,7 +120,7 @@ def test_pages_to_the_end_have_everyone_once(stack: LocalStack, admin: Visit) ->
 
 
 def test_missing_values_are_at_the_end(stack: LocalStack, admin: Visit) -> None:
-    """Who has no address is behind all who have one, on the last page of it."""
+    """Users without an address come after all users with one, on the last page."""
     rows = [row for row in rows_in_order(stack, "sortEmail") if row["status"] == "locked"]
     assert "sortEmail" in rows[0]
     admin.open(status="locked", sort="email", order="desc")
@@ -130,14 +131,14 @@ def test_missing_values_are_at_the_end(stack: LocalStack, admin: Visit) -> None:
 
 
 def found(visit: Visit, text: str) -> list[str]:
-    """What the page shows for a search, once it shows it."""
+    """Search, and return the rows that the page shows then."""
     visit.open(q=text)
     visit.page.get_by_text(re.compile(r"^\d+ match|No match|best matches")).wait_for()
     return visit.shown()
 
 
 def test_search_finds(stack: LocalStack, admin: Visit) -> None:
-    """Names in any case and with any letters, beginnings of addresses, whole ids."""
+    """Names in any case and with any letters, beginnings of addresses, and whole ids."""
     rows = rows_in_order(stack)
     lukasz = [row for row in rows if row.get("firstName") == "Łukasz" and row.get("lastName") == "Øster"]
     assert set(ids(lukasz)) <= set(found(admin, "łukasz øster"))
@@ -149,8 +150,9 @@ def test_search_finds(stack: LocalStack, admin: Visit) -> None:
 
 
 @pytest.mark.parametrize("text", ["com", "ample.com", "zzzzz", ".*", "[^]+", "(", "\\", "^$", "%"])
-def test_search_finds_nobody(text: str, admin: Visit) -> None:
-    """The end of everyone's address, a part of a domain, what nobody has, what means something elsewhere."""
+def test_search_finds_no_user(text: str, admin: Visit) -> None:
+    """The end of a common address, a part of a domain, an unknown text, and texts with a special meaning
+    elsewhere."""
     admin.open()
     expect(admin.page.locator("[data-clerk-id]")).to_have_count(PAGE)
     search_box(admin).fill(text)
@@ -161,8 +163,8 @@ def test_search_finds_nobody(text: str, admin: Visit) -> None:
     expect(search_box(admin)).to_have_value("")
 
 
-def test_search_heeds_the_filter(stack: LocalStack, admin: Visit) -> None:
-    """Among the banned only."""
+def test_search_within_a_filter(stack: LocalStack, admin: Visit) -> None:
+    """Only banned users are found."""
     admin.open(q="Ada", status="banned")
     admin.page.get_by_text(re.compile(r"^\d+ match")).wait_for()
     rows = {row["clerkId"]: row for row in rows_in_order(stack)}
@@ -171,7 +173,7 @@ def test_search_heeds_the_filter(stack: LocalStack, admin: Visit) -> None:
 
 
 def test_back_and_forward(stack: LocalStack, admin: Visit) -> None:
-    """Each choice is a step; typing leaves none; the dialog is one, too."""
+    """Each choice is a step of the history, the dialog too. Typing adds no steps."""
     rows = rows_in_order(stack)
     banned = ids([row for row in rows if row["status"] == "banned"])
     by_name = ids(
@@ -202,7 +204,7 @@ def test_back_and_forward(stack: LocalStack, admin: Visit) -> None:
 
 
 def test_typing_leaves_one_place_in_the_history(stack: LocalStack, admin: Visit) -> None:
-    """A search is in the URL, and the back button leaves it at once."""
+    """A search is in the URL, and one step back leaves it."""
     admin.open("/dashboard/audit")
     admin.page.get_by_role("link", name="Users", exact=True).click()
     admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
@@ -213,7 +215,7 @@ def test_typing_leaves_one_place_in_the_history(stack: LocalStack, admin: Visit)
 
 
 def test_deep_link(stack: LocalStack, admin: Visit) -> None:
-    """A link shows all of a state to whoever opens it, the dialog too; a reload keeps it."""
+    """A link restores the whole state for any admin who opens it, the dialog too. A reload keeps it."""
     rows = [row for row in rows_in_order(stack, "sortName") if row["status"] == "locked"]
     admin.open(status="locked", sort="name", order="desc", user=rows[3]["clerkId"])
     for is_again in (False, True):
@@ -237,13 +239,13 @@ def test_deep_link(stack: LocalStack, admin: Visit) -> None:
     ],
 )
 def test_garbage_in_the_url_is_ignored(query: str, stack: LocalStack, admin: Visit) -> None:
-    """The list is there as if it had not been, whatever somebody has typed there."""
+    """The list is shown as without the garbage."""
     admin.page.goto(f"{stack.dashboard_url}?{query}")
     admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
 
 
-def test_nobody_of_that_id(admin: Visit) -> None:
-    """A link to a user who is not there says so, and the list is behind it."""
+def test_unknown_id(admin: Visit) -> None:
+    """A link to a user who does not exist says so, and the list is behind the dialog."""
     admin.open(user="user_%3Cscript%3E..%2F..")
     expect(admin.page.get_by_role("dialog")).to_contain_text(
         re.compile("no user|not found|nobody", re.IGNORECASE)

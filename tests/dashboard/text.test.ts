@@ -1,4 +1,4 @@
-// What is shown of a user, of an attempt and of an error.
+// The texts for a user, an action and an error.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ConvexError } from "convex/values";
@@ -8,7 +8,7 @@ import { errorReason } from "../../examples/dashboard/src/ui/errorReason.ts";
 import { prettyJson } from "../../examples/dashboard/src/ui/prettyJson.ts";
 import { displayName } from "../../examples/dashboard/src/users/displayName.ts";
 
-test("a user is called by the best there is", () => {
+test("a user is shown by the best available name", () => {
   const user = { clerkId: "user_1", phone: "+1", email: "a@b.c", username: "ada", lastName: "Lovelace", firstName: "Ada" };
   const names = ["Ada Lovelace", "Lovelace", "ada", "a@b.c", "+1", "user_1"];
   for (const name of names) {
@@ -20,26 +20,26 @@ test("a user is called by the best there is", () => {
 });
 
 suite("an action", () => {
-  test("its name, and why it failed", () => {
+  test("the name of an action, and the reason of its failure", () => {
     assert.equal(actionText("ban", undefined, undefined), "Ban");
     assert.equal(actionText("update_metadata", undefined, undefined), "Change role or metadata");
     assert.equal(actionText("ban", "clerk_too_slow", 504), "Ban · Clerk did not answer in time (504)");
     assert.equal(actionText("delete", "last_admin", undefined), "Delete · the last active administrator");
   });
 
-  test("what has no words is shown as it is", () => {
+  test("an unknown code is shown unchanged", () => {
     assert.equal(actionText("send_home", "full_moon", 418), "Send home · full moon (418)");
   });
 });
 
 suite("an error", () => {
-  test("what a function says itself", () => {
+  test("the message of a function", () => {
     assert.equal(errorReason(new ConvexError("Not today.")), "Not today.");
     assert.equal(errorReason(new ConvexError({ message: "Not today.", code: 1 })), "Not today.");
     assert.equal(errorReason(new ConvexError(null)), new ConvexError(null).message || "No reason was given");
   });
 
-  test("the first line without Convex's marks, and the request to look for in the log", () => {
+  test("the first line without Convex's marks, and the request id for the log", () => {
     const marks = "[CONVEX Q(users:getUsers)] [Request ID: 0123abcd]";
     assert.equal(errorReason(new Error(`${marks} Server Error\n  at f`)), "Server Error (request 0123abcd)");
     assert.equal(errorReason(new Error(marks)), "No reason was given (request 0123abcd)");
@@ -65,7 +65,7 @@ suite("JSON", () => {
     assert.equal(prettyJson('{ "a" : [ ] , "b" :\n{ } }'), '{\n  "a": [],\n  "b": {}\n}');
   });
 
-  test("numbers keep all their digits, and what is no JSON stays", () => {
+  test("numbers keep all their digits, and text that is no JSON stays", () => {
     assert.equal(prettyJson("[12345678901234567890.10]"), "[\n  12345678901234567890.10\n]");
     assert.equal(prettyJson("{ a: 1 }"), "{ a: 1 }");
   });

@@ -1,4 +1,4 @@
-// What the lists show, as the URL has it.
+// The state of the lists in the URL.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import * as audit from "../../examples/dashboard/src/audit/auditView.ts";
@@ -34,7 +34,7 @@ suite("the list of users", () => {
     }
   });
 
-  test("the URL names what is unusual, and keeps what is not the list's", () => {
+  test("the URL has only values that are not the default, and keeps foreign parameters", () => {
     assert.equal(write({}), "");
     assert.equal(write({ sort: { by: "createdAt", order: "desc" } }, "q=a&status=banned&sort=name&order=asc&user=x"), "user=x");
     assert.equal(write({ search: "ada", status: "banned" }), "q=ada&status=banned");
@@ -44,13 +44,13 @@ suite("the list of users", () => {
     assert.equal(write({ sort: { by: "lastSignInAt", order: "desc" } }), "sort=lastSignInAt");
   });
 
-  test("writing does not change what was read", () => {
+  test("writing does not change the values that were read", () => {
     const params = new URLSearchParams("q=a");
     users.writeView(params, read(""));
     assert.equal(params.toString(), "q=a");
   });
 
-  test("every status can be asked for", () => {
+  test("every status can be selected", () => {
     for (const status of STATUSES) assert.equal(read(write({ status })).status, status);
     assert.ok(["active", "banned", "locked"].every((status) => (STATUSES as readonly string[]).includes(status)));
   });
@@ -59,13 +59,13 @@ suite("the list of users", () => {
 suite("the audit log", () => {
   const read = (query: string) => audit.readView(new URLSearchParams(query));
 
-  test("what does not belong there is ignored", () => {
+  test("invalid parameters are ignored", () => {
     assert.deepEqual(read(""), { clerkId: null, outcome: null });
     assert.deepEqual(read("user=%20&outcome=maybe"), { clerkId: null, outcome: null });
     assert.deepEqual(read("user=%20user_1%20&outcome=denied"), { clerkId: "user_1", outcome: "denied" });
   });
 
-  test("what is written is read again", () => {
+  test("written parameters are read again", () => {
     assert.equal(audit.writeView({ clerkId: null, outcome: null }).toString(), "");
     for (const outcome of audit.OUTCOMES) {
       const written = audit.writeView({ clerkId: "user_1", outcome });

@@ -1,4 +1,4 @@
-"""The files that the documentation leads to are there."""
+"""The files that the documentation names exist."""
 
 import re
 import tomllib
@@ -23,5 +23,5 @@ def test_path_exists(path: str, page: str) -> None:
 
 
 def test_paths_are_found() -> None:
-    """The pattern above finds some on the page that has the most."""
+    """The pattern above finds paths on the page with the most of them."""
     assert ("convex/users.ts", "docs/architecture.md") in NAMED

@@ -1,4 +1,4 @@
-"""The reference pages name what the code has, all of it and nothing else."""
+"""The reference pages name everything that the code has, and nothing else."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ REFERENCE = ROOT / "docs/reference"
 
 
 def section(page: str, heading: str) -> str:
-    """The text of a page below a heading, until the next one of its level."""
+    """Return the text of a page below a heading, up to the next heading of its level."""
     text = (REFERENCE / page).read_text()
     level, *_ = heading.split(" ")
     _, found, rest = text.partition(f"{heading}\n")
@@ -84,7 +84,7 @@ def test_outcomes_and_statuses_of_the_webhook_route() -> None:
 
 
 def test_routes_of_user_management() -> None:
-    """Each documented route is there; nothing else is, of all that the client of Clerk can do."""
+    """Each documented route exists, and no other route for a call of the Clerk client."""
     table = [
         code(cells[0])[0] for cells in rows(section("routes.md", "## User management")) if code(cells[0])
     ]
@@ -164,7 +164,7 @@ def test_tables() -> None:
 
 
 def test_errors() -> None:
-    """Each error, and what it is a kind of."""
+    """Each error, with its base."""
     documented = {
         code(name)[0]: code(base)[0] for name, base, _ in rows((REFERENCE / "errors.md").read_text())
     }

@@ -1,4 +1,4 @@
-"""The README and the documentation: each block of code in them works, and each picture and page is there."""
+"""The blocks of code in the README and the documentation work, and their links and pictures exist."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def environment(stack: LocalStack) -> dict[str, str]:
 
 
 def test_every_block_has_a_handler() -> None:
-    """What nothing runs, compares or parses would grow wrong without a word."""
+    """A block that no test runs, compares or parses could become wrong unnoticed."""
     unknown = [f"{block} {block.language}" for block in BLOCKS if block.language not in HANDLED]
     assert not unknown, f"No handler for {unknown}; there are {sorted(HANDLED)}."
     indented = [f"{page.name}:{line}" for page in PAGES for line in indented_code(page)]
@@ -62,7 +62,7 @@ def test_every_block_has_a_handler() -> None:
 
 @pytest.mark.parametrize("page", RUNNING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_runs(page: Path, stack: LocalStack, tmp_path: Path) -> None:
-    """The commands and programs of a page, in order, do as it says."""
+    """The commands and programs of a page, in order, do what the page says."""
     found = [block for block in blocks(page) if block.language in RUN or block.file is not None]
     is_own = any(". ./.env.local" in block.text for block in found)
     Session(tmp_path, {} if is_own else environment(stack)).run(found)
@@ -95,12 +95,12 @@ def test_commands_that_are_not_run_exist() -> None:
     text = "\n".join(it.text for block in of("console") for it in commands(block))
     unused = [pattern for pattern in NOT_RUN if not re.search(rf"^{pattern}", text, re.MULTILINE)]
     assert not unused, f"No page has {unused} any more."
-    # What Session puts in its place.
+    # The address that Session puts in its place.
     assert "python -m clerk_convex.local --demo" in (ROOT / "scripts/demo").read_text()
 
 
 def test_typescript_is_type_checked(tmp_path: Path) -> None:
-    """Each block of TypeScript in a copy of convex/, as the file that it says it is."""
+    """Each block of TypeScript is checked in a copy of convex/, under its file name."""
     shutil.copytree(ROOT / "convex", tmp_path / "convex")
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     found = of("ts")
@@ -119,7 +119,7 @@ def test_typescript_is_type_checked(tmp_path: Path) -> None:
 
 
 def test_react_is_type_checked(tmp_path: Path) -> None:
-    """Each block of TSX in src/ of a copy of the users page."""
+    """Each block of TSX is checked in src/ of a copy of the users page."""
     ignore = shutil.ignore_patterns("node_modules")
     shutil.copytree(ROOT / "examples/dashboard", tmp_path / "examples/dashboard", ignore=ignore)
     shutil.copytree(ROOT / "convex", tmp_path / "convex")
@@ -144,7 +144,7 @@ def test_data_is_well_formed() -> None:
         tomllib.loads(block.text)
 
 
-def test_diffs_take_away_what_is_there() -> None:
+def test_removed_lines_of_diffs_exist() -> None:
     code = [path.read_text() for path in (ROOT / "convex/clerk").rglob("*.ts")]
     for block in of("diff"):
         for line in block.text.splitlines():
@@ -198,7 +198,7 @@ def test_loops_are_small() -> None:
 
 
 def test_output_is_compared() -> None:
-    """The comparison itself: "…" is anything, but no more than that."""
+    """ "…" matches any text, and no other text is ignored."""
     assert matches(["Equal: … users."], "Equal: 5 users.")
     assert not matches(["Equal: … users."], "Equal: 5 users.\nand more")
     assert matches(["one", "…"], "one\ntwo\nthree")

@@ -37,7 +37,7 @@ def test_upsert_on_the_wire() -> None:
 
 
 def test_delete_on_the_wire() -> None:
-    """A delete has no updatedAt and no columns; what is not known is left out, not null."""
+    """A deletion has no updatedAt and no columns. Unknown values are left out, and are not null."""
     assert json.loads(encode(Delete("user_1", 3.0, "admin", actor="user_2"))) == {
         "type": "delete",
         "clerkId": "user_1",
@@ -48,7 +48,7 @@ def test_delete_on_the_wire() -> None:
 
 
 def test_sign_in_on_the_wire() -> None:
-    """A sign-in has a time and no columns, and is no observation of the user."""
+    """A sign-in has a time, no columns and no observedAt."""
     assert json.loads(encode(SignIn("user_1", 3.0, "webhook", "msg_1"))) == {
         "type": "signIn",
         "clerkId": "user_1",
@@ -80,7 +80,7 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.sampled_from([*COLUMNS, "plot", "locale"]), VALUES))
 def test_values_are_coded_as_convex_does(columns: dict[str, Any]) -> None:
-    """Whatever a column holds, ours or a team's, it is on the wire what the official client makes of it."""
+    """Any value of a column, also of a team's, is encoded as the official client encodes it."""
     encoded = encode(Upsert("user_1", 2.0, 3.0, columns, "webhook"))
     assert json.loads(encoded)["columns"] == convex_to_json(columns)
 
@@ -111,7 +111,7 @@ class Colour(enum.Enum):
     ],
 )
 def test_column_that_convex_cannot_hold(value: Any) -> None:
-    """The one at fault is named among those that are not."""
+    """The error names that column among valid ones."""
     columns = {"email": "a@b.example", "locale": "fr", "joined": value, "plan": 1.0}
     change = Upsert("user_1", 2.0, 3.0, columns, "webhook")
     assert refused_column(change) == "joined"

@@ -41,7 +41,7 @@ from tests.support.clerk_events import documents
     ],
 )
 def test_numbers_are_kept_whole(number: str, expected: str) -> None:
-    """No digit is lost, however long a number is; only one that nothing can hold becomes text."""
+    """No digit is lost, however long a number is. A number that no type can hold becomes text."""
     assert canonical_json(parse_json(number)) == expected
     assert canonical_json(parse_json(expected)) == expected
 
@@ -58,13 +58,13 @@ def is_json(text: str | bytes) -> bool:
     "text", ["NaN", "[Infinity]", '{"a": -Infinity}', "", "{", "[1,]", "nul", b"\xff", '"']
 )
 def test_not_json(text: str | bytes) -> None:
-    """What is not JSON is a ValueError, also what Python's own reader would take."""
+    """Text that is not JSON is a ValueError, also text that Python's own reader accepts."""
     assert not is_json(text)
 
 
 @pytest.mark.parametrize("depth", [500, 4_000])
 def test_deep_nesting(depth: int) -> None:
-    """Metadata may be nested deeper than Python recurses: a user could hide from the sync with it."""
+    """Metadata may be nested deeper than Python recurses. Otherwise a user could use it to avoid the sync."""
     deep = '{"a":[1.0,{"b":' * depth + '"x [{\\"]"' + "}]}" * depth
     assert canonical_json(parse_json(deep)) == deep
     assert canonical_json(parse_json(deep.encode())) == deep
@@ -74,7 +74,7 @@ def test_deep_nesting(depth: int) -> None:
 
 @given(documents)
 def test_deep_nesting_reads_the_same(document: Any) -> None:
-    """What stands in the depths is read as it would be read elsewhere."""
+    """A deeply nested value is read as at the top."""
     depth = sys.getrecursionlimit()
     inside = parse_json("[" * depth + json.dumps(document) + "]" * depth)
     for _ in range(depth):
@@ -84,14 +84,14 @@ def test_deep_nesting_reads_the_same(document: Any) -> None:
 
 @given(documents)
 def test_iterative_reader_reads_the_same(document: Any) -> None:
-    """The reader for what Python's own cannot take reads everything else as that one does."""
+    """The reader for text that Python's own reader refuses reads all other text as that one does."""
     text = json.dumps(document, indent=random.Random(0).choice([None, 1]))
     assert module._read_iteratively(f" {text}\n", 10_000) == parse_json(text)
 
 
 @given(st.text(alphabet='[]{}",: 01eE-.tnulN\\\n\x00', max_size=12))
 def test_iterative_reader_takes_the_same(text: str) -> None:
-    """It takes what is JSON, and refuses what is not."""
+    """It accepts JSON and refuses any other text."""
 
     def read(reader: Callable[[str], Any]) -> Any:
         try:
@@ -103,13 +103,13 @@ def test_iterative_reader_takes_the_same(text: str) -> None:
 
 
 def test_long_number_among_others() -> None:
-    """One number that Python refuses to read makes no other unreadable."""
+    """A number that Python refuses to read does not make others unreadable."""
     long = "9" * 5000
     assert parse_json(f'{{"a": [1, {long}, 2.5], "b": {{}}}}') == {"a": [1, Decimal(long), 2.5], "b": {}}
 
 
 def test_users_are_read_beside_one_that_nests() -> None:
-    """However many users of a page nest their metadata as deeply as Clerk lets them, all are read."""
+    """However many users of a page nest their metadata as deeply as Clerk allows, all are read."""
     nested = "[" * 4096 + "]" * 4096
     page = (
         "[" + ",".join(f'{{"id":"user_{number}","unsafe_metadata":{nested}}}' for number in range(20)) + "]"
@@ -136,7 +136,7 @@ MALFORMED: dict[str, Callable[[int], str]] = {
 
 
 def seconds(text: str) -> float:
-    """The least time of this thread's that it takes to refuse the text."""
+    """Return the least processor time in which the text is refused."""
 
     def once() -> float:
         started = time.thread_time()
@@ -147,8 +147,8 @@ def seconds(text: str) -> float:
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_json_is_refused_at_once(name: str) -> None:
-    """In time linear in the size, and within 0.5 s for 512 KB: 30 ms, where no coverage is measured."""
+def test_malformed_json_is_refused_in_linear_time(name: str) -> None:
+    """512 KB take at most 0.5 s here, and 30 ms without the measurement of coverage."""
     whole = seconds(MALFORMED[name](MANY))
     assert whole < 0.5
     assert whole < max(0.01, 12 * seconds(MALFORMED[name](MANY // 4)))
@@ -165,7 +165,7 @@ def test_deep_nesting_that_is_not_json(middle: str) -> None:
 
 
 def as_text(value: object, rng: random.Random) -> str:
-    """JSON in one of the many ways it can be written."""
+    """Return JSON in one of many possible spellings."""
     if isinstance(value, dict):
         members = [f"{as_text(key, rng)} : {as_text(value[key], rng)}" for key in value]
         rng.shuffle(members)
@@ -177,7 +177,7 @@ def as_text(value: object, rng: random.Random) -> str:
 
 @given(documents)
 def test_canonical_json_round_trips(document: Any) -> None:
-    """What is read back from canonical JSON is what went in, and its canonical JSON is the same again."""
+    """Reading canonical JSON gives an equal value, whose canonical JSON is the same text."""
     text = canonical_json(document)
     assert text.isascii()
     assert json.loads(text) == document
@@ -186,7 +186,7 @@ def test_canonical_json_round_trips(document: Any) -> None:
 
 @given(documents)
 def test_canonical_json_is_written_alike(document: Any) -> None:
-    """Documents that Python's encoder cannot write have the text that it would write, and the others too."""
+    """Values that Python's encoder cannot write have the form that it writes, and so have all others."""
     assert module._write_canonical_json(document) == canonical_json(document)
     beside_a_decimal = canonical_json({"a": document, "b": Decimal("1e400")})
     assert beside_a_decimal == f'{{"a":{canonical_json(document)},"b":1E+400}}'
@@ -194,5 +194,6 @@ def test_canonical_json_is_written_alike(document: Any) -> None:
 
 @given(documents, st.randoms(use_true_random=False))
 def test_canonical_json_is_stable(document: Any, rng: random.Random) -> None:
-    """Equal metadata has equal text, in whatever order and spelling Clerk sends it: nobody is woken."""
+    """Equal metadata has equal text, in whatever order and spelling Clerk sends it, so no query runs
+    again."""
     assert canonical_json(parse_json(as_text(document, rng))) == canonical_json(document)

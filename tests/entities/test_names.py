@@ -48,8 +48,8 @@ def test_statuses(names: dict[str, set[str]]) -> None:
 
 
 def test_sources(names: dict[str, set[str]]) -> None:
-    """Two more are Convex's own: changes by hand, and by its scheduler."""
-    assert names["sources"] == SOURCES | {"manual", "schedule"}
+    """One more is Convex's own: changes by its scheduler."""
+    assert names["sources"] == SOURCES | {"schedule"}
 
 
 def test_columns_that_may_be_left_out(names: dict[str, set[str]]) -> None:

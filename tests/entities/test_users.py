@@ -28,7 +28,7 @@ def with_(**more: Any) -> dict[str, Any]:
 
 
 def test_row() -> None:
-    """A user's row holds what the schema lists, and nothing else of what Clerk knows."""
+    """The columns are those of the schema, and no other data of Clerk."""
     user = read_user(USER)
     assert user.clerk_id == "user_quince"
     assert user.updated_at == UPDATED
@@ -58,7 +58,8 @@ def test_times_are_floats() -> None:
 
 
 def test_bare_user() -> None:
-    """Only id, created_at and updated_at are needed. Every column is named, so that what went is unset."""
+    """Only id, created_at and updated_at are required. Every column is in the change, so that removed values
+    are unset."""
     user = read_user(BARE)
     assert user.columns.keys() == COLUMNS
     assert {name: value for name, value in user.columns.items() if value is not None} == {
@@ -69,7 +70,7 @@ def test_bare_user() -> None:
 
 @pytest.mark.parametrize("user", [None, [], "user", 17, {}])
 def test_no_user(user: object) -> None:
-    """What is no user is a UserError."""
+    """An object that is not a user is a UserError."""
     with pytest.raises(UserError) as caught:
         read_user(user)
     assert caught.value.clerk_id is None
@@ -77,7 +78,7 @@ def test_no_user(user: object) -> None:
 
 @pytest.mark.parametrize("clerk_id", [None, "", 17, ["user_1"], "x" * 256, "user_\ud800"])
 def test_no_id(clerk_id: object) -> None:
-    """An id is a text that Convex can hold and look up."""
+    """An id is text that Convex can store and look up."""
     with pytest.raises(UserError, match="id"):
         read_id({"id": clerk_id})
 
@@ -85,7 +86,7 @@ def test_no_id(clerk_id: object) -> None:
 @pytest.mark.parametrize("name", ["created_at", "updated_at"])
 @pytest.mark.parametrize("time", [None, "2025-06-15", True, 1e300, float("nan"), 10**400, Decimal("1e400")])
 def test_no_time(name: str, time: object) -> None:
-    """A user without created_at or updated_at cannot be ordered: a UserError, without the value in it."""
+    """A user without created_at or updated_at has no order: a UserError, which does not quote the value."""
     with pytest.raises(UserError, match="created_at or updated_at") as caught:
         read_user(BARE | {name: time})
     assert str(time) not in str(caught.value)
@@ -93,7 +94,7 @@ def test_no_time(name: str, time: object) -> None:
 
 
 def test_primary_email() -> None:
-    """The email is the address that the user calls primary, wherever it stands in the list."""
+    """The email is the primary address, wherever it is in the list."""
     swapped = USER | {"email_addresses": USER["email_addresses"][::-1]}
     assert read_user(swapped).columns["email"] == "work@quince.example"
     home = read_user(USER | {"primary_email_address_id": "idn_home"}).columns
@@ -116,7 +117,8 @@ def test_primary_email() -> None:
     ],
 )
 def test_no_primary_email(pointer: object, items: object) -> None:
-    """No such address, no email: never the first one. Nor is one said to be verified."""
+    """Without a primary address there is no email, also if the list has a first one. emailVerified is unset
+    too."""
     columns = read_user(with_(primary_email_address_id=pointer, email_addresses=items)).columns
     assert columns["email"] is None
     assert columns["emailVerified"] is None
@@ -142,7 +144,7 @@ def test_email_verified(verification: object, expected: bool) -> None:
 
 
 def test_phone_only() -> None:
-    """A user who only has a phone arrives with it."""
+    """A user who has only a phone number is read with it."""
     item = {"id": "idn_1", "phone_number": "+15550000017"}
     columns = read_user(with_(primary_phone_number_id="idn_1", phone_numbers=[item])).columns
     assert (columns["phone"], columns["email"]) == ("+15550000017", None)
@@ -163,7 +165,7 @@ def test_phone_only() -> None:
     ],
 )
 def test_status(flags: Mapping[str, object], expected: str) -> None:
-    """Banned beats deprovisioned, which beats locked."""
+    """Banned comes before deprovisioned, which comes before locked."""
     status = read_user(with_(**flags)).columns["status"]
     assert status == expected
     assert status in get_args(UserStatus)
@@ -189,13 +191,15 @@ OBSERVED = 1_750_000_000_000.0
     ],
 )
 def test_end_of_a_lock(seconds: object, expected: float | None) -> None:
-    """Clerk counts a lock down, so its end is by the time that Clerk looked. Some locks have none."""
+    """Clerk counts a lock down, so its end is computed from the time of the observation. Some locks have no
+    end."""
     user = with_(locked=True, lockout_expires_in_seconds=seconds)
     assert read_user(user, observed_at=OBSERVED).columns["lockedUntil"] == expected
 
 
 def test_end_of_a_lock_that_is_not_known() -> None:
-    """If it is not known when Clerk looked, the column is left as it is; of other users it is unset."""
+    """Without the time of the observation the column keeps its value. For a user who is not locked it is
+    unset."""
     locked = with_(locked=True, lockout_expires_in_seconds=60)
     assert read_user(locked).columns.keys() == COLUMNS - {"lockedUntil"}
     for flags in ({}, {"banned": True, "locked": True}, {"deprovisioned": True, "locked": True}):
@@ -232,7 +236,7 @@ def test_partial(more: dict[str, object], expected: bool) -> None:
     "metadata", [None, {}, [], "admin", {"role": None}, {"role": ["admin"]}, {"role": ""}]
 )
 def test_role_is_public_metadata_only(metadata: object) -> None:
-    """Nothing is decided by what the user writes himself: the role is public_metadata's or nobody's."""
+    """The role comes only from public_metadata, because users write unsafe_metadata themselves."""
     user = with_(
         public_metadata=metadata, unsafe_metadata={"role": "admin"}, private_metadata={"role": "admin"}
     )
@@ -248,7 +252,7 @@ def test_private_metadata_stays() -> None:
 
 
 def test_lone_surrogates() -> None:
-    """Half a character in a name is replaced, because Convex's text is Unicode; the user is not lost."""
+    """Half a character in a name is replaced, because Convex's text is Unicode. The user is still written."""
     columns = read_user(with_(first_name="A\ud83d", last_name="\udc4d")).columns
     assert (columns["firstName"], columns["lastName"]) == ("A\ufffd", "\ufffd")
     assert encode(Upsert("user_1", 1.0, 1.0, columns, "webhook"))
@@ -265,7 +269,7 @@ REFUSED_BY_CONVEX = {
 
 @pytest.mark.parametrize("name", REFUSED_BY_CONVEX)
 def test_metadata_that_convex_would_refuse(name: str) -> None:
-    """Metadata is kept as text, so that it arrives whole whatever Convex thinks of its keys and values."""
+    """Metadata is stored as text, so that keys and values that Convex refuses are kept."""
     user = parse_json(json.dumps(with_(public_metadata={name: REFUSED_BY_CONVEX[name]})))
     columns = read_user(user).columns
     assert encode(Upsert("user_1", 1.0, 1.0, columns, "webhook"))
@@ -274,7 +278,7 @@ def test_metadata_that_convex_would_refuse(name: str) -> None:
 
 @given(users | documents)
 def test_no_user_raises_anything_else(user: Any) -> None:
-    """Whatever JSON comes as a user, it is read and can be sent, or it is a UserError."""
+    """Any JSON is read as a user that can be sent, or is a UserError."""
     user = parse_json(json.dumps(user))
     try:
         read = read_user(user)
@@ -284,7 +288,7 @@ def test_no_user_raises_anything_else(user: Any) -> None:
 
 
 def test_columns_of_a_team() -> None:
-    """The function behind CLERK_CONVEX_FIELDS adds columns; it sees the user as Clerk sent it."""
+    """The function of CLERK_CONVEX_FIELDS adds columns. It gets the user as Clerk sent it."""
 
     def fields(user: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"locale": user.get("locale"), "plot": user["public_metadata"]["plot"]}
@@ -297,14 +301,14 @@ def test_columns_of_a_team() -> None:
 
 @pytest.mark.parametrize("name", ["email", "clerkId", "sortName", "sortEmail", "searchText"])
 def test_columns_of_a_team_cannot_replace_ours(name: str) -> None:
-    """A team's function cannot replace the columns that the rules stand on; the error names them."""
+    """A team's function cannot replace the package's own columns. The error names them."""
     with pytest.raises(UserError, match=f"returned {name}:"):
         read_user(BARE, lambda user: {name: "x"})
 
 
 @pytest.mark.parametrize("fields", [lambda user: user["s3cret"], lambda user: None, lambda user: 17])
 def test_function_of_a_team_that_fails(fields: Any) -> None:
-    """A team's function that fails is a UserError of this user; it names the error, not its text."""
+    """The failure is a UserError of this user. It names the error's type without its text."""
     with pytest.raises(UserError, match=r"CLERK_CONVEX_FIELDS failed with (KeyError|TypeError)") as caught:
         read_user(BARE, fields)
     assert "s3cret" not in str(caught.value)

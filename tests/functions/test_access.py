@@ -1,4 +1,4 @@
-"""convex/clerk/access.ts: who may ask what, and what everyone else is told."""
+"""convex/clerk/access.ts: the queries that each caller may call, and the errors that other callers get."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ FOR_ADMINS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def functions(functions: Functions) -> Functions:
-    """One of each kind."""
+    """Users of each kind."""
     functions.sync(
         [
             upsert("user_ada", role="admin", firstName="Ada", email="ada@example.com"),
@@ -48,7 +48,8 @@ def reason(caller: Caller, path: str, arguments: dict[str, Any] | None = None) -
 
 @pytest.mark.parametrize("path", FOR_ADMINS)
 def test_admins_only(functions: Functions, path: str) -> None:
-    """An active admin gets an answer; everyone else an error that says why, and nothing of anybody."""
+    """An active admin gets an answer. Any other caller gets an error with the reason, and no data of any
+    user."""
     assert functions.signed_in("user_ada").query(path, FOR_ADMINS[path])
     assert reason(functions.nobody(), path) == "not_signed_in"
     assert reason(functions.signed_in("user_ada", sts="pending"), path) == "not_signed_in"
@@ -64,15 +65,15 @@ def test_admins_only(functions: Functions, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", FOR_ADMINS)
-def test_token_makes_nobody_admin(functions: Functions, path: str) -> None:
-    """Whatever a token claims: only the synced row counts."""
+def test_token_cannot_make_an_admin(functions: Functions, path: str) -> None:
+    """Only the synced row counts, whatever a token claims."""
     claims = {"role": "admin", "metadata": {"role": "admin"}, "public_metadata": {"role": "admin"}}
     assert reason(functions.signed_in("user_eve", **claims), path) == "not_admin"
 
 
 @pytest.mark.parametrize("path", [*FOR_ADMINS, "users:currentUser"])
-def test_claim_makes_nobody_someone_else(functions: Functions, path: str) -> None:
-    """A custom claim that Convex names as it names the token's subject or issuer stands for nobody."""
+def test_claim_cannot_change_the_identity(functions: Functions, path: str) -> None:
+    """A custom claim with the name that Convex uses for the token's subject or issuer identifies no user."""
     for claims in ({"subject": "user_ada"}, {"issuer": "https://clerk.example.com"}):
         assert reason(functions.signed_in("user_eve", **claims), path, FOR_ADMINS.get(path, {})) == (
             "not_signed_in"
@@ -81,7 +82,7 @@ def test_claim_makes_nobody_someone_else(functions: Functions, path: str) -> Non
 
 @pytest.mark.parametrize("path", FOR_ADMINS)
 def test_deploy_key_is_no_admin(functions: Functions, path: str) -> None:
-    """With it there is no identity. It has exportUsers."""
+    """A call with the deploy key has no identity. exportUsers is the query for it."""
     body = {"path": path, "args": FOR_ADMINS[path], "format": "json"}
     answer = functions.http.post("/api/query", json=body).json()
     assert answer["errorData"]["reason"] == "not_signed_in"
@@ -98,8 +99,10 @@ def test_deploy_key_is_no_admin(functions: Functions, path: str) -> None:
         (delete("user_ada"), "deleted"),
     ],
 )
-def test_change_takes_effect_at_once(functions: Functions, change: Any, expected: str) -> None:
-    """A demotion, a ban or a deletion does not wait for the token to expire."""
+def test_change_takes_effect_before_the_token_expires(
+    functions: Functions, change: Any, expected: str
+) -> None:
+    """A demotion, a ban or a deletion applies to the next call."""
     ada = functions.signed_in("user_ada")
     ada.query("users:stats")
     functions.sync([change])
@@ -108,7 +111,7 @@ def test_change_takes_effect_at_once(functions: Functions, change: Any, expected
 
 
 def test_refusal_comes_before_anything_is_looked_up(functions: Functions) -> None:
-    """Who may not ask does not learn who is there, nor that he asked wrongly."""
+    """A caller who is refused learns neither which users exist nor that the arguments were wrong."""
     eve = functions.signed_in("user_eve")
     for clerk_id in ("user_ada", "user_unknown"):
         assert reason(eve, "users:getUser", {"clerkId": clerk_id}) == "not_admin"
@@ -116,7 +119,8 @@ def test_refusal_comes_before_anything_is_looked_up(functions: Functions) -> Non
 
 
 def test_current_user(functions: Functions) -> None:
-    """Anyone who is signed in learns about himself, admin or not, banned or not, and whether he is there."""
+    """Every caller who is signed in gets their own state, admin or not, banned or not, and with or without a
+    row."""
     ada = functions.signed_in("user_ada").query("users:currentUser")
     assert (ada["state"], ada["isAdmin"]) == ("synced", True)
     assert (ada["user"]["clerkId"], ada["user"]["email"]) == ("user_ada", "ada@example.com")
@@ -134,7 +138,7 @@ def test_current_user(functions: Functions) -> None:
 
 
 def test_only_the_queries_of_the_page_are_public(functions: Functions) -> None:
-    """An admin's token opens nothing that writes, and no export."""
+    """With an admin's token neither a function that writes nor the export can be called."""
     ada = functions.signed_in("user_ada")
     calls: dict[str, dict[str, Any]] = {"users:exportUsers": PAGE, "users:compareUsers": {"changes": []}}
     for path, arguments in calls.items():
@@ -143,7 +147,7 @@ def test_only_the_queries_of_the_page_are_public(functions: Functions) -> None:
 
 
 def test_team_replaces_the_rule(tmp_path: Path) -> None:
-    """One function, that queries and user management ask alike."""
+    """Queries and user management use the same function."""
     project = Project(tmp_path)
     project.replace(
         "clerk/access.ts",

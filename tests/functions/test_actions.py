@@ -1,4 +1,4 @@
-"""convex/clerk/admin/actions.ts: who may do what at Clerk, and that each attempt is written down."""
+"""convex/clerk/admin/actions.ts: which admin may do which action at Clerk, and its row in the audit log."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ def refused(answer: Any) -> str:
 
 
 def attempts(functions: Functions, reader: str = "user_a") -> list[dict[str, Any]]:
-    """Those in the log, the oldest first."""
+    """Return the actions in the log, the oldest first."""
     [page] = functions.signed_in(reader).pages("users:auditLog", 100)
     return [
         {name: value for name, value in entry.items() if name[0] != "_" and name not in {"name", "actorName"}}
@@ -75,8 +75,8 @@ def attempts(functions: Functions, reader: str = "user_a") -> list[dict[str, Any
     ]
 
 
-def test_attempt_is_written_down_and_settled(functions: Functions) -> None:
-    """One row from its start to its end: who, what, whom, which request, how it ended. No values."""
+def test_action_is_recorded_from_start_to_end(functions: Functions) -> None:
+    """One row has the admin, the action, the target, the request and the end. It has no values."""
     done = begin(functions, "user_a", "user_member", action="lock", request_id="req_x")
     assert done.keys() == {"allowed", "id"}
     row = {
@@ -109,7 +109,7 @@ def test_attempt_is_written_down_and_settled(functions: Functions) -> None:
 
 
 def test_first_end_counts(functions: Functions) -> None:
-    """A second one, from a retry, changes nothing; nor can any other row of the log be settled."""
+    """A second end, from a retry, changes nothing. An end changes no other row of the log."""
     attempt = begin(functions, "user_a", "user_member")
     finish(functions, attempt)
     finish(functions, attempt, "failed", code="late")
@@ -119,15 +119,16 @@ def test_first_end_counts(functions: Functions) -> None:
     assert functions.signed_in("user_a").pages("users:auditLog", 100, outcome="failed") == [[]]
 
 
-def test_row_that_is_gone_is_no_error(functions: Functions) -> None:
+def test_end_without_a_row_is_no_error(functions: Functions) -> None:
     """The log may have been pruned, or the table cleared."""
     attempt = begin(functions, "user_a", "user_member")
     functions.clear()
     finish(functions, attempt)
 
 
-def test_same_request_is_the_same_attempt(functions: Functions) -> None:
-    """Whoever did not hear the answer asks again: one row, and the same answer. Another action is another."""
+def test_same_request_is_the_same_action(functions: Functions) -> None:
+    """A service that got no answer asks again. It gets the same answer, and there is one row. A request with
+    another action has a row of its own."""
     first = begin(functions, "user_a", "user_member", request_id="req_x")
     assert begin(functions, "user_a", "user_member", request_id="req_x") == first
     assert len(attempts(functions)) == 1
@@ -135,18 +136,18 @@ def test_same_request_is_the_same_attempt(functions: Functions) -> None:
     assert begin(functions, "user_a", "user_b", request_id="req_x") != first
     assert refused(begin(functions, "user_member", "user_member", request_id="req_x")) == "not_admin"
     assert len(attempts(functions)) == 4
-    # A refusal is one row, too, of the same attempt only.
+    # A denial is one row too, and only for the same action.
     assert refused(begin(functions, "user_member", "user_member", request_id="req_x")) == "not_admin"
     assert len(attempts(functions)) == 4
     assert refused(begin(functions, "user_member", "user_a", request_id="req_x")) == "not_admin"
     assert len(attempts(functions)) == 5
-    # What was settled is not begun with the same id by accident, but anew.
+    # Once an action is closed, a call with the same id begins a new action.
     finish(functions, first)
     assert begin(functions, "user_a", "user_member", request_id="req_x")["id"] != first["id"]
 
 
-def test_same_request_is_asked_again_whether_it_may(functions: Functions) -> None:
-    """Whoever was demoted in between gets no further by repeating what he began as an admin."""
+def test_permission_is_checked_again_for_a_repeated_request(functions: Functions) -> None:
+    """A caller who was demoted in between cannot repeat an action that was allowed before."""
     begin(functions, "user_b", "user_member", request_id="req_x")
     functions.sync([upsert("user_b", updated_at=20.0, role="member")])
     assert refused(begin(functions, "user_b", "user_member", request_id="req_x")) == "not_admin"
@@ -155,8 +156,8 @@ def test_same_request_is_asked_again_whether_it_may(functions: Functions) -> Non
     assert [row["outcome"] for row in attempts(functions)] == ["started", "denied"]
 
 
-def test_same_request_gets_the_same_refusal(functions: Functions) -> None:
-    """Also if it would be allowed by now, or refused for another reason: one question has one answer."""
+def test_repeated_request_gets_the_same_denial(functions: Functions) -> None:
+    """Also if the action would be allowed by now, or denied for another reason."""
     refusals = {
         "user_unknown": ("user_b", "not_synced"),
         "user_member": ("user_b", "not_admin"),
@@ -178,12 +179,12 @@ def test_same_request_gets_the_same_refusal(functions: Functions) -> None:
         assert refused(again) == reason
     assert begin(functions, "user_b", "user_a", request_id="req_y") == last
     assert attempts(functions) == before
-    # Another request is asked afresh.
+    # The permission for another request is decided anew.
     assert begin(functions, "user_member", "user_b", request_id="req_z")["allowed"] is True
 
 
-def test_refusal_is_asked_again_after_a_minute(tmp_path: Path) -> None:
-    """A service that gives each request the same id is not refused for ever."""
+def test_denial_is_checked_again_after_a_minute(tmp_path: Path) -> None:
+    """A service that gives each request the same id is not denied for ever."""
     project = Project(tmp_path)
     project.replace("clerk/admin/actions.ts", "const OPEN_MS = 60 * 1000", "const OPEN_MS = 200")
     with project.running() as functions:
@@ -193,9 +194,10 @@ def test_refusal_is_asked_again_after_a_minute(tmp_path: Path) -> None:
         assert eventually(lambda: begin(functions, "user_a", "user_b", request_id="req_x")["allowed"] is True)
 
 
-@pytest.mark.parametrize("ended_by", ["the next attempt", "the daily job"])
-def test_attempt_that_nobody_ends_is_ended(tmp_path: Path, ended_by: str) -> None:
-    """Its service stopped, or never heard that it might begin. It failed; nobody knows if it was done."""
+@pytest.mark.parametrize("ended_by", ["the next action", "the daily job"])
+def test_abandoned_action_is_closed(tmp_path: Path, ended_by: str) -> None:
+    """The service stopped, or never got the permission. The row says that the action failed, and that its
+    effect is unknown."""
     project = Project(tmp_path)
     project.replace(
         "clerk/admin/actions.ts", "const ABANDONED_MS = 10 * 60 * 1000", "const ABANDONED_MS = 300"
@@ -221,7 +223,7 @@ def test_attempt_that_nobody_ends_is_ended(tmp_path: Path, ended_by: str) -> Non
         assert attempts(functions)[1] == first
 
 
-def test_attempt_is_not_ended_while_it_may_go_on(functions: Functions) -> None:
+def test_action_is_not_closed_within_ten_minutes(functions: Functions) -> None:
     """Ten minutes are far more than an action takes."""
     started = begin(functions, "user_a", "user_member")
     functions.mutation("users:pruneClerkAudit", {})
@@ -240,8 +242,8 @@ def test_attempt_is_not_ended_while_it_may_go_on(functions: Functions) -> None:
     ],
 )
 @pytest.mark.parametrize("action", ["ban", "get"])
-def test_only_admins_may(functions: Functions, actor: str, reason: str, action: str) -> None:
-    """By the rule of the queries; a refusal is in the log, with its reason."""
+def test_only_admins_are_allowed(functions: Functions, actor: str, reason: str, action: str) -> None:
+    """The rule is that of the queries. A denial is in the log, with its reason."""
     assert refused(begin(functions, actor, "user_b", action=action)) == reason
     [row] = attempts(functions)
     assert (row["outcome"], row["actor"], row["clerkId"], row["reason"]) == (
@@ -252,14 +254,14 @@ def test_only_admins_may(functions: Functions, actor: str, reason: str, action: 
     )
 
 
-def test_nobody_removes_himself(functions: Functions) -> None:
-    """Not even where there are others; what takes nothing away he may do to himself."""
+def test_admin_cannot_remove_their_own_role(functions: Functions) -> None:
+    """Not even if there are other admins. An action that keeps the role is allowed on the own account."""
     assert refused(begin(functions, "user_a", "user_a")) == "self"
     assert begin(functions, "user_a", "user_a", action="update")["allowed"] is True
 
 
-def test_admins_cannot_remove_each_other_at_once(functions: Functions) -> None:
-    """Whoever is being removed counts as removed, until that has failed."""
+def test_admins_cannot_remove_each_other_concurrently(functions: Functions) -> None:
+    """An admin who is being removed counts as removed until the action has failed."""
     first = begin(functions, "user_a", "user_b")
     assert first["allowed"] is True
     assert refused(begin(functions, "user_b", "user_a")) == "last_admin"
@@ -270,16 +272,16 @@ def test_admins_cannot_remove_each_other_at_once(functions: Functions) -> None:
 @pytest.mark.parametrize(
     "end", [("done", {}), *(("failed", {"status": status}) for status in (500, 502, 504))]
 )
-def test_what_may_have_been_done_counts_as_done(functions: Functions, end: tuple[str, Any]) -> None:
-    """Clerk did it, or may have, and it is not here yet: the other one is the last admin."""
+def test_removal_that_may_be_done_counts_as_done(functions: Functions, end: tuple[str, Any]) -> None:
+    """Clerk did it, or may have done it, and the row is not updated yet: the other admin is the last one."""
     first = begin(functions, "user_a", "user_b")
     finish(functions, first, end[0], **end[1])
     assert refused(begin(functions, "user_b", "user_a")) == "last_admin"
     assert begin(functions, "user_a", "user_b")["allowed"] is True  # once more
 
 
-def test_only_removals_count_as_such(functions: Functions) -> None:
-    """Who is being renamed stays. And who is no admin can be removed, whoever is on his way out."""
+def test_only_removals_reduce_the_admins(functions: Functions) -> None:
+    """An admin who is being renamed still counts. A user who is no admin can always be removed."""
     begin(functions, "user_a", "user_b", action="update")
     begin(functions, "user_a", action="create")
     first = begin(functions, "user_b", "user_a")
@@ -288,8 +290,8 @@ def test_only_removals_count_as_such(functions: Functions) -> None:
     assert begin(functions, "user_a", "user_member")["allowed"] is True
 
 
-def test_one_admin_stays_whatever_many_do_at_once(functions: Functions) -> None:
-    """A ring of ten admins, each about to remove the next, all at the same moment."""
+def test_one_admin_stays_after_ten_concurrent_removals(functions: Functions) -> None:
+    """Ten admins in a ring each remove the next one at the same moment."""
     ring = [f"user_ring{number}" for number in range(10)]
     functions.sync([upsert(clerk_id, role="admin") for clerk_id in ring])
     functions.sync([delete("user_a"), delete("user_b")])
@@ -315,7 +317,8 @@ def test_one_admin_stays_whatever_many_do_at_once(functions: Functions) -> None:
 
 
 def test_last_active_admin_stays(functions: Functions) -> None:
-    """Banned, locked, deprovisioned and deleted admins do not count as left. A user can always be removed."""
+    """Banned, locked, deprovisioned and deleted admins do not count as remaining. A user who is no admin can
+    always be removed."""
     functions.sync([upsert("user_d", role="admin", status="deprovisioned")])
     functions.sync([upsert("user_b", updated_at=11.0, role="admin", status="locked")])
     assert refused(begin(functions, "user_a", "user_a")) == "self"
@@ -327,8 +330,8 @@ def test_last_active_admin_stays(functions: Functions) -> None:
     assert refused(begin(functions, "user_b", "user_a")) == "not_admin"
 
 
-def test_attempt_that_never_ended_counts_for_a_minute(tmp_path: Path) -> None:
-    """A service that died in between blocks nothing for ever."""
+def test_open_action_counts_for_a_minute(tmp_path: Path) -> None:
+    """A service that stopped during an action does not block others for ever."""
     project = Project(tmp_path)
     project.write("later.ts", LATER)
     wanted = {"actor": "user_b", "target": "user_a", "action": "ban"}
@@ -340,8 +343,8 @@ def test_attempt_that_never_ended_counts_for_a_minute(tmp_path: Path) -> None:
         assert functions.later(61, "beginAction", {**wanted, "requestId": "req_later"})["allowed"] is True
 
 
-def test_a_team_may_have_more_admins_than_are_admins(tmp_path: Path) -> None:
-    """Those whom possibleAdmins brings are held against the rule."""
+def test_possible_admins_are_checked_by_the_rule(tmp_path: Path) -> None:
+    """possibleAdmins may return users who are no admins. They do not count."""
     project = Project(tmp_path)
     project.replace(
         "clerk/access.ts",
@@ -358,7 +361,7 @@ def test_a_team_may_have_more_admins_than_are_admins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("action", ["ban", "lock", "delete"])
 def test_actions_that_remove_an_admin(functions: Functions, action: str) -> None:
-    """By their name alone, of whomever: also of a user whose row is not here yet."""
+    """These actions count by their name alone, for every target, also if its row is not here yet."""
     assert refused(begin(functions, "user_a", "user_a", action=action)) == "self"
     for target in ("user_b", "user_member", "user_unknown"):
         begin(functions, "user_a", target, action=action)
@@ -384,7 +387,7 @@ def test_actions_that_remove_an_admin(functions: Functions, action: str) -> None
 def test_metadata_that_removes_an_admin(
     functions: Functions, metadata: dict[str, Any], removes: bool
 ) -> None:
-    """Another role than admin does, however it is written. The patch itself is recorded nowhere."""
+    """Any other role than admin does, in whatever form. The patch itself is not recorded."""
     functions.sync([upsert("user_a", updated_at=11.0, role="admin", publicMetadata='{"role":"admin"}')])
     patch = json.dumps(metadata)
     answer = begin(functions, "user_a", "user_a", action="update_metadata", metadata=patch)
@@ -397,7 +400,7 @@ def test_metadata_that_removes_an_admin(
 
 
 def test_metadata_that_are_not_kept(functions: Functions) -> None:
-    """Where CLERK_CONVEX_OMIT leaves them out, the row's role counts as Clerk's, until a patch replaces it."""
+    """Where CLERK_CONVEX_OMIT leaves them out, the row's role counts until a patch replaces it."""
     functions.sync([upsert("user_b", updated_at=11.0, role="admin")])
     for patch in ('{"plan":"x"}', '{"role":"editor"}', '{"role":null}'):
         begin(functions, "user_a", "user_b", action="update_metadata", metadata=patch)
@@ -406,7 +409,7 @@ def test_metadata_that_are_not_kept(functions: Functions) -> None:
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", "null", "7"])
 def test_metadata_that_cannot_be_read(functions: Functions, text: str) -> None:
-    """In a row that was written by hand it counts as none; what a patch adds counts."""
+    """Unreadable metadata in a row that was written by hand counts as none. The patch counts."""
     functions.sync([upsert("user_b", updated_at=11.0, role="admin", publicMetadata=text)])
     begin(functions, "user_a", "user_b", action="update_metadata", metadata='{"role":"admin"}')
     begin(functions, "user_a", "user_b", action="update_metadata", metadata='{"plan":"x"}')
@@ -415,7 +418,7 @@ def test_metadata_that_cannot_be_read(functions: Functions, text: str) -> None:
 
 
 def test_a_teams_rule_judges_metadata(tmp_path: Path) -> None:
-    """The rule sees the metadata as Clerk will have merged it: deep, and without what null removes."""
+    """The rule gets the metadata as Clerk merges it: nested objects are merged, and null removes a key."""
     project = Project(tmp_path)
     project.replace(
         "clerk/access.ts",
@@ -439,5 +442,5 @@ def test_a_teams_rule_judges_metadata(tmp_path: Path) -> None:
             assert patch(kept)["allowed"] is True
         for lost in ('{"team":null}', '{"team":{"lead":null}}', '{"team":7}', '{"team":{"lead":{}}}'):
             assert refused(patch(lost)) == "self"
-        # By this rule a ban takes nothing away, and so the last one may be banned.
+        # By this rule a ban does not remove an admin, so the last admin may be banned.
         assert begin(functions, "user_a", "user_a", action="ban")["allowed"] is True

@@ -43,7 +43,7 @@ EVERYTHING = [
 
 @pytest.mark.parametrize("size", [2, 100])
 def test_newest_first_with_names(admin: Caller, size: int) -> None:
-    """Each entry as it was written, and who it is about as long as he is there; page by page."""
+    """Each entry is returned as it was written, with the name of its user while there is a row, in pages."""
     pages = admin.pages("users:auditLog", size)
     assert told(pages) == EVERYTHING
     entry = [entry for page in pages for entry in page][2]
@@ -59,7 +59,7 @@ def test_newest_first_with_names(admin: Caller, size: int) -> None:
     assert entry["_creationTime"] > 0
 
 
-def test_of_one_user_of_one_outcome_and_of_both(admin: Caller) -> None:
+def test_filters_by_user_and_outcome(admin: Caller) -> None:
     for more in ({"clerkId": "user_1"}, {"outcome": "created"}, {"clerkId": "user_1", "outcome": "created"}):
         wanted = [
             (outcome, clerk_id, name)
@@ -72,8 +72,8 @@ def test_of_one_user_of_one_outcome_and_of_both(admin: Caller) -> None:
     assert told(admin.pages("users:auditLog", outcome="denied")) == []
 
 
-def test_entry_of_a_backfill_names_nobody(functions: Functions, admin: Caller) -> None:
-    """Those whom a run created are one entry."""
+def test_entry_of_a_backfill_has_no_name(functions: Functions, admin: Caller) -> None:
+    """The users that a run created share one entry."""
     run = functions.mutation("users:startBackfill", {"options": "", "restart": False})
     progress = {"ranges": [], "counts": {"created": 7}, "failures": []}
     finished = {"id": run["id"], "attempt": run["attempt"], "progress": progress}
@@ -110,8 +110,8 @@ export const page = internalQuery({
 """
 
 
-def test_page_costs_the_same_however_long_the_log(tmp_path: Path) -> None:
-    """Its entries, and each user of whom they tell once."""
+def test_cost_of_a_page_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    """A page reads its entries, and each user that they name once."""
     project = Project(tmp_path)
     project.write("test.ts", MEASURE)
     with project.running() as functions:

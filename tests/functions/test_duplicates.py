@@ -1,4 +1,4 @@
-"""convex/clerk/order/duplicates.ts: a table that has several rows of one user, from before us or by hand."""
+"""convex/clerk/order/duplicates.ts: several rows of one user, from an older table or written by hand."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +79,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 @pytest.fixture
 def functions(deployment: Functions) -> Functions:
-    """An admin, and three rows of one user, of which the second claims to be an admin's."""
+    """An admin, and three rows of one user. The second row has the role admin."""
     deployment.clear()
     deployment.sync([upsert("user_admin", role="admin")])
     deployment.mutation(
@@ -141,7 +141,7 @@ def log_lines(functions: Functions, path: str, arguments: dict[str, Any]) -> lis
 
 
 def test_events_go_to_the_oldest_row(functions: Functions) -> None:
-    """Nothing throws, and every function takes the same row for the user's."""
+    """No function fails, and every function uses the same row of the user."""
     changes: list[Change] = [
         upsert(firstName="Ada"),
         upsert(updated_at=11.0, firstName="Grace"),
@@ -162,8 +162,8 @@ def test_events_go_to_the_oldest_row(functions: Functions) -> None:
     assert (me["user"]["firstName"], me["isAdmin"]) == ("Grace", False)
 
 
-def test_second_row_makes_nobody_an_admin(functions: Functions) -> None:
-    """Neither in a query, nor as one who would stay if the last admin went."""
+def test_second_row_cannot_make_an_admin(functions: Functions) -> None:
+    """It counts neither in a query nor as an admin who remains."""
     attempt = {"action": "ban", "requestId": "1"}
     answer = functions.mutation("users:beginAction", {"actor": "user_1", "target": "user_admin", **attempt})
     assert (answer["allowed"], answer["reason"]) == (False, "not_admin")
@@ -175,8 +175,8 @@ def test_second_row_makes_nobody_an_admin(functions: Functions) -> None:
 
 
 @pytest.mark.parametrize("source", ["webhook", "backfill"])
-def test_deletion_removes_them_all(functions: Functions, source: Any) -> None:
-    """Or the next one would be the user's row then."""
+def test_deletion_removes_all_rows(functions: Functions, source: Any) -> None:
+    """If one stayed, it would be the user's row from then on."""
     change = delete(source=source)
     assert functions.compare([change, change]) == ["deleted", "unchanged"]
     assert functions.sync([change]) == ["deleted"]
@@ -187,12 +187,12 @@ def test_deletion_removes_them_all(functions: Functions, source: Any) -> None:
     assert me["state"] == "deleted"
 
 
-def test_team_hears_of_each_row_that_is_deleted(functions: Functions) -> None:
+def test_hook_is_called_for_each_deleted_row(functions: Functions) -> None:
     lines = log_lines(functions, "users:deleteUser", {"clerkId": "user_1"})
     assert lines == [f"deleted user_1 {note} true manual" for note in ("one", "two", "three")]
 
 
-def test_reset_forgets_them_all(functions: Functions) -> None:
+def test_reset_removes_all_rows(functions: Functions) -> None:
     for _ in range(2):
         functions.mutation("test:insertVersion", {"clerkId": "user_1"})
     assert functions.mutation("users:resetUser", {"clerkId": "user_1"}) is True
@@ -203,11 +203,10 @@ def test_reset_forgets_them_all(functions: Functions) -> None:
     assert functions.query("test:all", {})["audit"][-1] == ["reset", "user_1", []]
 
 
-def test_repair_merges_them_into_the_oldest(functions: Functions) -> None:
-    """The first row takes the team's columns that it lacks from the others, the older ones first.
+def test_repair_merges_rows_into_the_oldest(functions: Functions) -> None:
+    """The oldest row gets the team's columns that it lacks from the other rows, in order of age.
 
-    Of Clerk's columns it takes the latest sign-in alone. The audit log has each row that is removed.
-    """
+    Of Clerk's columns it takes only the latest sign-in. The audit log has each removed row."""
     functions.sync([upsert(phone=None), upsert(updated_at=11.0, status="banned")])
     before = functions.query("test:all", {})["audit"]
     repair = {"clerkIds": ["user_1", "user_unknown", "user_admin"]}
@@ -246,7 +245,7 @@ def test_repair_merges_them_into_the_oldest(functions: Functions) -> None:
 
 
 def test_repair_may_leave_the_oldest_as_it_is(functions: Functions) -> None:
-    """Then the log tells of the removed ones alone. Versions that came twice go as well."""
+    """Then the log has only the removed rows. Second versions are removed too."""
     functions.mutation("test:insert", {"rows": [{"clerkId": "user_2", "note": "a"}, {"clerkId": "user_2"}]})
     for _ in range(3):
         functions.mutation("test:insertVersion", {"clerkId": "user_2"})
@@ -284,7 +283,7 @@ def test_repair_takes_no_more_than_a_hundred(functions: Functions) -> None:
         [1, 1, 1, 2],
     ],
 )
-def test_each_is_found_once_wherever_a_part_ends(deployment: Functions, counts: list[int]) -> None:
+def test_each_duplicate_is_found_once_wherever_a_part_ends(deployment: Functions, counts: list[int]) -> None:
     deployment.clear()
     ids = [f"user_{number:02}" for number in range(len(counts))]
     rows = [{"clerkId": it} for it, count in zip(ids, counts, strict=True) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""convex/ beside the rules: the audit log, and what a team makes its own."""
+"""The functions in convex/ besides the rules: the audit log, and the files that a team edits."""
 
 import asyncio
 import time
@@ -51,8 +51,8 @@ def project(tmp_path: Path) -> Project:
 # ---------------------------------------------------------------- the audit log
 
 
-def test_audit_names_what_changed_and_never_the_values(project: Project) -> None:
-    """One row for each change that was applied: what happened to whom, which fields, and what brought it."""
+def test_audit_has_names_of_fields_and_no_values(project: Project) -> None:
+    """There is one row for each applied change: the outcome, the user, the changed fields and the source."""
     with project.running() as functions:
         functions.sync(
             [
@@ -89,9 +89,9 @@ def test_audit_names_what_changed_and_never_the_values(project: Project) -> None
     ]
 
 
-def test_audit_leaves_out_what_nobody_did(project: Project) -> None:
-    """A sign-in alone is no row, however it is told, nor are the thousands whom a backfill brings in; what it
-    updates is, and names the sign-in that came with it."""
+def test_audit_leaves_out_sign_ins_and_created_users_of_a_backfill(project: Project) -> None:
+    """A change of lastSignInAt alone has no row, whatever brings it. A user whom a backfill updates has one,
+    which names a sign-in that came with it."""
     with project.running() as functions:
         backfilled = upsert(source="backfill", lastSignInAt=1.0)
         assert functions.sync([backfilled]) == ["created"]
@@ -111,7 +111,7 @@ def test_audit_leaves_out_what_nobody_did(project: Project) -> None:
 
 
 def test_audit_is_pruned_in_batches_until_nothing_is_old(project: Project) -> None:
-    """The cron's function deletes a batch, and schedules itself as long as there is more."""
+    """The cron's function deletes a batch, and schedules itself while there are more old entries."""
     project.replace("clerk/audit/log.ts", "365 * 24 * 60 * 60 * 1000", "0")
     project.replace("clerk/audit/log.ts", "const BATCH = 1000", "const BATCH = 2")
     with project.running() as functions:
@@ -134,8 +134,8 @@ def test_audit_is_kept_for_a_year(project: Project) -> None:
 # ---------------------------------------------------------------- subscribers
 
 
-def test_new_stamp_on_an_unchanged_user_wakes_nobody(project: Project) -> None:
-    """Who subscribes to users hears of nothing but changes of their rows."""
+def test_new_stamp_of_an_unchanged_user_reruns_no_query(project: Project) -> None:
+    """A subscribed query of users runs again only when a row changes."""
     with project.running() as functions:
         functions.sync([upsert(firstName="Ada")])
         client = ConvexClient(functions.convex.url)
@@ -164,7 +164,7 @@ def test_new_stamp_on_an_unchanged_user_wakes_nobody(project: Project) -> None:
 
 
 def test_team_has_columns_of_its_own(project: Project) -> None:
-    """Declared in one place; an entry point that does not name them leaves them as they are."""
+    """They are declared in one place. A writer that does not name them leaves them as they are."""
     project.replace(
         "clerk/columns.ts",
         "export const extraColumns = {}",
@@ -184,7 +184,8 @@ def test_team_has_columns_of_its_own(project: Project) -> None:
 
 
 def test_team_has_a_users_table_of_its_own(project: Project) -> None:
-    """Columns that Clerk knows nothing of stay, and a row that was there before is adopted, not doubled."""
+    """Columns that Clerk does not fill stay, and an existing row of a user is used: there is no second
+    row."""
     project.replace(
         "clerk/tables.ts",
         "    clerkId: v.string(),\n    ...requiredColumns",
@@ -213,7 +214,7 @@ export const insert = mutation({
 
 
 def test_team_has_a_users_module_and_table_of_its_own(tmp_path: Path) -> None:
-    """Our module and our table get other names, and only clerk/module.ts follows."""
+    """If the module and the table get other names, only clerk/module.ts must follow."""
     project = Project(tmp_path)
     convex = project.folder / "convex"
     (convex / "users.ts").rename(convex / "clerkUsers.ts")
@@ -245,7 +246,8 @@ def test_team_has_a_users_module_and_table_of_its_own(tmp_path: Path) -> None:
 
 
 def test_row_removed_by_hand_comes_back(project: Project) -> None:
-    """What was removed in the dashboard, not by Clerk, is brought in again by the next change of any age."""
+    """A row that was removed in the dashboard, and not by Clerk, is written again by the next change, however
+    old."""
     project.write(
         "team.ts",
         """
@@ -277,7 +279,8 @@ export async function hook(ctx: MutationCtx, { outcome, clerkId, userId, before,
 
 
 def test_teams_own_logic_runs_in_the_transaction_of_each_applied_change(project: Project) -> None:
-    """onUserChange sees every applied change and no other; what it throws refuses that change alone."""
+    """onUserChange is called for every applied change and for no other. If it throws, only that change is
+    refused."""
     project.write("clerk/hook.ts", HOOK)
     project.replace(
         "clerk/order/sync.ts",
@@ -321,7 +324,7 @@ def test_teams_own_logic_runs_in_the_transaction_of_each_applied_change(project:
 
 
 def test_500_changes_fit_one_transaction(functions: Functions) -> None:
-    """The largest batch that the writer sends stays under the limits of Convex, whatever it does."""
+    """The largest batch that the writer sends stays within Convex's limits, whatever its changes are."""
     users = [upsert(f"user_{number}") for number in range(500)]
     assert set(functions.sync(users)) == {"created"}
     again = [
@@ -332,7 +335,7 @@ def test_500_changes_fit_one_transaction(functions: Functions) -> None:
 
 
 def test_500_changes_fit_one_transaction_at_worst(project: Project) -> None:
-    """Also where each has signed up in a month of his own, while the totals are counted afresh."""
+    """Also if each user signed up in another month, while the totals are rebuilt."""
     now = "runAfter(0, functions().rebuildStatsStep, { next });\n    return"
     project.replace("clerk/users/stats.ts", now, now.replace("0", "1e9"))
     month = 31 * 86_400_000.0
@@ -340,7 +343,7 @@ def test_500_changes_fit_one_transaction_at_worst(project: Project) -> None:
         ids = [f"user_{number:03}" for number in range(500)]
         users = [upsert(clerk_id, createdAt=number * month) for number, clerk_id in enumerate(ids)]
         assert set(functions.sync(users)) == {"created"}
-        # It goes no further than those 500 then.
+        # The rebuild stops after these 500 users.
         assert "background" in functions.mutation("users:rebuildStats", {})
         later = [
             upsert(clerk_id, updated_at=11.0, createdAt=(number + 500) * month)

@@ -1,4 +1,4 @@
-"""convex/clerk/users/queries.ts and search.ts: what the users page lists, finds and shows."""
+"""convex/clerk/users/queries.ts and search.ts: the lists, searches and details of the users page."""
 
 import random
 from pathlib import Path
@@ -29,8 +29,8 @@ def ids(*pages: list[dict[str, Any]]) -> list[str]:
 # ---------------------------------------------------------------- lists
 
 
-def test_list_leaves_out_metadata_and_what_only_search_needs(functions: Functions, admin: Caller) -> None:
-    """A row has all else that is known of the user; the details have metadata and updatedAt as well."""
+def test_list_leaves_out_metadata_and_derived_columns(functions: Functions, admin: Caller) -> None:
+    """A row of a list has all other columns. The details have metadata and updatedAt as well."""
     columns: dict[str, Any] = {
         "externalId": "ext-1",
         "firstName": "Ada",
@@ -56,11 +56,11 @@ def test_list_leaves_out_metadata_and_what_only_search_needs(functions: Function
     assert me == {**zoe, "updatedAt": 10.0}
 
 
-def test_user_who_is_not_there_is_null(admin: Caller) -> None:
+def test_details_of_an_unknown_user_are_null(admin: Caller) -> None:
     assert admin.query("users:getUser", {"clerkId": "user_unknown"}) is None
 
 
-# Names, and where they stand: without case, diacritics and leading blanks.
+# Names in their order: without case, diacritics and leading blanks.
 FOLDED = {
     "ada": "ada",
     "Ada": "ada",
@@ -76,7 +76,7 @@ FOLDED = {
 
 
 def crowd(count: int) -> list[dict[str, Any]]:
-    """Users with and without each thing that can be sorted by, some alike."""
+    """Users with and without a value for each sorted column, some of them equal."""
     chance = random.Random(7)
     users = []
     for number in range(count):
@@ -106,11 +106,11 @@ SORTED_BY: dict[str, Any] = {
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("by", SORTED_BY)
 def test_sorted_pages(functions: Functions, admin: Caller, by: str, order: str) -> None:
-    """By each column either way, alone and of one status: everyone once, who has no value first ascending and
-    last descending."""
+    """By each column in both directions, for all users and for one status: each user once. Users without a
+    value come first in ascending and last in descending order."""
     users = crowd(60)
     functions.sync([upsert(clerk_id=user.pop("clerkId"), **user) for user in [dict(user) for user in users]])
-    # Those alike stand in the order in which they came, or in the reverse.
+    # Rows with equal values are in the order of their creation, or in the reverse order.
     admin_row = {"clerkId": ADMIN.clerk_id, **ADMIN.columns, "firstName": " Zoe"}
     everyone = sorted([admin_row, *users], key=SORTED_BY[by])
     if order == "desc":
@@ -144,8 +144,8 @@ def last_cursor(caller: Caller, path: str, **arguments: Any) -> str:
             return str(cursor)
 
 
-def test_page_that_is_asked_for_by_its_end_is_short_too(functions: Functions, admin: Caller) -> None:
-    """In every order, of all and of one status, and of the audit log: a hundred at most, everyone once."""
+def test_page_with_an_end_cursor_has_at_most_100_rows(functions: Functions, admin: Caller) -> None:
+    """In every order, for all users, for one status, and in the audit log. Each row is returned once."""
     users = crowd(250)
     functions.sync([upsert(clerk_id=user.pop("clerkId"), **user) for user in users])
     requests: list[dict[str, Any]] = [
@@ -215,7 +215,7 @@ def people(functions: Functions) -> None:
 @pytest.mark.parametrize(
     ("search", "expected"),
     [
-        # Whole ones.
+        # Whole ids and addresses.
         ("user_2abcDEF0123", ["user_2abcDEF0123"]),
         ("ada.l@EXAMPLE.com", ["user_2abcDEF0123"]),
         ("+15551234567", ["user_2abcXYZ9999"]),
@@ -223,22 +223,22 @@ def people(functions: Functions) -> None:
         ("1 555 123", ["user_2abcXYZ9999"]),
         ("user_3ghi", ["user_3ghi"]),
         ("  Grace   HOPPER ", ["user_3ghi"]),
-        # Beginnings: of ids in their own case, of the rest in any.
+        # Beginnings: of ids with their case, of other values in any case.
         ("user_2abc", ["user_2abcDEF0123", "user_2abcXYZ9999"]),
         ("USER_2ABC", []),
         ("cus_", ["user_3ghi"]),
         ("LOVE", ["user_5mno", "user_2abcDEF0123"]),
         ("ém", ["user_4jkl"]),
-        # The whole before what begins with it: an external id, and one that is longer.
+        # A whole external id comes before a longer one that begins with it.
         ("42", ["user_2abcDEF0123"]),
         ("423", ["user_4jkl"]),
         # Words.
         ("hop", ["user_3ghi"]),
         ("countess", ["user_2abcDEF0123"]),
         ("riese adam", ["user_2abcXYZ9999"]),
-        # What must not match everyone.
+        # Texts that must not match all users.
         ("com", ["user_3ghi"]),
-        # A domain, also by its beginning, the newest user first.
+        # A domain, or its beginning: the newest user first.
         *(
             (domain, ["user_5mno", "user_3ghi", "user_2abcXYZ9999", "user_2abcDEF0123"])
             for domain in ("example.com", "@example.com", "EXAMPLE.co", "@exa", "example.")
@@ -252,7 +252,7 @@ def people(functions: Functions) -> None:
         (".com", []),
         ("example", []),
         ("exam", []),
-        # All of the words, of which the last may be a beginning.
+        # All words. The last one may be a beginning.
         ("riese ada", ["user_2abcXYZ9999"]),
         ("ada riese", []),
         ("zzqqxx nobody", []),
@@ -266,20 +266,21 @@ def people(functions: Functions) -> None:
     ],
 )
 def test_search_finds(admin: Caller, search: str, expected: list[str]) -> None:
-    """Ids, addresses and numbers whole and by their beginnings, names by their words; never everyone."""
+    """Ids, addresses and numbers are found whole and by their beginnings, names by their words. No search
+    finds all users."""
     assert found(admin, search) == expected
 
 
 @pytest.mark.usefixtures("people")
-def test_whole_id_finds_nobody_else(functions: Functions, admin: Caller) -> None:
-    """Nor whoever has a part of it for a name."""
+def test_whole_id_finds_only_its_user(functions: Functions, admin: Caller) -> None:
+    """Also if another user's name contains a part of it."""
     functions.sync([upsert("user_6", username="user_6"), upsert("user_7", username="user_2abcDEF0123_too")])
     assert found(admin, "user_2abcDEF0123") == ["user_2abcDEF0123"]
 
 
 @pytest.mark.usefixtures("people")
 def test_whole_before_beginning_before_word(functions: Functions, admin: Caller) -> None:
-    """Who has just what was typed comes first, then who has something that begins with it, then the rest."""
+    """Exact matches come first, then values that begin with the text, then the rest."""
     functions.sync([upsert("user_6", firstName="Ada"), upsert("user_7", externalId="ada", username="x")])
     assert found(admin, "ada") == [
         "user_7",
@@ -292,7 +293,7 @@ def test_whole_before_beginning_before_word(functions: Functions, admin: Caller)
     assert set(found(admin, "ada")[-2:]) == {"user_4jkl", "user_8"}
     functions.sync([upsert("user_10", firstName="Lo", lastName="Li"), upsert("user_9", username="Li Lo")])
     assert found(admin, " lo\t\n li ") == ["user_10", "user_9"]
-    # All of the words have to be there.
+    # A user must have all words.
     assert found(admin, "ada l") == ["user_2abcDEF0123"]
     assert found(admin, "cus_ada") == ["user_3ghi"]
 
@@ -320,7 +321,7 @@ NAMES: dict[str, list[str]] = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_name_is_found_as_people_type_it(functions: Functions, admin: Caller, name: str) -> None:
-    """Without case and diacritics, in any script, by each of its words; and nobody else is."""
+    """Without case and diacritics, in any script, by each of its words. No other user is found."""
     others = [
         upsert(f"user_{number}", firstName=other) for number, other in enumerate(NAMES) if other != name
     ]
@@ -335,13 +336,14 @@ def test_name_is_found_as_people_type_it(functions: Functions, admin: Caller, na
     ("one", "other"), [("तदलकर", "तेंदुलकर"), ("かく", "がく"), ("Ana", "Anna"), ("सचन", "सचिन")]
 )
 def test_name_is_not_folded_into_another(functions: Functions, admin: Caller, one: str, other: str) -> None:
-    """Vowel signs and sound marks make another name of it."""
+    """Names that differ in vowel signs or sound marks are different names."""
     functions.sync([upsert("user_other", firstName=other)])
     assert found(admin, one) == []
 
 
 def test_domain_is_found_whole_and_below(functions: Functions, admin: Caller) -> None:
-    """With the domains below it, however long; no other with the same letters, and no top alone."""
+    """With its subdomains, however long. No other domain with the same letters is found, and no search for a
+    top-level domain."""
     long = "a-department-of-research.of-a-very-long-company-name.example"
     addresses = {
         "one": "a@mail.acme.co.uk",
@@ -370,8 +372,8 @@ def test_domain_is_found_whole_and_below(functions: Functions, admin: Caller) ->
         assert set(found(admin, search)) == clerk_ids, search
 
 
-def test_all_words_are_found_among_many_who_have_one(functions: Functions, admin: Caller) -> None:
-    """Those who have all of them, however many have only one."""
+def test_rows_with_all_words_are_found_among_many_with_one(functions: Functions, admin: Caller) -> None:
+    """However many rows have only one of the words."""
     functions.sync([upsert(f"user_m{number}", firstName="Maria", lastName="Maria") for number in range(300)])
     functions.sync(
         [upsert(f"user_g{number}", firstName="Garcia", username="garcia") for number in range(300)]
@@ -408,10 +410,10 @@ export const outdate = mutation({
 def test_row_of_an_earlier_version_is_brought_up_to_date(
     tmp_path: Path, change: dict[str, Any], outcome: str
 ) -> None:
-    """The next change of it, or the next backfill, writes what sorting and search need.
+    """The next change of the user, or the next backfill, writes the columns for sorting and search.
 
-    It is no change of the user: verify does not count it, and the audit log does not have it. Once is enough.
-    """
+    This is no change of the user: verify does not count it, and the audit log has no entry. One write is
+    enough."""
     project = Project(tmp_path)
     project.write("test.ts", OUTDATED)
     with project.running() as functions:
@@ -436,7 +438,7 @@ def test_row_of_an_earlier_version_is_brought_up_to_date(
 
 @pytest.mark.usefixtures("people")
 def test_search_of_one_status(admin: Caller) -> None:
-    """The status counts for every way of finding, also where others would fill the page."""
+    """The status applies to every kind of match, also if users of other statuses would fill the page."""
     for search in ("ada", "adam@example.com", "+15551234567", "user_2abc", "user_2abcXYZ9999", "riese"):
         assert found(admin, search, status="banned") == ["user_2abcXYZ9999"], search
         assert "user_2abcXYZ9999" not in found(admin, search, status="active")
@@ -458,7 +460,7 @@ def test_status_is_not_lost_behind_fifty_others(
 
 
 def test_search_is_one_page(functions: Functions, admin: Caller) -> None:
-    """The 50 best; there is no second page, and the sort has no say."""
+    """It has the 50 best matches. There is no second page, and `sort` has no effect."""
     functions.sync([upsert(f"user_{number}", firstName="Ada") for number in range(60)])
     sort = {"by": "createdAt", "order": "desc"}
     assert found(admin, "ada", sort=sort) == found(admin, "ada")
@@ -467,8 +469,8 @@ def test_search_is_one_page(functions: Functions, admin: Caller) -> None:
     assert (page["page"], page["isDone"]) == ([], True)
 
 
-def test_search_is_cut_to_what_ids_and_addresses_may_have(functions: Functions, admin: Caller) -> None:
-    """256 characters: of what is longer the rest is not looked for."""
+def test_search_is_cut_to_256_characters(functions: Functions, admin: Caller) -> None:
+    """The rest of a longer text is ignored."""
     functions.sync([upsert("user_long", externalId="x" * 300)])
     assert found(admin, "x" * 256 + "y") == ["user_long"]
     assert found(admin, "x" * 255 + "y") == []
@@ -506,7 +508,7 @@ ODD = {
 
 @pytest.mark.parametrize("what", ODD)
 def test_odd_search_is_no_error(functions: Functions, admin: Caller, what: str) -> None:
-    """Whatever can be typed or pasted: it finds what begins with it, and nobody else."""
+    """Any text that can be typed or pasted finds the values that begin with it, and no other user."""
     search = ODD[what]
     functions.sync([upsert("user_ada", firstName="Ada", email="ada@example.com")])
     begins_a_name = what == "last of all, after something"
@@ -539,8 +541,9 @@ export const sent = internalQuery({
 """
 
 
-def test_convex_gets_what_it_takes(tmp_path: Path) -> None:
-    """No half of a character where a text was cut, and no more than 16 words; the local Convex takes more."""
+def test_search_sends_only_text_that_convex_accepts(tmp_path: Path) -> None:
+    """No half of a character where a text was cut, and no more than 16 words. The local Convex would accept
+    more."""
     project = Project(tmp_path)
     project.write("test.ts", SENT)
     with project.running() as functions:
@@ -582,10 +585,9 @@ export const stats = internalQuery({
 
 
 def test_cost_does_not_grow_with_the_number_of_users(tmp_path: Path) -> None:
-    """A page reads its rows and no others, the totals a constant number.
+    """A page reads its own rows, and the totals read a constant number of documents.
 
-    A search reads at most 50 rows by each of four ways, and 100 by words.
-    """
+    A search reads at most 50 rows for each of four indexes, and 100 rows by words."""
     project = Project(tmp_path)
     project.write("test.ts", MEASURE)
     with project.running() as functions:
@@ -611,7 +613,7 @@ def test_cost_does_not_grow_with_the_number_of_users(tmp_path: Path) -> None:
                     for more in ({}, {"status": "active"}):
                         request = {"sort": {"by": by, "order": order}, **more}
                         assert functions.query("test:page", {"request": request}) == [25, 25, 1]
-            # Everybody is found by his name, his external id and his words.
+            # Every user matches by name, by external id and by words.
             assert functions.query("test:page", {"request": {"search": "ada"}}) == [50, 200, 5]
             assert functions.query("test:page", {"request": {"search": "x ada.ada"}})[1:] == [50, 6]
             assert functions.query("test:page", {"request": {"search": "user_same"}})[:2] == [50, 50]

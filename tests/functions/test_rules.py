@@ -25,8 +25,8 @@ from tests.support.functions import (
 # ---------------------------------------------------------------- one rule after the other
 
 
-def test_first_change_creates_the_row_whole(functions: Functions) -> None:
-    """What a change names is what the row has, and what is derived for sorting and search."""
+def test_first_change_creates_the_whole_row(functions: Functions) -> None:
+    """The row has the columns that the change names, and the derived columns for sorting and search."""
     columns: dict[str, Any] = {
         "externalId": "ext-1",
         "firstName": "Ada",
@@ -68,13 +68,15 @@ def test_first_change_creates_the_row_whole(functions: Functions) -> None:
     ],
 )
 def test_sort_name_is_never_missing(functions: Functions, columns: dict[str, Any], expected: str) -> None:
-    """Names, else the username, the address, the phone number, the id; without case, diacritics, blanks."""
+    """It is the name, else the username, the address, the phone number or the id, without case, diacritics
+    and blanks."""
     functions.sync([upsert(**columns)])
     assert functions.rows()["user_1"]["sortName"] == expected
 
 
-def test_null_unsets_and_unnamed_stays(functions: Functions) -> None:
-    """A column that a change does not name stays as it is; null removes it, and what hangs on it follows."""
+def test_null_unsets_a_column_and_an_unnamed_one_stays(functions: Functions) -> None:
+    """A column that a change does not name keeps its value. null removes a column, and derived columns
+    follow."""
     functions.sync([upsert(firstName="Ada", email="ada@example.com", username="ada")])
     assert functions.sync([upsert(updated_at=11.0, email=None)]) == ["updated"]
     row = functions.rows()["user_1"]
@@ -94,14 +96,14 @@ def test_null_unsets_and_unnamed_stays(functions: Functions) -> None:
     ],
 )
 def test_greater_stamp_wins(functions: Functions, later: dict[str, Any], outcome: str, name: str) -> None:
-    """updatedAt decides, and where it is equal observedAt."""
+    """updatedAt decides. If it is equal, observedAt decides."""
     functions.sync([upsert(firstName="old")])
     assert functions.sync([upsert(**later, firstName="new")]) == [outcome]
     assert functions.rows()["user_1"]["firstName"] == name
 
 
 def test_equal_stamps_end_alike(functions: Functions) -> None:
-    """Two contents with one stamp: the same one wins, whichever comes first."""
+    """Of two contents with equal stamps the same one wins in both orders."""
     one, other = upsert(firstName="a"), upsert(firstName="b")
     functions.sync([one, other, replace(other, clerk_id="user_2"), replace(one, clerk_id="user_2")])
     rows = functions.rows()
@@ -109,17 +111,17 @@ def test_equal_stamps_end_alike(functions: Functions) -> None:
 
 
 def test_stamp_of_an_unchanged_user_is_kept(functions: Functions) -> None:
-    """Else a change from between the two observations would come late and win."""
+    """Otherwise a late change with a stamp between the two observations would win."""
     functions.sync([upsert(firstName="a")])
     assert functions.sync([upsert(updated_at=12.0, firstName="a")]) == ["unchanged"]
     assert functions.sync([upsert(updated_at=11.0, firstName="b")]) == ["stale"]
 
 
 def test_unchanged_user_of_a_backfill_is_not_written(functions: Functions) -> None:
-    """A nightly run over unchanged users is free.
+    """So a nightly run over unchanged users writes nothing.
 
-    The price: a third observation, different from both within the same millisecond of Clerk's clock and older
-    than the run's, wins if it comes last. The next run repairs it."""
+    The price: a third observation with another content, from the same millisecond of Clerk's clock and older
+    than the run's, wins if it arrives last. The next run repairs the row."""
     functions.sync([upsert(firstName="a")])
     assert functions.sync([upsert(observed_at=300.0, source="backfill", firstName="a")]) == ["unchanged"]
     assert functions.rows()["user_1"]["observedAt"] == 100.0
@@ -128,7 +130,7 @@ def test_unchanged_user_of_a_backfill_is_not_written(functions: Functions) -> No
 
 
 def test_latest_sign_in_wins_whatever_the_stamps(functions: Functions) -> None:
-    """lastSignInAt only grows, and never lets an older content through."""
+    """lastSignInAt only grows. A later sign-in does not make an older content win."""
     functions.sync([upsert(firstName="a", lastSignInAt=50.0)])
     assert functions.sync([upsert(updated_at=9.0, firstName="b", lastSignInAt=60.0)]) == ["updated"]
     assert functions.sync([upsert(updated_at=11.0, firstName="a", lastSignInAt=40.0)]) == ["unchanged"]
@@ -137,8 +139,9 @@ def test_latest_sign_in_wins_whatever_the_stamps(functions: Functions) -> None:
     assert (row["firstName"], row["lastSignInAt"]) == ("a", 60.0)
 
 
-def test_sign_in_takes_the_time_and_nothing_else(functions: Functions) -> None:
-    """A sign-in with too little of its user changes no other column, makes no row, and brings nobody back."""
+def test_sign_in_changes_only_its_time(functions: Functions) -> None:
+    """A sign-in with a partial user changes no other column, creates no row, and does not bring back a
+    deleted user."""
     assert functions.sync([SignIn("user_1", 5.0, "webhook")]) == ["ignored"]
     functions.sync([upsert(firstName="a", lastSignInAt=5.0, email="a@example.com")])
     before = functions.rows()["user_1"]
@@ -169,7 +172,7 @@ HOUR = 3_600_000.0
 
 
 def test_lock_ends_at_its_time(functions: Functions) -> None:
-    """Clerk tells nobody that a lock has ended. The row is active then, and the stamps are as they were."""
+    """Clerk sends no event when a lock ends. The row becomes active, and its stamps do not change."""
     functions.sync([upsert("user_2", role="admin"), upsert("user_3", status="locked")])
     end = now() + 1500
     functions.sync([upsert(status="locked", lockedUntil=end, firstName="a")])
@@ -184,7 +187,7 @@ def test_lock_ends_at_its_time(functions: Functions) -> None:
     [[entry, *_]] = admin.pages("users:auditLog")
     assert (entry["outcome"], entry["clerkId"], entry["source"]) == ("updated", "user_1", "schedule")
     assert sorted(entry["fields"]) == ["lockedUntil", "status"]
-    # A retry of the event that locked him, and a backfill that looked before, lock nobody again.
+    # Neither a retry of the event that locked the user nor a backfill with an older observation locks again.
     again = upsert(status="locked", lockedUntil=end, firstName="a")
     late = upsert(observed_at=101.0, source="backfill", status="locked", lockedUntil=end - 500, firstName="a")
     assert functions.sync([again, late]) == ["unchanged", "unchanged"]
@@ -192,7 +195,7 @@ def test_lock_ends_at_its_time(functions: Functions) -> None:
 
 
 def test_only_the_lock_that_was_scheduled_ends(functions: Functions) -> None:
-    """Not a later one, not one without an end, and nobody who is banned by now."""
+    """A later lock, a lock without an end and a ban stay."""
     end = now() + HOUR
     for number, (status, until) in enumerate(
         [("locked", end + 120_000), ("locked", None), ("banned", None), ("active", None)]
@@ -205,14 +208,14 @@ def test_only_the_lock_that_was_scheduled_ends(functions: Functions) -> None:
         functions.mutation("users:endLock", {"clerkId": clerk_id, "lockedUntil": end})
         assert functions.rows()[clerk_id] == before
     functions.mutation("users:endLock", {"clerkId": "user_unknown", "lockedUntil": end})
-    # Nor before its time, by hand.
+    # A call by hand does not end a lock early.
     functions.sync([upsert(status="locked", lockedUntil=end)])
     functions.mutation("users:endLock", {"clerkId": "user_1", "lockedUntil": end})
     assert functions.rows()["user_1"]["status"] == "locked"
 
 
-def test_lock_that_has_ended_is_none(functions: Functions) -> None:
-    """A change that comes late tells of a lock that Clerk has ended meanwhile."""
+def test_lock_that_has_ended_is_not_written(functions: Functions) -> None:
+    """A late change has a lock that Clerk has ended since."""
     ended = upsert(status="locked", lockedUntil=now() - 1)
     assert functions.sync([ended]) == ["created"]
     row = functions.rows()["user_1"]
@@ -222,10 +225,10 @@ def test_lock_that_has_ended_is_none(functions: Functions) -> None:
 
 
 @pytest.mark.parametrize("source", ["webhook", "backfill"])
-def test_end_of_a_lock_counts_where_it_differs_by_more_than_a_minute(
+def test_end_of_a_lock_counts_if_it_differs_by_over_a_minute(
     functions: Functions, source: Literal["webhook", "backfill"]
 ) -> None:
-    """It is computed from a countdown in seconds, and so differs from one look at Clerk to the next."""
+    """It is computed from a countdown in seconds, so it differs a little between two observations."""
     end = now() + HOUR
     functions.sync([upsert(status="locked", source=source)])
 
@@ -248,7 +251,7 @@ def test_end_of_a_lock_counts_where_it_differs_by_more_than_a_minute(
         assert functions.sync([look(number, until)]) == [outcome]
         assert functions.rows()["user_1"].get("lockedUntil") == kept
     assert functions.sync([look(100, end + 1)]) == ["updated"]
-    # What else it says is taken, and the end stays the same: nothing is scheduled twice.
+    # The other columns are updated, and the end stays the same: no second end is scheduled.
     named = upsert(observed_at=201.0, status="locked", lockedUntil=end + 2, firstName="b")
     assert functions.sync([named]) == ["updated"]
     row = functions.rows()["user_1"]
@@ -256,8 +259,8 @@ def test_end_of_a_lock_counts_where_it_differs_by_more_than_a_minute(
 
 
 def test_verify_finds_no_difference_in_a_lock_that_is_ending(functions: Functions) -> None:
-    """Convex ends it by its own clock, and Clerk by Clerk's: within a minute a backfill finds nothing to do.
-    A webhook tells of what an admin did, and counts at once."""
+    """Convex and Clerk end it by their own clocks: within a minute a backfill finds no difference. A webhook
+    brings an admin's action, so it is applied at any time."""
     soon = now() + 50_000
     for updated_at in (10.0, 11.0):
         for status, until, other, other_until in (
@@ -280,7 +283,7 @@ def test_verify_finds_no_difference_in_a_lock_that_is_ending(functions: Function
                 row = functions.rows()[clerk_id]
                 expected = (status, until) if source == "backfill" else (other, other_until)
                 assert (row["status"], row.get("lockedUntil")) == expected
-    # Other columns count all the same, and so does a ban.
+    # Other columns and a ban still count.
     functions.sync([upsert(status="locked", lockedUntil=soon, firstName="a")])
     named = upsert(observed_at=101.0, source="backfill", firstName="b")
     assert functions.sync([named, replace(named, observed_at=102.0)]) == ["updated", "unchanged"]
@@ -292,8 +295,8 @@ def test_verify_finds_no_difference_in_a_lock_that_is_ending(functions: Function
     assert functions.sync([upsert("user_far", observed_at=101.0, source="backfill")]) == ["updated"]
 
 
-def test_lock_that_was_never_ended_is_ended_by_a_backfill(tmp_path: Path) -> None:
-    """Say its schedule was lost when the table was restored from a backup."""
+def test_backfill_ends_a_lock_whose_schedule_was_lost(tmp_path: Path) -> None:
+    """For example because the table was restored from a backup."""
     project = Project(tmp_path)
     project.replace("clerk/order/sync.ts", "await ctx.scheduler.runAt(", "void ((...all: unknown[]) => all)(")
     project.replace("clerk/order/rules.ts", "const MINUTE_MS = 60 * 1000", "const MINUTE_MS = 50")
@@ -306,14 +309,14 @@ def test_lock_that_was_never_ended_is_ended_by_a_backfill(tmp_path: Path) -> Non
 
 
 def test_lock_may_be_longer_than_convex_schedules(functions: Functions) -> None:
-    """No number makes a change impossible."""
+    """No end of a lock makes a change fail."""
     for number, until in enumerate([8.64e15, 1e300, 253_402_300_800_000.0]):
         assert functions.sync([upsert(f"user_{number}", status="locked", lockedUntil=until)]) == ["created"]
         assert functions.rows()[f"user_{number}"]["lockedUntil"] == until
 
 
 def test_deleted_stays_deleted(functions: Functions) -> None:
-    """Clerk's word is final, also when it comes before the user does."""
+    """A deletion by Clerk is final, also if it arrives before the user."""
     assert functions.sync([upsert(), delete(), delete(), upsert(updated_at=99.0, observed_at=999.0)]) == [
         "created",
         "deleted",
@@ -324,8 +327,9 @@ def test_deleted_stays_deleted(functions: Functions) -> None:
     assert functions.rows() == {}
 
 
-def test_conclusion_of_a_prune_is_lifted(functions: Functions) -> None:
-    """A backfill that found a user gone may be wrong: whoever saw him since brings him back."""
+def test_tombstone_of_a_prune_is_lifted(functions: Functions) -> None:
+    """A backfill may be wrong about a user who is gone. An upsert with a later observation brings the user
+    back."""
     concluded = delete(source="backfill")
     assert functions.sync([upsert(), concluded, upsert(updated_at=99.0, observed_at=199.0)]) == [
         "created",
@@ -333,15 +337,15 @@ def test_conclusion_of_a_prune_is_lifted(functions: Functions) -> None:
         "tombstoned",
     ]
     assert functions.sync([upsert(observed_at=201.0)]) == ["created"]
-    # And it removes nobody whom someone has seen since.
+    # And a prune does not remove a user with a later observation.
     assert functions.sync([concluded]) == ["stale"]
-    # Clerk's own word makes it final.
+    # A deletion by Clerk makes it final.
     assert functions.sync([delete("user_2", source="backfill"), delete("user_2")]) == ["deleted", "unchanged"]
     assert functions.sync([upsert("user_2", observed_at=999.0)]) == ["tombstoned"]
 
 
 def test_prunes_converge(functions: Functions) -> None:
-    """The latest of two conclusions counts, in either order; at the same moment the living user wins."""
+    """The later of two prunes counts, in either order. An upsert of the same moment wins against a prune."""
     for clerk_id, moments in (("user_1", (200.0, 300.0)), ("user_2", (300.0, 200.0))):
         first, second = (delete(clerk_id, observed_at=at, source="backfill") for at in moments)
         assert functions.sync([first, second, upsert(clerk_id, observed_at=250.0)])[-1] == "tombstoned"
@@ -365,7 +369,7 @@ def test_by_hand(functions: Functions) -> None:
     assert functions.rows() == {}
 
 
-def test_compare_writes_nothing_and_says_what_sync_would(functions: Functions) -> None:
+def test_compare_returns_the_outcomes_of_sync_and_writes_nothing(functions: Functions) -> None:
     """Also for several changes of one user in one batch."""
     functions.sync([upsert(firstName="a"), delete("user_2")])
     changes: list[Change] = [
@@ -414,14 +418,15 @@ unlocked = st.sampled_from([{"status": status, "lockedUntil": None} for status i
 
 @st.composite
 def seen(draw: st.DrawFn) -> Upsert:
-    """user.created, user.updated, or session.created with its observedAt 0: any content under any stamp.
-    Without a time of observation nobody knows when a lock ends."""
-    observed_at = draw(st.just(0.0) | stamps)
+    """An upsert as user.created, user.updated or session.created (with observedAt 0) brings it: any content
+    under any stamp. Without an observedAt the end of a lock is unknown."""
+    # Often the same stamps, because chance alone seldom makes them equal.
+    updated_at, observed_at = draw(st.just((2.0, 2.0)) | st.tuples(stamps, st.just(0.0) | stamps))
     status = draw(unlocked | locks)
     if observed_at == 0.0:
         status = {**status, "lockedUntil": None}
     return upsert(
-        updated_at=draw(stamps),
+        updated_at=updated_at,
         observed_at=observed_at,
         firstName=draw(names),
         lastSignInAt=draw(sign_ins),
@@ -431,7 +436,7 @@ def seen(draw: st.DrawFn) -> Upsert:
 
 @st.composite
 def seen_with_backfill(draw: st.DrawFn) -> Upsert:
-    """The same with a backfill among those who look. A user has one content per millisecond then:
+    """The same, and some upserts are a backfill's. Then a user has one content per millisecond, because of
     the one exception of the rules (see test_unchanged_user_of_a_backfill_is_not_written)."""
     updated_at = draw(stamps)
     return upsert(
@@ -445,7 +450,8 @@ def seen_with_backfill(draw: st.DrawFn) -> Upsert:
 
 @st.composite
 def two_arrangements(draw: st.DrawFn, kind: st.SearchStrategy[Upsert]) -> tuple[Arrangement, Arrangement]:
-    """One history of two users, told twice: permuted, doubled, in batches of any size, partly by hand."""
+    """Two arrangements of one history of two users: in random order, with duplicates, in batches of any size,
+    and partly written by hand."""
     users = st.sampled_from(["user_1", "user_1", "user_2"])
     signed_in: st.SearchStrategy[Change] = st.builds(SignIn, st.just("user_1"), stamps, st.just("webhook"))
     change = (kind | kind | kind | kind | signed_in | st.just(delete())).flatmap(
@@ -472,11 +478,12 @@ def is_by_hand(change: Change) -> bool:
 
 
 def final_state(functions: Functions, arrangement: Arrangement, prefix: str) -> dict[str, State]:
-    """Rows with their stamps, and whether there is a tombstone, by user.
+    """Return the rows with their stamps, and whether there is a tombstone, by user.
 
-    A backfill does not always keep its observedAt; so where there is one, it is left out. A sign-in that
-    comes before its user is ignored; so where there is one, lastSignInAt is left out. Ends of one lock may be
-    a minute apart, and the first of them is kept; so they are told by the hour."""
+    Some values may differ. A backfill does not always keep its observedAt, so histories with a backfill leave
+    it out. A sign-in that arrives before its user is ignored, so histories with a sign-in leave out
+    lastSignInAt. The ends of one lock may differ by a minute, and the first one is kept, so they are rounded
+    to hours."""
     left_out = {"clerkId", "sortName"}
     if any(change.source == "backfill" for batch in arrangement for _, change in batch):
         left_out.add("observedAt")
@@ -516,7 +523,7 @@ def change_by_hand(functions: Functions, change: Change) -> None:
 
 
 class Diverged(Exception):
-    """Two arrangements of one history have ended differently."""
+    """Two arrangements of one history ended differently."""
 
 
 def converges(
@@ -550,8 +557,8 @@ def converges(
 
 
 def test_any_order_ends_alike(functions: Functions) -> None:
-    """Any permutation, duplication, batching and interleaving of created, updated, deleted, session.created,
-    a backfill's and changes by hand ends in the same rows and the same tombstones."""
+    """Any order, duplication, batching and interleaving of created, updated, deleted and session.created
+    events, changes of a backfill and changes by hand ends in the same rows and the same tombstones."""
     converges(functions, 250)()
 
 
@@ -606,9 +613,9 @@ def playing(folder: Path, *mutant: str) -> Iterator[Functions]:
 
 @st.composite
 def two_arrivals(draw: st.DrawFn) -> list[list[dict[str, Any]]]:
-    """One history of a user, that arrives in two orders, each change at any time after Clerk looked.
+    """One history of a user that arrives in two orders, each change at any time after Clerk's observation.
 
-    A lock ends half an hour after that, or two and a half, by a countdown that is off by up to a second."""
+    A lock ends 0.5 or 2.5 hours after the observation. Its countdown is off by up to a second."""
 
     @st.composite
     def look(draw: st.DrawFn) -> Upsert | Delete:
@@ -652,7 +659,7 @@ def converges_in_time(
         histories = [arrivals for pair in pairs for arrivals in pair]
         states = iter(functions.query("test:play", {"histories": histories}))
         for one, other in zip(states, states, strict=True):
-            # Of who is gone for good the stamps decide nothing more.
+            # After a final deletion the stamps have no effect any more.
             versions = [it["version"] if it["row"] else "deletedAt" in it["version"] for it in (one, other)]
             if one["row"] != other["row"] or versions[0] != versions[1]:
                 raise Diverged(f"{one} is not {other}")
@@ -663,12 +670,13 @@ def converges_in_time(
 
 
 def test_any_order_ends_alike_while_locks_end(played: Functions) -> None:
-    """Before, between and after the ends of locks: at last nobody is locked, and the rest is as always."""
+    """The changes arrive before, between and after the ends of locks. At the end no row is locked, and both
+    orders have the same rows and versions."""
     converges_in_time(played, 60)()
 
 
 WITHOUT_TIME = {
-    "what a lock ends as": (
+    "comparing after the ends of locks": (
         "const [one, other] = [withoutLock(patched), withoutLock(row)];",
         "const [one, other] = [patched, row];",
     ),
@@ -682,7 +690,7 @@ WITHOUT_TIME = {
 
 @pytest.mark.parametrize("rule", WITHOUT_TIME)
 def test_any_order_in_time_needs_every_rule(rule: str, tmp_path: Path) -> None:
-    """The same of what holds while time passes."""
+    """The property finds a counterexample if one of the rules about ends of locks is removed."""
     with playing(tmp_path, *WITHOUT_TIME[rule]) as functions, pytest.raises(Diverged):
         converges_in_time(functions, 2000, phases=(Phase.generate,))()
 
@@ -717,9 +725,10 @@ WITHOUT = {
 
 @pytest.mark.parametrize("rule", WITHOUT)
 def test_any_order_needs_every_rule(rule: str, tmp_path: Path) -> None:
-    """The property finds a counterexample as soon as one of the rules is taken out.
+    """The property finds a counterexample if one of the rules is removed.
 
-    The functions still run without it: an error of theirs is an AssertionError, which does not count."""
+    The functions still run without it: an error of the functions is an AssertionError, which does not
+    count."""
     project = Project(tmp_path)
     project.replace("clerk/order/rules.ts", *WITHOUT[rule])
     with project.running() as functions:

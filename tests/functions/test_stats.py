@@ -1,4 +1,4 @@
-"""convex/clerk/users/stats.ts: the totals equal a count of the rows, whatever happened in whatever order."""
+"""convex/clerk/users/stats.ts: the totals equal a count of the rows after any changes in any order."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ import { v } from "convex/values";
 import { internalMutation, internalQuery } from "./_generated/server";
 import { dropOld, rebuild, rebuildStep } from "./clerk/users/stats";
 
-// A rebuild that goes on only when it is told to.
+// A rebuild that runs its next step only when the test calls it.
 const still = { runAfter: async () => {} };
 const stopped = <Ctx>(ctx: Ctx): Ctx => ({ ...ctx, scheduler: still });
 export const begin = internalMutation({ args: {}, handler: (ctx) => rebuild(stopped(ctx)) });
@@ -100,7 +100,7 @@ def small_batches(project: Project) -> Project:
 
 
 def counted(functions: Functions) -> Counter[str]:
-    """What the counts of the current generation add up to, all days of all time included."""
+    """Return the sums of the counts of the current generation, with all days."""
     return added_up(functions.query("test:look", {})["counts"])
 
 
@@ -113,7 +113,7 @@ def added_up(counts: list[dict[str, float]]) -> Counter[str]:
 
 
 class Inexact(Exception):
-    """The counts are not those of the rows."""
+    """The counts do not equal the rows."""
 
 
 def check_counts(functions: Functions) -> None:
@@ -128,7 +128,7 @@ def check_counts(functions: Functions) -> None:
 
 
 def recounted(functions: Functions, until: str | None = None) -> Counter[str]:
-    """The same, of the rows, or of those whose Clerk id is not after `until`."""
+    """Return the same sums of the rows, or of the rows whose Clerk id is not after `until`."""
     sums: Counter[str] = Counter()
     for row in functions.all_rows():
         if until is not None and row["clerkId"] > until:
@@ -149,7 +149,7 @@ def stats(functions: Functions, today: str | None = TODAY) -> dict[str, Any]:
 
 
 def test_totals_and_days(functions: Functions) -> None:
-    """Totals by status; sign-ups of 30 days up to today, UTC, the oldest first, and none before."""
+    """Totals by status, and sign-ups of the 30 days up to today in UTC, the oldest day first."""
     functions.sync(
         [
             ADMIN,
@@ -171,7 +171,7 @@ def test_totals_and_days(functions: Functions) -> None:
     assert stats(functions)["days"] == {"2026-03-01": 3, "2026-02-28": 1, "2026-01-31": 1}
 
 
-def test_today_is_convexs_unless_told(functions: Functions) -> None:
+def test_today_defaults_to_convexs_clock(functions: Functions) -> None:
     functions.sync([ADMIN, upsert(createdAt=time.time() * 1000)])
     assert sum(stats(functions, None)["days"].values()) == 1
 
@@ -179,14 +179,15 @@ def test_today_is_convexs_unless_told(functions: Functions) -> None:
 @pytest.mark.parametrize(
     "today", ["", "today", "2026-02-30", "2026-3-1", "2026-03-01T12", "0001-01-01", "-1"]
 )
-def test_what_is_no_day_is_refused(functions: Functions, today: str) -> None:
+def test_malformed_day_is_refused(functions: Functions, today: str) -> None:
     functions.sync([ADMIN])
     with pytest.raises(Denied, match="UTC day such as 2026-11-22"):
         stats(functions, today)
 
 
-def test_user_moves_and_leaves(functions: Functions) -> None:
-    """Another status or another createdAt moves a user; who is deleted leaves his day."""
+def test_changed_and_deleted_users_are_counted_again(functions: Functions) -> None:
+    """A user with another status or another createdAt is counted there. A deleted user is not counted any
+    more."""
     functions.sync([ADMIN, upsert(createdAt=NOON), upsert("user_2", createdAt=NOON)])
     functions.sync([upsert(updated_at=11.0, createdAt=NOON, status="banned")])
     assert stats(functions) == {**EMPTY, "total": 3, "active": 2, "banned": 1, "days": {"2026-03-01": 2}}
@@ -203,8 +204,8 @@ EMPTY: dict[str, Any] = {"total": 0, **dict.fromkeys(STATUSES, 0), "days": {}, "
 
 
 @pytest.mark.parametrize("created_at", [-1.0, -1e18, 1e18, 8.64e15, 253_402_300_800_000.0, -0.0, 0.5])
-def test_absurd_time_breaks_nothing(functions: Functions, created_at: float) -> None:
-    """He counts as a user, and on no day that does not exist."""
+def test_absurd_time_is_counted_on_no_day(functions: Functions, created_at: float) -> None:
+    """The user counts in the totals, and on no day."""
     functions.sync([ADMIN, upsert(createdAt=created_at)])
     assert stats(functions)["total"] == 2
     assert counted(functions) == recounted(functions)
@@ -217,7 +218,7 @@ def test_absurd_time_breaks_nothing(functions: Functions, created_at: float) -> 
 
 
 def test_writers_share_no_document(functions: Functions) -> None:
-    """Each mutation writes to one of 16 shards, and to one document for the totals and for each month."""
+    """Each mutation writes to one of 16 shards: one document for the totals and one for each month."""
     functions.sync([ADMIN])
     before = functions.query("test:look", {})["documents"]
     functions.sync([upsert(f"user_{number}", createdAt=NOON) for number in range(200)])
@@ -228,8 +229,8 @@ def test_writers_share_no_document(functions: Functions) -> None:
     assert counted(functions) == recounted(functions)
 
 
-def test_change_that_counts_for_nothing_writes_no_counts(functions: Functions) -> None:
-    """A new name does not make every chart on every screen run again."""
+def test_change_without_effect_on_the_counts_writes_none(functions: Functions) -> None:
+    """A new name does not make the chart on every screen run its query again."""
     functions.sync([ADMIN, upsert()])
     before = functions.query("test:look", {})
     for number in range(20):
@@ -289,7 +290,7 @@ def perform(functions: Functions, operation: Operation, rebuilds: list[float]) -
         path, clerk_id = operation
         functions.mutation(path, {"clerkId": clerk_id})
     elif operation == "step":
-        for next_generation in reversed(rebuilds):  # the earlier ones try as well
+        for next_generation in reversed(rebuilds):  # rebuilds that were replaced run too
             functions.mutation("test:step", {"next": next_generation})
     else:
         functions.mutation(f"test:{operation}", {})
@@ -325,7 +326,10 @@ def stays_exact(
     @given(st.lists(operations, min_size=5, max_size=25))
     def counts_equal_rows(history: list[Operation]) -> None:
         functions.clear()
-        functions.sync([ADMIN, *(upsert(f"user_{number}") for number in range(7))])
+        # Neighbours have different statuses, so that a swap changes both.
+        functions.sync(
+            [ADMIN, *(upsert(f"user_{number}", status=STATUSES[number % 2]) for number in range(7))]
+        )
         rebuilds: list[float] = []
         for operation in history:
             perform(functions, operation, rebuilds)
@@ -342,38 +346,42 @@ def stays_exact(
     return counts_equal_rows
 
 
-def test_exact_after_any_mix(functions: Functions) -> None:
-    """After each of any changes, by the writer, by hand and by prunes, between the steps of any rebuilds: the
-    counts equal the rows. Rebuilds that were overtaken leave nothing behind."""
+def test_counts_are_exact_after_any_changes(functions: Functions) -> None:
+    """After each change, by the writer, by hand or by a prune, between the steps of any rebuilds, the counts
+    equal the rows. Rebuilds that were replaced by later ones leave no counts."""
     stays_exact(functions, 60)()
 
 
 WITHOUT = {
-    "the move from what was": (
+    "subtracting the old values": (
         "    countUser(before, -1);",
         "    if (before === null) countUser(before, -1);",
     ),
-    "telling the new generation": ("await add(ctx, next, tally(counted));", ""),
-    "telling it what cancels out": (
+    "counting into the new generation": ("await add(ctx, next, tally(counted));", ""),
+    "counting moves that cancel out": (
         "if (counting.length === 0) return;",
         "if (tally(moves).size === 0) return;",
     ),
-    "telling it of nobody who is to be counted yet": ("compareValues(clerkId, position) <= 0", "true"),
-    "telling it of the last who was counted": (
+    "leaving out users who are still to be counted": ("compareValues(clerkId, position) <= 0", "true"),
+    "counting the last user of a batch": (
         "compareValues(clerkId, position) <= 0",
         "compareValues(clerkId, position) < 0",
     ),
-    "giving up when another has begun": ("state?.next !== next", "state?.next === undefined"),
+    "stopping when another rebuild has begun": ("state?.next !== next", "state?.next === undefined"),
     "the new generation's own number": ("(state?.next ?? generation) + 1", "generation + 1"),
-    "dropping what was given up": ('q.lt("generation", generation)', 'q.eq("generation", generation - 1)'),
+    "dropping the counts of stopped rebuilds": (
+        'q.lt("generation", generation)',
+        'q.eq("generation", generation - 1)',
+    ),
 }
 
 
 @pytest.mark.parametrize("part", WITHOUT)
 def test_exactness_needs_every_part(part: str, tmp_path: Path) -> None:
-    """The property finds a counterexample as soon as one part is taken out.
+    """The property finds a counterexample if one part is removed.
 
-    The functions still run without it: an error of theirs is an AssertionError, which does not count."""
+    The functions still run without it: an error of the functions is an AssertionError, which does not
+    count."""
     project = small_batches(Project(tmp_path))
     project.replace("clerk/users/stats.ts", *WITHOUT[part])
     with project.running() as functions:
@@ -383,8 +391,8 @@ def test_exactness_needs_every_part(part: str, tmp_path: Path) -> None:
             stays_exact(functions, 2000, phases=(Phase.generate,))()
 
 
-def test_what_cancels_out_is_told_to_a_rebuild(functions: Functions) -> None:
-    """Two users swap their status in one mutation, and only one of them has been counted afresh."""
+def test_moves_that_cancel_out_count_in_a_rebuild(functions: Functions) -> None:
+    """Two users swap their statuses in one mutation, and the rebuild has counted only one of them."""
     functions.sync(
         [ADMIN, upsert("user_1", status="banned"), *(upsert(f"user_{number}") for number in range(2, 9))]
     )
@@ -398,9 +406,9 @@ def test_what_cancels_out_is_told_to_a_rebuild(functions: Functions) -> None:
     assert counted(functions) == recounted(functions)
 
 
-def test_status_that_is_new_needs_no_step_by_hand(functions: Functions) -> None:
-    """Users who were counted as active before there was the status are so until the next change or backfill
-    says that they are deprovisioned, and then the totals follow."""
+def test_new_status_needs_no_rebuild(functions: Functions) -> None:
+    """Users who were counted as active before the status existed are deprovisioned after their next change or
+    backfill, and the totals follow."""
     functions.sync([ADMIN, upsert(), upsert("user_2", role="admin")])
     assert stats(functions) == {**EMPTY, "total": 3, "active": 3}
     seen = [
@@ -413,8 +421,8 @@ def test_status_that_is_new_needs_no_step_by_hand(functions: Functions) -> None:
     assert counted(functions) == recounted(functions)
 
 
-def test_rebuild_counts_each_row_of_a_user_who_has_several(functions: Functions) -> None:
-    """Also where they lie on both sides of a batch's end, and whatever becomes of them meanwhile."""
+def test_rebuild_counts_each_row_of_a_user_with_several(functions: Functions) -> None:
+    """Also if the rows are in different batches, and if the user changes during the rebuild."""
     functions.sync([ADMIN, *(upsert(f"user_{number}", createdAt=NOON) for number in range(6))])
     for _ in range(3):
         functions.mutation("test:double", {"clerkId": "user_1"})
@@ -447,8 +455,8 @@ def assert_next_is_exact(functions: Functions) -> None:
     assert added_up(look["nextCounts"]) == recounted(functions, until=look["position"])
 
 
-def test_exact_with_several_writers_at_once(functions: Functions) -> None:
-    """Twelve at a time, while two rebuilds go on by themselves."""
+def test_counts_are_exact_with_concurrent_writers(functions: Functions) -> None:
+    """Twelve writers run at a time, while two rebuilds schedule their own steps."""
     functions.sync([ADMIN, *(upsert(f"user_{number}", createdAt=NOON) for number in range(40))])
 
     async def write() -> None:
@@ -489,8 +497,9 @@ def test_exact_with_several_writers_at_once(functions: Functions) -> None:
 # ---------------------------------------------------------------- rebuild, and users who were there before
 
 
-def test_rebuild_says_what_it_counted(functions: Functions) -> None:
-    """By hand: a person reads the result, or that it is under way; until then stats shows what was known."""
+def test_rebuild_reports_its_counts(functions: Functions) -> None:
+    """A person runs it and reads the result, or that it is under way. Until it ends, stats returns the old
+    counts."""
     assert functions.mutation("users:rebuildStats", {}) == (
         "Counted 0 users: 0 active, 0 banned, 0 deprovisioned, 0 locked."
     )
@@ -512,17 +521,17 @@ def test_rebuild_says_what_it_counted(functions: Functions) -> None:
 STEP = {"path": "users:rebuildStatsStep", "args": {"next": 1}, "format": "json"}
 
 
-def test_rebuild_repairs(functions: Functions) -> None:
-    """Whatever the counts say: afterwards they are right, and nothing of the old ones is left."""
+def test_rebuild_corrects_wrong_counts(functions: Functions) -> None:
+    """Whatever the counts were, they are right afterwards, and no old counts are left."""
     functions.sync([ADMIN, *(upsert(f"user_{number}", createdAt=NOON) for number in range(10))])
     functions.mutation("test:forget", {})
     functions.sync([delete("user_1")])
     assert eventually(lambda: counted(functions) == recounted(functions))
 
 
-def test_users_from_before_are_counted_by_the_first_change(functions: Functions) -> None:
-    """On a table that was filled before there were counts, stats says that it does not know. The first change
-    that counts, or rebuildStats, has all of them counted."""
+def test_first_change_counts_existing_users(functions: Functions) -> None:
+    """On a table that was filled before there were counts, stats returns that the total is unknown. The first
+    change that counts, or rebuildStats, starts a count of all users."""
     assert functions.query("test:look", {})["generation"] is None
     functions.sync([ADMIN, *(upsert(f"user_{number}", createdAt=NOON) for number in range(10))])
     functions.mutation("test:forget", {})
@@ -536,22 +545,23 @@ def test_users_from_before_are_counted_by_the_first_change(functions: Functions)
     assert eventually(lambda: stats(functions) == done)
 
 
-def test_first_change_on_an_empty_table_counts_at_once(functions: Functions) -> None:
-    """However many there are in it, and also if some of them are gone again."""
+def test_first_batch_on_an_empty_table_is_counted_without_a_rebuild(functions: Functions) -> None:
+    """However many users it has, and also if some of them are deleted again."""
     functions.sync([ADMIN, *(upsert(f"user_{number}") for number in range(10)), delete("user_3")])
     assert stats(functions)["total"] == 10
     assert stats(functions)["rebuilding"] is False
 
 
-def test_nobody_is_nobody(functions: Functions) -> None:
-    """With no user at all there is no admin who could ask; inside, the totals are zero and whole."""
+def test_totals_without_users_are_zero(functions: Functions) -> None:
+    """Without users there is no admin who could call the query. Inside Convex, the totals are zero and
+    complete."""
     assert functions.query("test:look", {})["generations"] == []
     assert functions.sync([delete()]) == ["deleted"]
     assert functions.query("test:look", {})["generation"] is None
 
 
 def test_old_counts_are_dropped_in_batches(functions: Functions) -> None:
-    """All of them, by themselves, however many there are."""
+    """All of them, however many there are. The function schedules itself."""
     months = [upsert(f"user_{number}", createdAt=NOON - 31 * DAY * number) for number in range(12)]
     functions.sync([ADMIN, *months])
     assert functions.query("test:look", {})["documents"] > 10
@@ -560,8 +570,8 @@ def test_old_counts_are_dropped_in_batches(functions: Functions) -> None:
     assert counted(functions) == recounted(functions)
 
 
-def test_first_count_is_shown_while_it_grows(functions: Functions) -> None:
-    """Before there is any that is whole, the page shows how far it is."""
+def test_first_count_is_shown_before_it_is_complete(functions: Functions) -> None:
+    """Before the first count has ended, the page shows the users counted so far."""
     functions.sync([ADMIN, *(upsert(f"user_{number}") for number in range(9))])
     functions.mutation("test:forget", {})
     for total in (3, 6, 9):

@@ -1,16 +1,19 @@
-"""The functions in convex/ are accepted by the project that a team has: fresh from convex's own template."""
+"""A team's project, made from convex's own template, accepts the functions in convex/."""
 
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from clerk_convex.cli.init import main as init
 from clerk_convex.local.convex.deployment import _node
 from tests.support.functions import ROOT, Project, upsert
+from tests.support.team import OWN_PROJECT
 
-# The lowest version that the documentation names, and the one that everything else is tested with.
+# The lowest documented version, and the version of all other tests.
 VERSIONS = {
     "lowest": ROOT / "tests" / "functions" / "templates" / "lowest" / "node_modules" / "convex",
     "newest": ROOT / "node_modules" / "convex",
@@ -18,7 +21,7 @@ VERSIONS = {
 TEMPLATES = "./node_modules/convex/dist/cjs/cli/codegen_templates"
 TSCONFIG = f"console.log(require('{TEMPLATES}/tsconfig.js').tsconfigCodegen())"
 
-# A team that had a users table before: columns that Clerk fills, required or not, and one unknown to it.
+# A team with a users table of its own: required and optional columns that Clerk fills, and one other column.
 OWN_COLUMNS = """
 import { v } from "convex/values";
 export const extraColumns = { plan: v.string() };
@@ -28,22 +31,27 @@ CREDITS = "clerkId: v.string(),\n    credits: v.optional(v.number()),\n    ...re
 
 
 class Template:
-    """A project of a version of convex, with the tsconfig of its template and nothing else installed."""
+    """A project with a version of convex and its template's tsconfig, and no other packages.
 
-    def __init__(self, folder: Path, convex: Path) -> None:
+    team: the files of its own functions, for `init`. None: it has a copy of ours.
+    """
+
+    def __init__(self, folder: Path, convex: Path, team: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        shutil.copytree(
-            ROOT / "convex",
-            folder / "convex",
-            ignore=shutil.ignore_patterns("_generated", "tsconfig.json"),
-        )
+        if team is None:
+            ignored = shutil.ignore_patterns("_generated", "tsconfig.json")
+            shutil.copytree(ROOT / "convex", folder / "convex", ignore=ignored)
+        else:
+            (folder / "convex").mkdir()
+            for name, text in team.items():
+                (folder / "convex" / name).write_text(text)
         (folder / "node_modules").mkdir()
         (folder / "node_modules" / "convex").symlink_to(convex)
         (folder / "package.json").write_text('{"dependencies": {"convex": "*"}}')
         (folder / "convex" / "tsconfig.json").write_text(self.run("--eval", TSCONFIG))
 
     def run(self, *arguments: str | Path) -> str:
-        """What Node prints. The environment has no deployment, and no other Node in its path."""
+        """Return Node's output. The environment has no deployment, and no other Node in its path."""
         ran = subprocess.run(
             [_node(), *arguments],
             cwd=self.folder,
@@ -63,15 +71,29 @@ class Template:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_fresh_template_takes_the_functions(version: str, tmp_path: Path) -> None:
+def test_a_fresh_template_accepts_the_functions(version: str, tmp_path: Path) -> None:
     """`npx convex deploy` type-checks with the project's own tsconfig: no `.at()`, no @types/node."""
     template = Template(tmp_path, VERSIONS[version])
-    # It is as strict as it should be: an error that is expected and does not come is an error.
+    # The check is strict: a missing expected error is an error.
     more = "// @ts-expect-error -- no @types/node\nexport const environment = process.env;"
     if version == "lowest":
         more += "\n// @ts-expect-error -- ES2021\nexport const last = [1].at(-1);"
     (tmp_path / "convex" / "more.ts").write_text(more)
     template.typecheck()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_project_with_functions_takes_init(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With users, crons and tables of its own. The types are generated without an account."""
+    template = Template(tmp_path, VERSIONS[version], OWN_PROJECT)
+    monkeypatch.chdir(tmp_path)
+    assert init(["--write", "--module", "lib/clerkUsers", "--table", "clerkUsers"]) == 0
+    template.typecheck()
+    api = (tmp_path / "convex/_generated/api.d.ts").read_text()
+    assert '"lib/clerkUsers": typeof' in api
+    assert "clerk-convex" not in api, "the record is no module"
 
 
 def with_own_columns(convex: Path) -> None:
@@ -85,14 +107,14 @@ def with_own_columns(convex: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_columns_of_a_team_type_check(version: str, tmp_path: Path) -> None:
-    """Those that Clerk fills, optional and required ones, and those that it does not know."""
+    """Optional and required columns that Clerk fills, and columns that it does not fill."""
     template = Template(tmp_path, VERSIONS[version])
     with_own_columns(tmp_path / "convex")
     template.typecheck()
 
 
 def test_required_columns_are_required(tmp_path: Path) -> None:
-    """A user with a value for each is written; one without is refused."""
+    """A user with a value for each column is written. A user without one is refused."""
     project = Project(tmp_path)
     with_own_columns(tmp_path / "convex")
     with project.running() as functions:

@@ -53,7 +53,8 @@ async def get(path: str) -> httpx.Response:
     ["/dashboard/", "/dashboard/users", "/dashboard/users/", "/dashboard/any/thing", "/dashboard/assets/x"],
 )
 async def test_every_page_is_the_same_document(path: str) -> None:
-    """A deep link and a reload work: the document is at every path that names no file, and never stale."""
+    """A deep link and a reload work: every path that names no file has the document, and it is never
+    stale."""
     answer = await get(path)
     assert (answer.status_code, answer.text) == (200, BUILD["index.html"])
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -62,7 +63,7 @@ async def test_every_page_is_the_same_document(path: str) -> None:
 
 @pytest.mark.usefixtures("built")
 async def test_files_are_kept_by_the_hash_in_their_name() -> None:
-    """What is in assets/ never changes and is asked for once; other files are asked for again."""
+    """Files in assets/ never change and are requested once. Other files are requested again."""
     script = await get("/dashboard/assets/index-1a2b3c.js")
     assert (script.status_code, script.text) == (200, BUILD["assets/index-1a2b3c.js"])
     assert script.headers["Cache-Control"] == "public, max-age=31536000, immutable"
@@ -71,14 +72,15 @@ async def test_files_are_kept_by_the_hash_in_their_name() -> None:
 
 @pytest.mark.usefixtures("built")
 async def test_a_file_that_is_not_there_is_no_page() -> None:
-    """A script of an older build is a 404, not HTML; nor does a path lead out of the build."""
+    """A script of an older build gets a 404 and not HTML. No path leads out of the build."""
     assert (await get("/dashboard/assets/index-old.js")).status_code == 404
     assert (await get("/dashboard/..%2f..%2fpyproject.toml")).status_code == 404
 
 
 @pytest.mark.usefixtures("built")
-async def test_page_may_talk_to_its_own_set_and_nobody_else() -> None:
-    """The policy names Convex (its websocket too) and Clerk; no inline script, no frame around it."""
+async def test_page_may_call_only_its_own_set() -> None:
+    """The policy names Convex, its websocket, and Clerk. It allows no inline script and no frame around the
+    page."""
     policy = (await get("/dashboard/users")).headers["Content-Security-Policy"]
     assert "default-src 'self';" in policy
     assert "connect-src 'self' http://127.0.0.1:3210 ws://127.0.0.1:3210 http://127.0.0.1:4000;" in policy
@@ -86,15 +88,15 @@ async def test_page_may_talk_to_its_own_set_and_nobody_else() -> None:
     assert "unsafe" not in policy
 
 
-async def test_page_learns_where_everything_is() -> None:
-    """The set's own places, never kept: the next set has others."""
+async def test_page_gets_the_addresses_of_its_set() -> None:
+    """The addresses are not cached, because the next set has others."""
     answer = await get("/dashboard/config.json")
     assert answer.json() == PLACES
     assert answer.headers["Cache-Control"] == "no-store"
 
 
 async def test_service_is_beside_it() -> None:
-    """The service's own routes answer as before; the root leads to the page."""
+    """The service's own routes answer as before. The root leads to the page."""
     assert (await get("/healthz")).text == "the service"
     assert (await get("/nowhere")).status_code == 404
     home = await get("/")
@@ -103,7 +105,7 @@ async def test_service_is_beside_it() -> None:
 
 @pytest.mark.usefixtures("static")
 async def test_without_a_build_it_says_what_to_do() -> None:
-    """In a checkout where nothing was built."""
+    """In a checkout without a build."""
     answer = await get("/dashboard/users")
     assert (answer.status_code, answer.text) == (404, "The dashboard has not been built: npm run build")
     assert (await get("/dashboard/assets/index.js")).status_code == 404

@@ -10,8 +10,8 @@ from clerk_convex.errors import LocalError
 from clerk_convex.local.env_file import EnvFile
 
 
-def test_it_is_there_while_it_is_true(tmp_path: Path) -> None:
-    """The file appears when it is written, can be read by nobody else, and is gone at the end."""
+def test_the_file_exists_while_the_set_runs(tmp_path: Path) -> None:
+    """The file appears when it is written, is readable only by its owner, and is removed at the end."""
     path = tmp_path / ".env.local"
     with EnvFile(path) as file:
         assert list(tmp_path.iterdir()) == []
@@ -23,7 +23,7 @@ def test_it_is_there_while_it_is_true(tmp_path: Path) -> None:
 
 
 def test_a_shell_can_read_it(tmp_path: Path) -> None:
-    """Whatever is in a value, a shell reads it as it is."""
+    """A shell reads any value unchanged."""
     path = tmp_path / "env"
     values = {"KEY": "local|a b$HOME'\"`", "PLAIN": "whsec_a+b/c="}
     with EnvFile(path) as file:
@@ -37,7 +37,7 @@ def test_a_shell_can_read_it(tmp_path: Path) -> None:
 
 
 def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
-    """A file that was there, also one that came meanwhile, is an error and stays as it is."""
+    """An existing file, also one created in the meantime, is an error and stays as it is."""
     path = tmp_path / ".env"
     path.write_text("MINE=1\n")
     with pytest.raises(LocalError, match=r"\.env exists already and is not overwritten"), EnvFile(path):
@@ -51,7 +51,7 @@ def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_links_and_directories_are_other_files(tmp_path: Path) -> None:
-    """Neither a directory nor a link that leads nowhere is replaced."""
+    """Neither a directory nor a broken link is replaced."""
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     (tmp_path / "directory").mkdir()
     for name in ("link", "directory"):
@@ -60,8 +60,8 @@ def test_links_and_directories_are_other_files(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
-def test_what_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory that is missing, or a failure half-way, is one line, and no draft stays behind."""
+def test_an_unwritable_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing directory, or a failure while writing, is one line, and no draft is left."""
     with EnvFile(tmp_path / "missing" / ".env") as file, pytest.raises(LocalError) as caught:
         file.write({"A": "1"})
     assert "(No such file or directory): name another file with --env-file" in str(caught.value)
@@ -75,8 +75,8 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_somebody_elses_file_is_not_removed(tmp_path: Path) -> None:
-    """At the end it removes what it wrote, and nothing that took its place."""
+def test_a_replaced_file_is_not_removed(tmp_path: Path) -> None:
+    """At the end only the file that was written is removed, and not one that took its place."""
     path = tmp_path / ".env"
     for text in (b"ANOTHER=1\n", b"\xff"):
         with EnvFile(path) as file:

@@ -55,7 +55,7 @@ def children(pid: int) -> list[int]:
 
 
 def parts(pid: int, count: int = 2) -> list[int]:
-    """The processes of the local Clerk and of Node, in that order, as soon as there are `count`."""
+    """Return the processes of the local Clerk and of Node, in that order, as soon as there are `count`."""
     eventually(lambda: len(found(pid)) == count)
     return found(pid)
 
@@ -73,7 +73,7 @@ def command_of(pid: int) -> bytes:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -82,7 +82,7 @@ def alive(pid: int) -> bool:
 
 @contextmanager
 def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """The command in a process of its own, killed at the end if it still runs."""
+    """Run the command in a process of its own, which is killed at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "clerk_convex.local", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -103,7 +103,7 @@ def dotenv(path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def after_start(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[LocalStack], object]], None]:
-    """What is to happen to the set once it is up."""
+    """Set the function that is called with the set once it runs."""
 
     def then(what: Callable[[LocalStack], object]) -> None:
         start = LocalStack.start
@@ -135,13 +135,13 @@ def test_once_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_once_exits_with_1(after_start: AfterStart, capsys: pytest.CaptureFixture[str]) -> None:
-    """--once exits with 1 and says what is wrong if a row is not Clerk's."""
+    """--once exits with 1 and names the row that differs from Clerk's user."""
 
     def tamper(stack: LocalStack) -> None:
         stack.connect()
         stack.clerk.create_user(first_name="Before")
         stack.clerk.webhooks.drain(30)
-        stack.clerk.events = set()  # nobody is told
+        stack.clerk.events = set()  # no event is sent
         for user in stack.clerk.users():
             stack.clerk.delete_user(user["id"])
 
@@ -157,7 +157,7 @@ def fail_a_function(stack: LocalStack) -> None:
     assert answer.json()["status"] == "error"
 
 
-def test_what_functions_fail_with_is_on_stderr(
+def test_errors_of_functions_are_on_stderr(
     after_start: AfterStart, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the time, the function's name and the whole text, as `npx convex dev` shows it."""
@@ -171,7 +171,8 @@ def test_what_functions_fail_with_is_on_stderr(
 
 
 def test_the_live_table_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal; sent elsewhere, what functions say is kept. Nothing of it outlives the command."""
+    """On a terminal logs are not written over the table. Otherwise they are kept. The handler is removed at
+    the end."""
     logger = logging.getLogger("clerk_convex.local")
     before = (logger.level, list(logger.handlers))
     for is_live, tty, said in ((True, True, ""), (True, False, "hm\n"), (False, True, "hm\n")):
@@ -198,14 +199,14 @@ def test_busy_port_is_one_line_and_status_2(option: str, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("mode", [[], ["--demo"]])
 @pytest.mark.parametrize("part", ["Convex", "Clerk"])
-def test_end_of_a_part_is_said(
+def test_end_of_a_part_ends_the_command(
     mode: list[str],
     part: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    """When the local Convex or Clerk ends, all ends: its data is gone. One line says so."""
+    """When the local Convex or Clerk ends, its data is gone, so the command ends too. One line says so."""
     monkeypatch.setattr(command, "LOOK_EVERY", 0.01)
 
     def begin(stack: LocalStack, count: int, out: object, now: int) -> list[str]:
@@ -226,10 +227,10 @@ def test_end_of_a_part_is_said(
 
 
 @pytest.mark.parametrize("mode", [[], ["--demo"]])
-def test_no_dashboard_is_offered_where_there_is_none(
+def test_no_dashboard_is_offered_without_a_build(
     mode: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """In a checkout where it was not built: neither on the screen nor in the file."""
+    """Its address is neither on the screen nor in the file."""
     monkeypatch.setattr("clerk_convex.local.dashboard.STATIC", tmp_path / "static")
     written: list[Mapping[str, str]] = []
     monkeypatch.setattr(EnvFile, "write", lambda self, values: written.append(values))
@@ -245,7 +246,7 @@ def test_no_dashboard_is_offered_where_there_is_none(
 
 @pytest.mark.parametrize(("mode", "status"), [([], 0), (["--once"], 130)])
 def test_interrupt_is_no_result(mode: list[str], status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C is how it is stopped: 0. --once has told nothing then: 130."""
+    """Ctrl-C is the usual way to stop: status 0. With --once there is no result yet: 130."""
 
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
@@ -255,8 +256,8 @@ def test_interrupt_is_no_result(mode: list[str], status: int, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("mode", "status"), [([], 0), (["--once"], 130)])
-def test_reader_that_has_gone(mode: list[str], status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When nobody reads its output any more it ends without a word."""
+def test_closed_stdout(mode: list[str], status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If its output is closed, the command ends without a message."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as stdout:
@@ -267,7 +268,7 @@ def test_reader_that_has_gone(mode: list[str], status: int, monkeypatch: pytest.
 
 
 def test_terminal_of_few_characters(monkeypatch: pytest.MonkeyPatch, after_start: AfterStart) -> None:
-    """Where the terminal's encoding lacks a character, something else is shown."""
+    """A character that the terminal's encoding lacks is replaced."""
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stdout)
     monkeypatch.setattr(demo, "begin", lambda stack, count, out, now: [])
@@ -301,8 +302,8 @@ def test_signals_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_sigterm_does_as_ctrl_c(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM and SIGHUP reach whoever handles Ctrl-C at that moment."""
+def test_sigterm_acts_as_ctrl_c(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM and SIGHUP call the current handler of Ctrl-C."""
 
     def run(options: object, out: object) -> int:
         signal.raise_signal(number)
@@ -332,8 +333,8 @@ def test_missing_extras_are_named(
     assert "pip install 'clerk-convex[local]'" in err
 
 
-def test_nothing_of_an_extra_is_imported_before_it_is_looked_for() -> None:
-    """Without the extra, the command can be imported; importing the package imports nothing of `local`."""
+def test_no_package_of_an_extra_is_imported_early() -> None:
+    """Without the extra, the command can be imported. Importing the package imports nothing of `local`."""
     script = """
         import sys
 
@@ -347,8 +348,10 @@ def test_nothing_of_an_extra_is_imported_before_it_is_looked_for() -> None:
     subprocess.run(command, check=True, timeout=60)
 
 
-def test_existing_env_file_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file of somebody else's at --env-file is status 2 before anything is started, and stays as it is."""
+def test_existing_env_file_is_refused_before_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A foreign file at --env-file is status 2 before anything is started, and stays as it is."""
     path = tmp_path / ".env"
     path.write_text("MINE=1\n")
     assert main(["--env-file", str(path)]) == 2
@@ -359,7 +362,7 @@ def test_existing_env_file_is_refused_at_once(tmp_path: Path, capsys: pytest.Cap
 def test_help_leads_with_an_example(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """--help has under 30 lines, the example comes first, and every option and status is told."""
+    """--help has under 30 lines, begins with the example, and names every option and status."""
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
@@ -375,14 +378,14 @@ def test_help_leads_with_an_example(
     "arguments", [["--users", "x"], ["--users", "10001"], ["--port", "-1"], ["--port", "65536"]]
 )
 def test_numbers_have_limits(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A number out of range, or none, is status 2 and says what is possible."""
+    """A malformed number, or one out of range, is status 2 with the allowed range."""
     with pytest.raises(SystemExit, match="2"):
         main([f"{arguments[0]}={arguments[1]}"])
     assert re.search(rf"argument {arguments[0]}: a number from 0 to \d+\n", capsys.readouterr().err)
 
 
 def test_module_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run as a module it exits with main's status."""
+    """The module exits with the status of main."""
     monkeypatch.setattr(sys, "argv", ["clerk_convex.local", "--help"])
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(ROOT / "clerk_convex" / "local" / "__main__.py"), run_name="__main__")
@@ -418,7 +421,8 @@ SECOND_PROGRAM = """
 
 
 def test_other_programs_reach_the_set_until_it_is_terminated(tmp_path: Path) -> None:
-    """With --env-file another process posts an event and reads its row; SIGTERM ends all, with status 0."""
+    """With --env-file another process posts an event and reads its row. SIGTERM ends everything, with status
+    0."""
     path = tmp_path / ".env.local"
     with running("--users", "3", "--env-file", path) as process:
         eventually(path.exists)
@@ -442,18 +446,20 @@ def test_other_programs_reach_the_set_until_it_is_terminated(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_interrupt_in_the_middle_of_start_up(tmp_path: Path, count: int) -> None:
-    """SIGINT while the Clerk or Node is starting ends all with status 0 and without a word."""
+    """SIGINT while the Clerk or Node starts ends everything with status 0 and without a message."""
     with running("--users", "2000", "--env-file", tmp_path / ".env") as process:
         started = parts(process.pid, count)
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == ("", "")
         assert process.returncode == 0
-    eventually(lambda: not any(map(alive, started)))  # one may not have read so far that its stdin was closed
+    eventually(
+        lambda: not any(map(alive, started))
+    )  # a process may need a moment to notice that its stdin is closed
     assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupt_while_users_sign_up() -> None:
-    """SIGINT in the middle of thousands of locks taken and released ends it all the same."""
+    """SIGINT while locks are taken and released thousands of times ends the command."""
     with running("--users", "10000", "--port", "0") as process:
         clerk, node = parts(process.pid)
         eventually(lambda: is_listening(node))
@@ -466,7 +472,7 @@ def test_interrupt_while_users_sign_up() -> None:
 
 
 def is_listening(pid: int) -> bool:
-    """Whether a process listens on a TCP port."""
+    """Return whether a process listens on a TCP port."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     inodes = {fields[9] for fields in lines if fields[3] == "0A"}
     try:
@@ -477,7 +483,7 @@ def is_listening(pid: int) -> bool:
 
 
 def test_nothing_outlives_sigkill(tmp_path: Path) -> None:
-    """After SIGKILL Node ends by itself; the file that is left is refused by the next run."""
+    """After SIGKILL Node ends by itself. The next run refuses the file that is left."""
     path = tmp_path / ".env"
     with running("--users", "0", "--env-file", path) as process:
         eventually(path.exists)
@@ -488,8 +494,8 @@ def test_nothing_outlives_sigkill(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_reader_who_takes_one_line() -> None:
-    """`| head -1`: no traceback when the reader of the live lines goes."""
+def test_reader_that_takes_one_line() -> None:
+    """`| head -1`: no traceback when the reader of the live lines ends."""
     with running("--demo", "--users", "2") as process:
         assert process.stdout is not None
         assert process.stderr is not None

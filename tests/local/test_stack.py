@@ -45,7 +45,7 @@ def assert_nothing_runs(stack: LocalStack, before: set[threading.Thread]) -> Non
 
 
 def test_changes_at_clerk_arrive_in_convex(stack: LocalStack) -> None:
-    """What happens to a user at the local Clerk is in Convex a moment later, through signed webhooks."""
+    """A change of a user at the local Clerk is in Convex a moment later, through signed webhooks."""
     functions = Functions(stack.convex)
     with functions.http:
         ada = stack.clerk.create_user(first_name="Ada")["id"]
@@ -60,7 +60,7 @@ def test_changes_at_clerk_arrive_in_convex(stack: LocalStack) -> None:
 
 
 def test_environment_is_what_a_program_needs(stack: LocalStack) -> None:
-    """The settings of the set are valid, and lead to its parts."""
+    """The settings of the set are valid, and name its parts."""
     environment = stack.environment()
     settings = Settings.from_env(environment)
     settings.require(AdminSettings)
@@ -73,7 +73,7 @@ def test_environment_is_what_a_program_needs(stack: LocalStack) -> None:
 
 
 def test_chosen_ports_are_used() -> None:
-    """Each part listens where it was told to, and no longer when it is stopped; it can be started again."""
+    """Each part listens on its port until it is stopped, and can be started again."""
     port, convex_port, clerk_port = ports = free_ports(3)
     stack = LocalStack(port=port, convex_port=convex_port, clerk_port=clerk_port, project=ROOT)
     stack.stop()
@@ -106,7 +106,7 @@ def test_busy_port_leaves_nothing_running(name: str) -> None:
 
 
 def test_interrupted_start_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while Convex starts stops what was up already."""
+    """Ctrl-C while Convex starts stops the parts that run already."""
 
     def interrupted(self: LocalConvex) -> None:
         raise KeyboardInterrupt
@@ -120,7 +120,7 @@ def test_interrupted_start_leaves_nothing_running(monkeypatch: pytest.MonkeyPatc
 
 
 def test_service_that_ends_while_it_starts_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that does not come up is not waited for."""
+    """The start does not wait for a server that has ended."""
     monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: time.sleep(0.05))
     monkeypatch.setattr("clerk_convex.local.stack.LocalClerk.start", lambda self: None)
     monkeypatch.setattr("clerk_convex.local.stack.LocalConvex.start", start_nothing)
@@ -132,10 +132,10 @@ def start_nothing(self: LocalConvex) -> None:
     self.url = "http://127.0.0.1:1"
 
 
-def test_of_the_environment_only_what_belongs_to_the_functions_counts(
+def test_environment_keeps_only_the_settings_of_the_functions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS hold here too, settings of a real instance do not."""
+    """CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS are used, settings of a real instance are not."""
     monkeypatch.setattr("clerk_convex.local.stack.LocalConvex.start", start_nothing)
     monkeypatch.setenv("CONVEX_USERS_MODULE", "people")
     monkeypatch.setenv("CLERK_CONVEX_FIELDS", "operator:itemgetter")
@@ -149,7 +149,7 @@ def test_of_the_environment_only_what_belongs_to_the_functions_counts(
 
 
 def test_malformed_setting_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CLERK_CONVEX_FIELDS that leads nowhere is a SettingsError, and all is stopped."""
+    """A CLERK_CONVEX_FIELDS that cannot be imported is a SettingsError, and every part is stopped."""
     monkeypatch.setenv("CLERK_CONVEX_FIELDS", "nowhere:at_all")
     before = set(threading.enumerate())
     stack = LocalStack(project=ROOT)
@@ -161,7 +161,7 @@ def test_malformed_setting_leaves_nothing_running(monkeypatch: pytest.MonkeyPatc
 def test_stop_does_not_wait_for_messages(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With messages on their way, and Convex hung, it stops without waiting for them and without a word."""
+    """While messages are on their way and Convex hangs, it stops without waiting and without output."""
     monkeypatch.setattr("clerk_convex.local.convex.deployment.STOP_SECONDS", 0.1)
     stack = LocalStack(project=ROOT)
     stack.start()
@@ -175,7 +175,7 @@ def test_stop_does_not_wait_for_messages(
 
 
 def test_dashboard_is_served(stack: LocalStack) -> None:
-    """Where DASHBOARD_URL leads there is the page, and beside it what it needs to know."""
+    """DASHBOARD_URL leads to the page and its configuration."""
     assert is_built(), "The dashboard has not been built: npm run build"
     assert stack.environment()["DASHBOARD_URL"] == stack.dashboard_url == f"{stack.url}/dashboard/users"
     places = httpx.get(f"{stack.url}/dashboard/config.json", trust_env=False).json()

@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def sample(path: Path, size: int, seed: int) -> list[str]:
-    """The texts of some mutants of a file: the same ones for the same seed and text."""
+    """Return some mutants of a file, the same ones for the same seed and text."""
     if path.suffix == ".py":
         from tests.mutants import python  # needs the packages of the group "mutants"
 
@@ -106,7 +106,8 @@ class Sandbox:
                 (folder / modules).symlink_to(ROOT / modules)
 
     def try_file(self, path: Path, size: int, seed: int, ends: float) -> tuple[int, int]:
-        """How many mutants of a file were tried, and how many of them the tests or the types noticed."""
+        """Return how many mutants of a file were tried, and how many of them the tests or the types
+        noticed."""
         mutants = sample(path, size, seed)
         if not mutants or time.monotonic() > ends:
             return 0, 0
@@ -135,12 +136,12 @@ class Sandbox:
     def _write(self, path: Path, text: str) -> None:
         file = self.folder / path
         file.write_text(text)
-        # Python takes a file with the same size and second for the one that it has compiled.
+        # Python reuses the compiled file for a source with the same size and second.
         self._changes += 1
         os.utime(file, times=(self._changes, self._changes))
 
     def _failure(self, command: list[str], limit: float) -> str:
-        """What a command says went wrong; empty if nothing did."""
+        """Return the error of a command, or an empty text if it succeeded."""
         with subprocess.Popen(
             command,
             cwd=self.folder,
@@ -172,7 +173,7 @@ def tests_of(path: Path) -> list[str]:
     node = 'node --test "tests/dashboard/*.test.ts"'
     if names == "node":
         return ["sh", "-ec", node]
-    # Those that take a rule out look for it in the text.
+    # The tests that remove a rule search for its text.
     pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k", "not needs_every"]
     if names == "browser":
         return [

@@ -38,7 +38,7 @@ def _left_out(node: cst.Expr) -> Iterable[cst.CSTNode]:
 
 
 def _is_prose(before: cst.CSTNode, after: cst.CSTNode) -> bool:
-    """Whether only a description for the documentation is lost."""
+    """Return whether the mutation only changes a description for the documentation."""
     if not isinstance(before, cst.Call) or not isinstance(after, cst.Call):
         return False
     kept = [arg.value for arg in after.args]

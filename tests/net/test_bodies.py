@@ -1,4 +1,4 @@
-"""The bytes of bodies on their way are bounded, and who holds back large ones keeps out no small event."""
+"""The memory for incomplete bodies is bounded, and senders of large bodies keep out no small event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGEST = 512 * 1024
 
 
 class Sender:
-    """A request whose body comes in as it is told."""
+    """A request whose body arrives as the test says."""
 
     def __init__(self, **headers: str) -> None:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
@@ -60,7 +60,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever becomes of bodies, at the end none is counted any more."""
+    """Check after each test that no bytes are counted any more."""
     made: list[bodies._Incomplete] = []
 
     def make() -> bodies._Incomplete:
@@ -82,7 +82,7 @@ async def test_a_body_is_what_was_sent() -> None:
 
 
 async def test_the_largest_makes_room(budget: int) -> None:
-    """Over the budget the largest body is given up, and those that stay are read to their ends."""
+    """Over the budget the largest body is refused, and the others are read to their ends."""
     small, large, middle = Sender(), Sender(), Sender()
     await small.send(200)
     await large.send(500)
@@ -96,8 +96,8 @@ async def test_the_largest_makes_room(budget: int) -> None:
     assert [len(await each.reading) for each in (small, middle)] == [202, 301]
 
 
-async def test_the_newcomer_is_given_up_if_it_is_the_largest(budget: int) -> None:
-    """A body that is larger than each of those that fill the budget has to go itself."""
+async def test_the_newest_is_refused_if_it_is_the_largest(budget: int) -> None:
+    """A body that is larger than each body in the budget is refused itself."""
     others = [Sender() for _ in range(5)]
     for other in others:
         await other.send(200)
@@ -111,7 +111,7 @@ async def test_the_newcomer_is_given_up_if_it_is_the_largest(budget: int) -> Non
 
 
 async def test_events_in_one_piece_need_no_room(budget: int) -> None:
-    """What is complete when it arrives, as most events are, is taken whatever is held."""
+    """A body that is complete when it arrives, as most events are, is accepted however full the budget is."""
     large = Sender()
     await large.send(1000)
     event = Sender()
@@ -122,7 +122,7 @@ async def test_events_in_one_piece_need_no_room(budget: int) -> None:
     assert len(await large.reading) == 1000
 
 
-async def test_of_equals_the_oldest(budget: int) -> None:
+async def test_of_equal_bodies_the_oldest_is_refused(budget: int) -> None:
     """Of several that are as large, the one goes that has been coming in for longest."""
     old, young = Sender(), Sender()
     await old.send(500)
@@ -138,7 +138,7 @@ async def test_of_equals_the_oldest(budget: int) -> None:
 
 
 async def test_a_chunk_that_was_on_its_way(budget: int) -> None:
-    """A body that is given up while its next chunk, or its last, is there already is not read on."""
+    """A refused body whose next or last chunk has arrived already is not read further."""
     for end in (False, True):
         large, other = Sender(), Sender()
         await large.send(600)
@@ -150,8 +150,8 @@ async def test_a_chunk_that_was_on_its_way(budget: int) -> None:
         assert len(await other.reading) == 500
 
 
-async def test_what_comes_for_a_body_that_was_given_up(budget: int) -> None:
-    """It takes no room from others."""
+async def test_a_later_chunk_of_a_refused_body(budget: int) -> None:
+    """It takes no room from other bodies."""
     large, others = Sender(), [Sender(), Sender()]
     await large.send(600)
     await others[0].send(400)
@@ -165,7 +165,7 @@ async def test_what_comes_for_a_body_that_was_given_up(budget: int) -> None:
 
 
 async def test_a_body_that_is_late_anyway(budget: int) -> None:
-    """One whose ten seconds are over in the moment in which it is given up is refused once."""
+    """A body whose ten seconds end at the moment of its refusal is refused once."""
     large = Sender()
     await large.send(900)
     (reading,) = bodies._incomplete.get()._readings
@@ -177,8 +177,8 @@ async def test_a_body_that_is_late_anyway(budget: int) -> None:
     assert len(await event.reading) == 500
 
 
-async def test_clients_that_leave(budget: int) -> None:
-    """The bytes of a client that leaves, or whose request is cancelled, are free again."""
+async def test_clients_that_disconnect(budget: int) -> None:
+    """The bytes of a client that disconnects, or whose request is cancelled, are free again."""
     gone, cancelled = Sender(), Sender()
     await gone.send(100)
     await cancelled.send(100)
@@ -193,16 +193,16 @@ async def test_clients_that_leave(budget: int) -> None:
 
 
 @pytest.mark.parametrize("length", ["524289", "9" * 5000])
-async def test_too_large_by_its_own_word(length: str) -> None:
-    """Nothing is read of a body whose Content-Length is over the limit."""
+async def test_content_length_over_the_limit(length: str) -> None:
+    """Nothing of the body is read."""
     sender = Sender(content_length=length)
     assert (await sender.refused())[0] == 413
     assert sender.messages.empty()
 
 
 @pytest.mark.parametrize("length", ["524288", "10", "x", "-1", ""])
-async def test_too_large_all_the_same(length: str) -> None:
-    """Whatever Content-Length says, a body ends at the limit."""
+async def test_content_length_below_a_body_over_the_limit(length: str) -> None:
+    """A body ends at the limit, whatever Content-Length says."""
     sender = Sender(content_length=length)
     await sender.send(LARGEST)
     assert held() == LARGEST
@@ -211,7 +211,7 @@ async def test_too_large_all_the_same(length: str) -> None:
 
 
 def test_slow_bodies() -> None:
-    """After ten seconds a body is given up, and its bytes are free."""
+    """After ten seconds a body is refused, and its bytes are free."""
 
     async def main() -> float:
         slow = Sender()
@@ -254,7 +254,7 @@ async def test_an_attack_with_large_bodies() -> None:
 
 
 @pytest.mark.parametrize(("version", "closes"), [("1.0", True), ("1.1", True), ("2", False), ("3", False)])
-def test_connections_are_closed_where_there_are_any(version: str, closes: bool) -> None:
+def test_connections_are_closed_in_http_1(version: str, closes: bool) -> None:
     """HTTP/2 and HTTP/3 have no header for it, and servers fail with one."""
     request = Request({"type": "http", "http_version": version, "headers": []})
     assert closing(request) == ({"Connection": "close"} if closes else {})
@@ -264,8 +264,8 @@ def test_connections_are_closed_where_there_are_any(version: str, closes: bool) 
 
 
 @pytest.mark.usefixtures("budget")
-async def test_what_a_webhook_is_answered(caplog: pytest.LogCaptureFixture) -> None:
-    """503, for Svix to come back, and the connection is closed; the log tells of it once."""
+async def test_answer_to_a_refused_webhook(caplog: pytest.LogCaptureFixture) -> None:
+    """503, so that Svix sends it again, and the connection is closed. The log has one line."""
     app = Starlette(routes=[webhook_route(settings=settings_for())])
     for _ in range(2):
         sent, taken = await drive(app, [chunk(b"x" * 600, more=True)] * 9, signed(EVENT))
@@ -276,8 +276,8 @@ async def test_what_a_webhook_is_answered(caplog: pytest.LogCaptureFixture) -> N
 
 
 @pytest.mark.usefixtures("budget")
-async def test_what_an_admin_is_answered(managed: Managed) -> None:
-    """The same, in the form of user management, and nothing is done or recorded."""
+async def test_answer_to_a_refused_admin_call(managed: Managed) -> None:
+    """The same, in the form of user management. No action is done or recorded."""
     async with managed.as_admin() as client:
         before = managed.state()
         answer = await client.patch(f"/{managed.eve}", content=b" " * 1001)

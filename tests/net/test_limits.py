@@ -1,4 +1,4 @@
-"""Who calls too often waits: counted in memory, and by several processes in a real Redis."""
+"""Callers beyond a limit have to wait: counted in memory, and by several processes in a real Redis."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEN = Limit("10/minute", "calls")
 
 
 class RedisServer:
-    """A real one on a free port of 127.0.0.1 that keeps nothing on disk."""
+    """A real Redis on a free port of 127.0.0.1 that stores nothing on disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -92,8 +92,8 @@ async def allowed(limiter: Limiter, limit: Limit = TEN, key: str = "user_1", cal
 # In memory
 
 
-async def test_exactly_so_many_at_once() -> None:
-    """Of a thousand calls at once exactly the allowed number gets through, for each who calls."""
+async def test_concurrent_calls_of_each_caller() -> None:
+    """Of a thousand concurrent calls exactly the allowed number is accepted, for each caller."""
     limiter = Limiter()
     assert await allowed(limiter) == 10
     assert await allowed(limiter) == 0
@@ -102,7 +102,7 @@ async def test_exactly_so_many_at_once() -> None:
 
 
 async def test_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the time is over that is told, calls go through again, and not before."""
+    """After the time that the answer gives, calls are accepted again, and not before."""
     now = 1000.0
     monkeypatch.setattr(time, "time", lambda: now)
     limiter = Limiter()
@@ -116,7 +116,7 @@ async def test_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_limits_as_text() -> None:
-    """A limit is written as in the settings, and told as a person would."""
+    """A limit is written as in the settings, and shown in words."""
     assert str(Limit("60/minute", "calls")) == "60 in a minute"
 
 
@@ -133,13 +133,13 @@ def test_limits_as_text() -> None:
     ],
 )
 def test_networks(one: str | None, other: str | None, are_together: bool) -> None:
-    """Counted for itself is an address of IPv4 and a /64 of IPv6; what is no address is one."""
+    """An IPv4 address and an IPv6 /64 are counted separately. All hosts without an address count as one."""
     assert (network(one) == network(other)) is are_together
     assert not any(part in network(one) for part in ("192", "2001", "."))
 
 
 async def test_many_addresses_of_one_customer() -> None:
-    """Whoever has a /64 of IPv6, or writes one address of IPv4 in other ways, is one caller."""
+    """All addresses of an IPv6 /64, and all spellings of an IPv4 address, count as one caller."""
     limiter = Limiter()
     for addresses in (
         [f"2001:db8:0:7::{number:x}" for number in range(1, 1000)],
@@ -178,7 +178,7 @@ asyncio.run(main())
 
 
 def test_two_processes(redis: RedisServer) -> None:
-    """Of a thousand calls at once in each of two processes exactly the allowed number gets through."""
+    """Of a thousand concurrent calls in each of two processes exactly the allowed number is accepted."""
     command = [sys.executable, "-W", "error", "-c", TWO_PROCESSES, redis.url]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
@@ -201,7 +201,7 @@ def test_two_processes(redis: RedisServer) -> None:
 async def test_redis_down(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While Redis is down a process counts for itself, says so once, and goes back to Redis when it is up."""
+    """While Redis is down a process counts alone and logs that once. It uses Redis again when it is up."""
     monkeypatch.setattr("clerk_convex.net.limits._REDIS_PAUSE", 3600.0)
     caplog.set_level(logging.WARNING)
     limiter = Limiter(redis.url)
@@ -215,7 +215,7 @@ async def test_redis_down(
         " CLERK_CONVEX_REDIS_URL its address?"
     )
     redis.start()
-    assert await allowed(limiter) == 0  # not at once
+    assert await allowed(limiter) == 0  # not immediately
     assert limiter._redis is not None
     limiter._redis._down_until = 0.0
     assert await allowed(limiter) == 10
@@ -233,7 +233,7 @@ async def test_check(redis: RedisServer) -> None:
 
 
 async def test_redis_closes_connections(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
-    """One that Redis has closed while nobody called is replaced, and nobody notices."""
+    """A connection that Redis has closed is replaced without an error."""
     limiter = Limiter(redis.url)
     assert await allowed(limiter, calls=6) == 6
     with Redis(port=redis.port) as client:
@@ -243,7 +243,7 @@ async def test_redis_closes_connections(redis: RedisServer, caplog: pytest.LogCa
 
 
 async def test_redis_is_asked_again_after_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that not every call waits in vain for one that is down."""
+    """So not every call waits for a Redis that is down."""
     loop = asyncio.get_running_loop()
     asked, ahead, time_of_loop = 0, 0.0, loop.time
     monkeypatch.setattr(loop, "time", lambda: time_of_loop() + ahead)
@@ -264,7 +264,7 @@ async def test_redis_is_asked_again_after_five_seconds(monkeypatch: pytest.Monke
 
 
 async def test_redis_hangs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A Redis that takes connections and does not answer keeps everyone waiting once, and briefly."""
+    """If Redis accepts connections and does not answer, callers wait once, and briefly."""
     monkeypatch.setattr("clerk_convex.net.limits._REDIS_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         limiter = Limiter(f"redis://127.0.0.1:{silent.getsockname()[1]}")
@@ -291,7 +291,7 @@ def test_connections_end_with_the_loop(redis: RedisServer) -> None:
 
 
 def test_redis_is_waited_for_two_seconds() -> None:
-    """And by sixteen calls at most at a time: a connection each."""
+    """By sixteen calls at most at a time, with a connection each."""
     redis = Limiter("redis://127.0.0.1:9")._redis
     assert redis is not None
     options = redis._pool.connection_kwargs
@@ -300,7 +300,7 @@ def test_redis_is_waited_for_two_seconds() -> None:
 
 
 def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A malformed address, or the package that is not installed, is said at once, without the password."""
+    """A malformed address and a missing package are reported immediately, without the password."""
     with pytest.raises(SettingsError, match="malformed") as caught:
         Limiter("redis://:s3cret@127.0.0.1:port/0")
     assert caught.value.__cause__ is None

@@ -21,8 +21,8 @@ def fail() -> None:
     raise ValueError("ada@example.com")
 
 
-def test_error_is_told_without_its_text() -> None:
-    """Its type and where it was raised: its text may quote a user."""
+def test_error_is_described_without_its_text() -> None:
+    """It has the type and the place, because the text may quote a user."""
     with pytest.raises(ValueError, match="ada") as caught:
         fail()
     told = describe(caught.value)

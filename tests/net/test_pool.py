@@ -45,7 +45,7 @@ async def send(pool: Pool, server: StandIn, *, repeatable: bool = True) -> Respo
 async def test_nothing_of_a_request_is_logged(
     pool: Pool, server: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever the level of the logs: addresses hold what people search for, and headers hold keys."""
+    """At every level of the logs: addresses hold search texts, and headers hold keys."""
     caplog.set_level(logging.DEBUG)
     assert isinstance(await send(pool, server), Response)
     assert SECRET not in caplog.text
@@ -53,14 +53,14 @@ async def test_nothing_of_a_request_is_logged(
 
 @pytest.mark.anyio
 async def test_cookies_are_not_kept(pool: Pool, server: StandIn) -> None:
-    """Calls know nothing of each other."""
+    """Calls do not share state."""
     await send(pool, server)
     await send(pool, server)
     assert "cookie" not in server.calls[1].headers
 
 
 @pytest.mark.anyio
-async def test_the_environment_is_not_asked(
+async def test_the_environment_is_not_used(
     pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Neither proxies nor passwords nor certificates are taken from it."""
@@ -75,8 +75,8 @@ async def test_the_environment_is_not_asked(
 
 
 @pytest.mark.anyio
-async def test_a_request_is_repeated_only_where_that_is_allowed(pool: Pool, server: StandIn) -> None:
-    """And the response says so."""
+async def test_a_request_is_repeated_only_if_allowed(pool: Pool, server: StandIn) -> None:
+    """The response says that it was repeated."""
     server.behave(stand_in.drop, stand_in.drop, then=stand_in.answer(200, {}))
     assert await send(pool, server, repeatable=False) is Trouble.BROKEN
     response = await send(pool, server)
@@ -90,7 +90,7 @@ async def test_a_request_is_repeated_only_where_that_is_allowed(pool: Pool, serv
 
 @pytest.mark.anyio
 async def test_certificates_are_checked(pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service has to prove, for its name, that it is the one that keys are sent to."""
+    """A service must prove its name before it gets a key."""
     contexts: list[ssl.SSLContext] = []
 
     def transport(make: Any = httpx.AsyncHTTPTransport, **options: Any) -> Any:
@@ -108,7 +108,7 @@ async def test_certificates_are_checked(pool: Pool, server: StandIn, monkeypatch
 async def test_connections_are_kept_for_half_a_minute(
     pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Less than the minute after which servers drop them; as many as are needed, of which 32 are kept."""
+    """Servers drop connections after a minute. As many as needed are opened, and 32 of them are kept."""
     kept: list[httpx.Limits] = []
 
     def transport(make: Any = httpx.AsyncHTTPTransport, **options: Any) -> Any:
@@ -136,12 +136,12 @@ assert set(sys.modules) == before, set(sys.modules) - before
 
 
 def test_the_first_request_loads_nothing(server: StandIn) -> None:
-    """Neither modules nor certificates: that takes longer than other requests on the loop should wait."""
+    """Neither modules nor certificates, because that would block the other requests of the loop."""
     subprocess.run([sys.executable, "-c", FIRST_REQUEST, server.url], check=True, timeout=60)
 
 
 def test_connections_close_with_the_loop(server: StandIn) -> None:
-    """However late in the life of the loop the last reference goes; no pool outlives its connections."""
+    """At whatever moment the last reference is dropped. No pool outlives its connections."""
     noticed: list[dict[str, Any]] = []
     before = set(lifetime._lifetimes)
 

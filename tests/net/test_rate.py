@@ -13,7 +13,7 @@ INTERVAL = WINDOW / 70
 
 
 async def let_through(rate: Rate, count: int, *, within: float = 1000.0) -> list[float]:
-    """When each of `count` callers, who come together, is let through."""
+    """Return the times at which `count` concurrent callers get their turns."""
 
     async def caller() -> float:
         assert await rate.turn(within)
@@ -23,7 +23,7 @@ async def let_through(rate: Rate, count: int, *, within: float = 1000.0) -> list
 
 
 def test_the_limit_is_never_reached() -> None:
-    """No window of time sees more than 95 % of the limit; who comes first does not wait."""
+    """No window has more than 95 % of the limit. The first caller does not wait."""
 
     async def main() -> list[float]:
         rate = Rate(LIMIT, WINDOW)
@@ -42,7 +42,7 @@ def test_the_limit_is_never_reached() -> None:
 
 
 def test_turns_are_fair() -> None:
-    """Callers get through in the order they came, a newcomer after all who wait."""
+    """Callers get their turns in the order of arrival, a new caller after all who wait."""
 
     async def main() -> list[int]:
         rate = Rate(LIMIT, WINDOW)
@@ -59,8 +59,8 @@ def test_turns_are_fair() -> None:
     assert run(main()) == list(range(100))
 
 
-def test_nobody_gets_in_front_of_those_who_wait() -> None:
-    """Not even who comes just when a turn is free and nobody has noticed yet."""
+def test_a_new_caller_does_not_overtake_waiting_ones() -> None:
+    """Not even at the moment when a turn is free and not yet taken."""
 
     async def main() -> list[str]:
         rate = Rate(LIMIT, WINDOW)
@@ -81,8 +81,8 @@ def test_nobody_gets_in_front_of_those_who_wait() -> None:
     assert run(main()) == ["first", "second"]
 
 
-def test_a_pause_holds_everybody() -> None:
-    """Those who wait, those who come, and nobody bursts out when it is over."""
+def test_a_pause_holds_all_callers() -> None:
+    """Waiting and new ones, and there is no burst after it."""
 
     async def main() -> None:
         rate = Rate(LIMIT, WINDOW)
@@ -98,8 +98,8 @@ def test_a_pause_holds_everybody() -> None:
     run(main())
 
 
-def test_a_turn_that_comes_too_late_is_refused_at_once() -> None:
-    """Nobody waits for nothing, and who is refused takes nobody's turn."""
+def test_a_turn_that_would_be_too_late_is_refused_immediately() -> None:
+    """A caller that is refused takes no turn."""
 
     async def main() -> None:
         rate = Rate(LIMIT, WINDOW)
@@ -131,7 +131,7 @@ def test_a_turn_that_a_pause_delays_too_far_is_refused() -> None:
     run(main())
 
 
-def test_who_goes_away_gives_his_turn_to_the_next() -> None:
+def test_a_cancelled_caller_gives_its_turn_to_the_next() -> None:
     async def main() -> None:
         rate = Rate(LIMIT, WINDOW)
         await let_through(rate, AT_ONCE)
@@ -144,8 +144,8 @@ def test_who_goes_away_gives_his_turn_to_the_next() -> None:
     run(main())
 
 
-def test_it_can_be_used_on_the_next_loop() -> None:
-    """A crowd on one event loop leaves nothing behind that the next one stumbles over."""
+def test_a_rate_can_be_used_on_another_loop() -> None:
+    """Many waiters on one event loop leave no state that breaks the next one."""
     rate = Rate(LIMIT, WINDOW)
     for _ in range(2):
         assert len(run(let_through(rate, AT_ONCE + 5))) == AT_ONCE + 5

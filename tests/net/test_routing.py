@@ -1,4 +1,4 @@
-"""The routes are right under every way in which a framework takes them, and touch nothing elsewhere."""
+"""The routes work in every way in which a framework includes them, and do not affect other routes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def appended(app: Starlette, routes: Sequence[BaseRoute]) -> Starlette:
 
 
 def included(app: FastAPI, routes: Routes, *prefixes: str) -> FastAPI:
-    """The routes in a router, in as many others as there are prefixes, each of them included in the next."""
+    """The routes in a router that is included in one further router for each prefix."""
     router = APIRouter(routes=[*routes])
     for prefix in prefixes[1:]:
         outer = APIRouter()
@@ -64,13 +64,13 @@ def added_to_router(routes: Routes) -> FastAPI:
 
 
 def added(app: Starlette, routes: Routes) -> Starlette:
-    """Copies that are made of path and endpoint alone."""
+    """Copies of the routes, made of path and endpoint alone."""
     for route in routes:
         app.add_route(route.path, route.endpoint)
     return app
 
 
-# How, and the prefix that the routes have then.
+# Ways to include the routes, with the resulting prefix.
 WAYS: dict[str, tuple[Take, str]] = {
     "Starlette, routes=": (lambda routes: Starlette(routes=[*routes, *OTHERS]), ""),
     "Starlette, append": (lambda routes: appended(Starlette(routes=OTHERS), routes), ""),
@@ -104,7 +104,7 @@ WAYS: dict[str, tuple[Take, str]] = {
 }
 ways = pytest.mark.parametrize("way", WAYS)
 
-# What follows /api/users and is none of its paths, as it is written in a URL.
+# Suffixes of /api/users that are none of its paths, as written in a URL.
 NO_PATHS = [
     "//", "///", "%2F", "/%2F", "%0A", "/junk/{user}", "/{user}/junk", "/{user}/ban/x", "/{user}/ban%0A",
     "/{user}//", "//{user}", "/{user}//ban", "//ban", "//metadata", "/{user}%2Fban", "/{user}%2fmetadata",
@@ -115,7 +115,7 @@ NO_PATHS = [
 
 @ways
 async def test_the_ten_calls(managed: Managed, way: str) -> None:
-    """Each does what it should, every second with a slash at the end, and is recorded as what it was."""
+    """Each call has its effect, every second one with a slash at its end, and is recorded under its name."""
     take, prefix = WAYS[way]
     app = take([user_routes(settings=managed.settings())])
     headers = {"Authorization": f"Bearer {managed.token(managed.ada)}"}
@@ -140,10 +140,11 @@ async def test_the_ten_calls(managed: Managed, way: str) -> None:
 
 
 @ways
-async def test_no_path_of_ours(managed: Managed, way: str) -> None:
-    """Any other path is a 404 to every method, never a redirect. Clerk is not asked, nothing is recorded."""
+async def test_other_paths(managed: Managed, way: str) -> None:
+    """Any other path gets a 404 for every method, never a redirect. Clerk is not called, and nothing is
+    recorded."""
     take, prefix = WAYS[way]
-    # Whatever went to Clerk would be answered 502.
+    # A call that reached Clerk would get a 502.
     app = take([user_routes(settings=managed.settings(CLERK_API_URL=NOWHERE))])
     headers = {"Authorization": f"Bearer {managed.token(managed.ada)}"}
     before = managed.audit(), managed.state()
@@ -165,7 +166,7 @@ async def test_no_path_of_ours(managed: Managed, way: str) -> None:
 
 @ways
 async def test_webhooks(convex: StandIn, way: str) -> None:
-    """They are taken with a slash at the end and without; elsewhere is a 404, never a redirect."""
+    """They are accepted with and without a slash at the end. Other paths get a 404, never a redirect."""
     take, prefix = WAYS[way]
     app = take([webhook_route(settings=settings_for(convex.url))])
     event = EVENTS["user.updated"]
@@ -183,7 +184,7 @@ async def test_webhooks(convex: StandIn, way: str) -> None:
 
 @ways
 async def test_both_beside_others(convex: StandIn, way: str) -> None:
-    """Both are taken together, and a host's own paths that begin like ours are the host's."""
+    """Both routes work together, and the host's own paths that begin like ours stay the host's."""
     take, prefix = WAYS[way]
     settings = settings_for(convex.url)
     app = take([webhook_route(settings=settings), user_routes(settings=settings)])
@@ -200,7 +201,7 @@ async def test_both_beside_others(convex: StandIn, way: str) -> None:
     "take", [lambda routes: Router([*routes]), lambda routes: included(FastAPI(), routes, "")]
 )
 async def test_at_the_root(convex: StandIn, managed: Managed, take: Take) -> None:
-    """Each can be all that a host has, at "/"."""
+    """Each can be the only route of a host, at "/"."""
     app = take([webhook_route("/", settings=settings_for(convex.url))])
     assert (await request(app, NOTHING_TO_DO, signed(NOTHING_TO_DO), "/")).json() == {"outcome": "ignored"}
     assert (await request(app, NOTHING_TO_DO, signed(NOTHING_TO_DO), "/x")).status_code == 404
@@ -238,8 +239,8 @@ async def test_alone(convex: StandIn, managed: Managed) -> None:
         assert (await request(app, NOTHING_TO_DO, signed(NOTHING_TO_DO), path + "/x")).status_code == 404
 
 
-async def test_a_path_that_the_endpoint_cannot_tell(managed: Managed) -> None:
-    """Under a pattern of someone else's the endpoint acts on nobody."""
+async def test_a_path_that_the_endpoint_cannot_read(managed: Managed) -> None:
+    """Under a pattern of the host's own the endpoint acts on no user."""
     app = Starlette()
     for path in ("/api/users/{rest:path}", "/people/{user_id}"):
         app.add_route(path, user_routes(settings=managed.settings()).endpoint)
@@ -251,7 +252,7 @@ async def test_a_path_that_the_endpoint_cannot_tell(managed: Managed) -> None:
 
 
 async def test_servers_without_a_raw_path(managed: Managed) -> None:
-    """A server need not tell how a path was written."""
+    """A server may leave out the raw path."""
     app = managed.app(CLERK_API_URL=NOWHERE)
 
     async def without(scope: Any, receive: Any, send: Any) -> None:
@@ -260,7 +261,7 @@ async def test_servers_without_a_raw_path(managed: Managed) -> None:
     assert (await request(without, None, path="/api/users", method="GET")).status_code == 401
 
 
-# What else a route tells
+# Names and schemas
 
 
 @pytest.mark.parametrize(
@@ -289,19 +290,19 @@ def test_names(route: WebhookRoute | UserRoutes, name: str, path: str) -> None:
 
 
 def test_path_of_a_user() -> None:
-    """What is below the prefix can be named too."""
+    """The path below the prefix can be made by name too."""
     for route, path in ((user_routes(), "/api/users/user_1/ban"), (user_routes("/"), "/user_1/ban")):
         assert route.url_path_for("clerk_users", clerk_path="/user_1/ban") == path
 
 
 def test_parameters_in_the_path() -> None:
-    """The path may have parameters of the host's."""
+    """The path may have parameters of the host."""
     route = user_routes("/{team}/users/")
     assert route.url_path_for("clerk_users", team="a") == "/a/users"
 
 
 def test_schemas() -> None:
-    """The routes are in no OpenAPI schema, and make none fail."""
+    """The routes are in no OpenAPI schema, and do not break one."""
     routes = [webhook_route(), user_routes()]
     for app in (FastAPI(routes=[*routes]), included(FastAPI(), routes, "/v1")):
         assert app.openapi()["paths"] == {}
@@ -330,7 +331,7 @@ async def test_websockets_at_a_mounted_endpoint() -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_trio(caplog: pytest.LogCaptureFixture) -> None:
-    """On another event loop than asyncio each route says so: to whom asks, and once a minute in the log."""
+    """On another event loop than asyncio each route says so, in its answer and once a minute in the log."""
     settings = settings_for()
     app = Starlette(routes=[webhook_route(settings=settings), user_routes(settings=settings)])
     for _ in range(2):

@@ -52,6 +52,8 @@ class Wire:
         self.deletions: list[dict[str, Any]] = []
         self.runs = 0
         self.progress: Any = None
+        self.verified: Any = None
+        self.refusals: list[dict[str, Any]] = []
         self.requests: list[Request] = []
         self.answer: Callable[[Request], Answer] = lambda request: None
         self.latency: Callable[[Request], float] = lambda request: 0.0
@@ -159,6 +161,19 @@ class Wire:
     def _finishBackfill(self, args: Any) -> bool:  # noqa: N802
         self.progress = None
         return True
+
+    def _saveVerification(self, args: Any) -> None:  # noqa: N802
+        self.verified = args["verified"]
+
+    def _recordRefusals(self, args: Any) -> None:  # noqa: N802
+        assert 0 < len(args["refusals"]) <= 500
+        self.refusals += args["refusals"]
+
+    def _refusedUsers(self, args: Any) -> Any:  # noqa: N802
+        """Two on a page."""
+        start = int(args["paginationOpts"]["cursor"] or 0)
+        page = [refusal["clerkId"] for refusal in self.refusals[start : start + 2]]
+        return {"page": page, "isDone": start + 2 >= len(self.refusals), "continueCursor": str(start + 2)}
 
     def _lastWebhookAt(self, args: Any) -> None:  # noqa: N802
         return None

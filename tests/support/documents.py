@@ -53,9 +53,10 @@ HANDLED = {
 NOT_RUN = {
     r"scripts/test\b.*": "it runs these tests",
     r"scripts/(install|lint|docs)\b.*": "CI runs it",
-    r"scripts/(release|picture|mutants|lowest)\b.*": "it takes minutes",
+    r"scripts/(release|picture|mutants|lowest|smoke)\b.*": "it takes minutes",
     r"scripts/demo$": "it runs until it is stopped; with --once it is run",
-    r"npx convex deploy\b.*": "it needs an account at Convex",
+    r"npx convex (deploy|env)\b.*": "it needs an account at Convex",
+    r"npx convex codegen\b.*": "tests/functions/test_templates.py runs it",
 }
 SERVER = re.compile(r"uvicorn |python -m clerk_convex\.local(?!.* --(once|help))")
 READY = "Uvicorn running|Ctrl-C stops all of it"
@@ -167,6 +168,7 @@ class Session:
             **environment,
         }
         (folder / "examples").symlink_to(ROOT / "examples")
+        (folder / "package.json").write_text("{}")  # a Convex project has one
         (folder / "django_project.py").write_text(DJANGO_PROJECT)
 
     def run(self, found: Sequence[Block]) -> None:
@@ -293,7 +295,7 @@ def stand_in_for_pip(arguments: Sequence[str]) -> None:
     verb, *requirements = arguments
     assert verb == "install"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for requirement in requirements:
+    for requirement in (it for it in requirements if it != "--upgrade"):
         named = re.fullmatch(r"(clerk-convex|\.)(?:\[([\w,]+)\])?", requirement)
         assert named, requirement
         extras = set((named[2] or "").split(",")) - {""}

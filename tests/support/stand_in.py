@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from clerk_convex import __version__
+
 DEPLOY_KEY = "prod:stand-in|c2VjcmV0"
 HOSTED = "[Request ID: 0123456789abcdef] Server Error"
 """The error message of a failed function in a hosted production deployment, which hides the details."""
@@ -39,7 +41,7 @@ class Call:
 
     @property
     def changes(self) -> list[dict[str, Any]]:
-        changes: list[dict[str, Any]] = self.body["args"]["changes"]
+        changes: list[dict[str, Any]] = self.body["args"].get("changes", [])
         return changes
 
 
@@ -51,6 +53,8 @@ class StandIn:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.about: Behaviour = value({"version": __version__, "columns": []})
+        """The answer to `users:about`, which is asked in the background. These calls are not in `calls`."""
         self.connections = 0
         self.port = 0
         self._behaviours: list[Behaviour] = []
@@ -119,6 +123,9 @@ class StandIn:
         self.connections += 1
         try:
             async for call in _read_calls(reader, self.connections):
+                if call.target == "/api/query" and call.path.endswith(":about"):
+                    await self.about(call, writer)
+                    continue
                 with self._arrival:
                     self.calls.append(call)
                     self._arrival.notify_all()

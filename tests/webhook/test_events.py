@@ -36,7 +36,7 @@ def test_all_types_are_here() -> None:
 
 @pytest.mark.parametrize("kind", EVENTS)
 def test_every_type(kind: str) -> None:
-    """Every type of event is a change of its user, or ignored: none is an error."""
+    """Every type of event becomes a change of its user or is ignored. None is an error."""
     change = read_event(EVENTS[kind], event_id="msg_1", instance_id=INSTANCE_ID)
     if kind in USERS:
         assert isinstance(change, (Upsert, Delete))
@@ -48,28 +48,29 @@ def test_every_type(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["user.created", "user.updated"])
 def test_upsert(kind: str) -> None:
-    """user.created and user.updated are the same upsert, observed when the envelope says."""
+    """user.created and user.updated become the same upsert, with the envelope's timestamp as observedAt."""
     assert read_event(body(kind, USER)) == Upsert(
         "user_quince", UPDATED, OBSERVED, read_user(USER).columns, "webhook"
     )
 
 
 def test_delete() -> None:
-    """user.deleted has no updatedAt: it is ordered by when Clerk sent it."""
+    """user.deleted has no updatedAt. Its order follows from the time when Clerk sent it."""
     assert read_event(body("user.deleted"), event_id="msg_1") == Delete(
         "user_quince", OBSERVED, "webhook", "msg_1"
     )
 
 
 def test_sign_in() -> None:
-    """session.created brings its user, observed at 0: at an equal updatedAt it overwrites nothing."""
+    """session.created becomes an upsert of its user with observedAt 0: at an equal updatedAt it replaces
+    nothing."""
     assert read_event(body("session.created")) == Upsert(
         "user_quince", UPDATED, 0.0, read_user(USER).columns, "webhook"
     )
 
 
 def test_lock_ends_after_the_event() -> None:
-    """Clerk counts the seconds of a lock from when it looked: the envelope's timestamp."""
+    """Clerk counts the seconds of a lock from its observation, the envelope's timestamp."""
     locked = USER | {"locked": True, "lockout_expires_in_seconds": 3600}
     change = read_event(body("user.updated", locked))
     assert isinstance(change, Upsert)
@@ -107,7 +108,7 @@ PARTIAL = {
     ],
 )
 def test_sign_in_of_a_partial_user(user: dict[str, Any]) -> None:
-    """An embedded user whose primary address is missing proves a sign-in and nothing else."""
+    """An embedded user whose primary address is missing becomes a sign-in."""
 
     def fields(user: object) -> Any:
         raise AssertionError("it is no user for a team's function")
@@ -129,16 +130,17 @@ def test_sign_in_of_a_partial_user(user: dict[str, Any]) -> None:
         ([PARTIAL], "no id of the user who signed in"),
     ],
 )
-def test_sign_in_that_proves_nothing(user: object, reason: str) -> None:
-    """It can never be applied, so it is ignored, with the reason. Events of the user tell the rest."""
+def test_sign_in_without_an_id_or_a_time(user: object, reason: str) -> None:
+    """It can never be applied, so it is ignored with a reason. Other events bring the user's data."""
     change = read_event(body("session.created", {"user": user}))
     assert isinstance(change, Ignored)
     assert reason in str(change.reason)
 
 
 @pytest.mark.parametrize("kind", ["user.created", "user.updated"])
-def test_partial_user_elsewhere(kind: str) -> None:
-    """In user.created and user.updated it is the user: Clerk's examples have primary ids with empty lists."""
+def test_partial_user_in_other_events(kind: str) -> None:
+    """user.created and user.updated are upserts all the same: Clerk's examples have primary ids with empty
+    lists."""
     change = read_event(body(kind, PARTIAL))
     assert isinstance(change, Upsert)
     assert change.columns["email"] is None
@@ -151,8 +153,9 @@ def test_sign_in_without_user(data: object) -> None:
 
 
 @pytest.mark.parametrize("kind", [*sorted(set(DATA) - USERS), "user.banned", "", "user.created "])
-def test_other_types_are_never_looked_into(kind: str) -> None:
-    """Whatever an event of another type holds, it is ignored: Clerk adds types and fields often."""
+def test_other_types_are_not_read(kind: str) -> None:
+    """An event of another type is ignored, whatever it contains, because Clerk often adds types and
+    fields."""
     anything: list[object] = [None, "x", {}, [USER]]
     for data in anything:
         event = json.dumps({"type": kind, "data": data, "timestamp": "soon"}).encode()
@@ -164,7 +167,7 @@ def test_other_types_are_never_looked_into(kind: str) -> None:
     [(OBSERVED, OBSERVED), (1_750_000_000, CREATED), (None, 0), ("soon", 0), (True, 0), ([], 0)],
 )
 def test_observed_at(timestamp: object, expected: float) -> None:
-    """The envelope's timestamp, in milliseconds or seconds; 0 if it is missing or none."""
+    """It is the envelope's timestamp, in milliseconds or seconds, and 0 if that is missing or malformed."""
     change = read_event(body("user.updated", timestamp=timestamp))
     assert isinstance(change, Upsert)
     assert change.observed_at == expected
@@ -185,7 +188,8 @@ def test_other_instance() -> None:
 
 
 def test_event_without_instance() -> None:
-    """An event that names no instance passes: older ones do not, and the signature is the instance's."""
+    """An event without an instance id is accepted: older events have none, and the signature proves the
+    instance."""
     event = json.dumps({"type": "user.deleted", "data": {"id": "user_1"}}).encode()
     assert isinstance(read_event(event, instance_id=INSTANCE_ID), Delete)
 
@@ -198,7 +202,7 @@ def test_event_without_instance() -> None:
     ],
 )
 def test_not_an_event(texts: list[bytes], said: str) -> None:
-    """What is not JSON, or has no type, is an EventError that says so."""
+    """A body that is not JSON, or has no type, is an EventError that says so."""
     for text in texts:
         with pytest.raises(EventError, match=said):
             read_event(text)
@@ -207,7 +211,8 @@ def test_not_an_event(texts: list[bytes], said: str) -> None:
 @pytest.mark.parametrize("kind", ["user.created", "user.updated"])
 @pytest.mark.parametrize("data", [[], "x", 17, {"id": None}, {"id": "user_1"}])
 def test_user_that_cannot_be_read(kind: str, data: object) -> None:
-    """A user who was created or updated and cannot be read is a UserError: an upgrade may be able to."""
+    """A created or updated user that cannot be read is a UserError, because an upgrade may be able to read
+    it."""
     with pytest.raises(UserError) as caught:
         read_event(body(kind, data))
     assert caught.value.clerk_id == ("user_1" if data == {"id": "user_1"} else None)
@@ -218,7 +223,8 @@ def test_user_that_cannot_be_read(kind: str, data: object) -> None:
     [gone("user", ""), {"object": "user", "deleted": True}, {"id": None}, {"id": "\ud800"}, [], "x"],
 )
 def test_deletion_without_id(data: object) -> None:
-    """The specification does not require a deletion's id. Without it there is nothing to do but say so."""
+    """The specification does not require the id of a deletion. Without it the event is ignored with a
+    reason."""
     change = read_event(body("user.deleted", data))
     assert isinstance(change, Ignored)
     assert change.type == "user.deleted"
@@ -227,7 +233,7 @@ def test_deletion_without_id(data: object) -> None:
 
 @pytest.mark.parametrize("kind", ["user.created", "user.updated", "session.created"])
 def test_function_of_a_team_that_fails(kind: str) -> None:
-    """The event may succeed once the function is mended, so it is a UserError, with the user's id."""
+    """The event may succeed once the function is fixed, so it is a UserError with the user's id."""
 
     def fields(user: object) -> Any:
         raise RuntimeError("s3cret")
@@ -238,7 +244,7 @@ def test_function_of_a_team_that_fails(kind: str) -> None:
 
 
 def test_columns_of_a_team() -> None:
-    """A team's columns come with every upsert, so that no event erases what another wrote."""
+    """A team's columns are in every upsert, so that no event removes the values of another."""
     for kind in ("user.created", "user.updated", "session.created"):
         change = read_event(body(kind), fields=lambda user: {"locale": "fr"})
         assert isinstance(change, Upsert)
@@ -247,7 +253,7 @@ def test_columns_of_a_team() -> None:
 
 @given(st.sampled_from(sorted(USERS)), users | documents | st.fixed_dictionaries({"user": users}), documents)
 def test_nothing_else_is_raised(kind: str, data: Any, timestamp: Any) -> None:
-    """Whatever JSON comes as an event, it is a change, ignored, an EventError or a UserError."""
+    """Any JSON in an event becomes a change, is ignored, or raises EventError or UserError."""
     try:
         change = read_event(body(kind, data, timestamp=timestamp))
     except (EventError, UserError):
@@ -257,7 +263,7 @@ def test_nothing_else_is_raised(kind: str, data: Any, timestamp: Any) -> None:
 
 @given(documents | st.binary())
 def test_nothing_else_is_raised_for_any_body(content: Any) -> None:
-    """Whatever comes as a body, it is a change, ignored, an EventError or a UserError."""
+    """Any body becomes a change, is ignored, or raises EventError or UserError."""
     text = content if isinstance(content, bytes) else json.dumps(content).encode()
     try:
         change = read_event(text)
@@ -266,8 +272,8 @@ def test_nothing_else_is_raised_for_any_body(content: Any) -> None:
     assert isinstance(change, Ignored)
 
 
-def test_convex_takes_what_is_read(functions: Functions) -> None:
-    """Each kind of change fits the functions: a sign-in adds its time, and a lock has its end."""
+def test_convex_accepts_each_kind_of_change(functions: Functions) -> None:
+    """A sign-in sets its time, and a lock has its end."""
     whole = PARTIAL | {
         "email_addresses": [{"id": "idn_1", "email_address": "sue@example.com"}],
         "public_metadata": {"role": "admin"},

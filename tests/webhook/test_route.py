@@ -101,11 +101,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-# Signatures. The cases are those of the public test suites of Svix and Standard Webhooks, and then some.
+# Signatures. The cases are those of the public test suites of Svix and Standard Webhooks, and more.
 
 
 async def refusal_of(content: bytes, headers: Any, **more: str) -> str:
-    """What a signed event that changes nobody is answered: nothing, if it is accepted."""
+    """Return the refusal of a signed event that changes no user, or nothing if it is accepted."""
     app = Starlette(routes=[webhook_route(settings=settings_for(**more))])
     response = await request(app, content, headers)
     if response.status_code == 200:
@@ -150,7 +150,7 @@ GARBAGE = [
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 async def test_several_signatures(garbage: str) -> None:
-    """One right signature is enough, whatever stands before or behind it; without one it is a 400."""
+    """One right signature is enough, before or after others. Without one it is a 400."""
     headers = signed(NOTHING_TO_DO)
     right = headers["svix-signature"]
     for signature in (f"{garbage} {right}", f"{right} {garbage}", f"{garbage}  {right} {garbage}"):
@@ -180,14 +180,14 @@ async def test_several_signatures(garbage: str) -> None:
     ],
 )
 async def test_wrong_headers(change: dict[str, str | None]) -> None:
-    """A header that is missing or wrong is a 400, whatever is wrong with it."""
+    """A missing or malformed header is a 400."""
     headers = signed(NOTHING_TO_DO) | change
     raw = {name: value.encode("latin-1") for name, value in headers.items() if value is not None}
     assert "signature" in await refusal_of(NOTHING_TO_DO, raw)
 
 
 async def test_signature_of_something_else() -> None:
-    """What was signed with another secret, or for another body, id, time or version, is a 400."""
+    """A signature by another secret, or of another body, id, time or version, is a 400."""
     headers = signed(NOTHING_TO_DO)
     right = headers["svix-signature"]
     assert "signature" in await refusal_of(NOTHING_TO_DO, signed(NOTHING_TO_DO, secret=OTHER_SECRET))
@@ -200,13 +200,13 @@ async def test_signature_of_something_else() -> None:
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", NOTHING_TO_DO + b"\x80", b"\xed\xa0\x80", b""])
 async def test_body_that_is_not_text(content: bytes) -> None:
-    """A body that is not UTF-8 is a 400, though svix raises something else than for a wrong signature."""
+    """A body that is not UTF-8 is a 400, although svix raises another error than for a wrong signature."""
     assert "signature" in await refusal_of(content, signed(NOTHING_TO_DO))
 
 
 @pytest.mark.parametrize(("offset", "accepted"), [(-299, True), (299, True), (-301, False), (301, False)])
 async def test_five_minutes_either_way(monkeypatch: pytest.MonkeyPatch, offset: int, accepted: bool) -> None:
-    """An event is taken for five minutes before and after it was signed, by this machine's clock."""
+    """An event is accepted for five minutes before and after its signature, by this machine's clock."""
     stop_the_clock(monkeypatch, 1_750_000_000)
     refusal = await refusal_of(NOTHING_TO_DO, signed(NOTHING_TO_DO, seconds=1_750_000_000 + offset))
     assert (refusal == "") is accepted
@@ -214,7 +214,7 @@ async def test_five_minutes_either_way(monkeypatch: pytest.MonkeyPatch, offset: 
 
 @pytest.mark.parametrize("secret", [SECRET, OTHER_SECRET])
 async def test_two_secrets(secret: str) -> None:
-    """While a secret is rotated, what either of them signed is taken."""
+    """While a secret is rotated, signatures by both secrets are accepted."""
     both = {"CLERK_WEBHOOK_SIGNING_SECRET": f"{SECRET},{OTHER_SECRET}"}
     assert await refusal_of(NOTHING_TO_DO, signed(NOTHING_TO_DO, secret=secret), **both) == ""
     wrong = signed(NOTHING_TO_DO, secret="whsec_dGhpcmQ=")
@@ -225,10 +225,8 @@ header_values = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]
 
 
 @given(header_values, header_values | st.just(str(int(time.time()))), header_values, st.binary())
-def test_no_header_and_no_body_is_an_error_of_ours(
-    svix_id: str, timestamp: str, signature: str, content: bytes
-) -> None:
-    """Whatever is sent to the route, unless it is signed it is a 400."""
+def test_any_unsigned_request_is_a_400(svix_id: str, timestamp: str, signature: str, content: bytes) -> None:
+    """Whatever its headers and body are."""
     headers = {"svix-id": svix_id, "svix-timestamp": timestamp, "svix-signature": signature}
     raw = {name: value.encode("latin-1") for name, value in headers.items()}
     assert "signature" in asyncio.run(refusal_of(content, raw))
@@ -239,7 +237,7 @@ def test_no_header_and_no_body_is_an_error_of_ours(
 
 @pytest.mark.parametrize("kind", EVENTS)
 async def test_every_type_of_event(convex: StandIn, kind: str) -> None:
-    """Every example event of Clerk's specification gets 200; only those about users go to Convex."""
+    """Every example event of Clerk's specification gets 200. Only those about users are sent to Convex."""
     response = await post(app_for(convex), EVENTS[kind])
     assert response.status_code == 200
     about_users = kind in {"user.created", "user.updated", "user.deleted", "session.created"}
@@ -247,8 +245,8 @@ async def test_every_type_of_event(convex: StandIn, kind: str) -> None:
     assert [len(call.changes) for call in convex.mutations] == [1] * about_users
 
 
-async def test_what_goes_to_convex(convex: StandIn) -> None:
-    """The change carries the columns, the source and the id of the event, to the module that is set."""
+async def test_change_that_is_sent_to_convex(convex: StandIn) -> None:
+    """It has the columns, the source and the id of the event, and goes to the module that is set."""
     await post(app_for(convex, CONVEX_USERS_MODULE="clerk/people"))
     (call,) = convex.mutations
     (change,) = call.changes
@@ -268,7 +266,7 @@ async def test_outcomes(convex: StandIn, outcome: str) -> None:
 
 
 async def test_200_only_after_the_commit(convex: StandIn) -> None:
-    """The answer waits for Convex's: what is not committed is Svix's to send again."""
+    """The answer waits for Convex, because Svix sends an event again only without a 200."""
     committed = []
 
     async def commit_late(call: Call, writer: asyncio.StreamWriter) -> None:
@@ -306,7 +304,8 @@ def columns_from_the_environment(user: object) -> dict[str, str]:
     ],
 )
 async def test_events_that_cannot_be_read(convex: StandIn, content: bytes, status: int, said: str) -> None:
-    """Signed, but no event of this instance: 400; an event, but of nobody: 422. Nothing goes to Convex."""
+    """A signed body that is no event of this instance gets 400, and an event of an unreadable user 422.
+    Nothing is sent to Convex."""
     response = await post(app_for(convex, CLERK_INSTANCE_ID="ins_orchard"), content)
     assert response.status_code == status
     assert said in response.json()["error"]
@@ -323,7 +322,7 @@ async def test_events_that_cannot_be_read(convex: StandIn, content: bytes, statu
 async def test_events_that_can_never_be_applied(
     convex: StandIn, caplog: pytest.LogCaptureFixture, kind: str, data: Any, said: str
 ) -> None:
-    """They are answered with 200, or Svix would retry them for a day; the log names the event."""
+    """They get 200, or Svix would retry them for a day. The log names the event."""
     response = await post(app_for(convex), body(kind, data))
     assert (response.status_code, response.json()) == (200, {"outcome": "ignored"})
     (record,) = caplog.records
@@ -334,7 +333,7 @@ async def test_events_that_can_never_be_applied(
 
 
 async def test_sign_in_of_a_partial_user(convex: StandIn) -> None:
-    """It is written as a sign-in, and told to `on_change` as one."""
+    """It is written as a sign-in, and `on_change` gets a sign-in."""
     convex.behave(then=stand_in.value(["updated"]))
     told: list[Change] = []
     partial = USER | {"email_addresses": []}
@@ -348,7 +347,7 @@ async def test_sign_in_of_a_partial_user(convex: StandIn) -> None:
 
 
 async def test_users_that_cannot_be_read_are_named(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
-    """The log names the user by the Clerk id, if the event has one, and quotes nothing else."""
+    """The log has the Clerk id, if the event has one, and nothing else of the user."""
     for data in (
         USER | {"created_at": "s3cret"},
         USER | {"id": None},
@@ -364,7 +363,7 @@ async def test_users_that_cannot_be_read_are_named(convex: StandIn, caplog: pyte
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 async def test_other_methods(method: str) -> None:
-    """Anything but POST is a 405 that says so."""
+    """Any method but POST gets a 405 that says so."""
     app = Starlette(routes=[webhook_route(settings=settings_for())])
     response = await request(app, None, method=method)
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
@@ -373,13 +372,13 @@ async def test_other_methods(method: str) -> None:
 
 @pytest.mark.parametrize("path", [PATH, PATH + "/", PATH + "/?source=clerk"])
 async def test_slash_at_the_end(convex: StandIn, path: str) -> None:
-    """With a slash at the end or without it is the same route: Svix takes a redirect for a failure."""
+    """The path works with and without a slash at its end, because Svix takes a redirect for a failure."""
     assert (await post(app_for(convex), path=path)).status_code == 200
 
 
 @pytest.mark.parametrize("given_path", ["/hooks", "/hooks/", "/team-{team}/hooks"])
 async def test_path(given_path: str) -> None:
-    """The path can be chosen, given with a slash at the end or without, and no other path answers."""
+    """The path can be set, with or without a slash at its end, and no other path answers."""
     app = Starlette(routes=[webhook_route(given_path, settings=settings_for())])
     path = given_path.format(team="a").rstrip("/")
     for sent in (path, path + "/"):
@@ -398,7 +397,8 @@ async def drive(
     at_the_end: Callable[[], Awaitable[Message]] | None = None,
     send: Callable[[Message], Awaitable[None]] | None = None,
 ) -> tuple[list[Message], int]:
-    """Sends just these messages to an ASGI app; returns what it answers, and how many it has taken."""
+    """Send exactly these messages to an ASGI application. Return its answer and the number of messages it
+    took."""
     sent: list[Message] = []
     taken = 0
 
@@ -429,7 +429,7 @@ def chunk(content: bytes, *, more: bool = False) -> Message:
     [(None, 9), ("10", 9), ("x", 9), ("524288", 9), ("524289", 0), (str(10**9), 0), ("9" * 5000, 0)],
 )
 async def test_body_over_the_limit(length: str | None, read: int) -> None:
-    """A body is refused unread if its Content-Length is over 512 KiB, else once so much of it is there."""
+    """A body whose Content-Length is over 512 KiB is not read. Any other is refused at that size."""
     app = Starlette(routes=[webhook_route(settings=settings_for())])
     headers = signed(EVENT) | ({} if length is None else {"content-length": length})
     sent, taken = await drive(app, [chunk(b" " * 65536, more=True)] * 100, headers)
@@ -440,7 +440,7 @@ async def test_body_over_the_limit(length: str | None, read: int) -> None:
 
 
 def test_slow_body() -> None:
-    """A body that drips in is waited for ten seconds, and not for ever."""
+    """A body that arrives slowly is read for ten seconds at most."""
     app = Starlette(routes=[webhook_route(settings=settings_for())])
 
     async def drip() -> Message:
@@ -459,7 +459,7 @@ def test_slow_body() -> None:
 
 @pytest.mark.parametrize(("size", "status"), [(LIMIT, 200), (LIMIT + 1, 413)])
 async def test_body_at_the_limit(size: int, status: int) -> None:
-    """512 KiB are taken, one byte more is not."""
+    """512 KiB are accepted, one byte more is not."""
     app = Starlette(routes=[webhook_route(settings=settings_for())])
     content = NOTHING_TO_DO.ljust(size)
     assert (await post(app, content)).status_code == status
@@ -497,7 +497,8 @@ TROUBLE: dict[str, Behaviour | str] = {
 
 @pytest.mark.parametrize("name", TROUBLE)
 async def test_trouble(convex: StandIn, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """In every trouble Svix is asked to come back, the reason is told, and work goes on when it is over."""
+    """After any error of Convex, Svix gets an answer that makes it retry, the reason is logged, and the next
+    event succeeds."""
     caplog.set_level(logging.DEBUG, "clerk_convex")
     behaviour = TROUBLE[name]
     app = app_for(convex, timeouts=HURRY)
@@ -521,7 +522,7 @@ async def test_trouble(convex: StandIn, name: str, caplog: pytest.LogCaptureFixt
 
 
 async def test_refused_change(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
-    """One change that Convex refuses is a 502 by itself; its neighbours in the batch are written."""
+    """A change that Convex refuses gets a 502. The other changes of its batch are written."""
     refuse = lambda change: change["clerkId"] == "user_bad"  # noqa: E731 - it is one line
     convex.behave(then=stand_in.sync(refuse=refuse))
     app = app_for(convex)
@@ -538,7 +539,8 @@ def columns_that_convex_refuses(user: object) -> Any:
 
 
 async def test_column_that_convex_cannot_hold(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
-    """A team's column that cannot be encoded is a 502 of that event, which names it, and nothing is sent."""
+    """A team's column that cannot be encoded gives its event a 502 with the column's name, and is not
+    sent."""
     route = webhook_route(settings=settings_for(convex.url), fields=columns_that_convex_refuses)
     response = await post(Starlette(routes=[route]))
     assert response.status_code == 502
@@ -551,7 +553,7 @@ async def test_column_that_convex_cannot_hold(convex: StandIn, caplog: pytest.Lo
 
 
 async def test_queue_is_full(convex: StandIn) -> None:
-    """More than the queue holds is a 503 at once, so that memory is bounded."""
+    """An event beyond the size of the queue gets a 503 without waiting, so that memory is bounded."""
 
     class SmallQueue(Service):
         def make_writer(self) -> Writer:
@@ -582,8 +584,8 @@ async def test_other_routes_answer_while_convex_hangs(convex: StandIn) -> None:
 async def test_missing_settings(
     convex: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Settings are read with the first event: until they are there it is a 503, and the log says once a
-    minute what is missing. The answer does not, for anyone may send something."""
+    """Settings are read with the first event. Until they are valid it is a 503, and the log says once a
+    minute which setting is missing. The answer does not, because anyone may send a request."""
     names = "CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY"
     for name in names:
         monkeypatch.delenv(name, raising=False)
@@ -604,7 +606,7 @@ async def test_missing_settings(
 
 
 async def test_each_cause_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """So strangers who send garbage do not hide why Clerk's events are refused."""
+    """So garbage from strangers does not hide the reason why Clerk's events are refused."""
     app = Starlette(routes=[webhook_route(settings=settings_for())])
     for _ in range(2):
         await request(app, EVENT)
@@ -622,7 +624,7 @@ async def test_unexpected_error(
     caplog: pytest.LogCaptureFixture,
     kind: type[Exception],
 ) -> None:
-    """What nobody expected is a 503, and the log says where it was, not with what."""
+    """It is a 503, and the log has the place of the error without its text."""
 
     async def submit(self: Writer, change: Change) -> Outcome:
         raise kind("s3cret")
@@ -636,8 +638,10 @@ async def test_unexpected_error(
     assert "s3cret" not in caplog.text
 
 
-async def test_nothing_is_told(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
-    """No secret, no address and no refused value is in any log line or any answer."""
+async def test_logs_and_answers_have_no_personal_data(
+    convex: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No log line and no answer has a secret, an address or a refused value."""
     caplog.set_level(logging.DEBUG)
     app = app_for(convex, timeouts=HURRY)
     user = USER | {"first_name": "s3cret", "public_metadata": {"role": "s3cret"}}
@@ -659,15 +663,15 @@ async def test_nothing_is_told(convex: StandIn, caplog: pytest.LogCaptureFixture
         assert told not in everything
 
 
-# Clients that go away
+# Clients that disconnect
 
 
 async def gone() -> Message:
     return {"type": "http.disconnect"}
 
 
-async def test_client_leaves_while_it_sends(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that leaves in the middle of the body is no error, and its half of an event is none."""
+async def test_client_disconnects_while_it_sends(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """It is no error, and the incomplete event is dropped."""
     sent, _ = await drive(app_for(convex), [chunk(EVENT, more=True)], signed(EVENT), at_the_end=gone)
     assert sent == []
     assert not convex.calls
@@ -675,10 +679,10 @@ async def test_client_leaves_while_it_sends(convex: StandIn, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("leave", ["before it is listened for", "disconnect", "cancel"])
-async def test_client_leaves_while_it_waits(
+async def test_client_disconnects_while_it_waits(
     convex: StandIn, caplog: pytest.LogCaptureFixture, leave: str
 ) -> None:
-    """The change of a client that left is withdrawn if it was not sent: it has counted as failed for Svix."""
+    """The change is withdrawn if it was not sent, because Svix counts the attempt as failed."""
 
     class OneAtATime(Service):
         def make_writer(self) -> Writer:
@@ -735,7 +739,7 @@ AT_ONCE = Timeouts(disconnect_check=0.0)
 
 
 async def test_server_that_sends_more_after_the_body(convex: StandIn) -> None:
-    """Some servers repeat the end of the body; only a disconnect is the client's leaving."""
+    """Some servers repeat the end of the body. Only `http.disconnect` means that the client is gone."""
     listened_for = threading.Event()
 
     async def end_again() -> Message:
@@ -753,7 +757,7 @@ async def test_server_that_sends_more_after_the_body(convex: StandIn) -> None:
     assert sent[0]["status"] == 200
 
 
-async def test_who_was_answered_is_not_listened_for(convex: StandIn) -> None:
+async def test_the_watch_for_a_disconnect_ends_with_the_answer(convex: StandIn) -> None:
     """A listener that was started ends with the answer."""
     listened_for = threading.Event()
 
@@ -773,10 +777,10 @@ async def test_who_was_answered_is_not_listened_for(convex: StandIn) -> None:
     assert not [task for task in asyncio.all_tasks() if "_expire_on_disconnect" in repr(task)]
 
 
-async def test_who_is_answered_soon_is_never_listened_for(
+async def test_a_quick_answer_needs_no_watch_for_a_disconnect(
     convex: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A listener is a task, which most events can do without."""
+    """The watch is a task, which most events do not need."""
     loop = asyncio.get_running_loop()
     timers: list[asyncio.TimerHandle] = []
 
@@ -794,8 +798,10 @@ async def test_who_is_answered_soon_is_never_listened_for(
     assert [timer.cancelled() for timer in timers] == [True]
 
 
-async def test_client_leaves_before_the_answer(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that cannot be answered any more is no error, and on_change is told of what was applied."""
+async def test_client_disconnects_before_the_answer(
+    convex: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is no error that the answer cannot be sent, and on_change is called for an applied change."""
     told: list[Outcome] = []
 
     async def send(message: Message) -> None:
@@ -837,7 +843,7 @@ KINDS_OF_FUNCTIONS: dict[str, Callable[[OnChange], OnChange]] = {
 
 @pytest.mark.parametrize("kind", KINDS_OF_FUNCTIONS)
 async def test_on_change(convex: StandIn, kind: str) -> None:
-    """Whatever kind of function it is, it is called once with the change and its outcome."""
+    """Any kind of function is called once with the change and its outcome."""
     told: list[tuple[Change, Outcome]] = []
     await post(app_for(convex, KINDS_OF_FUNCTIONS[kind](lambda *what: told.append(what))))
     ((change, outcome),) = told
@@ -845,16 +851,16 @@ async def test_on_change(convex: StandIn, kind: str) -> None:
 
 
 @pytest.mark.parametrize("outcome", sorted(OUTCOMES))
-async def test_on_change_is_told_of_what_was_applied(convex: StandIn, outcome: Outcome) -> None:
-    """It is called for created, updated and deleted, for nothing else."""
+async def test_on_change_is_called_for_applied_changes(convex: StandIn, outcome: Outcome) -> None:
+    """It is called for created, updated and deleted, and for no other outcome."""
     told: list[Outcome] = []
     convex.behave(then=stand_in.value([outcome]))
     await post(app_for(convex, lambda change, outcome: told.append(outcome)))
     assert told == [outcome] * (outcome in APPLIED)
 
 
-async def test_on_change_is_not_told_of_failures(convex: StandIn) -> None:
-    """It is not called for what was refused, not written or ignored."""
+async def test_on_change_is_not_called_for_failures(convex: StandIn) -> None:
+    """It is not called for a change that was refused, not written or ignored."""
     told: list[Outcome] = []
     app = app_for(convex, lambda change, outcome: told.append(outcome), timeouts=HURRY)
     await post(app, NOTHING_TO_DO)
@@ -865,7 +871,7 @@ async def test_on_change_is_not_told_of_failures(convex: StandIn) -> None:
 
 
 async def test_on_change_comes_after_the_answer(convex: StandIn) -> None:
-    """The answer is out before it is called, so that it cannot delay or alter it."""
+    """The answer is sent before the call, so that it cannot be delayed or changed."""
     steps: list[str] = []
 
     async def send(message: Message) -> None:
@@ -880,7 +886,7 @@ async def test_on_change_comes_after_the_answer(convex: StandIn) -> None:
 
 @pytest.mark.parametrize("kind", KINDS_OF_FUNCTIONS)
 async def test_on_change_that_fails(convex: StandIn, kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Its error is logged with its place and without its text, and the answer is what it was."""
+    """Its error is logged with its place and without its text. The answer does not change."""
 
     def on_change(change: Change, outcome: Outcome) -> None:
         raise KeyError(change)
@@ -896,7 +902,7 @@ async def test_on_change_that_fails(convex: StandIn, kind: str, caplog: pytest.L
 async def test_on_change_that_takes_too_long(
     convex: StandIn, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is given up after its limit, and the log says so."""
+    """It is cancelled after its limit, and the log says so."""
     release = threading.Event()
 
     async def wait(change: Change, outcome: Outcome) -> None:
@@ -927,7 +933,7 @@ def test_on_change_has_five_seconds() -> None:
 
 
 async def test_mounted_in_starlette_without_lifespan(convex: StandIn) -> None:
-    """It works in an app mounted in another, whose lifespan is never run."""
+    """The route works in an app mounted in another one, whose lifespan is never run."""
 
     def never(app: Starlette) -> Any:
         raise AssertionError("the lifespan of a mounted app ran")
@@ -939,7 +945,7 @@ async def test_mounted_in_starlette_without_lifespan(convex: StandIn) -> None:
 
 
 async def test_in_fastapi(convex: StandIn) -> None:
-    """It works as a route of FastAPI, beside routes of its own, and stays out of its OpenAPI schema."""
+    """The route works beside FastAPI's own routes, and is not in the OpenAPI schema."""
     app = FastAPI(routes=[webhook_route(settings=settings_for(convex.url))])
 
     @app.get("/other")
@@ -953,7 +959,7 @@ async def test_in_fastapi(convex: StandIn) -> None:
 
 
 async def test_one_writer(convex: StandIn) -> None:
-    """All events of one event loop go through one writer, or they could not leave together."""
+    """All events of one event loop use one writer, so that they are sent together."""
     made = []
 
     class Counted(Service):
@@ -970,7 +976,7 @@ async def test_one_writer(convex: StandIn) -> None:
 
 
 def test_loops_that_come_and_go(convex: StandIn) -> None:
-    """Each event loop gets a writer of its own, and those of closed loops are let go."""
+    """Each event loop gets a writer of its own, and the writers of closed loops are released."""
     made = []
 
     class Watched(Service):
@@ -994,7 +1000,7 @@ def test_loops_that_come_and_go(convex: StandIn) -> None:
 def test_test_client_in_several_threads(convex: StandIn) -> None:
     """Starlette's TestClient can be used from several threads at once, each with an event loop of its own."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # which client library it likes is not our affair
+        warnings.simplefilter("ignore")  # a warning about the client library
         from starlette.testclient import TestClient
     app = app_for(convex)
 
@@ -1029,13 +1035,14 @@ assert status() == 200
 
 
 def test_after_fork(convex: StandIn) -> None:
-    """A forked child makes its own writer and connection, even on its parent's loop; the parent's go on."""
+    """A forked child makes its own writer and connection, even on its parent's loop. The parent's still
+    work."""
     subprocess.run([sys.executable, "-c", FORK, convex.url], check=True, timeout=60)
     assert [call.connection for call in convex.mutations] == [1, 2, 1]
 
 
 async def test_time_of_the_last_event(convex: StandIn) -> None:
-    """The time of the last event is kept, of any type; one that is not signed is none."""
+    """It is the time of the last signed event of any type."""
     route = webhook_route(settings=settings_for(convex.url))
     app = Starlette(routes=[route])
     await request(app, NOTHING_TO_DO, signed(NOTHING_TO_DO) | {"svix-id": "msg_other"})
@@ -1044,3 +1051,40 @@ async def test_time_of_the_last_event(convex: StandIn) -> None:
     await post(app, NOTHING_TO_DO)
     assert route.receiver.service.last_event_at is not None
     assert before <= route.receiver.service.last_event_at <= time.time()
+
+
+# The ledger of refused changes
+
+
+async def test_a_refused_change_is_recorded_in_the_background(convex: StandIn) -> None:
+    """What Convex or the mapper refused, with the event's id and no value. The answer does not wait."""
+    bad = stand_in.sync(refuse=lambda change: change["clerkId"] == "user_refused")
+    convex.behave(then=bad)
+    app = app_for(convex, timeouts=Timeouts(ledger=0.0))
+    unreadable = body("user.updated", {"id": "user_unreadable", "first_name": "Secret"})
+    statuses = [(await post(app, content)).status_code for content in (clerk_id("user_refused"), unreadable)]
+    assert statuses == [502, 422]
+    await until(lambda: len(_recorded(convex)) == 2)
+    refused, unread = sorted(_recorded(convex), key=lambda it: str(it["clerkId"]))
+    assert (refused["clerkId"], unread["clerkId"]) == ("user_refused", "user_unreadable")
+    assert {it["eventId"] for it in (refused, unread)} == {"msg_1"}
+    assert {it["source"] for it in (refused, unread)} == {"webhook"}
+    assert refused["observedAt"] == unread["observedAt"] > 0
+    assert "created_at or updated_at" in unread["reason"]
+    assert "Secret" not in str(unread)
+
+
+async def test_a_forged_event_is_not_recorded(convex: StandIn) -> None:
+    app = app_for(convex, timeouts=Timeouts(ledger=0.0))
+    unreadable = body("user.updated", {"id": "user_unreadable"})
+    for headers in ({}, signed(unreadable, secret=OTHER_SECRET), signed(EVENT)):
+        assert (await request(app, unreadable, headers)).status_code == 400
+    anonymous = body("user.updated", {"first_name": "Ada"})
+    assert (await post(app, anonymous)).status_code == 422
+    await asyncio.sleep(0.05)
+    assert _recorded(convex) == []
+
+
+def _recorded(convex: StandIn) -> list[dict[str, Any]]:
+    calls = [call.body["args"] for call in convex.calls if call.body["path"] == "users:recordRefusals"]
+    return [refusal for arguments in calls for refusal in arguments["refusals"]]

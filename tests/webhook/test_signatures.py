@@ -1,4 +1,4 @@
-"""A refusal of a signature names the culprit, and tells nothing that the sender cannot see."""
+"""The refusal of a signature names the cause, and tells the sender nothing that the sender does not know."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import webhooks as standardwebhooks
+from standardwebhooks.webhooks import Webhook
 from starlette.datastructures import Headers
-from svix.webhooks import Webhook
 
 from clerk_convex.errors import EventError
 from clerk_convex.webhook import signatures
@@ -46,7 +46,8 @@ def sign(body: bytes = BODY, *, secret: str = SECRET, seconds: float | None = No
 
 
 def refusal(headers: Mapping[str, str], body: bytes | None = BODY, secret: str = SECRET) -> tuple[str, str]:
-    """The cause and the text, empty if the body is taken. Without a body only the headers are read."""
+    """Return the cause and the text, empty if the body is accepted. Without a body only the headers are
+    checked."""
     found = Headers(raw=[(name.encode(), value.encode("latin-1")) for name, value in headers.items()])
     try:
         signed = SignedHeaders.read(found)
@@ -79,7 +80,7 @@ def refusal(headers: Mapping[str, str], body: bytes | None = BODY, secret: str =
 def test_published_vectors(
     monkeypatch: pytest.MonkeyPatch, secret: str, svix_id: str, timestamp: str, content: bytes, signature: str
 ) -> None:
-    """The vectors of Svix's documentation verify, and nothing else does."""
+    """The vectors of Svix's documentation verify, and changed ones do not."""
     stop_the_clock(monkeypatch, int(timestamp))
     headers = {"svix-id": svix_id, "svix-timestamp": timestamp, "svix-signature": signature}
     assert refusal(headers, content, secret) == ("", "")
@@ -175,14 +176,15 @@ def test_malformed_headers(name: str, values: list[str]) -> None:
     ],
 )
 def test_clocks(monkeypatch: pytest.MonkeyPatch, offset: int, told: str) -> None:
-    """Five minutes are allowed either way, as by svix; else the text tells by how much, and who is ahead."""
+    """Five minutes are allowed in both directions, as by svix. Beyond that the text has the difference and
+    its direction."""
     stop_the_clock(monkeypatch)
     cause, text = refusal(sign(seconds=NOW + offset))
     assert cause == ("" if not told else "late" if offset < 0 else "early")
     assert (f"svix-timestamp is {told} this machine's clock" in text) is bool(told)
 
 
-def test_the_clock_is_told_before_anything_of_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_is_checked_before_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
     """An old webhook gets the same answer whether its signature is right or wrong."""
     stop_the_clock(monkeypatch)
     late = sign(seconds=NOW - 600)
@@ -195,7 +197,7 @@ def test_the_clock_is_told_before_anything_of_the_body(monkeypatch: pytest.Monke
 
 
 def test_a_body_that_takes_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A webhook whose five minutes end while its body comes in is late."""
+    """A webhook whose five minutes end while its body arrives is late."""
     stop_the_clock(monkeypatch)
     headers = Headers(sign(seconds=NOW - 295))
     signed = SignedHeaders.read(headers)
@@ -229,7 +231,7 @@ def test_a_body_that_takes_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_bodies_that_were_changed(body: bytes, more: dict[str, str], cause: str, told: str) -> None:
-    """Whatever shows in the body is told, and that a proxy or middleware may have done it."""
+    """The text names the visible change of the body, and the proxy or middleware that may have made it."""
     found, text = refusal(sign() | more, body)
     assert found == cause
     assert text.startswith("The signature is wrong: ")
@@ -238,13 +240,13 @@ def test_bodies_that_were_changed(body: bytes, more: dict[str, str], cause: str,
 
 
 @pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf" + BODY])
-def test_signed_bodies_are_taken_as_they_are(body: bytes) -> None:
-    """What is right is not looked at for what may be wrong with it."""
+def test_signed_bodies_are_accepted_as_they_are(body: bytes) -> None:
+    """A body with a right signature is not searched for changes."""
     assert refusal(sign(body) | {"content-encoding": "gzip"}, body) == ("", "")
 
 
 def test_two_causes_are_left() -> None:
-    """Another endpoint's secret and a changed body get one text, which names both."""
+    """A secret of another endpoint and a changed body get one text, which names both causes."""
     wrong_secret = refusal(sign(secret=OTHER_SECRET))
     assert wrong_secret == refusal(sign(), BODY.replace(b" ", b""))
     assert wrong_secret[1] == (
@@ -255,7 +257,7 @@ def test_two_causes_are_left() -> None:
 
 
 def test_event_id() -> None:
-    """Found by either name, also where the rest is missing."""
+    """It is found by either name, also if other headers are missing."""
     assert event_id(Headers({"webhook-id": "msg_2"})) == "msg_2"
     assert event_id(Headers({"webhook-id": "msg_2", "svix-id": "msg_1"})) == "msg_1"
     assert event_id(Headers({})) == ""
@@ -265,8 +267,8 @@ words = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]))
 
 
 @given(words, words | st.floats().map(str), words, st.binary())
-def test_one_line_for_everything(message_id: str, timestamp: str, signature: str, body: bytes) -> None:
-    """Whatever is sent, there is one line with a cause, and nothing of what was sent in it."""
+def test_any_refusal_is_one_line(message_id: str, timestamp: str, signature: str, body: bytes) -> None:
+    """Every refusal is one line with a cause, and does not quote the request."""
     sent = {"svix-id": message_id, "svix-timestamp": timestamp, "svix-signature": signature}
     cause, text = refusal(sent, body)
     assert cause

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clerk_convex.local.clerk.http import (
@@ -31,11 +31,13 @@ from clerk_convex.local.clerk.http import (
     read,
 )
 from clerk_convex.local.clerk.instance import ClerkInstance
+from clerk_convex.local.clerk.lacks import refuse_path
 from clerk_convex.local.clerk.lists import read_list, read_sessions
 from clerk_convex.local.clerk.objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
 
 __all__ = ["MAX_BODY", "RateLimit", "create_api"]
 
+MAX_IDS = 50  # of a bulk ban
 RATE_WINDOW = 10.0  # seconds
 CHANGES_OF_ONE = 10  # changes of one user within RATE_WINDOW
 MAX_LIFETIME = 315_360_000  # seconds: ten years
@@ -136,6 +138,12 @@ class _Api:
     async def unban(self, request: Request) -> Response:
         return answer(self._clerk.unban(request.path_params["user_id"]))
 
+    async def ban_all(self, request: Request) -> Response:
+        return answer(self._clerk.ban_all(await _user_ids(request), banned=True))
+
+    async def unban_all(self, request: Request) -> Response:
+        return answer(self._clerk.ban_all(await _user_ids(request), banned=False))
+
     async def lock(self, request: Request) -> Response:
         return answer(self._clerk.lock(request.path_params["user_id"]))
 
@@ -183,18 +191,27 @@ class _Api:
 
 
 class _Gate:
-    """Check the secret key and the rate limit before the handlers."""
+    """Check the path, the secret key and the rate limit before the handlers.
 
-    def __init__(self, app: ASGIApp, clerk: "ClerkInstance") -> None:
+    The path comes first: a 401 would send the reader of the answer to look for another key.
+    """
+
+    def __init__(self, app: Starlette, clerk: "ClerkInstance") -> None:
         self._app = app
         self._clerk = clerk
         self._rate = RateLimit(clerk.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope["path"], Headers(scope=scope))
-        await (refusal or self._app)(scope, receive, send)
+        await (self._refusal(scope) or self._app)(scope, receive, send)
 
-    def _refusal(self, path: str, headers: Headers) -> Response | None:
+    def _refusal(self, scope: Scope) -> Response | None:
+        path, headers = scope["path"], Headers(scope=scope)
+        matches = {route.matches(scope)[0] for route in self._app.router.routes}
+        if Match.FULL not in matches:
+            refusal = refuse_path(path)
+            # A known path with another method is answered by the application, unless Clerk has that method.
+            if refusal.status == 501 or Match.PARTIAL not in matches:
+                return answer_error(refusal)
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             return answer_error(
@@ -225,6 +242,8 @@ def create_api(clerk: "ClerkInstance") -> ASGIApp:
             Route("/v1/users", api.list_users),
             Route("/v1/users", api.create_user, methods=["POST"]),
             Route("/v1/users/count", api.count_users),
+            Route("/v1/users/ban", api.ban_all, methods=["POST"]),
+            Route("/v1/users/unban", api.unban_all, methods=["POST"]),
             Route("/v1/users/{user_id}", api.get_user),
             Route("/v1/users/{user_id}", api.update_user, methods=["PATCH"]),
             Route("/v1/users/{user_id}", api.delete_user, methods=["DELETE"]),
@@ -269,6 +288,13 @@ async def _body(request: Request, *, empty: bool = False) -> dict[str, Any]:
             400, "request_body_invalid", "Request body invalid", "The body must be a JSON object."
         )
     return body
+
+
+async def _user_ids(request: Request) -> list[str]:
+    fields = await _fields(request, {"user_ids": _texts})
+    if not 1 <= len(fields.get("user_ids", ())) <= MAX_IDS:
+        raise _refused("user_ids", f"user_ids must be an array of 1 to {MAX_IDS} ids of users.")
+    return list(fields["user_ids"])
 
 
 Reader = Callable[[str, Any], Any]

@@ -32,7 +32,7 @@ METHODS = (
     *("users", "get_user", "create_user", "create_users", "update_user", "update_metadata", "delete_user"),
     *("ban", "unban", "lock", "unlock", "deprovision", "reprovision"),
     *("sign_in", "get_session", "sessions", "revoke_session", "remove_session"),
-    *("session_token", "jwks", "rotate_keys"),
+    *("session_token", "jwks", "rotate_keys", "reset"),
 )
 WEBHOOK_METHODS = ("add_endpoint", "send", "drain", "replay", "replay_failed")
 

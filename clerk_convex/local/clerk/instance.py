@@ -78,6 +78,12 @@ class _Stored:
         )
 
 
+# What can be set while the instance runs. `reset` undoes it.
+_CHANGEABLE = (
+    *("secret_key", "events", "token_lifetime", "lockout_seconds", "session_claims"),
+    *("faults", "frontend_faults"),
+)
+
 UNLOCKED: dict[str, Any] = {
     "locked": False,
     "lockout_expires_in_seconds": None,
@@ -130,12 +136,23 @@ class ClerkInstance:
         self._sessions = Sessions()
         self._keys = SigningKeys()
         self._latest = 0
+        self._at_start = {name: getattr(self, name) for name in _CHANGEABLE}
         self._lock = threading.RLock()
 
     @property
     def issuer(self) -> str:
         """The `iss` of session tokens: the Frontend API's address, which equals the Backend API's here."""
         return self.url
+
+    def reset(self) -> None:
+        self.webhooks.reset()
+        with self._lock:
+            self._users.clear()
+            self._order.clear()
+            self._owners.clear()
+            self._sessions = Sessions()
+            for name, value in self._at_start.items():
+                setattr(self, name, value)
 
     def take_fault(self, *, frontend: bool = False) -> Faults:
         """Return the faults of one request, and count it."""
@@ -208,6 +225,12 @@ class ClerkInstance:
 
     def unban(self, user_id: str) -> dict[str, Any]:
         return self.update_user(user_id, banned=False)
+
+    def ban_all(self, user_ids: Iterable[str], *, banned: bool) -> list[dict[str, Any]]:
+        """Ban or unban several users. If one of them does not exist, nothing is changed (404)."""
+        with self._lock:
+            users = [self._get(user_id).user["id"] for user_id in dict.fromkeys(user_ids)]
+            return [self.update_user(user_id, banned=banned) for user_id in users]
 
     def lock(self, user_id: str, *, seconds: float | None = None) -> dict[str, Any]:
         seconds = self.lockout_seconds if seconds is None else seconds

@@ -96,7 +96,7 @@ class _Frontend:
         form = parse_qs((await read(request)).decode(errors="replace"))
         redirect_url, account = (form.get(name, [""])[0] for name in ("redirect_url", "account"))
         if account not in ACCOUNTS:
-            problem = "There is nobody of that name. Pick one of these."
+            problem = "There is no user of that name. Pick one of these."
             return self._sign_in_page(request, redirect_url, problem=problem, status=400)
         if redirect_url and not ADDRESS.fullmatch(redirect_url):
             return _foreign_redirect()

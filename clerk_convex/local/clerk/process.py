@@ -32,7 +32,7 @@ from clerk_convex.local.clerk.faults import Faults
 from clerk_convex.local.clerk.instance import LOCKOUT_SECONDS, SUBSCRIBED, ClerkInstance
 from clerk_convex.local.clerk.objects import ClerkRefusal, check_depth, to_json
 from clerk_convex.local.clerk.svix import Attempt, Delivery, Endpoint, Stats, new_secret
-from clerk_convex.local.listener import listen
+from clerk_convex.local.listener import NO_TLS, listen
 
 __all__ = ["SUBSCRIBED", "Faults", "LocalClerk", "Webhooks"]
 
@@ -142,7 +142,7 @@ class LocalClerk:
 
     @property
     def secret_key(self) -> str:
-        """The key of the Backend API. Set another to rotate it: the old one is refused at once."""
+        """The key of the Backend API. Set another key to rotate it: the old key is refused from then on."""
         return self._secret_key
 
     @secret_key.setter
@@ -175,13 +175,14 @@ class LocalClerk:
                 env={**os.environ, "PYTHONPATH": path},
             )
         headers = {"authorization": f"Bearer {self._control_key}"}
-        self._client = httpx.Client(base_url=self.url + PREFIX, headers=headers, trust_env=False)
+        self._client = httpx.Client(
+            base_url=self.url + PREFIX, headers=headers, verify=NO_TLS, trust_env=False
+        )
         try:
             with suppress(BrokenPipeError):  # the child has ended: the call below raises LocalError
                 cast(IO[bytes], self.process.stdin).write(to_json(configuration).encode() + b"\n")
             self._call("get.count")
-            if self._webhook_url is not None:
-                self.webhooks.add_endpoint(self._webhook_url, self.webhook_secret)
+            self._add_first_endpoint()
         except BaseException:
             self.close()
             raise
@@ -332,6 +333,21 @@ class LocalClerk:
     def rotate_keys(self, *, keep_old: bool = True) -> None:
         """Sign with a new key from now on. Without `keep_old`, tokens of the old keys become invalid."""
         self._call("rotate_keys", keep_old=keep_old)
+
+    def reset(self) -> None:
+        """Return to the state after the start, within milliseconds, so that tests can share a Clerk.
+
+        Users, sessions, undelivered messages, faults and counts are gone, and what was set since the start.
+        Webhooks go only to the `webhook_url` of the start. Signing keys and the instance's id stay, and no id
+        is given a second time. It waits for requests to receivers that are in progress.
+        """
+        self._call("reset")
+        self._secret_key = str(self._options["secret_key"])
+        self._add_first_endpoint()
+
+    def _add_first_endpoint(self) -> None:
+        if self._webhook_url is not None:
+            self.webhooks.add_endpoint(self._webhook_url, self.webhook_secret)
 
     def _object(self, name: str, **arguments: Any) -> dict[str, Any]:
         result: dict[str, Any] = self._call(name, **arguments)

@@ -117,7 +117,7 @@ class WebhookSender:
 
     speed: divides Svix's retry schedule.
     seed: makes message ids, jitter and the faults of `delivery` repeatable.
-    connections: the greatest number of requests at once.
+    connections: the greatest number of concurrent requests.
     timeout: seconds that an attempt may take in all. Svix's is 15.
     capacity: the greatest number of waiting messages; further ones are dropped. Also the number of failed
         messages that are kept; the oldest are dropped.
@@ -162,7 +162,7 @@ class WebhookSender:
             self._thread.start()
 
     def close(self) -> None:
-        """Stop at once, without delivering pending messages. A second call does nothing."""
+        """Stop immediately, without delivering pending messages. A second call does nothing."""
         with self._changed:
             if self._closed:
                 return
@@ -205,6 +205,19 @@ class WebhookSender:
         with self._changed:
             self._endpoints.append(endpoint)
         return endpoint
+
+    def reset(self) -> None:
+        """Forget all endpoints, messages, faults and counts. Return when no request is in progress."""
+        with self._changed:
+            self._endpoints.clear()  # a message whose endpoint is gone is not retried
+            self._stats.pending -= len(self._heap)
+            self._heap.clear()
+            # Each request ends within the timeout.
+            self._changed.wait_for(lambda: self._stats.pending == 0 or self._closed)
+            self._failed.clear()
+            self._attempts.clear()
+            self._stats = Stats()
+            self.delivery = Delivery()
 
     @property
     def has_endpoints(self) -> bool:
@@ -353,7 +366,7 @@ class WebhookSender:
             self._attempts.append(attempt)
             if attempt.ok:
                 self._stats.delivered += 1
-            elif job.attempts < len(SCHEDULE):
+            elif job.attempts < len(SCHEDULE) and job.endpoint in self._endpoints:
                 self._push(job, SCHEDULE[job.attempts] / self._speed * self._random.uniform(0.9, 1.1))
                 return
             else:

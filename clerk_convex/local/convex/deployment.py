@@ -12,14 +12,15 @@ import subprocess
 import threading
 from collections import deque
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 
 from clerk_convex.errors import LocalError
+from clerk_convex.local.listener import NO_TLS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -52,9 +53,14 @@ class LocalConvex:
 
     Args:
         port: the port to listen on; 0 takes a free port.
-        project: a directory with `convex/` in it. Default: the current directory if it has a
-            `convex/schema.ts`, else the functions that come with this package.
+        project: a directory with `convex/` in it, or with a convex.json that names another folder. Default: the
+            current directory if that folder has a schema.ts, else the functions that come with this package.
+        functions: the folder of the functions itself, in place of `project`.
         env: the environment variables of the functions.
+        deploy_key: the key that calls internal functions. Default: a new one.
+        data: the rows that each start begins with: TABLE.jsonl files, or folders of them, in the form of Convex's
+            exports (`TABLE/documents.jsonl`).
+        watch: load the functions again when one of their files changes, and keep the data.
     """
 
     url: str
@@ -63,12 +69,23 @@ class LocalConvex:
     """The Node process. Set by `start`."""
 
     def __init__(
-        self, *, port: int = 0, project: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        *,
+        port: int = 0,
+        project: Path | None = None,
+        functions: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        deploy_key: str | None = None,
+        data: Iterable[Path] = (),
+        watch: bool = False,
     ) -> None:
-        self.deploy_key = f"local|{secrets.token_hex(24)}"
+        self.deploy_key = deploy_key or new_deploy_key()
         self._port = port
         self._project = project
+        self._functions = functions
         self._env = dict(env or {})
+        self._data = tuple(data)
+        self._watch = watch
         self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -84,13 +101,16 @@ class LocalConvex:
         """Start Node, and return when the deployment answers requests.
 
         Raises:
-            LocalError: Node, an npm package or `convex/` is missing, the functions cannot be loaded, the port
-                is in use, or the deployment is not ready after 30 seconds.
+            LocalError: Node, an npm package or `convex/` is missing, the functions or the data cannot be loaded,
+                the port is in use, or the deployment is not ready after 30 seconds.
         """
-        project = (self._project or _default_project()).resolve()
-        _check(project)
+        functions = (self._functions or functions_of(self._project or _default_project())).resolve()
+        _check(functions)
         main = HERE / "backend" / "main.ts"
-        command = [str(_node()), str(main), "--project", str(project), "--port", str(self._port)]
+        command = [str(_node()), str(main), f"--functions={functions}", "--port", str(self._port)]
+        command += [f"--data={path}" for path in self._data]
+        if self._watch:
+            command.append("--watch")
         self.process = subprocess.Popen(  # noqa: S603 - no part of the command is a user's input
             command,
             stdin=subprocess.PIPE,  # nothing is written: Node ends when this process closes the pipe
@@ -141,23 +161,60 @@ class LocalConvex:
         self._readers = []
 
     def clear(self) -> None:
-        """Delete all rows of all tables. Subscribers get the change.
+        """Delete all rows of all tables and drop all scheduled functions. Subscribers get the change.
 
         Raises:
             LocalError: the deployment does not answer.
         """
+        self._post("clear", "cleared")
+
+    def metered(self) -> dict[str, int]:
+        """Return what was written and read since the last call, counted as Convex's backend counts it.
+
+        The keys are `documentsWritten`, `entriesWritten` (of indexes), `bytesWritten` (by both),
+        `documentsRead` and `bytesRead`.
+
+        Raises:
+            LocalError: the deployment does not answer.
+        """
+        counts: dict[str, int] = self._post("metered", "metered")
+        return counts
+
+    def _post(self, command: str, done: str) -> Any:
         headers = {"Authorization": f"Convex {self.deploy_key}"}
         try:
-            httpx.post(f"{self.url}/local/clear", headers=headers, trust_env=False).raise_for_status()
+            url = f"{self.url}/local/{command}"
+            answer = httpx.post(url, headers=headers, verify=NO_TLS, trust_env=False).raise_for_status()
         except httpx.HTTPError as error:
             reason = type(error).__name__
-            raise LocalError(f"The local Convex was not cleared ({reason}). Is it running?") from error
+            raise LocalError(f"The local Convex was not {done} ({reason}). Is it running?") from error
+        return answer.json()["value"]
+
+
+def new_deploy_key() -> str:
+    """Return a new deploy key of a local Convex."""
+    return f"local|{secrets.token_hex(24)}"
+
+
+def functions_of(project: Path) -> Path:
+    """Return the folder of a project's functions: as convex.json says, else `convex`.
+
+    Raises LocalError if convex.json cannot be read.
+    """
+    file = project / "convex.json"
+    if not file.is_file():
+        return project / "convex"
+    try:
+        folder = json.loads(file.read_text(encoding="utf-8")).get("functions", "convex")
+        return project / folder
+    except (ValueError, AttributeError, TypeError) as error:
+        raise LocalError(f"{file} is not a JSON object with a string `functions`. Correct it.") from error
 
 
 def _default_project() -> Path:
     # convex/ alone is no proof of a project: site-packages has one, the official client.
     places = [Path.cwd(), PACKAGE.parent, TEMPLATE]
-    return next((place for place in places if (place / "convex" / "schema.ts").is_file()), places[-1])
+    return next((place for place in places if (functions_of(place) / "schema.ts").is_file()), TEMPLATE)
 
 
 def _node() -> Path:
@@ -172,9 +229,10 @@ def _node() -> Path:
     raise LocalError("The local Convex needs Node 24. Install it: pip install 'clerk-convex[local]'")
 
 
-def _check(project: Path) -> None:
-    if not (project / "convex").is_dir():
-        raise LocalError(f"There is no convex/ in {project}. Name a project with Convex functions.")
+def _check(functions: Path) -> None:
+    project = functions.parent
+    if not functions.is_dir():
+        raise LocalError(f"There is no {functions.name}/ in {project}. Name a folder with Convex functions.")
     versions = {name: _version(name, project) for name in NODE_PACKAGES}
     # Nobody installs npm packages inside an installed Python package: name the current directory instead.
     folder = Path.cwd() if project == TEMPLATE else project

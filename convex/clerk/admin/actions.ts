@@ -20,7 +20,7 @@ export const wantedAction = v.object({
   actor: v.string(), // the Clerk id of the admin
   action: v.string(),
   target: v.optional(v.string()), // the Clerk id of the user
-  requestId: v.string(), // two calls with the same one are the same action
+  requestId: v.string(), // two calls with the same id are the same action
   publicMetadata: v.optional(v.string()), // the patch of update_metadata, as JSON text; it is not stored
 });
 
@@ -42,7 +42,8 @@ type WantedAction = Infer<typeof wantedAction>;
 type Refusal = Infer<typeof refusal>;
 type Json = Record<string, unknown>;
 
-// Whether the action may be done at Clerk. If so, its row is open until `finish`; if not, the row says why.
+// Returns whether the action may be done at Clerk, and records it. The row of an allowed action is open until `finish`;
+// the row of a denied one has the reason.
 export async function begin(ctx: MutationCtx, wanted: WantedAction): Promise<Infer<typeof permission>> {
   const { actor, action, target, requestId } = wanted;
   await closeAbandoned(ctx);
@@ -78,8 +79,8 @@ export async function finish(
   if (row?.outcome === "started") await ctx.db.patch("clerkAudit", id, end);
 }
 
-// The row of the same action, if its service asks again because our answer was lost. A denial is repeated for a while,
-// and an open row until it is closed.
+// Returns the row of the same action, if the service asks again because it did not get our answer. A denial is repeated
+// for OPEN_MS, and a permission until the row is closed.
 async function findKnown(ctx: MutationCtx, { actor, action, target, requestId }: WantedAction) {
   const rows = await ctx.db
     .query("clerkAudit")
@@ -103,7 +104,7 @@ async function whyNot(
   if (target === actor) return "self";
   const user = await readUser(ctx, target);
   if (user === null || !isAdmin(user)) return null;
-  // Two admins may remove each other at once. So one who is being removed does not count as one who stays.
+  // Two admins may remove each other at the same time. So an admin who is being removed does not count as remaining.
   const leaving = new Set([target, ...(await beingRemoved(ctx))]);
   for await (const other of possibleAdmins(ctx)) {
     if (!isAdmin(other) || leaving.has(other.clerkId)) continue;
@@ -113,8 +114,9 @@ async function whyNot(
   return "last_admin";
 }
 
-// The targets of recent actions that removed an admin, or may have: also those that Clerk has done but that are not
-// written here yet, and those that Clerk may have done although it answered with an error.
+// Returns the targets of recent actions that removed an admin, or may have done so. These include actions that Clerk has
+// done but whose result is not written here yet, and actions that Clerk may have done although it answered with an
+// error.
 async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
   const since = Date.now() - OPEN_MS;
   const recent = (outcome: "started" | "done" | "failed") =>
@@ -129,8 +131,9 @@ async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
   );
 }
 
-// Whether the target is no admin any more once the action is done. True also if it is no admin now: the row may be
-// behind Clerk. An action that is not named here leaves the columns that `isAdmin` looks at as they are.
+// Returns whether the target is no admin once the action is done. True also if the target is no admin now, because the
+// row may be older than Clerk's user. An action that is not listed here does not change the columns that `isAdmin`
+// reads.
 async function wouldRemoveAdmin(
   ctx: MutationCtx,
   { action, target, publicMetadata }: WantedAction,
@@ -143,8 +146,8 @@ async function wouldRemoveAdmin(
   return !isAdmin(withMetadata(user, parseObject(publicMetadata)));
 }
 
-// The row with the columns that the metadata fills, after Clerk has merged the patch into it. Columns of a team's own
-// are not known here.
+// Returns the row with the columns that the metadata fills, after Clerk has merged the patch into the metadata. The
+// team's own columns stay as they are, because only the Python service can compute them.
 function withMetadata(user: User, patch: Json): User {
   // Without the metadata, which CLERK_CONVEX_OMIT may leave out, the row still has the role.
   const known = user.publicMetadata === undefined ? { role: user.role } : parseObject(user.publicMetadata);
@@ -153,7 +156,7 @@ function withMetadata(user: User, patch: Json): User {
   return { ...user, role, publicMetadata: JSON.stringify(metadata) };
 }
 
-// As Clerk merges: objects within objects are merged too, null removes a key at every level, all else replaces.
+// Merges as Clerk does: nested objects are merged too, null removes a key at every level, any other value replaces.
 function merge(old: unknown, patch: Json): Json {
   const merged = new Map(isObject(old) ? Object.entries(old) : []);
   for (const [key, value] of Object.entries(patch)) {
@@ -167,7 +170,7 @@ function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-// {} if there is none, or none that can be read.
+// Returns the object in a JSON text, or {} if there is no text or it is not an object.
 function parseObject(text: string | undefined): Json {
   try {
     const value: unknown = JSON.parse(text ?? "{}");

@@ -8,6 +8,7 @@ import { closeAbandoned } from "../admin/actions";
 import { functions } from "../module";
 import { readUser } from "../state";
 import { clerkTables, type AuditOutcome } from "../tables";
+import { pruneRefusals } from "../upkeep/refusals";
 import { displayName } from "../users/derived";
 import { readPage } from "../users/pages";
 
@@ -47,8 +48,8 @@ export async function lastWebhookAt(ctx: QueryCtx): Promise<number | null> {
   return (await rows.order("desc").first())?._creationTime ?? null;
 }
 
-// Deletes a batch of entries that are older than the retention, and closes actions whose end no service recorded.
-// Schedules itself until there are none left.
+// Deletes a batch of entries that are older than the retention, closes actions whose end no service recorded, and
+// deletes a batch of the oldest refusals if there are too many. Schedules itself until there are none left.
 export async function pruneAudit(ctx: MutationCtx): Promise<void> {
   const old = await ctx.db
     .query("clerkAudit")
@@ -56,7 +57,8 @@ export async function pruneAudit(ctx: MutationCtx): Promise<void> {
     .take(BATCH);
   for (const row of old) await ctx.db.delete("clerkAudit", row._id);
   const isMoreAbandoned = await closeAbandoned(ctx);
-  if (old.length === BATCH || isMoreAbandoned) await ctx.scheduler.runAfter(0, functions().pruneClerkAudit);
+  const areMoreRefusals = await pruneRefusals(ctx);
+  if (old.length === BATCH || isMoreAbandoned || areMoreRefusals) await ctx.scheduler.runAfter(0, functions().pruneClerkAudit);
 }
 
 function filtered(ctx: QueryCtx, clerkId: string | undefined, outcome: AuditOutcome | undefined) {

@@ -2,7 +2,7 @@
 // reads or writes users.
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx } from "../../_generated/server";
-import type { BackfillProgress } from "../tables";
+import type { BackfillProgress, Verified } from "../tables";
 
 const SILENT_MS = 60 * 1000; // a run without a heartbeat for this time counts as ended
 const EXPIRES_MS = 24 * 60 * 60 * 1000; // an older run is not resumed
@@ -44,7 +44,7 @@ export async function saveRun(ctx: MutationCtx, held: HeldRun, progress: Backfil
   if (run === null) return false;
   await ctx.db.patch("clerkBackfills", run._id, {
     ...(progress !== null && { progress }),
-    heartbeatAt: release ? 0 : Date.now(), // a released run counts as silent, so it can be resumed at once
+    heartbeatAt: release ? 0 : Date.now(), // a released run counts as silent, so it can be resumed immediately
   });
   return true;
 }
@@ -55,6 +55,13 @@ export async function finishRun(ctx: MutationCtx, held: HeldRun, progress: Backf
   if (run === null) return false;
   await close(ctx, { ...run, progress });
   return true;
+}
+
+// Saves the numbers of a comparison with Clerk beside the last finished run. The nightly run calls it, so there is one.
+export async function saveVerified(ctx: MutationCtx, verified: Verified): Promise<void> {
+  const runs = await ctx.db.query("clerkBackfills").order("desc").collect();
+  const last = runs.find((run) => run.finishedAt !== undefined);
+  if (last !== undefined) await ctx.db.patch("clerkBackfills", last._id, { verified, verifiedAt: Date.now() });
 }
 
 // Returns the run, or null if it is finished or another process has taken it over.

@@ -18,7 +18,7 @@ export const repairs = v.array(v.object({ clerkId: v.string(), removed: v.number
 export async function findDuplicates(ctx: QueryCtx, cursor: string | null) {
   const rows = await ctx.db
     .query(USERS)
-    .withIndex("by_clerk_id", (q) => (cursor === null ? q : q.gt("clerkId", cursor)))
+    .withIndex("by_clerk_id", (q) => q.gt("clerkId", cursor ?? "")) // not the rows without a Clerk id
     .take(SCANNED);
   const seen = new Map<string, number>();
   for (const { clerkId } of rows) seen.set(clerkId, (seen.get(clerkId) ?? 0) + 1);

@@ -184,5 +184,6 @@ function withoutLock(row: Row): Row {
 }
 
 function latest(one: number | undefined, other: number | undefined): number | undefined {
-  return one === undefined || (other !== undefined && other > one) ? other : one;
+  // A row of a loose table may have something else than a time.
+  return typeof one !== "number" || (other !== undefined && other > one) ? other : one;
 }

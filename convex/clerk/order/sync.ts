@@ -5,6 +5,7 @@ import { functions, USERS, type User, type UserId } from "../module";
 import { onUserChange } from "../onUserChange";
 import { readState, usersOf, versionsOf } from "../state";
 import type { AppliedOutcome, Change, Outcome, Row, Source, UserData } from "../tables";
+import { dropRefusal, settleRefusals } from "../upkeep/refusals";
 import { countMoves, type Move } from "../users/stats";
 import { decide, decideLockEnd, stateAfter, type Decision, type State } from "./rules";
 
@@ -28,6 +29,7 @@ export async function syncChanges(ctx: MutationCtx, changes: Change[]): Promise<
     }
   }
   await countMoves(ctx, moves);
+  await settleRefusals(ctx, changes);
   return outcomes;
 }
 
@@ -68,6 +70,7 @@ export async function endLock(ctx: MutationCtx, clerkId: string, lockedUntil: nu
 // Removes the rows and the version of a Clerk id, a tombstone included. Returns whether there were any.
 export async function resetUser(ctx: MutationCtx, clerkId: string): Promise<boolean> {
   const [rows, versions] = await Promise.all([usersOf(ctx, clerkId).collect(), versionsOf(ctx, clerkId).collect()]);
+  await dropRefusal(ctx, clerkId);
   if (rows.length === 0 && versions.length === 0) return false;
   for (const row of rows) await ctx.db.delete(USERS, row._id);
   for (const version of versions) await ctx.db.delete("clerkVersions", version._id);
@@ -95,7 +98,7 @@ async function write(
   }
   const written = decision.row === null ? await removeRows(ctx, state, clerkId) : await writeRow(ctx, state, decision);
   if (isApplied(outcome)) {
-    // A backfill may create many users at once. Its run writes one entry for all of them; see backfill/runs.ts.
+    // A backfill may create many users. Its run writes one entry for them together; see backfill/runs.ts.
     if (fields !== undefined && !(source === "backfill" && outcome === "created")) {
       await ctx.db.insert("clerkAudit", { outcome, clerkId, fields, source, eventId, actor });
     }

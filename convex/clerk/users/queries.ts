@@ -4,6 +4,7 @@ import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { QueryCtx } from "../../_generated/server";
 import { isAdmin, requireSignedIn } from "../access";
+import { isWhole } from "../adopt/whole";
 import { USERS, type User } from "../module";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
@@ -59,7 +60,7 @@ export type UsersRequest = {
 export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, search = "" }: UsersRequest) {
   if (search.trim() !== "") {
     const found = paginationOpts.cursor === null ? await searchUsers(ctx, search, status) : [];
-    return { page: found.map(summary), isDone: true, continueCursor: "" };
+    return { page: found.filter(isWhole).map(summary), isDone: true, continueCursor: "" };
   }
   const { by, order } = sort ?? { by: "createdAt", order: "desc" };
   const [ofAll, ofStatus] = INDEXES[by];
@@ -69,20 +70,20 @@ export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, s
   const field = SORTED[by];
   const keyOf = (user: User) => [user[field], user._creationTime, user._id];
   const result = await readPage({ rows: sorted.order(order), order, keyOf }, paginationOpts);
-  return { ...result, page: result.page.map(summary) };
+  return { ...result, page: result.page.filter(isWhole).map(summary) };
 }
 
 // Returns the details of one user, or null.
 export async function getUser(ctx: QueryCtx, clerkId: string): Promise<UserDetails | null> {
   const { row, version } = await readState(ctx, clerkId);
-  return row && details(row, version);
+  return row !== null && isWhole(row) ? details(row, version) : null;
 }
 
 // Returns the caller's own user, for every caller who is signed in.
 export async function currentUser(ctx: QueryCtx): Promise<Infer<typeof me>> {
   const clerkId = await requireSignedIn(ctx);
   const { row, version } = await readState(ctx, clerkId);
-  if (row !== null) return { state: "synced", user: details(row, version), isAdmin: isAdmin(row) };
+  if (row !== null && isWhole(row)) return { state: "synced", user: details(row, version), isAdmin: isAdmin(row) };
   return { state: version?.deletedAt === undefined ? "not_synced" : "deleted", clerkId };
 }
 
@@ -90,7 +91,8 @@ export async function currentUser(ctx: QueryCtx): Promise<Infer<typeof me>> {
 export async function exportUsers(ctx: QueryCtx, paginationOpts: PaginationOptions, order: "asc" | "desc") {
   const users = await ctx.db.query(USERS).order(order).paginate(paginationOpts);
   const page = users.page.map(async (user) => {
-    const version = await readVersion(ctx, user.clerkId);
+    const isLinked = typeof user.clerkId === "string"; // a row of a loose table may have no Clerk id
+    const version = isLinked ? await readVersion(ctx, user.clerkId) : null;
     return { ...user, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
   });
   return { ...users, page: await Promise.all(page) };

@@ -7,6 +7,7 @@ import type { WithoutSystemFields } from "convex/server";
 import { ConvexError, compareValues, v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { isWhole } from "../adopt/whole";
 import { functions, USERS, type User } from "../module";
 import { usersOf } from "../state";
 import { STATUSES, type Row, type Status } from "../tables";
@@ -71,7 +72,7 @@ export async function rebuildStep(ctx: MutationCtx, next: number): Promise<strin
   const { _id: id, position } = state;
   const users = await ctx.db
     .query(USERS)
-    .withIndex("by_clerk_id", (q) => (position === undefined ? q : q.gt("clerkId", position)))
+    .withIndex("by_clerk_id", (q) => q.gt("clerkId", position ?? "")) // not the rows without a Clerk id
     .take(BATCH);
   const isEnd = users.length < BATCH;
   const last = users[users.length - 1];
@@ -139,7 +140,7 @@ function tally(moves: Move[]): Tally {
     changes.set(key, names.set(name, (names.get(name) ?? 0) + change));
   };
   const countUser = (user: Row | null, change: number) => {
-    if (user === null) return;
+    if (user === null || !isWhole(user)) return;
     count("status", user.status, change);
     // Impossible times count for no day.
     const isTime = user.createdAt >= 0 && user.createdAt < YEAR_10000;

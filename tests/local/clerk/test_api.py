@@ -1,3 +1,5 @@
+"""The API of a local Clerk without a server, called with the right key unless a test says otherwise."""
+
 import asyncio
 import email.utils
 import json
@@ -52,7 +54,7 @@ def api(clerk: ClerkInstance) -> Api:
 
 @pytest.fixture
 def served() -> Iterator[tuple[ClerkInstance, httpx.Client]]:
-    """The API over the wire."""
+    """The API over HTTP."""
     with served_clerk(rate_limit=0) as clerk:
         headers = {"authorization": f"Bearer {clerk.secret_key}"}
         with httpx.Client(base_url=f"{clerk.url}/v1", headers=headers, trust_env=False) as client:
@@ -60,7 +62,7 @@ def served() -> Iterator[tuple[ClerkInstance, httpx.Client]]:
 
 
 def assert_refused(answer: httpx.Response, status: int, code: str, param: str | None = None) -> None:
-    """The answer has this status and is one error of Clerk's form with this code."""
+    """Check that the answer has this status and one error of Clerk's form with this code."""
     assert answer.status_code == status
     body = answer.json()
     assert len(body["clerk_trace_id"]) == 32
@@ -76,29 +78,33 @@ def ids(answer: httpx.Response) -> list[str]:
     return [user["id"] for user in answer.json()]
 
 
-def test_the_key_is_asked_for(clerk: ClerkInstance, api: Api) -> None:
-    """No key and another scheme: authentication_invalid; a wrong key: clerk_key_invalid; on any path."""
+def test_the_key_is_required(clerk: ClerkInstance, api: Api) -> None:
+    """No key or another scheme is authentication_invalid, a wrong key is clerk_key_invalid."""
     for header in ("", "Bearer", f"Basic {clerk.secret_key}"):
         answer = api.get("/users", headers={"authorization": header})
         assert_refused(answer, 401, "authentication_invalid")
-    for path in ("/users", "/nowhere"):
-        assert_refused(
-            api.get(path, headers={b"authorization": b"Bearer sk_test_\xe9"}), 401, "clerk_key_invalid"
-        )
+    answer = api.get("/users", headers={b"authorization": b"Bearer sk_test_\xe9"})
+    assert_refused(answer, 401, "clerk_key_invalid")
     assert clerk.secret_key not in answer.text
 
 
 def test_unknown_paths_and_methods(api: Api) -> None:
-    """404 and 405 have Clerk's form too; a slash at the end is no redirect."""
-    for path in ("/nowhere", "/users/", "/users/user_1/tea"):
-        assert_refused(api.get(path), 404, "resource_not_found")
+    """404, 405 and 501 have Clerk's form too, whatever the key. A slash at the end is no redirect."""
+    for key in (None, "", "Bearer sk_test_wrong"):
+        headers = {} if key is None else {"authorization": key}
+        for path in ("/nowhere", "/users/", "/users/user_1/tea"):
+            answer = api.get(path, headers=headers)
+            assert_refused(answer, 404, "resource_not_found")
+            assert "This is the local Clerk" in answer.text
+        for method, path in (("GET", "/organizations/org_1"), ("PATCH", "/instance")):
+            assert_refused(api.request(method, path, headers=headers), 501, "not_implemented")
     answer = api.put("/users")
     assert_refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"]
 
 
 def test_pages_have_ten_users_the_newest_first(clerk: ClerkInstance, api: Api) -> None:
-    """A bare array, as many as `limit` says, from `offset` on."""
+    """A page is an array of `limit` users from `offset` on."""
     made = [clerk.create_user(created_at=at)["id"] for at in range(12)]
     made.reverse()
     assert ids(api.get("/users")) == made[:10]
@@ -108,7 +114,7 @@ def test_pages_have_ten_users_the_newest_first(clerk: ClerkInstance, api: Api) -
     assert api.get("/users?limit=1").json() == [clerk.get_user(made[0])]
 
 
-def test_the_cursor_walks_over_everyone(clerk: ClerkInstance, api: Api) -> None:
+def test_the_cursor_walks_over_all_users(clerk: ClerkInstance, api: Api) -> None:
     """In both directions, also between users of the same millisecond."""
     for at in range(12):
         clerk.create_user(created_at=at // 4)
@@ -127,7 +133,7 @@ def test_the_cursor_walks_over_everyone(clerk: ClerkInstance, api: Api) -> None:
 
 
 def test_the_cursor_respects_filters(clerk: ClerkInstance, api: Api) -> None:
-    """What lies behind the cursor is filtered as the first page was."""
+    """The users behind the cursor are filtered like those of the first page."""
     made = [clerk.create_user(created_at=at, banned=bool(at % 2))["id"] for at in range(10)]
     query = "order_by=%2Bcreated_at&limit=500"
     assert ids(api.get(f"/users?{query}&banned=true&starting_after={made[3]}")) == [made[5], made[7], made[9]]
@@ -161,26 +167,26 @@ def test_the_cursor_respects_filters(clerk: ClerkInstance, api: Api) -> None:
     ],
 )
 def test_wrong_parameters_are_refused(clerk: ClerkInstance, api: Api, query: str, param: str) -> None:
-    """With 422 and the parameter's name: a mistake that passed in silence would lose users."""
+    """With 422 and the parameter's name, because a mistake without an error would lose users."""
     user = clerk.create_user()
     answer = api.get(f"/users?{query.format(id=user['id'])}")
     assert_refused(answer, 422, "form_param_value_invalid", param)
 
 
 def test_unknown_parameters_are_refused(api: Api) -> None:
-    """Also Clerk's own that the local one does not have, and paging where only a number is asked for."""
+    """Also parameters of Clerk that the local one does not have, and pages in a count."""
     assert_refused(api.get("/users?organization_id=org_1"), 422, "form_param_unknown", "organization_id")
     assert_refused(api.get("/users/count?limit=1"), 422, "form_param_unknown", "limit")
 
 
-def test_a_zero_offset_goes_with_a_cursor(clerk: ClerkInstance, api: Api) -> None:
-    """Only another one is refused."""
+def test_a_zero_offset_is_allowed_with_a_cursor(clerk: ClerkInstance, api: Api) -> None:
+    """Any other offset is refused."""
     user = clerk.create_user()
     assert ids(api.get(f"/users?offset=0&starting_after={user['id']}")) == []
 
 
 def test_filters(clerk: ClerkInstance, api: Api) -> None:
-    """Each finds whom it is about, in the list and in the count."""
+    """Each finds its users, in the list and in the count."""
     ada = clerk.create_user(
         email_address=["Ada@example.com", "countess@example.org"],
         phone_number=["+15550001"],
@@ -242,7 +248,8 @@ def test_filters(clerk: ClerkInstance, api: Api) -> None:
 
 
 def test_orders(clerk: ClerkInstance, api: Api) -> None:
-    """By each field, up and down; the first order_by counts; who lacks the field comes first going up."""
+    """By each field in both directions. The first order_by counts. Users without the field come first in
+    ascending order."""
     a = clerk.create_user(
         first_name="Ada", email_address=["z@x"], username="b", web3_wallet=["0x2"], created_at=1, updated_at=9
     )["id"]
@@ -264,8 +271,8 @@ def test_orders(clerk: ClerkInstance, api: Api) -> None:
     assert ids(api.get("/users?order_by=-updated_at&limit=1&offset=1")) == [a]
 
 
-def test_a_user_can_be_made(clerk: ClerkInstance, api: Api) -> None:
-    """With what Clerk takes: lists of addresses, metadata, RFC 3339 times, a password."""
+def test_a_user_can_be_created(clerk: ClerkInstance, api: Api) -> None:
+    """With lists of addresses, metadata, RFC 3339 times and a password, as at Clerk."""
     answer = api.post(
         "/users",
         content=json.dumps(
@@ -296,7 +303,8 @@ def test_a_user_can_be_made(clerk: ClerkInstance, api: Api) -> None:
 
 
 def test_each_call_takes_its_own_parameters(clerk: ClerkInstance, api: Api) -> None:
-    """What only creates or only updates is unknown to the other; what means nothing here is not kept."""
+    """A parameter of creation only is unknown to an update, and the other way round. Parameters without a
+    meaning here are not stored."""
     path = f"/users/{clerk.create_user(username='ada')['id']}"
     for field in ("skip_password_requirement", "skip_user_requirement"):
         assert_refused(api.patch(path, json={field: True}), 422, "form_param_unknown", field)
@@ -310,7 +318,7 @@ def test_each_call_takes_its_own_parameters(clerk: ClerkInstance, api: Api) -> N
 
 
 def test_a_user_needs_an_identifier(api: Api) -> None:
-    """Any will do; none only when it is asked for."""
+    """Any identifier is enough. A user without one needs an explicit parameter."""
     assert_refused(api.post("/users", json={"first_name": "Ada"}), 422, "form_data_missing", "email_address")
     for body in (
         {"phone_number": ["+1"]},
@@ -348,7 +356,7 @@ def test_a_user_needs_an_identifier(api: Api) -> None:
 def test_wrong_fields_are_refused(
     clerk: ClerkInstance, api: Api, body: dict[str, Any], code: str, param: str
 ) -> None:
-    """With 422, the parameter's name, and nobody made."""
+    """With 422 and the parameter's name, and no user is created."""
     clerk.create_user(email_address=["taken@example.com"])
     assert_refused(api.post("/users", json=body), 422, code, param)
     assert clerk.count == 1
@@ -372,7 +380,7 @@ def test_wrong_fields_are_refused(
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_bodies_that_are_no_json_object(clerk: ClerkInstance, api: Api, method: str, body: bytes) -> None:
-    """400, and never an error of the server."""
+    """They get 400, and never a server error."""
     user = clerk.create_user(username="ada")
     path = "/users" if method == "POST" else f"/users/{user['id']}/metadata"
     assert_refused(api.request(method, path, content=body), 400, "request_body_invalid")
@@ -380,18 +388,18 @@ def test_bodies_that_are_no_json_object(clerk: ClerkInstance, api: Api, method: 
 
 
 def test_bodies_that_are_too_large(api: Api) -> None:
-    """413 as soon as they are."""
+    """They get 413 as soon as the limit is reached."""
     assert_refused(api.post("/users", content=b" " * (MAX_BODY + 1)), 413, "request_body_too_large")
 
 
 def test_odd_parameter_names_can_be_refused(api: Api) -> None:
-    """Half a surrogate pair in a name is quoted without harm."""
+    """Half a surrogate pair in a name is quoted without an error."""
     answer = api.post("/users", content=b'{"\\ud83d": 1}')
     assert_refused(answer, 422, "form_param_unknown", "\ud83d")
 
 
 def test_a_user_can_be_got_and_changed(clerk: ClerkInstance, api: Api) -> None:
-    """GET, PATCH and DELETE of one user, and 404 for one who is not there."""
+    """GET, PATCH and DELETE of one user, and 404 for an unknown user."""
     user = clerk.create_user(first_name="Ada", last_name="Lovelace", username="ada", external_id="1")
     path = f"/users/{user['id']}"
     assert api.get(path).json() == user
@@ -413,8 +421,8 @@ def test_a_user_can_be_got_and_changed(clerk: ClerkInstance, api: Api) -> None:
         assert_refused(answer, 404, "resource_not_found")
 
 
-def test_the_primary_address_must_be_verified_and_ones_own(clerk: ClerkInstance, api: Api) -> None:
-    """Another's, an unverified one and an unknown one are refused."""
+def test_the_primary_address_must_be_verified_and_the_users_own(clerk: ClerkInstance, api: Api) -> None:
+    """An address of another user, an unverified and an unknown one are refused."""
     clerk.create_user(email_address=[{"email_address": "other@example.com", "id": "idn_other"}])
     user = clerk.create_user(
         email_address=[
@@ -432,7 +440,7 @@ def test_the_primary_address_must_be_verified_and_ones_own(clerk: ClerkInstance,
 
 
 def test_metadata_has_its_own_path(clerk: ClerkInstance, api: Api) -> None:
-    """PATCH of the user refuses it; PATCH of the metadata merges, PUT replaces what is given."""
+    """PATCH of the user refuses metadata. PATCH of the metadata merges, PUT replaces the given parts."""
     user = clerk.create_user(public_metadata={"a": {"b": 1}}, unsafe_metadata={"c": 1})
     path = f"/users/{user['id']}"
     assert_refused(
@@ -449,8 +457,9 @@ def test_metadata_has_its_own_path(clerk: ClerkInstance, api: Api) -> None:
     assert_refused(api.put(f"{path}/metadata", json={"role": 1}), 422, "form_param_unknown", "role")
 
 
-def test_what_a_directory_manages_is_not_clerks_to_change(clerk: ClerkInstance, api: Api) -> None:
-    """Names and deletion are refused with Clerk's codes, also after the directory has taken the user back."""
+def test_fields_of_a_directory_cannot_be_changed(clerk: ClerkInstance, api: Api) -> None:
+    """Names and deletion are refused with Clerk's codes, also after the directory has added the user
+    again."""
     user = clerk.create_user(first_name="Dee")
     path = f"/users/{user['id']}"
     assert api.patch(path, json={"last_name": "Prov"}).status_code == 200
@@ -468,7 +477,7 @@ def test_what_a_directory_manages_is_not_clerks_to_change(clerk: ClerkInstance, 
 
 
 def test_the_flag_is_in_the_api_and_the_directory_is_not(clerk: ClerkInstance, api: Api) -> None:
-    """`deprovisioned` in the user and in lists, `scim` in neither, and no session can be made."""
+    """A user and a list have `deprovisioned` and not `scim`, and no session can be created."""
     user_id = clerk.create_user(scim={"directory_id": "dir_1", "external_id": "7"})["id"]
     assert "deprovisioned" not in api.get(f"/users/{user_id}").json()
     clerk.deprovision(user_id)
@@ -483,7 +492,7 @@ def test_the_flag_is_in_the_api_and_the_directory_is_not(clerk: ClerkInstance, a
 
 
 def test_a_lock_counts_down(clerk: ClerkInstance, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the user and in lists, until he is no longer locked; an hour is Clerk's usual time."""
+    """In the user and in lists, until the lock ends. An hour is Clerk's default."""
     path = f"/users/{clerk.create_user()['id']}"
     locked = api.post(f"{path}/lock").json()
     assert (locked["locked"], locked["lockout_expires_in_seconds"]) == (True, 3600)
@@ -498,7 +507,7 @@ def test_a_lock_counts_down(clerk: ClerkInstance, api: Api, monkeypatch: pytest.
 
 
 def test_ban_and_lock(clerk: ClerkInstance, api: Api) -> None:
-    """Each answers the user in his new state, without a body in the request."""
+    """Each answers the user in the new state, without a body in the request."""
     path = f"/users/{clerk.create_user()['id']}"
     for action, field, value in (
         *(("ban", "banned", True), ("unban", "banned", False)),
@@ -510,7 +519,7 @@ def test_ban_and_lock(clerk: ClerkInstance, api: Api) -> None:
 
 
 def test_sign_in(clerk: ClerkInstance, api: Api) -> None:
-    """A session is made for the user named in the body."""
+    """A session is created for the user in the body."""
     user = clerk.create_user()
     session = api.post("/sessions", json={"user_id": user["id"]}).json()
     assert (session["object"], session["user_id"]) == ("session", user["id"])
@@ -519,8 +528,26 @@ def test_sign_in(clerk: ClerkInstance, api: Api) -> None:
         assert_refused(api.post("/sessions", json=body), 422, "form_data_missing", "user_id")
 
 
+def test_bulk_bans(clerk: ClerkInstance, api: Api) -> None:
+    """Up to 50 users at once, each in the answer once; with a user that is not there, nobody is banned."""
+    made = [clerk.create_user()["id"] for _ in range(3)]
+    session = clerk.sign_in(made[0])["id"]
+    for action, banned in (("ban", True), ("unban", False)):
+        answer = api.post(f"/users/{action}", json={"user_ids": [made[1], made[0], made[1]]})
+        assert [(it["id"], it["banned"]) for it in answer.json()] == [(it, banned) for it in made[1::-1]]
+    assert clerk.get_session(session)["status"] == "revoked"
+    answer = api.post("/users/ban", json={"user_ids": [made[2], "user_nobody"]})
+    assert_refused(answer, 404, "resource_not_found")
+    assert not any(user["banned"] for user in clerk.users())
+    assert len(api.post("/users/ban", json={"user_ids": [made[2]] * 50}).json()) == 1
+    for wrong in ([], ["user_1"] * 51, None, "user_1", [1]):
+        answer = api.post("/users/ban", json={"user_ids": wrong})
+        assert_refused(answer, 422, "form_param_format_invalid", "user_ids")
+    assert_refused(api.post("/users/ban", json={}), 422, "form_param_format_invalid", "user_ids")
+
+
 def test_sessions(clerk: ClerkInstance, api: Api) -> None:
-    """Got, listed with the newest first, and revoked; 404 for what is not there."""
+    """They are read, listed with the newest first, and revoked. An unknown session is a 404."""
     ada, bob = clerk.create_user()["id"], clerk.create_user()["id"]
     sessions = [clerk.sign_in(ada) for _ in range(12)]
     ids = [session["id"] for session in reversed(sessions)]
@@ -562,13 +589,14 @@ def test_sessions(clerk: ClerkInstance, api: Api) -> None:
         ("user_id=x&order_by=created_at", "form_param_unknown", "order_by"),
     ],
 )
-def test_wrong_questions_after_sessions(api: Api, query: str, code: str, param: str) -> None:
-    """422 with the parameter's name; whose sessions must be said."""
+def test_wrong_parameters_of_sessions(api: Api, query: str, code: str, param: str) -> None:
+    """422 with the parameter's name. The user is required."""
     assert_refused(api.get(f"/sessions?{query}"), 422, code, param)
 
 
 def test_tokens(clerk: ClerkInstance, api: Api) -> None:
-    """A session token, or one from the template "convex", for as long as asked for; no body is needed."""
+    """A session token, or a token of the template "convex", with the requested lifetime. No body is
+    needed."""
     session = clerk.sign_in(clerk.create_user()["id"])
     path = f"/sessions/{session['id']}/tokens"
     (key,) = api.get("/jwks").json()["keys"]
@@ -611,7 +639,8 @@ def test_the_rate_is_limited() -> None:
 
 
 def test_changes_of_one_user_are_limited() -> None:
-    """Ten in ten seconds, of the user and his metadata together; other users and other calls go on."""
+    """Ten in ten seconds, of the user and the metadata together. Other users and other calls are not
+    affected."""
     clerk = ClerkInstance(rate_limit=1000)
     api = Api(clerk)
     user, other = clerk.create_user(), clerk.create_user()
@@ -629,13 +658,13 @@ def test_changes_of_one_user_are_limited() -> None:
 
 
 def test_changes_of_one_user_are_not_limited_without_a_limit(clerk: ClerkInstance, api: Api) -> None:
-    """`rate_limit=0` is none at all."""
+    """`rate_limit=0` is no limit."""
     path = f"/users/{clerk.create_user()['id']}"
     assert {api.patch(path, json={}).status_code for _ in range(30)} == {200}
 
 
 def test_the_rate_limit_slides() -> None:
-    """Room comes back as the oldest requests leave the window, not before; 0 is no limit."""
+    """A call is allowed again when the oldest one leaves the window, not before. 0 is no limit."""
     now = 100.0
     rate = RateLimit(2, clock=lambda: now)
     assert rate.wait() == 0.0
@@ -649,7 +678,7 @@ def test_the_rate_limit_slides() -> None:
 
 
 def test_faults_on_request(clerk: ClerkInstance, api: Api) -> None:
-    """A status, for so many requests, and then all is well again."""
+    """A status for a number of requests, then success again."""
     clerk.faults = Faults(status=503, times=2)
     for _ in range(2):
         assert_refused(api.get("/users"), 503, "internal_clerk_error")
@@ -668,7 +697,7 @@ def test_faults_on_request(clerk: ClerkInstance, api: Api) -> None:
     ],
 )
 def test_each_of_clerks_errors_on_request(clerk: ClerkInstance, api: Api, status: int, code: str) -> None:
-    """With its status, code and message, for the next call, which changes nothing; the one after goes on."""
+    """The next call gets the status, code and message, and changes nothing. The call after it succeeds."""
     user = clerk.create_user()
     clerk.faults = Faults(status=status, code=code, message="No, sorry", times=1)
     answer = api.post(f"/users/{user['id']}/ban")
@@ -682,7 +711,7 @@ def test_each_of_clerks_errors_on_request(clerk: ClerkInstance, api: Api, status
 
 
 def test_answers_can_be_slow(clerk: ClerkInstance, api: Api) -> None:
-    """By so many seconds."""
+    """By a number of seconds."""
     clerk.faults = Faults(delay=0.1)
     started = time.monotonic()
     assert api.get("/users").status_code == 200
@@ -690,7 +719,7 @@ def test_answers_can_be_slow(clerk: ClerkInstance, api: Api) -> None:
 
 
 def test_connections_can_break(served: tuple[ClerkInstance, httpx.Client]) -> None:
-    """In the middle of an answer; the next request goes through."""
+    """In the middle of an answer. The next request succeeds."""
     clerk, client = served
     clerk.faults = Faults(drop=True, times=1)
     with pytest.raises(httpx.RemoteProtocolError):
@@ -699,7 +728,7 @@ def test_connections_can_break(served: tuple[ClerkInstance, httpx.Client]) -> No
 
 
 def test_every_answer_is_dated(served: tuple[ClerkInstance, httpx.Client]) -> None:
-    """By one Date header with the time of the answer, errors too."""
+    """Each has one Date header with the time of the answer, errors too."""
     _, client = served
     for answer in (
         client.get("/users"),
@@ -711,8 +740,8 @@ def test_every_answer_is_dated(served: tuple[ClerkInstance, httpx.Client]) -> No
         assert abs(email.utils.parsedate_to_datetime(date).timestamp() - time.time()) < 60
 
 
-def test_texts_travel_as_utf8(served: tuple[ClerkInstance, httpx.Client]) -> None:
-    """As they are, and escaped where UTF-8 has no form for them."""
+def test_texts_are_sent_as_utf8(served: tuple[ClerkInstance, httpx.Client]) -> None:
+    """Unchanged, and escaped where UTF-8 cannot encode them."""
     clerk, client = served
     user = clerk.create_user(first_name="Łukasz")
     assert "Łukasz".encode() in client.get(f"/users/{user['id']}").content
@@ -722,10 +751,10 @@ def test_texts_travel_as_utf8(served: tuple[ClerkInstance, httpx.Client]) -> Non
     assert json.loads(answer.content) == clerk.users()
 
 
-def test_a_client_may_hang_up(
+def test_a_client_may_disconnect(
     served: tuple[ClerkInstance, httpx.Client], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In the middle of a body: nobody is made, nothing is logged, the next request goes through."""
+    """In the middle of a body: no user is created, nothing is logged, and the next request succeeds."""
     clerk, client = served
     clerk.faults = Faults(times=1)  # before the request, which may be taken at any moment after
     with socket.create_connection(("127.0.0.1", int(clerk.url.rpartition(":")[2]))) as half:

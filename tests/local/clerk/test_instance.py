@@ -86,13 +86,13 @@ Events = list[dict[str, Any]]
 
 @pytest.fixture
 def clerk() -> ClerkInstance:
-    """One that is not started: it needs no threads to keep users."""
+    """An instance that is not started, because users need no threads."""
     return ClerkInstance()
 
 
 @pytest.fixture
 def events(clerk: ClerkInstance, monkeypatch: pytest.MonkeyPatch) -> Events:
-    """What the local Clerk sends, in order."""
+    """The events that the local Clerk sends, in order."""
     sent: Events = []
     clerk.webhooks.add_endpoint("http://127.0.0.1:9/")
     monkeypatch.setattr(clerk.webhooks, "send", lambda body: sent.append(json.loads(body)))
@@ -101,7 +101,7 @@ def events(clerk: ClerkInstance, monkeypatch: pytest.MonkeyPatch) -> Events:
 
 @pytest.fixture
 def hasty_threads() -> Iterator[None]:
-    """Threads take turns as often as they can, so that a missing lock shows."""
+    """Make threads switch as often as possible, so that a missing lock is found."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -126,7 +126,7 @@ def test_a_user_has_all_that_clerk_requires(clerk: ClerkInstance) -> None:
 
 
 def test_fields_are_taken_as_they_are(clerk: ClerkInstance) -> None:
-    """Unknown ones, oddly verified addresses and a primary id that is nowhere: whatever a test needs."""
+    """Unknown fields, odd verifications and an unknown primary id: whatever a test needs."""
     user = clerk.create_user(
         email_address=[
             "a@example.com",
@@ -146,13 +146,13 @@ def test_fields_are_taken_as_they_are(clerk: ClerkInstance) -> None:
 
 
 def test_a_seed_repeats_ids() -> None:
-    """The same calls make the same ids, and another seed makes others."""
+    """The same calls make the same ids. Another seed makes others."""
     first, same, other = (ClerkInstance(seed=seed).create_user()["id"] for seed in (1, 1, 2))
     assert first == same != other
 
 
-def test_what_is_returned_is_a_copy(clerk: ClerkInstance) -> None:
-    """Neither what was given nor what was returned is tied to what is kept."""
+def test_returned_objects_are_copies(clerk: ClerkInstance) -> None:
+    """Changes of given or returned objects do not change the stored ones."""
     given = {"list": [1]}
     user = clerk.create_user(public_metadata=given)
     given["list"].append(2)
@@ -174,8 +174,8 @@ def test_every_change_has_a_later_updated_at(clerk: ClerkInstance, monkeypatch: 
     assert clerk.create_user()["created_at"] >= user["created_at"]
 
 
-def test_changes_are_announced(clerk: ClerkInstance, events: Events) -> None:
-    """Each by one event with Clerk's envelope, and with the user as the Backend API shows it."""
+def test_changes_send_events(clerk: ClerkInstance, events: Events) -> None:
+    """Each sends one event with Clerk's envelope, and with the user as the Backend API shows it."""
     user = clerk.create_user(first_name="Ada", external_id="7")
     user_id = user["id"]
     states = [
@@ -202,8 +202,8 @@ def test_changes_are_announced(clerk: ClerkInstance, events: Events) -> None:
         assert event["event_attributes"]["http_request"].keys() == {"client_ip", "user_agent"}
 
 
-def test_a_deletion_is_announced_and_final(clerk: ClerkInstance, events: Events) -> None:
-    """The event says who, with the external id only if there was one; his identifiers are free again."""
+def test_a_deletion_sends_an_event_and_is_final(clerk: ClerkInstance, events: Events) -> None:
+    """The event has the id, and the external id only if there was one. The identifiers are free again."""
     plain, legacy = clerk.create_user(), clerk.create_user(external_id="7", username="ada")
     deleted = [clerk.delete_user(user["id"]) for user in (plain, legacy)]
     assert deleted == [
@@ -219,8 +219,8 @@ def test_a_deletion_is_announced_and_final(clerk: ClerkInstance, events: Events)
     clerk.create_user(external_id="7", username="Ada")
 
 
-def test_a_sign_in_is_announced_with_the_user(clerk: ClerkInstance, events: Events) -> None:
-    """A session, and the user in the event with a later last_sign_in_at but the same updated_at."""
+def test_a_sign_in_sends_an_event_with_the_user(clerk: ClerkInstance, events: Events) -> None:
+    """The user in the event has a later last_sign_in_at and the same updated_at."""
     user = clerk.create_user()
     first, second = clerk.sign_in(user["id"]), clerk.sign_in(user["id"])
     assert first.keys() == set(SESSION) | {"actor", "last_active_organization_id"}
@@ -235,7 +235,7 @@ def test_a_sign_in_is_announced_with_the_user(clerk: ClerkInstance, events: Even
 
 
 def test_sessions_are_kept(clerk: ClerkInstance) -> None:
-    """By user, browser and status, the newest first; what is handed out is a copy."""
+    """They are found by user, browser and status, the newest first. Returned objects are copies."""
     ada, bob = clerk.create_user()["id"], clerk.create_user()["id"]
     first = clerk.sign_in(ada)
     second = clerk.sign_in(ada, client_id=first["client_id"])
@@ -256,8 +256,9 @@ def test_sessions_are_kept(clerk: ClerkInstance) -> None:
         assert caught.value.status == 404
 
 
-def test_sessions_end_and_that_is_announced(clerk: ClerkInstance, events: Events) -> None:
-    """Revoked or removed, once, with the user in the event as in Clerk's; his other sessions go on."""
+def test_the_end_of_a_session_sends_an_event(clerk: ClerkInstance, events: Events) -> None:
+    """A session is revoked or removed once, with the user in the event as in Clerk's. The user's other
+    sessions stay."""
     clerk.events = None
     user = clerk.create_user()
     sessions = [clerk.sign_in(user["id"]) for _ in range(2)]
@@ -281,7 +282,7 @@ def test_sessions_end_and_that_is_announced(clerk: ClerkInstance, events: Events
 
 
 def test_a_ban_revokes_sessions(clerk: ClerkInstance, events: Events) -> None:
-    """Only his, after the user.updated that tells of it; a lock does not."""
+    """Only the user's sessions, after the user.updated of the ban. A lock revokes none."""
     clerk.events = None
     ada, bob = clerk.create_user()["id"], clerk.create_user()["id"]
     sessions = [clerk.sign_in(user_id) for user_id in (ada, ada, bob)]
@@ -298,8 +299,8 @@ def test_a_ban_revokes_sessions(clerk: ClerkInstance, events: Events) -> None:
     assert clerk.get_session(sessions[1]["id"])["status"] == "revoked"
 
 
-def test_a_directory_removes_a_user_and_takes_him_back(clerk: ClerkInstance, events: Events) -> None:
-    """By user.updated, which tells of the directory; his sessions are revoked, and he gets no new one."""
+def test_a_directory_removes_a_user_and_adds_them_again(clerk: ClerkInstance, events: Events) -> None:
+    """user.updated has the state. The sessions are revoked, and no new one can be created."""
     clerk.events = None
     user = clerk.create_user(first_name="Dee")
     session = clerk.sign_in(user["id"])
@@ -332,7 +333,7 @@ def test_a_directory_removes_a_user_and_takes_him_back(clerk: ClerkInstance, eve
 
 
 def test_a_partial_user_in_a_sign_in(clerk: ClerkInstance, events: Events) -> None:
-    """On request the event's user has no addresses, but ids of primary ones, as in Clerk's example."""
+    """On request the event's user has ids of primary addresses and no addresses, as in Clerk's example."""
     user = clerk.create_user(email_address=["ada@example.com"], phone_number=["+1"])
     clerk.sign_in(user["id"], partial=True)
     now = clerk.get_user(user["id"])
@@ -348,7 +349,7 @@ def test_a_partial_user_in_a_sign_in(clerk: ClerkInstance, events: Events) -> No
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the machine's clock on, by seconds in all."""
+    """Return a function that moves the machine's clock forward by seconds."""
     start = time.time_ns()
 
     def move(seconds: float) -> None:
@@ -359,7 +360,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def test_a_lock_ends_by_itself(clerk: ClerkInstance, events: Events, clock: Callable[[float], None]) -> None:
-    """It counts down whatever else changes, and its end is neither an event nor a change."""
+    """It counts down whatever else changes. Its end is neither an event nor a change."""
     user_id = clerk.create_user()["id"]
     assert clerk.lock(user_id, seconds=90.5)["lockout_expires_in_seconds"] == 91
     clock(30)
@@ -367,7 +368,7 @@ def test_a_lock_ends_by_itself(clerk: ClerkInstance, events: Events, clock: Call
     assert (renamed["locked"], renamed["lockout_expires_in_seconds"]) == (True, 61)
     assert events[-1]["data"] == renamed
     clock(50)
-    clerk.sign_in(user_id)  # the Backend API lets him
+    clerk.sign_in(user_id)  # the Backend API allows this
     assert events[-1]["data"]["user"]["lockout_expires_in_seconds"] == 41
     (listed,) = clerk.users()
     assert listed == clerk.get_user(user_id)
@@ -389,8 +390,8 @@ def test_a_lock_ends_by_itself(clerk: ClerkInstance, events: Events, clock: Call
     assert clerk.get_user(user_id)["updated_at"] == events[-1]["data"]["updated_at"]
 
 
-def test_how_long_a_lock_lasts(clerk: ClerkInstance, clock: Callable[[float], None]) -> None:
-    """As long as the instance says, by default an hour; None is for ever; a later lock counts anew."""
+def test_duration_of_a_lock(clerk: ClerkInstance, clock: Callable[[float], None]) -> None:
+    """It is set for the instance, by default an hour. None has no end. A later lock starts again."""
     user_id = clerk.create_user()["id"]
     assert clerk.lock(user_id)["lockout_expires_in_seconds"] == 3600
     clock(60)
@@ -407,7 +408,7 @@ def test_how_long_a_lock_lasts(clerk: ClerkInstance, clock: Callable[[float], No
 
 
 def test_a_deletion_ends_sessions(clerk: ClerkInstance, events: Events) -> None:
-    """Before the user goes, whom the events still carry."""
+    """Before the user is deleted, so that their events still have the user."""
     clerk.events = None
     user = clerk.create_user()
     session = clerk.sign_in(user["id"])
@@ -417,8 +418,8 @@ def test_a_deletion_ends_sessions(clerk: ClerkInstance, events: Events) -> None:
     assert clerk.get_session(session["id"])["status"] == "ended"
 
 
-def test_only_events_that_were_ticked_are_sent(clerk: ClerkInstance, events: Events) -> None:
-    """Those that the guide to go live asks for, unless others are chosen."""
+def test_only_selected_events_are_sent(clerk: ClerkInstance, events: Events) -> None:
+    """By default those that the guide to go live selects."""
     user = clerk.create_user()
     for _ in range(2):
         clerk.revoke_session(clerk.sign_in(user["id"])["id"])
@@ -445,14 +446,14 @@ def test_ends_of_sessions_change_no_user(clerk: ClerkInstance, events: Events) -
             assert read_event(json.dumps(event).encode()) == Ignored(event["type"])
 
 
-def test_nobody_listens(clerk: ClerkInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an endpoint nothing is sent, and who comes later is not told of what was before."""
+def test_without_an_endpoint_nothing_is_sent(clerk: ClerkInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later endpoint does not get earlier events."""
     monkeypatch.setattr(clerk.webhooks, "send", lambda body: pytest.fail("sent"))
     clerk.create_user()
 
 
 def test_metadata_is_merged_deeply(clerk: ClerkInstance) -> None:
-    """Objects within objects are merged, null removes at any level, everything else replaces."""
+    """Nested objects are merged, null removes a key at any level, any other value replaces."""
     user = clerk.create_user(
         public_metadata={"a": {"b": 1, "c": {"d": 2}}, "list": [1], "gone": 1}, private_metadata=None
     )
@@ -488,7 +489,7 @@ METADATA: list[Any] = [
 def test_any_metadata_is_kept_and_sent(
     clerk: ClerkInstance, events: Events, metadata: dict[str, Any]
 ) -> None:
-    """What Convex would refuse is a user's good right in Clerk."""
+    """Also metadata that Convex would refuse, because Clerk accepts it."""
     user = clerk.create_user(public_metadata=metadata)
     clerk.sign_in(user["id"])
     assert clerk.get_user(user["id"])["public_metadata"] == metadata
@@ -496,8 +497,8 @@ def test_any_metadata_is_kept_and_sent(
     assert events[1]["data"]["user"]["public_metadata"] == metadata
 
 
-def test_what_is_no_json_is_refused(clerk: ClerkInstance) -> None:
-    """NaN, and more depth than can be written again; nothing is changed by the attempt."""
+def test_values_that_are_no_json_are_refused(clerk: ClerkInstance) -> None:
+    """NaN, and values nested too deeply to be written. A refused change changes nothing."""
     user = clerk.create_user()
     deep: Any = {}
     for _ in range(10 * MAX_DEPTH):
@@ -527,7 +528,7 @@ def test_what_is_no_json_is_refused(clerk: ClerkInstance) -> None:
 def test_no_two_users_share_an_identifier(
     clerk: ClerkInstance, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    """Neither by creation nor by change, until the one who has it gives it up."""
+    """Neither by creation nor by a change, until the first user gives it up."""
     owner, other = clerk.create_user(**first), clerk.create_user(first_name="Other")
     attempts: list[Callable[[], object]] = [
         lambda: clerk.create_user(**second),
@@ -539,7 +540,7 @@ def test_no_two_users_share_an_identifier(
         assert (caught.value.status, caught.value.error["code"]) == (422, "form_identifier_exists")
     assert [clerk.get_user(user["id"]) for user in (owner, other)] == [owner, other]
     assert clerk.count == 2
-    clerk.update_user(owner["id"], **first)  # his own
+    clerk.update_user(owner["id"], **first)  # the user's own
     clerk.update_user(
         owner["id"], **{key: [] if isinstance(value, list) else None for key, value in first.items()}
     )
@@ -547,7 +548,7 @@ def test_no_two_users_share_an_identifier(
 
 
 def test_unknown_users_are_refused(clerk: ClerkInstance) -> None:
-    """In every method, as Clerk's 404."""
+    """Every method raises Clerk's 404."""
     for method in (
         *(clerk.get_user, clerk.update_user, clerk.update_metadata, clerk.delete_user, clerk.sign_in),
         *(clerk.ban, clerk.unban, clerk.lock, clerk.unlock),
@@ -560,7 +561,7 @@ def test_unknown_users_are_refused(clerk: ClerkInstance) -> None:
 def test_it_can_be_changed_from_many_threads(
     clerk: ClerkInstance, events: Events, hasty_threads: None
 ) -> None:
-    """No change is lost, and events leave in the order of the changes they tell of."""
+    """No change is lost, and events are sent in the order of their changes."""
     user = clerk.create_user()
 
     def work(number: int) -> None:
@@ -581,8 +582,8 @@ def test_it_can_be_changed_from_many_threads(
     assert stamps == sorted(set(stamps))
 
 
-def test_ten_thousand_users_take_a_moment(clerk: ClerkInstance) -> None:
-    """Creating them in any order is seconds of processor time at worst, not minutes."""
+def test_ten_thousand_users_take_seconds(clerk: ClerkInstance) -> None:
+    """Creating them in any order takes seconds of processor time at worst, not minutes."""
     started = time.process_time()
     for number in range(10_000):
         clerk.create_user(email_address=[f"{number}@example.com"], created_at=number * 7919 % 10_000)
@@ -590,15 +591,15 @@ def test_ten_thousand_users_take_a_moment(clerk: ClerkInstance) -> None:
     assert clerk.count == 10_000
 
 
-def test_users_come_oldest_first(clerk: ClerkInstance) -> None:
-    """Also after created_at was changed."""
+def test_users_are_sorted_by_created_at(clerk: ClerkInstance) -> None:
+    """The oldest first, also after created_at was changed."""
     ids = [clerk.create_user(created_at=at)["id"] for at in (2, 1, 3)]
     clerk.update_user(ids[2], created_at=0)
     assert [user["id"] for user in clerk.users()] == [ids[2], ids[1], ids[0]]
 
 
 def test_a_change_reaches_a_receiver() -> None:
-    """Over the wire: signed with webhook_secret, and equal to what the API answers."""
+    """Over HTTP: signed with webhook_secret, and equal to the API's answer."""
     with Receiver() as receiver, LocalClerk(webhook_url=receiver.url) as clerk:
         user = clerk.create_user(first_name="Łukasz", public_metadata={"cut": "\ud83d"})
         assert clerk.webhooks.drain(10)
@@ -610,7 +611,7 @@ def test_a_change_reaches_a_receiver() -> None:
 
 
 def test_given_secrets_are_used() -> None:
-    """Else they are made up, other ones each time."""
+    """Otherwise they are random and differ each time."""
     clerk = LocalClerk(secret_key="sk_live_x", webhook_secret="whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
     assert (clerk.secret_key, clerk.rate_limit) == ("sk_live_x", 1000)
     assert clerk.webhook_secret == "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -622,8 +623,8 @@ def test_given_secrets_are_used() -> None:
     assert (first.rate_limit, second.rate_limit) == (100, 5)
 
 
-def test_a_busy_port_is_said_plainly() -> None:
-    """Which port, and what to do."""
+def test_a_busy_port_is_reported() -> None:
+    """The error names the port and the remedy."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         clerk = LocalClerk(port=port)
@@ -632,7 +633,7 @@ def test_a_busy_port_is_said_plainly() -> None:
         clerk.close()
 
 
-def test_answers_are_sent_at_once() -> None:
+def test_answers_are_sent_without_delay() -> None:
     """None waits for the client's delayed ACK: the listener has TCP_NODELAY, and connections inherit it."""
     with listen(0, "The local Clerk") as listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
@@ -641,7 +642,7 @@ def test_answers_are_sent_at_once() -> None:
 def test_it_closes_promptly_whatever_is_under_way(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With delayed answers, a half-sent head, an idle connection, a hung receiver: in silence."""
+    """With delayed answers, an incomplete head, an idle connection or a hanging receiver, without output."""
     released = threading.Event()
     with Receiver() as receiver:
         receiver.answer = lambda received: 200 if released.wait(30) else 500
@@ -672,7 +673,7 @@ def test_it_closes_promptly_whatever_is_under_way(
 
 
 def test_it_closes_promptly_with_a_half_sent_body() -> None:
-    """Nothing can be done about it but to give up on it: under 2 seconds."""
+    """It stops waiting for the body within 2 seconds."""
     clerk = LocalClerk()
     clerk.start()
     clerk.faults = Faults(times=1)

@@ -18,7 +18,8 @@ APP = "http://127.0.0.1:5173"
 
 
 class Browser:
-    """Keeps cookies and says where its page is from, as a browser does; goes nowhere by itself."""
+    """Keeps cookies and sends the origin of its page, as a browser does. It follows no redirects by
+    itself."""
 
     def __init__(self, clerk: ClerkInstance) -> None:
         self.clerk = clerk
@@ -56,13 +57,13 @@ def browser(clerk: ClerkInstance) -> Iterator[Browser]:
 
 
 def account(clerk: ClerkInstance, name: str) -> dict[str, Any]:
-    """The user behind one of the two."""
+    """Return the user of one of the two accounts."""
     (user,) = [it for it in clerk.users() if it["external_id"] == ACCOUNTS[name]["external_id"]]
     return user
 
 
 def text_of(answer: httpx.Response) -> str:
-    """What is to be read on a page, a line for each piece of it."""
+    """Return the visible text of a page, one line for each piece."""
     body = answer.text.partition("<body>")[2]
     return "\n".join(html.unescape(it).strip() for it in re.split(r"<[^>]*>", body) if it.strip())
 
@@ -73,7 +74,7 @@ def assert_refused(answer: httpx.Response, status: int, code: str) -> None:
 
 
 def test_public_keys_are_public(clerk: ClerkInstance, browser: Browser) -> None:
-    """Without a key, for pages of any origin, at the place that discovery names."""
+    """They need no key, are open to pages of any origin, and are at the address that discovery names."""
     configuration = browser.http.get("/.well-known/openid-configuration")
     assert configuration.json()["issuer"] == clerk.issuer
     assert configuration.json()["id_token_signing_alg_values_supported"] == ["RS256"]
@@ -86,23 +87,26 @@ def test_public_keys_are_public(clerk: ClerkInstance, browser: Browser) -> None:
 
 
 def test_public_calls_are_not_counted(browser: Browser) -> None:
-    """The rate limit is one of the secret key."""
+    """The rate limit belongs to the secret key."""
     assert {browser.http.get("/.well-known/jwks.json").status_code for _ in range(110)} == {200}
     key = {"authorization": f"Bearer {browser.clerk.secret_key}"}
     assert browser.http.get("/v1/users", headers=key).status_code == 200
 
 
-def test_everything_else_needs_the_key(browser: Browser) -> None:
-    """What is not public is the Backend API's, whatever it looks like."""
-    for path in ("/", "/v1/jwks", "/v1/clients", "/v1/client-x", "/sign-in/x", "/x/.well-known/jwks.json"):
+def test_everything_else_is_the_backend_api(browser: Browser) -> None:
+    """A path that is not public belongs to the Backend API: it needs the key, or does not exist."""
+    for path in ("/v1/jwks", "/v1/users", "/v1/instance"):
         assert_refused(browser.http.get(path), 401, "authentication_invalid")
+    for path in ("/", "/v1/client-x", "/sign-in/x", "/x/.well-known/jwks.json"):
+        assert_refused(browser.http.get(path), 404, "resource_not_found")
+    assert_refused(browser.http.get("/v1/clients"), 501, "not_implemented")
     for path in ("/.well-known/nothing", "/v1/client/nothing"):
         assert_refused(browser.http.get(path), 404, "resource_not_found")
     assert_refused(browser.http.put("/sign-in"), 405, "method_not_allowed")
 
 
 def test_faults_of_both_sides_are_apart(clerk: ClerkInstance, browser: Browser) -> None:
-    """A fault of the Backend API is not met by a page that fetches its token, and the other way round."""
+    """A fault of the Backend API does not affect a page that fetches its token, and the other way round."""
     key = {"authorization": f"Bearer {clerk.secret_key}"}
     clerk.faults = Faults(status=409, times=1)
     assert browser.http.get("/.well-known/jwks.json").status_code == 200
@@ -113,8 +117,9 @@ def test_faults_of_both_sides_are_apart(clerk: ClerkInstance, browser: Browser) 
     assert browser.http.get("/.well-known/jwks.json").status_code == 200
 
 
-def test_the_page_offers_two_people(clerk: ClerkInstance, browser: Browser) -> None:
-    """It says what it is, who they are and what they may do; they are made when it is first looked at."""
+def test_the_page_offers_two_users(clerk: ClerkInstance, browser: Browser) -> None:
+    """It explains itself, and names the users and their permissions. They are created with the first
+    request."""
     answer = browser.http.get("/sign-in", params={"redirect_url": f"{APP}/dashboard/users"})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -131,15 +136,16 @@ def test_the_page_offers_two_people(clerk: ClerkInstance, browser: Browser) -> N
     assert clerk.users() == users
 
 
-def test_making_the_two_is_announced(clerk: ClerkInstance, browser: Browser) -> None:
-    """By user.created, like anyone's coming."""
+def test_creating_the_two_users_sends_events(clerk: ClerkInstance, browser: Browser) -> None:
+    """By user.created, as for any user."""
     clerk.webhooks.add_endpoint("http://127.0.0.1:9/")
     browser.http.get("/sign-in")
     assert clerk.webhooks.stats.sent == 2
 
 
-def test_picking_someone_signs_him_in(clerk: ClerkInstance, browser: Browser) -> None:
-    """A session, a cookie that scripts and other sites do not get, and a way back to where he came from."""
+def test_picking_a_user_signs_them_in(clerk: ClerkInstance, browser: Browser) -> None:
+    """There is a session, a cookie that scripts and other sites cannot read, and a way back to the earlier
+    page."""
     back = f"{APP}/dashboard/users?q=a%26b&user=x#top"
     answer = browser.sign_in("admin", back)
     assert (answer.status_code, answer.headers["location"]) == (303, back)
@@ -157,13 +163,13 @@ def test_picking_someone_signs_him_in(clerk: ClerkInstance, browser: Browser) ->
 
 
 def test_the_way_back_is_the_page_itself_if_none_is_given(browser: Browser) -> None:
-    """There it says who one is now."""
+    """It names the user who is signed in."""
     assert browser.sign_in("ordinary").headers["location"] == "/sign-in"
     assert "You are Otto Ordinary" in text_of(browser.http.get("/sign-in"))
 
 
-def test_a_browser_is_one_person_at_a_time(clerk: ClerkInstance, browser: Browser) -> None:
-    """Who signs in as another is signed out as the first; another browser stays who it is."""
+def test_a_browser_has_one_user_at_a_time(clerk: ClerkInstance, browser: Browser) -> None:
+    """A sign-in as another user signs the first one out. Other browsers keep their user."""
     with Browser(clerk).http as http:
         other = Browser(clerk)
         other.http = http
@@ -206,8 +212,8 @@ def test_a_browser_is_one_person_at_a_time(clerk: ClerkInstance, browser: Browse
         "http://127.0.0.1:5173/\n",
     ],
 )
-def test_it_leads_nowhere_else(clerk: ClerkInstance, browser: Browser, redirect_url: str) -> None:
-    """Not to another machine, however the address is disguised: a readable 400, and nobody is signed in."""
+def test_it_redirects_to_no_other_machine(clerk: ClerkInstance, browser: Browser, redirect_url: str) -> None:
+    """However the address is disguised: a readable 400, and no sign-in."""
     for answer in (
         browser.http.get("/sign-in", params={"redirect_url": redirect_url}),
         browser.sign_in("admin", redirect_url),
@@ -223,15 +229,15 @@ def test_it_leads_nowhere_else(clerk: ClerkInstance, browser: Browser, redirect_
     "redirect_url",
     ["http://localhost", "https://localhost:5173/a", "http://127.0.0.1?a=1", "http://127.0.0.1:1#a"],
 )
-def test_it_leads_back_to_this_machine(browser: Browser, redirect_url: str) -> None:
-    """Whatever the port and the path."""
+def test_it_redirects_to_this_machine(browser: Browser, redirect_url: str) -> None:
+    """To any port and path."""
     assert browser.http.get("/sign-in", params={"redirect_url": redirect_url}).status_code == 200
     assert browser.sign_in("admin", redirect_url).headers["location"] == redirect_url
 
 
 @pytest.mark.parametrize("origin", ["", "null", "http://evil.example", "http://127.0.0.1.evil.example"])
-def test_pages_elsewhere_sign_nobody_in(clerk: ClerkInstance, browser: Browser, origin: str) -> None:
-    """A form that another site sends, or that does not say which, is refused."""
+def test_pages_of_other_sites_cannot_sign_in(clerk: ClerkInstance, browser: Browser, origin: str) -> None:
+    """A form from another site, or without an origin, is refused."""
     answer = browser.sign_in("admin", origin=origin)
     assert answer.status_code == 403
     assert text_of(answer).startswith("Not from there\n")
@@ -239,11 +245,11 @@ def test_pages_elsewhere_sign_nobody_in(clerk: ClerkInstance, browser: Browser, 
     assert "set-cookie" not in answer.headers
 
 
-def test_there_are_no_others_to_pick(clerk: ClerkInstance, browser: Browser) -> None:
-    """The page again, with the reason; a body that is no form, or too large, is no server error."""
+def test_no_other_user_can_be_picked(clerk: ClerkInstance, browser: Browser) -> None:
+    """The page is shown again with the reason. A malformed or too large body is no server error."""
     answer = browser.sign_in("root", f"{APP}/back")
     assert answer.status_code == 400
-    assert "There is nobody of that name. Pick one of these." in text_of(answer)
+    assert "There is no user of that name. Pick one of these." in text_of(answer)
     assert f'value="{APP}/back"' in answer.text
     headers = {"origin": clerk.url}
     assert browser.http.post("/sign-in", content=b"\xff=%ff", headers=headers).status_code == 400
@@ -256,10 +262,10 @@ def test_there_are_no_others_to_pick(clerk: ClerkInstance, browser: Browser) -> 
     ("change", "reason"),
     [(ClerkInstance.ban, "banned"), (ClerkInstance.deprovision, "deprovisioned")],
 )
-def test_who_may_not_sign_in(
+def test_users_who_may_not_sign_in(
     clerk: ClerkInstance, browser: Browser, change: Callable[[ClerkInstance, str], object], reason: str
 ) -> None:
-    """A banned, deprovisioned or locked user cannot be picked, and the page says why; a form is refused."""
+    """A banned, deprovisioned or locked user cannot be picked, and the page says why. A form is refused."""
     browser.http.get("/sign-in")
     change(clerk, account(clerk, "admin")["id"])
     clerk.lock(account(clerk, "ordinary")["id"])
@@ -278,7 +284,7 @@ def test_who_may_not_sign_in(
 def test_a_lock_ends_by_itself(
     clerk: ClerkInstance, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until then the page refuses, and afterwards it lets in, without anything in between."""
+    """Until its end the page refuses a sign-in, and afterwards it allows one, without a change in between."""
     browser.http.get("/sign-in")
     clerk.lock(account(clerk, "ordinary")["id"], seconds=60)
     assert browser.sign_in("ordinary").status_code == 403
@@ -291,7 +297,7 @@ def test_a_lock_ends_by_itself(
 
 
 def test_a_deprovisioned_user_gets_no_token(clerk: ClerkInstance, browser: Browser) -> None:
-    """His sessions are over: 401 with Clerk's code and words, and 404 once he is gone altogether."""
+    """The sessions have ended: 401 with Clerk's code and message, and 404 once the user is deleted."""
     browser.sign_in("ordinary")
     (session,) = clerk.sessions(status="active")
     path = f"/v1/client/sessions/{session['id']}/tokens"
@@ -306,8 +312,8 @@ def test_a_deprovisioned_user_gets_no_token(clerk: ClerkInstance, browser: Brows
     assert_refused(browser.http.post(path, headers=headers), 404, "resource_not_found")
 
 
-def test_the_page_shows_what_became_of_them(clerk: ClerkInstance, browser: Browser) -> None:
-    """Names, addresses and powers as they are by now, harmless whatever they contain."""
+def test_the_page_shows_the_current_users(clerk: ClerkInstance, browser: Browser) -> None:
+    """Current names, addresses and permissions, escaped."""
     browser.http.get("/sign-in")
     admin, ordinary = (account(clerk, name)["id"] for name in ACCOUNTS)
     clerk.update_metadata(admin, public_metadata={"role": None})
@@ -322,8 +328,8 @@ def test_the_page_shows_what_became_of_them(clerk: ClerkInstance, browser: Brows
     assert "<i>" not in answer.text
 
 
-def test_they_are_found_again(clerk: ClerkInstance, browser: Browser) -> None:
-    """By external id, or by address if that was taken from them; deleted ones are made anew."""
+def test_the_two_users_are_found_again(clerk: ClerkInstance, browser: Browser) -> None:
+    """By external id, or by address if the id was removed. A deleted user is created again."""
     browser.http.get("/sign-in")
     admin, ordinary = (account(clerk, name)["id"] for name in ACCOUNTS)
     clerk.update_user(admin, external_id=None)
@@ -337,7 +343,7 @@ def test_they_are_found_again(clerk: ClerkInstance, browser: Browser) -> None:
 
 
 def test_pages_are_closed_to_other_sites(browser: Browser) -> None:
-    """No script, no frame around them, no address told to others, only one's own form and the way back."""
+    """No script, no frame around the page, no referrer, and only its own form and way back."""
     answer = browser.http.get("/sign-in", params={"redirect_url": f"{APP}/;script-src"})
     policy = answer.headers["content-security-policy"].split("; ")
     assert policy[0] == "default-src 'none'"
@@ -351,7 +357,7 @@ def test_pages_are_closed_to_other_sites(browser: Browser) -> None:
 
 
 def test_a_client_has_its_sessions(clerk: ClerkInstance, browser: Browser) -> None:
-    """With the user as he may see himself; nothing before he has signed in, and nothing after it is over."""
+    """With the user's own data. There is none before the sign-in and after the end of the session."""
     nobody: dict[str, Any] = {"object": "client", "id": None, "sessions": [], "last_active_session_id": None}
     assert browser.client() == nobody
     browser.sign_in("admin")
@@ -368,7 +374,7 @@ def test_a_client_has_its_sessions(clerk: ClerkInstance, browser: Browser) -> No
 
 
 def test_a_client_gets_tokens(clerk: ClerkInstance, browser: Browser) -> None:
-    """Of its own live sessions, made for the page that asks."""
+    """For its own active sessions, with the origin of the page that asks."""
     browser.sign_in("admin")
     session_id = browser.client()["last_active_session_id"]
     path = f"/sessions/{session_id}/tokens"
@@ -389,7 +395,7 @@ def test_a_client_gets_tokens(clerk: ClerkInstance, browser: Browser) -> None:
 
 
 def test_a_client_signs_out(clerk: ClerkInstance, browser: Browser) -> None:
-    """Of its own session, which is over then."""
+    """From its own session, which ends."""
     browser.sign_in("admin")
     session_id = browser.client()["last_active_session_id"]
     stranger = clerk.sign_in(account(clerk, "admin")["id"])["id"]
@@ -402,7 +408,7 @@ def test_a_client_signs_out(clerk: ClerkInstance, browser: Browser) -> None:
 
 
 def test_instances_have_cookies_of_their_own(clerk: ClerkInstance, browser: Browser) -> None:
-    """All of this machine shares 127.0.0.1: one signs in at two, and neither takes the other's cookie."""
+    """All instances on a machine share 127.0.0.1: a browser can sign in at two, each with its own cookie."""
     with served() as other:
         browser.sign_in("admin")
         visitor = Browser(other)
@@ -421,7 +427,7 @@ PATHS = ["", "/sessions/sess_1/tokens", "/sessions/sess_1/tokens/convex", "/sess
 @pytest.mark.parametrize("origin", [APP, "http://localhost:3000", "https://127.0.0.1"])
 @pytest.mark.parametrize("path", PATHS)
 def test_pages_of_this_machine_may_call(browser: Browser, path: str, origin: str) -> None:
-    """With cookies, after a preflight, and what is refused can be read as well."""
+    """With cookies, after a preflight. They can read refusals too."""
     method = "POST" if path else "GET"
     preflight, answer = browser.call("OPTIONS", path, origin), browser.call(method, path, origin)
     assert preflight.status_code == 204
@@ -437,8 +443,8 @@ def test_pages_of_this_machine_may_call(browser: Browser, path: str, origin: str
 
 @pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://127.0.0.1.evil.example"])
 @pytest.mark.parametrize("path", PATHS)
-def test_pages_elsewhere_may_not(browser: Browser, path: str, origin: str) -> None:
-    """They are told so, and their browsers would not show them even that."""
+def test_pages_of_other_machines_may_not_call(browser: Browser, path: str, origin: str) -> None:
+    """They get a refusal, which their browsers would not show."""
     browser.sign_in("admin")
     for method in ("OPTIONS", "POST" if path else "GET"):
         answer = browser.call(method, path, origin)
@@ -447,8 +453,8 @@ def test_pages_elsewhere_may_not(browser: Browser, path: str, origin: str) -> No
     assert len(browser.client()["sessions"]) == 1
 
 
-def test_what_changes_something_says_where_it_is_from(browser: Browser) -> None:
-    """A POST without an Origin is no browser's; a GET without one is of the same origin."""
+def test_a_call_with_an_effect_needs_an_origin(browser: Browser) -> None:
+    """A POST without an Origin is not from a browser. A GET without one is of the same origin."""
     for path in PATHS[1:]:
         assert_refused(browser.call("POST", path, None), 403, "origin_invalid")
     answer = browser.call("GET", "", None)

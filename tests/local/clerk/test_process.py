@@ -1,4 +1,4 @@
-"""The local Clerk in a process of its own: what reaches it, what becomes of it, and what it is for."""
+"""The local Clerk in a process of its own: its calls, its end and its errors."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ time.sleep(60)
 
 @pytest.mark.parametrize("kind", ["alone", "forked"])
 def test_it_ends_with_the_process_that_started_it(kind: str) -> None:
-    """Also after SIGKILL, and while a fork of that process lives on with a copy of what connects them."""
+    """Also after SIGKILL, and while a fork of that process still holds a copy of the connection."""
     process = subprocess.Popen([sys.executable, "-c", START, kind], cwd=ROOT, stdout=subprocess.PIPE)
     with process:
         assert process.stdout is not None
@@ -114,7 +114,7 @@ def test_it_ends_with_the_process_that_started_it(kind: str) -> None:
 
 
 def test_modules_of_the_directory_it_is_started_in_are_left_alone(tmp_path: Path) -> None:
-    """A `jwt.py` there is not imported in place of the library."""
+    """A `jwt.py` in that directory is not imported in place of the library."""
     (tmp_path / "jwt.py").write_text("raise SystemExit('the wrong one')")
     (tmp_path / "program").mkdir()
     program = tmp_path / "program" / "program.py"
@@ -133,8 +133,8 @@ def test_modules_of_the_directory_it_is_started_in_are_left_alone(tmp_path: Path
     assert (ended.stdout, ended.stderr) == ("0\n", "")
 
 
-def test_it_is_up_in_a_moment_and_gone_at_once() -> None:
-    """Within seconds on the busiest machine; nothing listens any more as soon as it is closed."""
+def test_it_starts_and_stops_quickly() -> None:
+    """Within seconds on a very busy machine. After close no process listens."""
     started = time.monotonic()
     clerk = LocalClerk()
     clerk.start()
@@ -149,7 +149,7 @@ def test_it_is_up_in_a_moment_and_gone_at_once() -> None:
 
 
 def test_it_can_be_started_again() -> None:
-    """Empty, with the same keys."""
+    """It is empty then, with the same keys."""
     clerk = LocalClerk()
     for _ in range(2):
         with clerk:
@@ -160,8 +160,8 @@ def test_it_can_be_started_again() -> None:
             assert answer.json()["total_count"] == 1
 
 
-def test_calls_to_what_does_not_run_say_so() -> None:
-    """Before it is started, after it is closed, and when it has ended by itself."""
+def test_calls_without_a_running_clerk_are_an_error() -> None:
+    """Before the start, after close, and when the process has ended by itself."""
     clerk = LocalClerk()
     with pytest.raises(LocalError, match=r"does not run.*start\(\)"):
         clerk.users()
@@ -174,8 +174,8 @@ def test_calls_to_what_does_not_run_say_so() -> None:
         clerk.webhooks.drain(1)
 
 
-def test_one_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not waited for, and nothing is left of it."""
+def test_a_process_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start does not wait for it, and leaves nothing running."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     clerk = LocalClerk()
     with pytest.raises(LocalError, match="has ended"):
@@ -183,10 +183,10 @@ def test_one_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not listens(clerk.url)
 
 
-def test_one_that_does_not_answer_is_not_waited_for(
+def test_a_process_that_does_not_answer_is_given_up(
     clerk: LocalClerk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For ever, that is."""
+    """The wait has a limit."""
     monkeypatch.setattr("clerk_convex.local.clerk.process.ANSWER_SECONDS", 0.2)
     clerk.process.send_signal(signal.SIGSTOP)
     try:
@@ -196,7 +196,7 @@ def test_one_that_does_not_answer_is_not_waited_for(
         clerk.process.send_signal(signal.SIGCONT)
 
 
-def test_wrong_options_are_refused_where_they_are_given() -> None:
+def test_wrong_options_are_refused() -> None:
     """Before anything is started, or with nothing left running."""
     with pytest.raises(LocalError, match="session claims sub are Clerk's own"):
         LocalClerk(session_claims={"sub": "somebody"})
@@ -207,7 +207,7 @@ def test_wrong_options_are_refused_where_they_are_given() -> None:
 
 
 def test_users_are_seeded_changed_and_read(clerk: LocalClerk) -> None:
-    """Every call does over there what it does here, half a surrogate pair included."""
+    """Every call has the same effect as in this process, also with half a surrogate pair."""
     ada = clerk.create_user(first_name="Ada", public_metadata={"cut": "\ud83d", "big": 2**60})["id"]
     others = clerk.create_users({"username": f"user{number}"} for number in range(3))
     assert clerk.count == 4
@@ -232,7 +232,7 @@ def test_users_are_seeded_changed_and_read(clerk: LocalClerk) -> None:
 
 
 def test_sessions_and_tokens(clerk: LocalClerk) -> None:
-    """They are signed there, and verify with the keys that are published there."""
+    """Tokens are signed by the process, and verify with the keys that it publishes."""
     ada = clerk.create_user()["id"]
     session = clerk.sign_in(ada, client_id="client_1")
     pending = clerk.sign_in(ada, status="pending", partial=True)
@@ -260,8 +260,8 @@ def test_sessions_and_tokens(clerk: LocalClerk) -> None:
     assert clerk.remove_session(pending["id"])["status"] == "removed"
 
 
-def test_what_clerk_refuses_is_refused_alike(clerk: LocalClerk) -> None:
-    """With its status, code, words and parameter; what JSON cannot say is not even sent."""
+def test_refusals_are_the_same_as_in_process(clerk: LocalClerk) -> None:
+    """With the status, code, message and parameter. A value that is no JSON is not sent."""
     clerk.create_user(username="ada")
     with pytest.raises(ClerkRefusal, match="Another user has this username") as caught:
         clerk.create_user(username="Ada")
@@ -288,7 +288,7 @@ def test_what_clerk_refuses_is_refused_alike(clerk: LocalClerk) -> None:
 
 
 def test_settings_can_be_changed_while_it_runs() -> None:
-    """And read: each is kept where it is heeded."""
+    """They can be read and changed, and take effect."""
     with LocalClerk(rate_limit=0) as clerk:
         headers = {"authorization": f"Bearer {clerk.secret_key}"}
 
@@ -329,7 +329,7 @@ def test_settings_can_be_changed_while_it_runs() -> None:
 
 
 def test_webhooks_can_be_followed() -> None:
-    """Sent, attempted, given up, replayed: all of it can be asked for."""
+    """Sent, attempted, failed and replayed messages can be read."""
     with Receiver() as receiver, LocalClerk(speed=10**9) as clerk:
         before = clerk.webhooks.has_endpoints
         with pytest.raises(LocalError, match="not an address"):
@@ -353,12 +353,49 @@ def test_webhooks_can_be_followed() -> None:
         assert clerk.webhooks.send("{}").startswith("msg_")
 
 
+def test_reset_is_as_after_the_start() -> None:
+    """Nothing of before is left, except what other programs know by heart: the addresses and the keys."""
+    with Receiver() as receiver, LocalClerk(webhook_url=receiver.url, rate_limit=0) as clerk:
+        keys = clerk.jwks()
+        ada = clerk.create_user(email_address=["ada@example.com"])["id"]
+        session = clerk.sign_in(ada)["id"]
+        assert clerk.webhooks.drain(20)
+        clerk.webhooks.add_endpoint("http://127.0.0.1:9/")
+        changed = {
+            "faults": Faults(status=503),
+            "frontend_faults": Faults(status=503),
+            "secret_key": "sk_test_another",
+            "token_lifetime": 7,
+            "lockout_seconds": None,
+            "session_claims": {"role": "admin"},
+            "events": None,
+        }
+        before = {name: getattr(clerk, name) for name in changed}
+        for name, value in changed.items():
+            setattr(clerk, name, value)
+        clerk.webhooks.delivery = Delivery(lost=1.0)
+        clerk.reset()
+        assert (clerk.count, clerk.users(), clerk.sessions()) == (0, [], [])
+        with pytest.raises(ClerkRefusal, match="No session"):
+            clerk.get_session(session)
+        assert {name: getattr(clerk, name) for name in changed} == before
+        assert clerk.webhooks.delivery == Delivery()
+        assert clerk.jwks() == keys
+        headers = {"authorization": f"Bearer {clerk.secret_key}"}
+        assert httpx.get(f"{clerk.url}/v1/users", headers=headers, trust_env=False).json() == []
+        receiver.requests.clear()
+        assert clerk.create_user(email_address=["ada@example.com"])["id"] != ada
+        assert clerk.webhooks.drain(20)
+        assert len(receiver.requests) == 1
+        assert clerk.webhooks.stats == Stats(sent=1, attempts=1, delivered=1)
+
+
 def signature(method: Callable[..., Any]) -> list[inspect.Parameter]:
     return list(inspect.signature(method, eval_str=True).parameters.values())
 
 
-def test_it_is_the_same_instance_as_one_in_this_process(clerk: LocalClerk) -> None:
-    """Each method that both have takes the same arguments, and nothing is missing over there."""
+def test_it_has_the_methods_of_an_instance_in_process(clerk: LocalClerk) -> None:
+    """Each method of both has the same arguments, and none is missing."""
     pairs: list[tuple[type[object], type[object], set[str]]] = [
         (LocalClerk, ClerkInstance, {"start", "close"}),
         (Webhooks, WebhookSender, {"start"}),
@@ -383,8 +420,8 @@ def test_it_is_the_same_instance_as_one_in_this_process(clerk: LocalClerk) -> No
         ("get._keys", CONTROL_KEY, 404),
     ],
 )
-def test_who_may_steer_it(path: str, key: str | None, status: int) -> None:
-    """Who has the key, and nobody else on this machine; only the calls that there are."""
+def test_control_needs_the_key(path: str, key: str | None, status: int) -> None:
+    """A call without the key is refused, and only known calls exist."""
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     with served() as clerk:
         answer = httpx.post(f"{clerk.url}/local/{path}", content="{}", headers=headers, trust_env=False)
@@ -405,8 +442,8 @@ def test_who_may_steer_it(path: str, key: str | None, status: int) -> None:
         ("webhooks.delivery", asdict(Delivery(late=0.5))),
     ],
 )
-def test_what_is_set_is_what_is_got(name: str, value: object) -> None:
-    """Each as JSON, whatever it is in the instance."""
+def test_settings_are_returned_as_they_were_set(name: str, value: object) -> None:
+    """As JSON, whatever type the instance uses."""
     headers = {"authorization": f"Bearer {CONTROL_KEY}"}
     prefix, _, attribute = name.rpartition(".")
     path = f"{prefix}." if prefix else ""
@@ -427,7 +464,7 @@ def test_what_is_set_is_what_is_got(name: str, value: object) -> None:
     ],
 )
 def test_errors_of_calls(call: str, arguments: dict[str, Any], status: int, message: str) -> None:
-    """Told in words, whoever's they are."""
+    """Each is one message, whichever side causes it."""
     headers = {"authorization": f"Bearer {CONTROL_KEY}"}
     with served() as clerk:
         answer = httpx.post(f"{clerk.url}/local/{call}", json=arguments, headers=headers, trust_env=False)
@@ -436,7 +473,7 @@ def test_errors_of_calls(call: str, arguments: dict[str, Any], status: int, mess
 
 
 def test_without_a_parent_from_the_start_it_serves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when Ctrl-C met the parent before it could say what to do."""
+    """For example if Ctrl-C ended the parent before it sent the options."""
     with Path(os.devnull).open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         runpy.run_path(clerk_server.__file__, run_name="__main__")
@@ -444,7 +481,7 @@ def test_without_a_parent_from_the_start_it_serves_nothing(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("orphaned", [False, True])
 def test_it_serves_until_its_parent_is_gone(orphaned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which it sees by its stdin, or by who its parent is."""
+    """It notices that by its stdin, or by its parent's id."""
     monkeypatch.setattr(clerk_server, "LOOK_EVERY", 0.05)
     listener = listen(0, "The local Clerk")
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

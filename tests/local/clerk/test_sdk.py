@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings(
     r"ignore:warning. \*\* DEPRECATED \*\*:DeprecationWarning:clerk_backend_api.utils.queryparams"
 )
 
-# Left to itself it repeats what failed with 5xx for an hour.
+# By default the SDK retries a 5xx for an hour.
 ONCE = utils.RetryConfig("none", utils.BackoffStrategy(1, 1, 1.0, 1), retry_connection_errors=False)
 
 BY_NAME = {oddity.__name__: oddity for oddity in ODDITIES}
@@ -45,7 +45,7 @@ BEYOND_THE_MODEL = {
 
 @contextmanager
 def sdk(clerk: LocalClerk, secret_key: str) -> Iterator[Clerk]:
-    # The clients it would make itself go through the proxies that the environment names.
+    # The SDK's own clients use the proxies of the environment.
     with httpx.Client(trust_env=False) as client:
         yield Clerk(
             bearer_auth=secret_key,
@@ -65,7 +65,7 @@ def served() -> Iterator[LocalClerk]:
 
 @pytest.fixture
 def clerk(served: LocalClerk) -> Iterator[LocalClerk]:
-    """One without users."""
+    """A local Clerk without users."""
     yield served
     for user in served.users():
         served.delete_user(user["id"])
@@ -78,7 +78,7 @@ def users(clerk: LocalClerk) -> Iterator[Users]:
 
 
 def refusal(call: Callable[..., object], **arguments: Any) -> tuple[int, str, object]:
-    """Status, code and `meta` of the SDK's typed error, which carries exactly one of Clerk's."""
+    """Return the status, code and `meta` of the SDK's typed error, which has exactly one error of Clerk."""
     with pytest.raises(models.ClerkErrors) as caught:
         call(**arguments)
     (error,) = caught.value.data.errors
@@ -88,7 +88,7 @@ def refusal(call: Callable[..., object], **arguments: Any) -> tuple[int, str, ob
 
 
 def assert_modelled(user: dict[str, Any]) -> None:
-    """The SDK's model gets all it requires, converts nothing, loses nothing, and knows every field."""
+    """Check that the SDK's model has all required fields, converts and loses none, and knows every field."""
     model = models.User.model_validate_json(to_json(user), strict=True)
     known = model.model_dump(mode="json")
     assert {key: known.get(key, "not in the model") for key in user} == user
@@ -180,7 +180,7 @@ def test_filters_and_counts(
 
 
 def test_gets(clerk: LocalClerk, users: Users) -> None:
-    """The user of that id, and not another."""
+    """It returns the user with that id."""
     clerk.create_user(first_name="Grace")
     made = clerk.create_user(first_name="Ada", email_address=["ada@example.com"])
     user = users.get(user_id=made["id"])
@@ -190,7 +190,8 @@ def test_gets(clerk: LocalClerk, users: Users) -> None:
 
 
 def test_creates(clerk: LocalClerk, users: Users) -> None:
-    """All that the SDK can send and the local Clerk keeps, addresses verified and the first one primary."""
+    """All fields that the SDK can send and the local Clerk keeps, with verified addresses and the first one
+    primary."""
     user = users.create(
         first_name="Ada",
         last_name=None,
@@ -236,7 +237,7 @@ def test_creates(clerk: LocalClerk, users: Users) -> None:
 
 
 def test_updates(clerk: LocalClerk, users: Users) -> None:
-    """What is given changes, null and an empty user name remove, the rest stays; `updated_at` grows."""
+    """Given fields change, null and an empty user name remove, other fields stay. `updated_at` grows."""
     made = clerk.create_user(
         first_name="Ada", last_name="Byron", username="ada", email_address=["a@example.com", "b@example.com"]
     )
@@ -257,7 +258,7 @@ def test_updates(clerk: LocalClerk, users: Users) -> None:
 
 
 def test_merges_and_replaces_metadata(clerk: LocalClerk, users: Users) -> None:
-    """Deeply, null removing a key; a replacement leaves nothing, and metadata not named is left alone."""
+    """Deeply, and null removes a key. A replacement leaves nothing, and other metadata stays."""
     made = clerk.create_user(public_metadata={"a": {"b": 1, "c": 2}, "d": 3}, private_metadata={"e": 4})
     merged = users.update_metadata(
         user_id=made["id"], public_metadata={"a": {"b": None, "f": 5}}, unsafe_metadata={"g": 6}
@@ -270,7 +271,7 @@ def test_merges_and_replaces_metadata(clerk: LocalClerk, users: Users) -> None:
 
 
 def test_bans_and_locks(clerk: LocalClerk, users: Users) -> None:
-    """Each answers the user in his new state; one does not undo the other."""
+    """Each answers the user in the new state. One does not undo the other."""
     user_id = clerk.create_user()["id"]
     for action, expected in (
         *((users.ban, (True, False)), (users.lock, (True, True))),
@@ -278,6 +279,13 @@ def test_bans_and_locks(clerk: LocalClerk, users: Users) -> None:
     ):
         user = action(user_id=user_id)
         assert (user.id, user.banned, user.locked) == (user_id, *expected)
+
+
+def test_bans_several(clerk: LocalClerk, users: Users) -> None:
+    """The SDK's bulk calls answer all users in their new state."""
+    made = [clerk.create_user()["id"] for _ in range(2)]
+    for action, banned in ((users.bulk_ban, True), (users.bulk_unban, False)):
+        assert [(user.id, user.banned) for user in action(user_ids=made)] == [(it, banned) for it in made]
 
 
 def test_deletes(clerk: LocalClerk, users: Users) -> None:
@@ -291,7 +299,7 @@ def test_deletes(clerk: LocalClerk, users: Users) -> None:
 
 
 def test_signs_in(clerk: LocalClerk) -> None:
-    """A session that the SDK's model takes."""
+    """The SDK's model accepts the session."""
     user_id = clerk.create_user()["id"]
     with sdk(clerk, clerk.secret_key) as client:
         session = client.sessions.create(request={"user_id": user_id})
@@ -300,7 +308,7 @@ def test_signs_in(clerk: LocalClerk) -> None:
 
 
 def test_sessions_and_tokens(clerk: LocalClerk) -> None:
-    """Listed, got and revoked by the SDK's models; tokens of both kinds."""
+    """The SDK's models list, get and revoke sessions, and get tokens of both kinds."""
     user_id = clerk.create_user()["id"]
     made = [clerk.sign_in(user_id)["id"] for _ in range(2)]
     with sdk(clerk, clerk.secret_key) as client:
@@ -372,8 +380,8 @@ def test_the_sdk_lets_requests_in(clerk: LocalClerk, monkeypatch: pytest.MonkeyP
     assert not state().is_signed_in
 
 
-def test_nobody_is_404(users: Users) -> None:
-    """As the SDK's typed error with Clerk's code; the SDK itself has none for these of ban and lock."""
+def test_unknown_users_are_404(users: Users) -> None:
+    """As the SDK's typed error with Clerk's code. For ban and lock the SDK has no type."""
     for call in (users.get, users.update, users.update_metadata, users.replace_metadata, users.delete):
         assert refusal(call, user_id="user_nobody") == (404, "resource_not_found", None)
     for action in (users.ban, users.unban, users.lock, users.unlock):
@@ -391,7 +399,7 @@ def test_a_wrong_key_is_401(clerk: LocalClerk) -> None:
 
 
 def test_duplicates_are_422(users: Users) -> None:
-    """Whatever identifier is taken, the error names it, and no user is made."""
+    """The error names the identifier that is taken, and no user is created."""
     users.create(email_address=["ada@example.com"], phone_number=["+1"], username="ada", external_id="1")
     for param, arguments in (
         ("email_address", {"email_address": ["Ada@example.com"]}),
@@ -404,7 +412,7 @@ def test_duplicates_are_422(users: Users) -> None:
 
 
 def test_wrong_parameters_are_422(users: Users) -> None:
-    """The SDK sends what it is told; the answer names the parameter."""
+    """The SDK sends any parameter. The answer names the wrong one."""
     for param, value in (
         *(("limit", 501), ("limit", 0), ("offset", -1), ("order_by", "shoe_size")),
         ("user_id", ["user_1"] * 101),
@@ -415,7 +423,7 @@ def test_wrong_parameters_are_422(users: Users) -> None:
 
 
 def test_the_rate_limit_is_429() -> None:
-    """With Retry-After, in the error that the SDK has for all it has no type for; it tries no second time."""
+    """With Retry-After, in the SDK's error for statuses without a type. The SDK does not retry."""
     with LocalClerk(rate_limit=2) as clerk, sdk(clerk, clerk.secret_key) as client:
         assert client.users.list() == []
         assert client.users.count().total_count == 0
@@ -427,7 +435,7 @@ def test_the_rate_limit_is_429() -> None:
 
 
 @pytest.mark.parametrize("oddity", [name for name in BY_NAME if name not in BEYOND_THE_MODEL])
-def test_odd_people_fit_the_model(clerk: LocalClerk, users: Users, oddity: str) -> None:
+def test_odd_users_fit_the_model(clerk: LocalClerk, users: Users, oddity: str) -> None:
     """Read strictly, and listed together with an ordinary user."""
     odd = ordinary(1)
     BY_NAME[oddity](odd, 1)
@@ -438,8 +446,8 @@ def test_odd_people_fit_the_model(clerk: LocalClerk, users: Users, oddity: str) 
 
 
 @pytest.mark.parametrize("oddity", sorted(BEYOND_THE_MODEL))
-def test_people_beyond_the_model_cost_the_sdk_its_page(clerk: LocalClerk, users: Users, oddity: str) -> None:
-    """On purpose: this project reads such users, and the SDK would lose their neighbours too."""
+def test_users_outside_the_model_fail_the_sdks_page(clerk: LocalClerk, users: Users, oddity: str) -> None:
+    """On purpose: this project reads such users, while the SDK would lose the other users of the page too."""
     odd = ordinary(1)
     BY_NAME[oddity](odd, 1)
     for person in (ordinary(0), odd):
@@ -448,7 +456,7 @@ def test_people_beyond_the_model_cost_the_sdk_its_page(clerk: LocalClerk, users:
         users.list()
 
 
-def test_users_fit_the_model_whatever_happened_to_them() -> None:
+def test_changed_users_fit_the_model() -> None:
     """Also after every change that the local Clerk can make."""
     clerk = ClerkInstance()
     user_id = clerk.create_user(email_address=["ada@example.com"], phone_number=["+1"])["id"]

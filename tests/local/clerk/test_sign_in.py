@@ -1,4 +1,4 @@
-"""The page to sign in as a browser sees it: what its policy lets through, and who can use it."""
+"""The sign-in page in a browser: its security policy and its accessibility."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clerk() -> Iterator[LocalClerk]:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[str]:
-    """Where an app is: an empty page."""
+    """The address of an app: an empty page."""
     (tmp_path / "index.html").write_text('<!doctype html><link rel="icon" href="data:,"><title>App</title>')
 
     class Handler(SimpleHTTPRequestHandler):
@@ -44,7 +44,7 @@ def app(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A visitor; whatever his pages complain of fails the test."""
+    """A visitor. An error on a page's console fails the test."""
     complaints: list[str] = []
     with browser.new_context() as context:
         context.on("console", lambda said: complaints.append(said.text))
@@ -54,14 +54,14 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds, told apart by rule."""
+    """Return the findings of axe by rule."""
     page.evaluate(AXE)
     found: list[str] = page.evaluate("async () => (await axe.run()).violations.map(it => it.id)")
     return found
 
 
 def test_signing_in_by_keyboard_leads_back(clerk: LocalClerk, context: BrowserContext, app: str) -> None:
-    """To another port, where the app gets tokens with a cookie that it cannot see, until it signs out."""
+    """To another port, where the app gets tokens with a cookie that it cannot read, until it signs out."""
     page = context.new_page()
     page.goto(f"{clerk.url}/sign-in?redirect_url={app}")
     page.keyboard.press("Tab")
@@ -83,8 +83,8 @@ def test_signing_in_by_keyboard_leads_back(clerk: LocalClerk, context: BrowserCo
 
 @pytest.mark.parametrize("width", [1280, 320])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everyone_can_use_the_page(clerk: LocalClerk, browser: Browser, scheme: str, width: int) -> None:
-    """axe finds nothing, in light and dark, wide and narrow, someone banned or not; nothing is cut off."""
+def test_the_page_is_accessible(clerk: LocalClerk, browser: Browser, scheme: str, width: int) -> None:
+    """axe finds nothing, in light and dark, wide and narrow, also with a banned user. Nothing is cut off."""
     with browser.new_context(
         color_scheme="dark" if scheme == "dark" else "light", viewport={"width": width, "height": 640}
     ) as context:

@@ -10,7 +10,7 @@ import pytest
 from svix.webhooks import Webhook, WebhookVerificationError
 
 from clerk_convex.errors import LocalError
-from clerk_convex.local.clerk.svix import SCHEDULE, Attempt, Delivery, WebhookSender
+from clerk_convex.local.clerk.svix import SCHEDULE, Attempt, Delivery, Stats, WebhookSender
 from tests.support.webhook_receiver import Received, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -45,7 +45,7 @@ def test_a_message_arrives_signed(receiver: Receiver) -> None:
 
 
 def test_two_endpoints_get_the_same_message_signed_differently(receiver: Receiver) -> None:
-    """Clerk's rotation: one id and one body, a signature for each secret."""
+    """As in a rotation at Clerk: one id and one body, a signature for each secret."""
     with WebhookSender() as sender:
         for secret in (SECRET, OTHER):
             sender.add_endpoint(receiver.url, secret)
@@ -74,7 +74,7 @@ def _verifies(secret: str, received: Received) -> bool:
 
 @pytest.mark.parametrize("status", [304, 301, 307, 400, 404, 500, 503])
 def test_everything_but_2xx_is_retried(receiver: Receiver, status: int) -> None:
-    """Also a redirect, which is not followed; the id and the body stay the same."""
+    """Also a redirect, which is not followed. The id and the body stay the same."""
     statuses = itertools.chain([status, status], itertools.repeat(200))
     receiver.answer = lambda received: next(statuses)
     with WebhookSender(speed=SPEED) as sender:
@@ -110,7 +110,7 @@ def test_a_broken_connection_is_retried(receiver: Receiver) -> None:
 
 
 def test_no_answer_within_the_timeout_is_a_failure(receiver: Receiver) -> None:
-    """An attempt that takes too long in all is given up and tried again."""
+    """An attempt that takes too long as a whole is cancelled and repeated."""
     released = threading.Event()
     receiver.answer = lambda received: 200 if len(receiver.requests) > 1 or released.wait(30) else 500
     with WebhookSender(speed=SPEED, timeout=0.1) as sender:
@@ -152,7 +152,7 @@ def test_a_dripping_answer_does_not_outlive_the_timeout() -> None:
 
 
 def recorded_delays(sender: WebhookSender, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that each attempt is put off, from now on."""
+    """Record the seconds by which each attempt is delayed, from now on."""
     delays: list[float] = []
     push = sender._push
 
@@ -165,7 +165,7 @@ def recorded_delays(sender: WebhookSender, monkeypatch: pytest.MonkeyPatch) -> l
 
 
 def test_the_schedule_is_svixs_divided_by_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once, then 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h apart, give or take a tenth."""
+    """Immediately, then after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h, within a tenth."""
     sender = WebhookSender(speed=SPEED)
     delays = recorded_delays(sender, monkeypatch)
     with sender:
@@ -178,8 +178,8 @@ def test_the_schedule_is_svixs_divided_by_speed(monkeypatch: pytest.MonkeyPatch)
     assert [delay * SPEED for delay in delays] == [pytest.approx(expected, rel=0.11) for expected in seconds]
 
 
-def test_nobody_waits_behind_a_retry(receiver: Receiver) -> None:
-    """A message that comes while another waits for its second attempt goes first; that one comes in time."""
+def test_a_retry_does_not_delay_other_messages(receiver: Receiver) -> None:
+    """A message that arrives while another waits for its retry is sent first. The retry comes in time."""
     receiver.answer = lambda received: 500 if len(receiver.requests) == 1 else 200
     ids: list[str] = []
     ages: list[float] = []
@@ -200,7 +200,7 @@ def test_nobody_waits_behind_a_retry(receiver: Receiver) -> None:
 
 
 def test_given_up_messages_can_be_replayed(receiver: Receiver) -> None:
-    """After the last attempt a message is kept; a replay sends it with its id and body, on a new schedule."""
+    """After the last attempt a message is kept. A replay sends it with its id and body, on a new schedule."""
     receiver.answer = lambda received: 500
     with WebhookSender(speed=SPEED) as sender:
         sender.add_endpoint(receiver.url, SECRET)
@@ -226,7 +226,7 @@ def test_given_up_messages_can_be_replayed(receiver: Receiver) -> None:
 
 
 def test_doubled_messages_come_twice(receiver: Receiver) -> None:
-    """With the same id and body, as after an answer that got lost."""
+    """With the same id and body, as after a lost answer."""
     with WebhookSender() as sender:
         sender.delivery = Delivery(doubled=1.0, window=0.01)
         sender.add_endpoint(receiver.url, SECRET)
@@ -249,7 +249,7 @@ def test_lost_messages_are_never_sent(receiver: Receiver) -> None:
 
 
 def test_late_messages_wait(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between half of `late_by` and all of it, and then they arrive."""
+    """Between half of `late_by` and all of it. Then they arrive."""
     sender = WebhookSender()
     delays = recorded_delays(sender, monkeypatch)
     sender.add_endpoint(receiver.url, SECRET)
@@ -265,7 +265,7 @@ def test_late_messages_wait(receiver: Receiver, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_shuffled_messages_overtake_each_other(receiver: Receiver) -> None:
-    """All arrive, in another order than they were sent in."""
+    """All arrive, in another order than they were sent."""
     with WebhookSender(connections=1) as sender:
         sender.delivery = Delivery(shuffled=1.0, window=0.1)
         sender.add_endpoint(receiver.url, SECRET)
@@ -286,7 +286,7 @@ def test_messages_leave_in_order(receiver: Receiver) -> None:
 
 
 def test_a_seed_repeats_ids_and_troubles() -> None:
-    """Two senders with one seed do the same, and another seed does otherwise."""
+    """Two senders with one seed do the same. Another seed gives other troubles."""
 
     def run(seed: int) -> tuple[list[str], int, int]:
         sender = WebhookSender(seed=seed)
@@ -299,7 +299,7 @@ def test_a_seed_repeats_ids_and_troubles() -> None:
 
 
 def test_connections_are_limited(receiver: Receiver) -> None:
-    """No more requests at once than `connections`, however many messages wait."""
+    """There are no more concurrent requests than `connections`, however many messages wait."""
     together = threading.Barrier(4)
     receiver.answer = lambda received: 200 if together.wait(10) >= 0 else 500
     with WebhookSender(connections=4) as sender:
@@ -311,7 +311,7 @@ def test_connections_are_limited(receiver: Receiver) -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """Beyond `capacity` waiting messages further ones are dropped and counted; so many given up are kept."""
+    """Further messages beyond `capacity` are dropped and counted. The same number of failed ones is kept."""
     sender = WebhookSender(speed=SPEED, capacity=3)
     sender.add_endpoint(NOWHERE, SECRET)
     for _ in range(5):
@@ -326,7 +326,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_on_delivery_may_raise(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    """What it raises is logged; deliveries go on."""
+    """The error is logged, and deliveries continue."""
 
     def raises(attempt: Attempt) -> None:
         raise RuntimeError("no")
@@ -340,8 +340,8 @@ def test_on_delivery_may_raise(receiver: Receiver, caplog: pytest.LogCaptureFixt
     assert "on_delivery raised" in caplog.text
 
 
-def test_what_is_sent_before_the_start_waits(receiver: Receiver) -> None:
-    """It leaves once the sender starts; starting twice starts once."""
+def test_messages_before_the_start_wait(receiver: Receiver) -> None:
+    """They are sent once the sender starts. A second start does nothing."""
     sender = WebhookSender()
     sender.add_endpoint(receiver.url, SECRET)
     sender.send("{}")
@@ -353,7 +353,7 @@ def test_what_is_sent_before_the_start_waits(receiver: Receiver) -> None:
 
 
 def test_without_endpoints_nothing_is_kept() -> None:
-    """Clerk keeps no events for endpoints that come later."""
+    """Clerk keeps no events for later endpoints."""
     sender = WebhookSender()
     assert not sender.has_endpoints
     sender.send("{}")
@@ -362,7 +362,7 @@ def test_without_endpoints_nothing_is_kept() -> None:
 
 
 def test_close_is_prompt_with_a_hung_receiver_and_retries_pending(receiver: Receiver) -> None:
-    """Within 2 seconds, twice if need be; drain() does not wait any more, and no thread is left."""
+    """Within 2 seconds, also a second time. drain() does not wait any more, and no thread is left."""
     released = threading.Event()
     receiver.answer = lambda received: 200 if released.wait(30) else 500
     before = set(threading.enumerate())
@@ -380,20 +380,20 @@ def test_close_is_prompt_with_a_hung_receiver_and_retries_pending(receiver: Rece
     assert time.monotonic() - started < 2.0
     assert not own.is_alive()
     assert not sender.drain(60)
-    sender.send("{}")  # goes nowhere, but does no harm
+    sender.send("{}")  # is not delivered, and is no error
     released.set()
 
 
 @pytest.mark.parametrize("url", ["", "example.com/hook", "ftp://example.com", "http://", "http://\x00"])
 def test_a_wrong_url_is_refused(url: str) -> None:
-    """At once, with what an address looks like."""
+    """Immediately, with the form of a valid address."""
     with pytest.raises(LocalError, match="give one such as"):
         WebhookSender().add_endpoint(url)
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_a", "whsec_é"])
 def test_a_wrong_secret_is_refused(secret: str) -> None:
-    """At once, without quoting it."""
+    """Immediately, without quoting it."""
     with pytest.raises(LocalError, match="whsec_ followed by base64") as caught:
         WebhookSender().add_endpoint(NOWHERE, secret)
     assert secret not in str(caught.value).replace("whsec_ followed", "")
@@ -402,3 +402,36 @@ def test_a_wrong_secret_is_refused(secret: str) -> None:
 def test_secrets_stay_out_of_reprs() -> None:
     """An endpoint can be printed."""
     assert SECRET not in repr(WebhookSender().add_endpoint(NOWHERE, SECRET))
+
+
+def test_reset_forgets_all_and_waits_for_what_is_on_its_way(receiver: Receiver) -> None:
+    """No message of before arrives after a reset, and none that fails is retried."""
+    arrived, answered = threading.Event(), threading.Event()
+
+    def answer(received: Received) -> int:
+        arrived.set()
+        assert answered.wait(10)
+        return 500
+
+    receiver.answer = answer
+    with WebhookSender(connections=1, speed=SPEED) as sender:
+        sender.add_endpoint(receiver.url)
+        sender.delivery = Delivery(shuffled=1.0, window=0.0)
+        for body in ("1", "2", "3"):
+            sender.send(body)
+        assert arrived.wait(10)
+        reset = threading.Thread(target=sender.reset)
+        reset.start()
+        while sender.has_endpoints:
+            time.sleep(0.001)
+        assert reset.is_alive()
+        answered.set()
+        reset.join(10)
+        assert not reset.is_alive()
+        assert (sender.stats, sender.attempts, sender.failed) == (Stats(), [], [])
+        assert sender.delivery == Delivery()
+        receiver.answer = lambda received: 204
+        sender.add_endpoint(receiver.url)
+        sender.send("4")
+        assert sender.drain(10)
+    assert [received.body for received in receiver.requests] == [b"1", b"4"]

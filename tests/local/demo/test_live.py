@@ -29,7 +29,7 @@ def stack() -> Iterator[LocalStack]:
 
 
 class Terminal(io.StringIO):
-    """What `live` writes to; `wait_for` returns when a text has appeared."""
+    """The output of `live`. `wait_for` returns when a text has appeared."""
 
     def __init__(self, *, tty: bool) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Terminal(io.StringIO):
 
 
 def show(stack: LocalStack, user_ids: Sequence[str], out: Terminal, script: Callable[[], None]) -> None:
-    """Runs `live` until the script has been played; then the local Convex ends, and with it the show."""
+    """Run `live` until the script is done. Then stop the local Convex, which ends `live`."""
     failures: list[BaseException] = []
 
     def play() -> None:
@@ -66,14 +66,14 @@ def show(stack: LocalStack, user_ids: Sequence[str], out: Terminal, script: Call
 
 
 def test_live_shows_changes_in_a_terminal(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table appears, follows what happens at Clerk, and returns when Convex has ended."""
+    """The table appears, follows the changes at Clerk, and ends when Convex has ended."""
     monkeypatch.setattr(live_module, "PAUSE", 0.01)
     ids = sign_up(stack.clerk, 3)
     out = Terminal(tty=True)
 
     def script() -> None:
         out.wait_for(r"Name\S*Email")
-        somebody = stack.clerk.create_user(first_name="Somebody")  # whom the traffic leaves alone
+        somebody = stack.clerk.create_user(first_name="Somebody")  # a user that the traffic does not change
         out.wait_for("Somebody")
         stack.clerk.update_user(somebody["id"], last_name="Else")
         out.wait_for("Somebody Else")
@@ -120,8 +120,8 @@ def test_live_says_why_convex_refuses(stack: LocalStack) -> None:
         run_live(stack, [], io.StringIO())
 
 
-def test_traffic_survives_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Users whom somebody else has deleted do not end it, and it ends with its block."""
+def test_traffic_survives_foreign_deletions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom another program has deleted does not end it. It ends with its block."""
     monkeypatch.setattr(live_module, "PAUSE", 0.001)
     clerk = ClerkInstance()
     with live_module._traffic(clerk, ["user_gone"]):
@@ -135,7 +135,7 @@ def test_traffic_survives_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_traffic_has_every_kind_of_change() -> None:
-    """Users sign up until there are many, change and are deleted: those in the table, mostly the newest."""
+    """Users sign up until there are many. Users in the table, mostly the newest, change and are deleted."""
     clerk = ClerkInstance()
     known = sign_up(clerk, 3)
     live_module._change_someone(clerk, known, 100, Dice(0.1), 2000)
@@ -148,7 +148,7 @@ def test_traffic_has_every_kind_of_change() -> None:
     nobody: list[str] = []
     live_module._change_someone(clerk, nobody, 103, Dice(0.9), 2000)
     assert (clerk.count, len(nobody)) == (4, 1)
-    live_module._change_someone(clerk, known, 104, Dice(0.1), 3)  # three are many
+    live_module._change_someone(clerk, known, 104, Dice(0.1), 3)  # the limit for sign-ups is three
     assert (clerk.count, len(known)) == (3, 2)
     many = ["user_gone"] * 2 * scenario.PAGE + known
     for chance, newest in ((0.5, live_module.SEEN), (0.9, scenario.PAGE)):
@@ -158,7 +158,7 @@ def test_traffic_has_every_kind_of_change() -> None:
 
 
 class Dice(random.Random):
-    """Falls as it is told."""
+    """Dice with given results."""
 
     def __init__(self, chance: float) -> None:
         super().__init__(0)

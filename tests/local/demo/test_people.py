@@ -8,13 +8,13 @@ COUNT = len(ODDITIES) * ODD_EVERY
 
 
 def test_the_same_people_every_time() -> None:
-    """A seed and a number make a person; who comes later in the list changes nobody before."""
+    """A seed and a number determine a person, whoever comes later in the list."""
     assert list(people(COUNT)) == list(people(2 * COUNT))[:COUNT]
     assert list(people(5, seed=1)) != list(people(5, seed=2))
 
 
-def test_a_clerk_takes_them_all() -> None:
-    """Nobody shares an identifier with another, over several rounds of oddities."""
+def test_a_clerk_accepts_all_people() -> None:
+    """No two share an identifier, over several rounds of oddities."""
     clerk = ClerkInstance()
     for person in people(3 * COUNT):
         clerk.create_user(**person)
@@ -22,7 +22,7 @@ def test_a_clerk_takes_them_all() -> None:
 
 
 def test_every_oddity_is_among_them() -> None:
-    """One round holds all that real instances hold."""
+    """One round has every oddity of real instances."""
     clerk = ClerkInstance()
     users = [clerk.create_user(**person) for person in people(COUNT)]
     metadata = [user["public_metadata"] for user in users]

@@ -50,8 +50,8 @@ def test_once_ends_equal(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> 
     assert {row["status"] for row in rows.values()} == {"active", "banned", "deprovisioned", "locked"}
 
 
-def test_users_have_come_until_now() -> None:
-    """A set that just began looks as if it had grown: more users in the last month than in any before."""
+def test_sign_ups_grow_until_now() -> None:
+    """A new set looks as if it had grown: the last month has more sign-ups than any before."""
     clerk = ClerkInstance()
     now = 1_800_000_000_000
     ids = sign_up(clerk, 200, now=now)
@@ -83,7 +83,7 @@ def test_once_is_the_same_each_time() -> None:
 
 
 def test_once_names_each_wrong_row(stack: LocalStack) -> None:
-    """A row that is missing, differs or is too many is named, with its columns but no value, and it is 1."""
+    """A missing, differing or extra row is named with its columns and no value, and the status is 1."""
     ids = sign_up(ClerkInstance(), 20)  # the same ids as in every run
     clerk = ClerkInstance()
     scenario._play(clerk, [], 20)
@@ -107,7 +107,7 @@ def test_once_names_each_wrong_row(stack: LocalStack) -> None:
 
 
 def test_once_notices_lost_messages(stack: LocalStack) -> None:
-    """Messages that are never sent make it 1, and are counted."""
+    """Messages that are never sent are counted, and the status is 1."""
     stack.clerk.webhooks.delivery = Delivery(lost=0.5)
     out = io.StringIO()
     assert once(stack, 20, out) == 1
@@ -115,7 +115,7 @@ def test_once_notices_lost_messages(stack: LocalStack) -> None:
 
 
 def test_once_notices_a_wrong_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If every webhook is refused it gives up after a while, and names some of the missing."""
+    """If every webhook is refused, it stops after a while and names some of the missing users."""
 
     class Mistaken(LocalStack):
         def environment(self) -> Mapping[str, str]:
@@ -129,13 +129,13 @@ def test_once_notices_a_wrong_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         out = io.StringIO()
         assert once(stack, 20, out) == 1
     lines = out.getvalue().splitlines()
-    # Only the backfill has brought in anyone: ten, one of whom was deleted since.
+    # Only the backfill has written users: ten, and one of them was deleted since.
     assert re.fullmatch(r"Convex    10 rows: \d equal, \d differing, 9 missing, 1 too many", lines[3])
     assert len(lines) == 4 + scenario.SHOWN + 1
     assert re.fullmatch(r"and \d+ more", lines[-1])
 
 
-def test_once_with_nobody(stack: LocalStack) -> None:
+def test_once_without_users(stack: LocalStack) -> None:
     """Zero users are compared too."""
     out = io.StringIO()
     assert once(stack, 0, out) == 0
@@ -145,7 +145,7 @@ def test_once_with_nobody(stack: LocalStack) -> None:
 def test_deliveries_are_waited_for_while_any_arrives(
     stack: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slow delivery is no failed one."""
+    """A slow delivery is not a failed one."""
     monkeypatch.setattr(scenario, "PATIENCE", 0.05)
     answers = iter([(False, 1), (False, 2), (True, 3)])
     delivered = 0
@@ -162,7 +162,7 @@ def test_deliveries_are_waited_for_while_any_arrives(
 
 
 def test_compare_counts_second_rows_and_own_columns() -> None:
-    """A second row of one user is too many; the columns of CLERK_CONVEX_FIELDS are compared too."""
+    """A second row of one user is extra. The columns of CLERK_CONVEX_FIELDS are compared too."""
     clerk = ClerkInstance()
     user = clerk.create_user(first_name="Ada")
     row = {"clerkId": user["id"], **read_user(user).columns}
@@ -174,7 +174,8 @@ def test_compare_counts_second_rows_and_own_columns() -> None:
 
 
 def test_work_in_a_thread_leaves_the_main_thread_free() -> None:
-    """Users are made in another thread, so that Ctrl-C meets no lock; what fails there is raised here."""
+    """Users are created in another thread, so that Ctrl-C does not wait for a lock. An error there is raised
+    here."""
     threads: list[threading.Thread] = []
     scenario._in_thread(lambda: threads.append(threading.current_thread()))
     assert threads[0] is not threading.current_thread()
@@ -183,8 +184,8 @@ def test_work_in_a_thread_leaves_the_main_thread_free() -> None:
         scenario._in_thread(lambda: 1 / 0)
 
 
-def test_backfill_that_leaves_someone_out_is_no_beginning(stack: LocalStack) -> None:
-    """A team's function that fails for a user is said at once, not found in the comparison."""
+def test_a_failed_backfill_ends_the_scenario(stack: LocalStack) -> None:
+    """If a team's function fails for a user, the error comes first, and not as a difference at the end."""
 
     def fails(user: Mapping[str, Any]) -> Mapping[str, str]:
         raise KeyError("plan")

@@ -26,7 +26,7 @@ SEQUENCES = re.compile(r"\x1b\[(?:H|J|2K|\?7[hl]|[01]m|(\d+)G)")
 
 
 def places(text: str) -> int:
-    """How many places of a terminal a text takes at most, combining characters aside."""
+    """Return the greatest number of terminal cells that a text takes, without combining characters."""
     return sum(
         2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
@@ -35,7 +35,7 @@ def places(text: str) -> int:
 
 
 def cells(line: str) -> list[tuple[int, str]]:
-    """The column at which each piece of a line starts, and the piece."""
+    """Return the column at which each piece of a line starts, and the piece."""
     parts = re.split(r"\x1b\[(\d+)G", line)
     starts = [1, *map(int, parts[1::2])]
     return [(start, SEQUENCES.sub("", text)) for start, text in zip(starts, parts[::2], strict=True)]
@@ -57,7 +57,7 @@ NASTY = [
 
 @pytest.mark.parametrize("columns", [1, 7, 20, 79, 80, 200])
 def test_names_cannot_steer_or_misalign_the_terminal(columns: int) -> None:
-    """Whatever is in a row: no control character gets out, each cell starts in its place and stays in it."""
+    """Whatever a row contains, no control character is written, and each cell stays in its place."""
     rows = [row(f"u{n}", firstName=name, email=name, role=name, sortName="?") for n, name in enumerate(NASTY)]
     screen = table(*rows).screen(columns, 40)
     lines = screen.split("\n")
@@ -84,7 +84,7 @@ def test_the_table_is_no_higher_than_the_terminal(lines: int) -> None:
 
 
 def test_the_empty_table_has_its_headings() -> None:
-    """Nobody yet: no answer so far, or no rows, is said."""
+    """The table says whether there is no answer yet, or no row."""
     screen = Table(lambda: (0, Stats()), "").screen(80, 24)
     assert "Convex has not answered yet" in screen
     assert "Open" not in screen, "where there is no page to open"
@@ -95,7 +95,7 @@ def test_the_empty_table_has_its_headings() -> None:
 
 
 def test_rows_that_changed_stand_out_on_top(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row that changed or came is bold and on top for a moment; who was there from the start is not."""
+    """A changed or new row is bold and on top for a moment. A row that was there from the start is not."""
     shown = table(row("one"), row("two"), row("three"))
 
     def bold() -> list[str]:
@@ -112,13 +112,13 @@ def test_rows_that_changed_stand_out_on_top(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_failed_webhooks_are_counted() -> None:
-    """Messages that were given up are in the summary, once there are any."""
+    """Messages that were given up are in the summary."""
     assert "failed" not in table().summary()
     assert ", 3 failed" in table(failed=3).summary()
 
 
 def test_times_are_relative() -> None:
-    """Times are given in the greatest unit that fits; a clock that runs ahead makes none negative."""
+    """Times have the greatest unit that fits. A clock that is ahead makes none negative."""
     now = time.time() * 1000
     hour = 3_600_000
     for milliseconds, text in {

@@ -12,7 +12,7 @@ interface Entry {
   document: Document;
 }
 
-// Replaces the reads of a database. Returns a function that drops the indexes.
+// Replaces the reads of a database. Returns a function that builds the indexes anew, for other documents or another schema.
 export function accelerate(database: Database, internals: Internals): () => void {
   const tables = new Map<string, Table>();
   const original = {
@@ -94,6 +94,7 @@ export function accelerate(database: Database, internals: Internals): () => void
   };
   return () => {
     tables.clear();
+    refreshAll([database._documents]);
   };
 }
 

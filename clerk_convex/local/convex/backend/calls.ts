@@ -2,16 +2,21 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { UserIdentity } from "convex/server";
 import { jsonToConvex, type JSONValue } from "convex/values";
-import { AuthenticationError, type Tokens } from "./auth.ts";
+import { AuthenticationError, Tokens, type Providers, type TokensOptions } from "./auth.ts";
 import type { Engine } from "./engine.ts";
 import { canonicalPath } from "./functions.ts";
 import type { Outcome } from "./outcome.ts";
+import { isSystemPath, systemQuery } from "./system.ts";
 
 export type Kind = "query" | "mutation" | "action";
 
-export type Credential = { type: "None" } | { type: "Admin" | "User"; value: string };
+/** With the deploy key a client may act as a user: `npx convex run --identity`. */
+export type Credential =
+  | { type: "None" }
+  | { type: "User"; value: string }
+  | { type: "Admin"; value: string; identity?: UserIdentity | null };
 
-/** A caller. With `admin` it may call internal functions and has no identity. */
+/** A caller. With `admin` it may call internal functions, and has no identity unless it acts as a user. */
 export type Caller = { admin: boolean; identity: UserIdentity | null };
 
 /** A caller, and whether its token has expired. The time is not part of Caller, because results do not depend on it. */
@@ -20,11 +25,23 @@ export type Admission = { caller: Caller; isExpired: () => boolean };
 /** Authenticates the callers of HTTP and of the websocket. */
 export class Doorkeeper {
   readonly #deployKey: string;
-  readonly #tokens: Tokens;
+  readonly #engine: Engine;
+  readonly #options: TokensOptions | undefined;
+  #tokens: { of: Providers; verifier: Tokens } | null = null;
 
-  constructor(deployKey: string, tokens: Tokens) {
+  constructor(deployKey: string, engine: Engine, options?: TokensOptions) {
     this.#deployKey = deployKey;
-    this.#tokens = tokens;
+    this.#engine = engine;
+    this.#options = options;
+  }
+
+  /** The verifier of the engine's providers, which a reload may have changed. */
+  get #verifier(): Tokens {
+    const { providers } = this.#engine;
+    if (this.#tokens?.of !== providers) {
+      this.#tokens = { of: providers, verifier: new Tokens(providers, this.#options) };
+    }
+    return this.#tokens.verifier;
   }
 
   /** Throws AuthenticationError. */
@@ -33,11 +50,14 @@ export class Doorkeeper {
       case "None":
         return visitor;
       case "Admin":
-        if (sameKey(credential.value, this.#deployKey)) return unlimited({ admin: true, identity: null });
+        if (sameKey(credential.value, this.#deployKey)) {
+          return unlimited({ admin: true, identity: credential.identity ?? null });
+        }
         throw new AuthenticationError("BadAdminKey", "The provided admin key was invalid for this instance");
       case "User": {
-        const { identity, expires } = await this.#tokens.verify(credential.value);
-        return { caller: { admin: false, identity }, isExpired: () => this.#tokens.isPast(expires) };
+        const verifier = this.#verifier;
+        const { identity, expires } = await verifier.verify(credential.value);
+        return { caller: { admin: false, identity }, isExpired: () => verifier.isPast(expires) };
       }
     }
   }
@@ -59,6 +79,9 @@ export type Call = { path: string; args: JSONValue; journal?: string | null };
 /** Runs a function for this caller. It never rejects: like a real deployment it returns every error as an outcome. */
 export async function callFunction(engine: Engine, kind: Kind, call: Call, caller: Caller): Promise<Outcome> {
   const path = canonicalPath(call.path);
+  if (caller.admin && isSystemPath(path) && kind === "query") {
+    return systemQuery(engine, path, call.args as { [name: string]: JSONValue });
+  }
   const found = engine.describe(path);
   if (found === null || (found.visibility === "internal" && !caller.admin)) {
     const what = caller.admin ? "function" : "public function";

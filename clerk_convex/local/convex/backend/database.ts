@@ -44,7 +44,7 @@ export interface Database {
   _documents: Record<string, Document>;
   _writes: Layer[];
   _queryResults: Record<number, Document[]>;
-  _schema: { tables: Map<string, Table> } | null;
+  _schema: Schema | null;
   get(table: string | undefined, id: string): Document | null;
   insert(table: string, fields: Record<string, Value>): string;
   patch(table: string, id: string, fields: Record<string, JSONValue>): void;
@@ -55,10 +55,16 @@ export interface Database {
   queryNext(queryId: number): unknown;
   paginate(request: PageRequest): unknown;
   _addWrite(id: string, document: Document | null): void;
+  _generateId(table: string): string;
   _validate(table: string, fields: Record<string, Value>): void;
   _iterateDocs(table: string, callback: (document: Document) => void): void;
   _evaluateQuery(query: Query): Document[];
   _resolveQuerySource(query: Query): unknown;
+}
+
+export interface Schema {
+  schemaValidation: boolean;
+  tables: Map<string, Table>;
 }
 
 interface Table {
@@ -68,9 +74,15 @@ interface Table {
 }
 
 export interface ConvexGlobal {
-  components: Record<string, { db: Database }>;
-  transactionManager: { getMetricsTracker(): { trackScheduledFunction(bytes: number): void } | null };
+  components: Record<string, { db: Database; modules(path: string): Promise<unknown> }>;
+  transactionManager: {
+    getMetricsTracker(): {
+      trackRead(bytes: number): void;
+      trackScheduledFunction(bytes: number): void;
+    } | null;
+  };
   asyncSyscall(operation: string, args: string): Promise<string>;
+  jsSyscall(operation: string, args: unknown): Promise<unknown>;
 }
 
 export interface Internals {
@@ -78,7 +90,7 @@ export interface Internals {
   evaluateFieldPath(path: string, document: Document): Value | undefined;
   evaluateFilter(document: Document, filter: JSONValue): boolean;
   evaluateQueryValue(value: JSONValue): Value | undefined;
-  getFunctionPathFromAddress(address: Record<string, unknown>): { udfPath: string };
+  getFunctionPathFromAddress(address: Record<string, unknown>): { udfPath: string; componentPath: string };
 }
 
 // Names that loader.ts adds to convex-test's exports. A version without one of them fails to load.
@@ -101,6 +113,7 @@ const METHODS = [
   "queryNext",
   "paginate",
   "_addWrite",
+  "_generateId",
   "_validate",
   "_iterateDocs",
   "_evaluateQuery",

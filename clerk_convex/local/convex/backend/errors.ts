@@ -4,6 +4,13 @@ import { convexToJson, type JSONValue, type Value } from "convex/values";
 
 import { RefusedError } from "./functions.ts";
 
+// The message of convex-test for a call into a component.
+const UNREGISTERED = /^Component "([^"]*)" is not registered\./;
+
+export function noComponent(name: string): string {
+  return `The local Convex has no components: functions of "${name}" cannot be called in it.`;
+}
+
 // Returns the error in Convex's words, with the stack frames in the functions' folder.
 export function describeError(
   error: unknown,
@@ -15,7 +22,9 @@ export function describeError(
   if (!(error instanceof Error)) {
     return { errorMessage: `Uncaught ${String(error)}` };
   }
-  const text = `Uncaught ${error.name}: ${error.message}`;
+  const component = UNREGISTERED.exec(error.message)?.[1];
+  const message = component === undefined ? error.message : noComponent(component);
+  const text = `Uncaught ${error.name}: ${message}`;
   const errorMessage = [text, ...frames(error.stack ?? "", functionsDir)].join("\n");
   if (Symbol.for("ConvexError") in error) {
     return { errorMessage, errorData: convexToJson((error as Error & { data: Value }).data) };

@@ -1,5 +1,5 @@
 // Finds the registered functions of a project, and wraps each so that it runs as on a Convex deployment.
-import type { Value } from "convex/values";
+import type { JSONValue, Value } from "convex/values";
 
 import { checkCallSize, checkValue } from "./limits.ts";
 import { loadFailure, type Project } from "./loader.ts";
@@ -9,6 +9,8 @@ import { mismatch, type ValidatorJSON } from "./validators.ts";
 export interface FunctionInfo {
   kind: "query" | "mutation" | "action";
   visibility: "public" | "internal";
+  args: JSONValue; // a validator as JSON
+  returns: JSONValue;
 }
 
 interface Registered {
@@ -31,18 +33,19 @@ export function canonicalPath(path: string): string {
   return `${module.replace(/\.js$/, "")}:${colon === -1 ? "default" : path.slice(colon + 1)}`;
 }
 
-// Returns `functions`, the kind and visibility of each function by its canonical path, and `modules`, from which
-// convex-test loads them. `begin` is called at the start of every transaction.
+export interface Wrapped {
+  functions: Map<string, FunctionInfo>; // by canonical path
+  modules: Map<string, unknown>; // what convex-test runs, by module path
+}
+
+// Wraps all functions of a project. `begin` is called at the start of every transaction.
 export function wrapFunctions(
   project: Project,
   env: Record<string, string>,
   begin: (frame: Frame) => void,
-): { functions: Map<string, FunctionInfo>; modules: Record<string, () => Promise<unknown>> } {
+): Wrapped {
   const functions = new Map<string, FunctionInfo>();
-  // convex-test finds the root folder of the functions by this path.
-  const modules: Record<string, () => Promise<unknown>> = {
-    "convex/_generated/api.js": () => Promise.resolve({}),
-  };
+  const modules = new Map<string, unknown>();
   for (const [path, module] of project.modules) {
     const wrapped: Record<string, unknown> = {};
     for (const [name, exported] of Object.entries(module)) {
@@ -52,15 +55,20 @@ export function wrapFunctions(
       const registered = exported as unknown as Registered;
       const kind = kindOf(registered);
       if (kind !== null) {
-        functions.set(`${path}:${name}`, { kind, visibility: registered.isPublic ? "public" : "internal" });
         try {
+          functions.set(`${path}:${name}`, {
+            kind,
+            visibility: registered.isPublic ? "public" : "internal",
+            args: JSON.parse(registered.exportArgs()) as JSONValue,
+            returns: JSON.parse(registered.exportReturns()) as JSONValue,
+          });
           wrapped[name] = wrap(registered, kind, `${path}.js:${name}`, env, begin);
         } catch (error) {
           throw loadFailure(`${path}:${name}`, error);
         }
       }
     }
-    modules[`convex/${path}.js`] = () => Promise.resolve(wrapped);
+    modules.set(path, wrapped);
   }
   return { functions, modules };
 }

@@ -1,8 +1,9 @@
 // Hooks into convex-test's database: observes reads and commits, checks documents, and extends system calls.
-import { getConvexSize, jsonToConvex, type JSONValue } from "convex/values";
+import { getConvexSize, jsonToConvex, type JSONValue, type Value } from "convex/values";
 
-import type { ConvexGlobal, Database, Internals } from "./database.ts";
-import { canonicalPath, type FunctionInfo } from "./functions.ts";
+import type { ConvexGlobal, Database, Internals, Schema } from "./database.ts";
+import { canonicalPath } from "./functions.ts";
+import { noComponent } from "./errors.ts";
 import { JOBS } from "./jobs.ts";
 import { journaledPage } from "./journal.ts";
 import { checkDocument } from "./limits.ts";
@@ -54,8 +55,7 @@ export function guardDocuments(database: Database): void {
       return;
     }
     checkDocument(fields);
-    const validator = database._schema?.tables.get(table)?.documentType as ValidatorJSON | null | undefined;
-    const problem = validator ? mismatch(validator, fields) : null;
+    const problem = problemOf(database._schema, table, fields);
     if (problem !== null) {
       throw new Error(
         `Failed to insert or update a document in table "${table}" because it does not match the schema: ${problem}`,
@@ -64,20 +64,53 @@ export function guardDocuments(database: Database): void {
   };
 }
 
-// Extends convex-test's system calls: a function is scheduled at the commit, pages use journals, and system tables are
-// read-only.
+// Returns how the fields of a document differ from the schema of its table, or null. It may quote values.
+export function problemOf(schema: Schema | null, table: string, fields: Record<string, Value>): string | null {
+  const validator = schema?.tables.get(table)?.documentType as ValidatorJSON | null | undefined;
+  return validator ? mismatch(validator, fields) : null;
+}
+
+// What the local Convex does not have, by the system call of convex-test, which would pretend to have it.
+const LACKING: Partial<Record<string, string>> = {
+  "1.0/storageDelete": "file storage: ctx.storage.delete",
+  "1.0/storageGetUrl": "file storage: ctx.storage.getUrl",
+  "1.0/storageGenerateUploadUrl": "file storage: ctx.storage.generateUploadUrl",
+  "storage/storeBlob": "file storage: ctx.storage.store",
+  "storage/getBlob": "file storage: ctx.storage.get",
+  "1.0/actions/vectorSearch": "vector search: ctx.vectorSearch",
+};
+
+function refuse(operation: string): void {
+  const lacking = LACKING[operation];
+  if (lacking !== undefined) {
+    throw new Error(`The local Convex has no ${lacking} cannot be used in it.`);
+  }
+}
+
+// Lets the system calls with which actions store and get files fail.
+export function refuseBlobs({ jsSyscall }: ConvexGlobal): ConvexGlobal["jsSyscall"] {
+  return async (operation, args) => {
+    refuse(operation);
+    return jsSyscall(operation, args);
+  };
+}
+
+// Extends convex-test's system calls: a function is scheduled at the commit, pages use journals, system tables are
+// read-only, and what the local Convex does not have is refused.
 export function extendSyscalls(
   convex: ConvexGlobal,
   database: Database,
   internals: Internals,
-  functions: Map<string, FunctionInfo>,
+  exists: (path: string) => boolean,
 ): ConvexGlobal["asyncSyscall"] {
   const original = convex.asyncSyscall;
 
   function schedule(args: string): string {
     const { args: functionArgs, ts, ...address } = JSON.parse(args) as { args: JSONValue; ts: number };
-    const name = canonicalPath(internals.getFunctionPathFromAddress(address).udfPath);
-    if (!functions.has(name)) {
+    const { udfPath, componentPath } = internals.getFunctionPathFromAddress(address);
+    if (componentPath !== "") throw new Error(noComponent(componentPath));
+    const name = canonicalPath(udfPath);
+    if (!exists(name)) {
       throw new Error(`Attempted to schedule function at nonexistent path: ${name}`);
     }
     const value = jsonToConvex(functionArgs);
@@ -87,6 +120,7 @@ export function extendSyscalls(
   }
 
   return async (operation, args) => {
+    refuse(operation);
     switch (operation) {
       case "1.0/queryPage":
         return journaledPage(args, (pageArgs) => original(operation, pageArgs));

@@ -17,6 +17,8 @@ interface Job {
 export interface JobRunner {
   // Must be called after every commit, with the ids of its documents.
   committed(ids: string[]): void;
+  // Must be called before the jobs are deleted: none of them starts after this.
+  drop(): void;
   stop(): void;
 }
 
@@ -28,6 +30,7 @@ export function createJobRunner(
   run: (path: string, args: Value) => Promise<boolean>,
 ): JobRunner {
   const timers = new Map<string, () => void>();
+  let drops = 0;
 
   function jobAt(id: string): Job | null {
     return database.get(JOBS, id) as (Document & Job) | null;
@@ -35,6 +38,7 @@ export function createJobRunner(
 
   async function perform(id: string): Promise<void> {
     let job: Job | null = null;
+    const before = drops;
     await transact(() => {
       const found = jobAt(id);
       // The job may have been cancelled or removed meanwhile.
@@ -43,7 +47,7 @@ export function createJobRunner(
         database.patch(JOBS, id, { state: { kind: "inProgress" } });
       }
     });
-    if (job === null) {
+    if (job === null || drops !== before) {
       return;
     }
     const { name, args } = job as Job;
@@ -53,6 +57,13 @@ export function createJobRunner(
         database.patch(JOBS, id, { state: { kind: succeeded ? "success" : "failed" }, completedTime: now() });
       }
     });
+  }
+
+  function stop(): void {
+    for (const cancel of timers.values()) {
+      cancel();
+    }
+    timers.clear();
   }
 
   return {
@@ -71,11 +82,10 @@ export function createJobRunner(
         }
       }
     },
-    stop() {
-      for (const cancel of timers.values()) {
-        cancel();
-      }
-      timers.clear();
+    drop() {
+      drops += 1;
+      stop();
     },
+    stop,
   };
 }

@@ -88,7 +88,7 @@ export async function loadProject(functionsDir: string, env: Record<string, stri
   }
   const authConfig = readdirSync(functionsDir).filter((name) => AUTH_CONFIG.test(name));
   const files = [...sourceFiles(functionsDir), ...authConfig.map((name) => join(functionsDir, name))];
-  const outdir = join(functionsDir, `.local-${String(++builds)}`);
+  const outdir = join(functionsDir, `.local-${String(++builds)}`); // never written: only a name for the hook
   bundle(functionsDir, files, outdir);
   const project: Project = { modules: new Map(), schema: null, crons: null, authConfig: null };
   const processEnv = process.env;

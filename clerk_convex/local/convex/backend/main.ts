@@ -1,14 +1,15 @@
-// Starts the local Convex: node main.ts --project DIR --port N
+// Starts the local Convex: node main.ts --functions DIR --port N [--data PATH …] [--watch]
 //
-// DIR contains convex/ and node_modules/. LOCAL_CONVEX_DEPLOY_KEY is the deploy key. LOCAL_CONVEX_ENV is a JSON object
+// DIR has the functions and schema.ts. PATH is what data.ts reads: the rows to start with. With --watch the functions are
+// loaded again when a file of DIR changes; if they cannot be, those before the change stay. LOCAL_CONVEX_DEPLOY_KEY is the deploy key. LOCAL_CONVEX_ENV is a JSON object
 // with the environment of the functions. When the server is ready, it writes one line of JSON with its URL to stdout.
 // Logs and errors of functions go to stderr, one line of JSON each: {"level": …, "text": …}. The process exits when its
 // stdin is closed, so that it never outlives the process that started it.
 import { createWriteStream } from "node:fs";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { LogEntry } from "./engine.ts";
+import type { Engine, LogEntry } from "./engine.ts";
 import { resolvePackagesFrom } from "./loader.ts";
+import { watchFolder } from "./watch.ts";
 
 const MAX_UNREAD_LOGS = 1024 * 1024; // bytes
 
@@ -17,32 +18,56 @@ const LEVELS: Partial<Record<string, string>> = { DEBUG: "DEBUG", WARN: "WARNING
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { project: { type: "string" }, port: { type: "string", default: "0" } },
+    options: {
+      functions: { type: "string" },
+      port: { type: "string", default: "0" },
+      data: { type: "string", multiple: true, default: [] },
+      watch: { type: "boolean", default: false },
+    },
   });
   const deployKey = process.env.LOCAL_CONVEX_DEPLOY_KEY;
-  if (values.project === undefined || !/^\d{1,5}$/.test(values.port) || !deployKey) {
-    throw new Error("usage: LOCAL_CONVEX_DEPLOY_KEY=… node main.ts --project DIR --port N");
+  if (values.functions === undefined || !/^\d{1,5}$/.test(values.port) || !deployKey) {
+    throw new Error("usage: LOCAL_CONVEX_DEPLOY_KEY=… node main.ts --functions DIR --port N");
   }
   const env = JSON.parse(process.env.LOCAL_CONVEX_ENV ?? "{}") as Record<string, string>;
-  const functionsDir = join(values.project, "convex");
+  const functionsDir = values.functions;
   // Functions in a folder without node_modules, such as those in a wheel, use the node_modules of the current
   // directory.
   resolvePackagesFrom(process.cwd());
   resolvePackagesFrom(functionsDir);
   const { createEngine } = await import("./engine.ts");
   const { startServer } = await import("./server.ts");
-  const engine = await createEngine({ functionsDir, env, log: logWriter() });
+  const { readRows } = await import("./data.ts");
+  const write = lineWriter();
+  const engine = await createEngine({ functionsDir, env, log: logWriter(write) });
+  await engine.load(readRows(values.data));
+  if (values.watch) watchFolder(functionsDir, () => reload(engine, write));
   const { url } = await startServer({ engine, deployKey, port: Number(values.port) });
   process.stdout.write(`${JSON.stringify({ url })}\n`);
 }
 
-/** Writes logs to stderr. If nobody reads them, it drops new lines, where console.error would block for ever. */
-function logWriter(): (entry: LogEntry) => void {
+type Write = (level: string, text: string) => void;
+
+/** Loads the functions again, and says so, or why they could not be loaded. */
+async function reload(engine: Engine, write: Write): Promise<void> {
+  try {
+    await engine.reload();
+    write("INFO", "The Convex functions were loaded again.");
+  } catch (error) {
+    write("ERROR", `${(error as Error).message} The functions before this change stay.`);
+  }
+}
+
+/** Writes lines to stderr. If nobody reads them, it drops new lines, where console.error would block for ever. */
+function lineWriter(): Write {
   const stderr = createWriteStream("", { fd: 2, autoClose: false });
   stderr.on("error", () => process.exit(0));
-  const write = (level: string, text: string): void => {
+  return (level, text) => {
     if (stderr.writableLength < MAX_UNREAD_LOGS) stderr.write(`${JSON.stringify({ level, text })}\n`);
   };
+}
+
+function logWriter(write: Write): (entry: LogEntry) => void {
   return ({ function: name, lines, error, expected }) => {
     const prefix = `[CONVEX ${name}]`;
     for (const line of lines) write(LEVELS[/^\[(\w+)\]/.exec(line)?.[1] ?? ""] ?? "INFO", `${prefix} ${line}`);

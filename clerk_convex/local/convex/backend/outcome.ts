@@ -1,6 +1,9 @@
 // The result of one call of a function.
 import type { JSONValue } from "convex/values";
 
+// As the name of a table that a commit wrote: all queries must run again, because the functions have changed.
+export const EVERY_QUERY = "*";
+
 export type Outcome =
   | {
       ok: true;

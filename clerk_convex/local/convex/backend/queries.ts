@@ -2,7 +2,7 @@
 // that it read.
 import type { JSONValue } from "convex/values";
 import type { Engine } from "./engine.ts";
-import type { Outcome } from "./outcome.ts";
+import { EVERY_QUERY, type Outcome } from "./outcome.ts";
 import { callFunction, type Caller } from "./calls.ts";
 import { valueToText } from "./wire.ts";
 
@@ -90,7 +90,7 @@ export class QueryRuns {
 }
 
 function touches(writes: Set<string>, reads: Set<string>): boolean {
-  return !writes.isDisjointFrom(reads);
+  return writes.has(EVERY_QUERY) || !writes.isDisjointFrom(reads);
 }
 
 function describe(outcome: Outcome, before: string | null): Result {

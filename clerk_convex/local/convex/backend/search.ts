@@ -44,11 +44,11 @@ export function rankSearches(database: Database, internals: Internals): void {
   const remembered = new Map<string, WeakMap<Document, Terms>>(); // a changed row is a new Document
   const cut = new WeakSet<Document[]>(); // results that were cut at MAX_RESULTS
 
-  function termsOf(indexName: string, document: Document, text: string): Terms {
-    let known = remembered.get(indexName);
+  function termsOf(index: string, document: Document, text: string): Terms {
+    let known = remembered.get(index);
     if (known === undefined) {
       known = new WeakMap();
-      remembered.set(indexName, known);
+      remembered.set(index, known);
     }
     let terms = known.get(document);
     if (terms === undefined) {
@@ -73,7 +73,7 @@ export function rankSearches(database: Database, internals: Internals): void {
       total += 1;
       const value = evaluateFieldPath(field, document);
       if (typeof value !== "string" || prefix === undefined) return;
-      const terms = termsOf(source.indexName, document, value);
+      const terms = termsOf(`${source.indexName} ${field}`, document, value);
       length += terms.length;
       let matches = false;
       for (const term of terms.frequencies.keys()) {

@@ -2,17 +2,23 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import type { UserIdentity } from "convex/server";
 import type { JSONValue } from "convex/values";
 import { WebSocketServer } from "ws";
 import type { Engine } from "./engine.ts";
 import type { Outcome } from "./outcome.ts";
-import { AuthenticationError, Tokens, type TokensOptions } from "./auth.ts";
+import { AuthenticationError, type TokensOptions } from "./auth.ts";
 import { callFunction, Doorkeeper } from "./calls.ts";
 import type { Call, Caller, Credential, Kind } from "./calls.ts";
 import { Sync } from "./sync.ts";
+import { refusalOf } from "./system.ts";
 import { cleanJson, parseJson, valueToText } from "./wire.ts";
 
+const LACKING = "LocalConvexLacksThis"; // the code of an error about what Convex has and the local Convex does not
+
 const MAX_BODY = 16 * 1024 * 1024 + 2_000; // bytes; the limit of Convex: 16 MiB of arguments and the JSON around them
+
+const LOCAL = new Set(["/local/clear", "/local/metered"]); // for programs with the deploy key
 
 export type ServerOptions = {
   engine: Engine;
@@ -43,7 +49,7 @@ export async function startServer({
   pingInterval = 15_000,
   tokens,
 }: ServerOptions): Promise<RunningServer> {
-  const door = new Doorkeeper(deployKey, new Tokens(engine.providers, tokens));
+  const door = new Doorkeeper(deployKey, engine, tokens);
   const sync = new Sync(engine, door, pingInterval);
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_BODY });
   const server = createServer((request, response) => void answer(request, response, engine, door));
@@ -61,8 +67,9 @@ export async function startServer({
     sync.close();
     throw error;
   }
+  engine.url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
   return {
-    url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
+    url: engine.url,
     async close() {
       sync.close();
       for (const connection of sockets.clients) connection.terminate();
@@ -95,6 +102,11 @@ async function answer(
   } catch (error) {
     request.resume(); // some clients read the answer only after they have sent the whole body
     if (error instanceof HttpError || error instanceof AuthenticationError) {
+      if (error.code === LACKING) {
+        // The CLI, in all versions, prints this message and ends. What else it does with an error depends on the version.
+        response.setHeader("x-convex-deprecation-state", "Deprecated");
+        response.setHeader("x-convex-deprecation-message", error.message);
+      }
       send(response, error.status, JSON.stringify({ code: error.code, message: error.message }));
     } else if (!request.errored) {
       console.error("The local Convex failed on a request:", error);
@@ -114,9 +126,10 @@ async function route(
   door: Doorkeeper,
 ): Promise<void> {
   const path = pathOf(request);
-  const kind = /^\/api\/(query|mutation|action)$/.exec(path)?.[1] as Kind | undefined;
-  const method = path === "/version" ? "GET" : kind !== undefined || path === "/local/clear" ? "POST" : null;
-  if (method === null) throw new HttpError(404, "NotFound", "There is nothing at this path.");
+  const kind = /^\/api\/(query|mutation|action|function)$/.exec(path)?.[1] as Kind | "function" | undefined;
+  const isName = path === "/version" || path === "/instance_name";
+  const method = isName ? "GET" : kind !== undefined || LOCAL.has(path) ? "POST" : null;
+  if (method === null) throw notFound(request, path, engine);
   if (request.method === "OPTIONS") {
     response.setHeader("Access-Control-Allow-Methods", method);
     response.setHeader(
@@ -131,7 +144,7 @@ async function route(
     response.setHeader("Allow", method);
     throw new HttpError(405, "MethodNotAllowed", `Use ${method}.`);
   }
-  if (path === "/version") {
+  if (isName) {
     send(response, 200, "local", "text/plain");
     return;
   }
@@ -141,21 +154,39 @@ async function route(
     return;
   }
   if (!caller.admin) throw new HttpError(401, "BadAdminKey", "This needs the deploy key.");
+  if (path === "/local/metered") {
+    send(response, 200, JSON.stringify({ status: "success", value: engine.metered() }));
+    return;
+  }
   await engine.clear();
   send(response, 200, '{"status":"success","value":null}');
 }
 
+/** The error for a path that the server does not have: it says whether Convex has it. */
+function notFound(request: IncomingMessage, path: string, engine: Engine): HttpError {
+  const fromCli = String(request.headers["convex-client"]).startsWith("npm-cli");
+  const refusal = refusalOf(path, fromCli);
+  if (refusal !== null) return new HttpError(403, LACKING, refusal); // the CLI would repeat a 404 for a minute
+  if (engine.hasHttpActions && !path.startsWith("/api/")) {
+    const text = "The local Convex has no HTTP actions: it does not serve the routes of convex/http.ts.";
+    return new HttpError(501, LACKING, text);
+  }
+  return new HttpError(404, "NotFound", "There is nothing at this path of the local Convex.");
+}
+
+/** Calls a function. With the kind "function" it is called as what it is, as `npx convex run` wants it. */
 async function callOverHttp(
   request: IncomingMessage,
   engine: Engine,
-  kind: Kind,
+  kind: Kind | "function",
   caller: Caller,
 ): Promise<string> {
   if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) {
     throw new HttpError(400, "BadJsonBody", "Expected request with `Content-Type: application/json`");
   }
   const { call, encoded } = callOf(await readBody(request));
-  const outcome = await callFunction(engine, kind, call, caller);
+  const actual = kind === "function" ? (engine.describe(call.path)?.kind ?? "query") : kind;
+  const outcome = await callFunction(engine, actual, call, caller);
   const toText = (value: JSONValue) => valueToText(encoded ? value : cleanJson(value));
   return outcomeToText(outcome, toText);
 }
@@ -186,10 +217,13 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
 }
 
 function callOf(body: unknown): { call: Call; encoded: boolean } {
-  const { path, args, format = "json" } = (body ?? {}) as { [field: string]: unknown };
+  const { path, args, format = "json", componentPath } = (body ?? {}) as { [field: string]: unknown };
   if (typeof path !== "string") throw new HttpError(400, "BadJsonBody", "`path` must be a string.");
   if (typeof format !== "string" || !["json", "convex_encoded_json"].includes(format)) {
     throw new HttpError(400, "BadFormat", "`format` must be json or convex_encoded_json.");
+  }
+  if (componentPath !== undefined && componentPath !== null && componentPath !== "") {
+    throw new HttpError(400, LACKING, "The local Convex has no components: leave out --component.");
   }
   const named = Array.isArray(args) && args.length === 1 ? (args[0] as unknown) : args;
   if (typeof named !== "object" || named === null || Array.isArray(named)) {
@@ -209,7 +243,19 @@ function credentialOf(request: IncomingMessage): Credential {
       "Authorization must be `Convex <deploy key>` or `Bearer <token>`.",
     );
   }
-  return { type: scheme.toLowerCase() === "convex" ? "Admin" : "User", value };
+  return scheme.toLowerCase() === "convex" ? adminOf(value) : { type: "User", value };
+}
+
+/** Reads `KEY` or `KEY:IDENTITY`. The identity is base64 of JSON: the official clients act as that user. */
+function adminOf(text: string): Credential {
+  const [value = "", acting] = text.split(":");
+  if (acting === undefined) return { type: "Admin", value };
+  try {
+    const identity = parseJson(Buffer.from(acting, "base64").toString()) as UserIdentity;
+    return { type: "Admin", value, identity };
+  } catch {
+    throw new HttpError(400, "InvalidAuthHeader", "The identity behind the deploy key must be base64 of JSON.");
+  }
 }
 
 function pathOf(request: IncomingMessage): string {

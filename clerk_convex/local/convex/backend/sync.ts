@@ -1,5 +1,6 @@
 // Speaks Convex's websocket protocol: a client subscribes to queries, and the server sends their results and each
 // change.
+import type { UserIdentity } from "convex/server";
 import type { JSONValue } from "convex/values";
 import type { WebSocket } from "ws";
 import type { Engine } from "./engine.ts";
@@ -226,12 +227,8 @@ class Session {
     if (type !== "None" && type !== "Admin" && type !== "User") {
       throw new ProtocolError("tokenType must be Admin, User or None.");
     }
-    if (message.impersonating !== undefined && message.impersonating !== null) {
-      throw new ProtocolError("The local Convex does not act as another user. Use that user's token.");
-    }
-    const credential: Credential = type === "None" ? { type } : { type, value: stringOf(message, "value") };
     this.#authenticating = true;
-    this.#admission = await this.#sync.door.authenticate(credential);
+    this.#admission = await this.#sync.door.authenticate(credentialOf(type, message));
     this.#authenticating = false;
     this.#identity += 1;
     for (const subscription of this.#subscriptions.values()) this.#stop(subscription);
@@ -363,6 +360,17 @@ function callOf(message: Message): Call {
   if (!Array.isArray(args) || args.length > 1)
     throw new ProtocolError("args must be an array of one object.");
   return { path: stringOf(message, "udfPath"), args: (args[0] ?? {}) as JSONValue };
+}
+
+function credentialOf(type: Credential["type"], message: Message): Credential {
+  if (type === "None") return { type };
+  const value = stringOf(message, "value");
+  if (type === "User") return { type, value };
+  const { impersonating = null } = message;
+  if (impersonating !== null && !isMessage(impersonating)) {
+    throw new ProtocolError("impersonating must be an object.");
+  }
+  return { type, value, identity: impersonating as UserIdentity | null };
 }
 
 function checkVersion(message: Message, version: number): void {

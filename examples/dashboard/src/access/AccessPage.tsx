@@ -8,7 +8,7 @@ import { useTitle } from "../ui/useTitle.ts";
 
 type Props = { reason: Reason | "not_accepted"; clerkId?: string };
 
-const GOES_ON = "This page goes on by itself when that has happened.";
+const GOES_ON = "This page continues by itself when that has happened.";
 
 const TEXTS: Record<Props["reason"], { title: string; text: ReactNode }> = {
   not_signed_in: {

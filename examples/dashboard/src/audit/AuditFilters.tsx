@@ -33,7 +33,7 @@ export function AuditFilters({ view, onChange }: Props) {
   );
 }
 
-// Filters by a user id. A pasted id is used at once, a typed one with Enter.
+// Filters by a user id. A pasted id is used immediately, a typed id with Enter.
 function UserFilter({
   clerkId,
   onPick,

@@ -12,6 +12,7 @@ const SOURCES: Record<AuditEntry["source"], string> = {
   webhook: "Webhook",
   backfill: "Backfill",
   admin: "Administrator",
+  user: "The user",
   manual: "By hand",
   schedule: "On time", // a lock ended by itself
 };

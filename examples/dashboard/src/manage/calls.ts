@@ -67,7 +67,7 @@ async function attempt(call: Call, { url, getToken }: Service, skipCache: boolea
   try {
     token = await within(TOKEN_TIMEOUT_MS, getToken({ skipCache }));
   } catch {
-    return problem("no_clerk", "Clerk cannot be reached, and the service would not know who you are.");
+    return problem("no_clerk", "Clerk cannot be reached, so the service cannot check your session.");
   }
   if (token === null) return problem("signed_out", "You are signed out. Sign in and try again.");
 
@@ -153,7 +153,7 @@ function fieldErrors(errors: unknown): Record<string, string> {
   return found;
 }
 
-// The service leaves out whom it speaks of: "is not an email address".
+// The service's messages have no subject: "is not an email address".
 function sentence(message: string): string {
   const whole = /^[A-Z]/.test(message) ? message : `This ${message}`;
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;

@@ -39,7 +39,8 @@ export function actionsFor(status: UserStatus): UserAction[][] {
 
 const OWN = new Set<UserAction>(["role", "ban", "lock", "delete"]);
 
-// Returns whether admins may not do this to themselves. So the last admin, who could only be the caller, always stays.
+// Returns whether admins are refused this action on their own account. So the last admin, who would be the caller,
+// always stays.
 export function isRefusedToOneself(action: UserAction): boolean {
   return OWN.has(action);
 }

@@ -5,7 +5,7 @@ const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const EXPLANATIONS = {
   live: "Changes appear here as they happen.",
   connecting: "The connection to Convex is being made.",
-  offline: "What you see was right then. It goes on by itself when the connection is back.",
+  offline: "This is the state of that time. The page continues by itself when the connection is back.",
 };
 
 export function Live() {

@@ -11,7 +11,7 @@ export function useConnection(): Connection {
   const { isWebSocketConnected, hasEverConnected, connectionRetries } = useConvexConnectionState();
   const { isLoading } = useConvexAuth(); // true: not known yet whether somebody is signed in, so nothing is shown
   const { url } = useConvex();
-  // A socket takes a minute to notice that the network is gone. The browser knows it at once.
+  // A socket takes a minute to notice that the network is gone. The browser knows it immediately.
   const hasNetwork = useSyncExternalStore(subscribeToNetwork, () => navigator.onLine || isOnThisMachine(url));
   const isConnected = isWebSocketConnected && hasNetwork;
   const [lostAt, setLostAt] = useState<number | null>(null);

@@ -57,7 +57,7 @@ function Gone({ clerkId, name }: { clerkId: string; name: string | null }) {
       </h2>
       <p>
         {name === null
-          ? "Nobody has this id. The user may have been deleted, or may not have arrived from Clerk yet."
+          ? "No user has this id. The user may have been deleted, or may not have arrived from Clerk yet."
           : "That happened while you were looking."}
       </p>
       <p className="access-id">

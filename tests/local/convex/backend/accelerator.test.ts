@@ -119,7 +119,7 @@ class Author {
     return { steps, fails: this.#below(3) === 0 };
   }
 
-  // Later reads go on where these pages ended.
+  // Later reads continue where these pages ended.
   note(outcome: Outcome): void {
     const found = JSON.stringify(outcome.ok ? outcome.value : null).matchAll(
       /"continueCursor":("(?:[^"\\]|\\.)*")/g,
@@ -136,7 +136,7 @@ function clock(): () => number {
   return () => time++;
 }
 
-test("with the accelerator every transaction gives what it gives without", async () => {
+test("every transaction has the same result with and without the accelerator", async () => {
   const plain = await startEngine({ accelerated: false, now: clock() });
   const quick = await startEngine({ accelerated: true, now: clock() });
   let rows = 0;
@@ -162,7 +162,7 @@ test("with the accelerator every transaction gives what it gives without", async
   assert.ok(rows > 5_000, `only ${String(rows)} results were compared`);
 });
 
-test("what a change costs does not grow with the table", async () => {
+test("the cost of a change does not grow with the table", async () => {
   const engine = await startEngine();
   const apply = async (from: number, step: number): Promise<number> => {
     const changes = Array.from({ length: 500 }, (_, i) => ({

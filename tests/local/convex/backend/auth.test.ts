@@ -88,7 +88,7 @@ async function refusal(verified: Promise<Verified>): Promise<{ status: number; c
   return error;
 }
 
-test("a token of the provider is accepted and says who it is", async (t) => {
+test("a token of the provider is accepted and identifies the user", async (t) => {
   const idp = await startIdp(t);
   const { identity, expires } = await oidc(idp).verify(await sign(idp.url));
   assert.deepEqual(identity, {
@@ -126,7 +126,7 @@ test("a token of another issuer or audience has no provider, and the answer list
   assert.deepEqual(idp.asked, []);
 });
 
-test("no algorithm but RS256 and EdDSA is taken, least of all none, or HS256 with the public key for a secret", async (t) => {
+test("no algorithm but RS256 and EdDSA is accepted, neither none nor HS256 with the public key as a secret", async (t) => {
   const idp = await startIdp(t);
   idp.kids = ["first", "edwards", "curve"];
   const tokens = oidc(idp);
@@ -150,7 +150,7 @@ test("no algorithm but RS256 and EdDSA is taken, least of all none, or HS256 wit
   }
 });
 
-test("a forged or changed token is refused, and the answer quotes nothing of it", async (t) => {
+test("a forged or changed token is refused, and the answer does not quote it", async (t) => {
   const idp = await startIdp(t);
   const tokens = oidc(idp);
   const [header, , signature] = (await sign(idp.url)).split(".");
@@ -179,7 +179,7 @@ test("a forged or changed token is refused, and the answer quotes nothing of it"
   }
 });
 
-test("a token is good until the second it expires, and nbf does not count, as on Convex", async (t) => {
+test("a token is valid until the second of its expiry, and nbf does not count, as on Convex", async (t) => {
   const idp = await startIdp(t);
   let now = NOW;
   const tokens = oidc(idp, { now: () => now });
@@ -192,7 +192,7 @@ test("a token is good until the second it expires, and nbf does not count, as on
   assert.match(message, /Here: it has expired\./);
 });
 
-test("claims get Convex's names, custom claims keep theirs, and what differs from token to token is left out", async (t) => {
+test("claims get Convex's names, custom claims keep theirs, and claims that differ between tokens are left out", async (t) => {
   const idp = await startIdp(t);
   const claims = {
     ...{ jti: "j", fva: [1, -1], auth_time: 1, nonce: "n", acr: "a", amr: ["m"], azp: "z", at_hash: "h", c_hash: "c" },
@@ -264,7 +264,7 @@ test("customJwt: its one algorithm, a kid, an audience only if one is configured
   await custom(idp).verify(await curve({ exp: seconds - 5, nbf: seconds + 5, iat: seconds + 5 }));
 });
 
-test("customJwt: the keys may stand in the configuration itself", async (t) => {
+test("customJwt: the keys may be in the configuration itself", async (t) => {
   const idp = await startIdp(t);
   const keys = [{ ...(await exportJWK(pairs.curve!.publicKey)), kid: "curve" }];
   const jwks = `data:text/plain;base64,${Buffer.from(JSON.stringify({ keys })).toString("base64")}`;
@@ -309,7 +309,7 @@ test("a provider that stops is not needed for the keys it gave, and one that sta
   await tokens.verify(token);
 });
 
-test("what is wrong with a provider is said, and is no fault of the token", async (t) => {
+test("an error of a provider is reported, and not as an error of the token", async (t) => {
   const idp = await startIdp(t);
   idp.kids = ["curve"];
   const token = await sign(idp.url, { kid: "curve", header: { kid: "curve" } });
@@ -342,7 +342,7 @@ test("what is wrong with a provider is said, and is no fault of the token", asyn
   assert.match(error.message, /^Could not fetch JWKS from URL '\S+jwks': it did not answer with a JWKS$/);
 });
 
-test("auth.config.ts: what is not set counts as no provider, what makes no sense is refused", () => {
+test("auth.config.ts: an unset value counts as no provider, an invalid one is refused", () => {
   const read = (...providers: unknown[]) => readProviders({ providers });
   assert.deepEqual(readProviders(null), { list: [], skipped: 0 });
   assert.deepEqual(read({ domain: "clerk.test", applicationID: "convex" }).list, [
@@ -414,7 +414,7 @@ async function authenticate(peer: Peer, baseVersion: number, claims: JWTPayload 
   peer.send({ type: "Authenticate", tokenType: "User", value: await sign(idp.url, { claims }), baseVersion });
 }
 
-test("HTTP: functions know who calls, and a bad token is answered with 401, a code and a message", async (t) => {
+test("HTTP: functions get the caller's identity, and a bad token gets 401, a code and a message", async (t) => {
   const url = await serve(t);
   const convex = new ConvexHttpClient(url, { logger: false });
   assert.equal(await convex.query(me, {}), null);
@@ -491,7 +491,7 @@ test("websocket: sessions of one user share a run, whatever their tokens; those 
   }
 });
 
-test("websocket: an expired token gets no more data, but AuthError, and who waits for nothing is left alone", async (t) => {
+test("websocket: an expired token gets AuthError and no more data, and an idle session stays open", async (t) => {
   let now = NOW;
   const url = await serve(t, { now: () => now });
   const [reader, idle] = [await new Peer(t, url).connect(), await new Peer(t, url).connect()];
@@ -514,7 +514,7 @@ test("websocket: an expired token gets no more data, but AuthError, and who wait
   assert.equal((await idle.take("AuthError")).authUpdateAttempted, false);
 });
 
-test("websocket: on an expired token nothing runs, and what ran before is answered first", async (t) => {
+test("websocket: with an expired token no function runs, and earlier calls are answered first", async (t) => {
   let now = NOW;
   let release!: () => void;
   const gate = new Promise<void>((resolve) => (release = resolve));
@@ -537,7 +537,7 @@ test("websocket: on an expired token nothing runs, and what ran before is answer
   assert.deepEqual(outcome.ok && outcome.value, ["in time"]);
 });
 
-test("websocket: while a new token is being checked, the old one's end is no matter", async (t) => {
+test("websocket: while a new token is being checked, the expiry of the old one is ignored", async (t) => {
   let now = NOW;
   const slow = await startIdp(t);
   const providers = readProviders({ providers: [{ domain: slow.url, applicationID: "convex" }] });
@@ -563,7 +563,7 @@ test("websocket: while a new token is being checked, the old one's end is no mat
   assert.deepEqual([endVersion.identity, modifications[0].value], [2, ["new"]]);
 });
 
-test("websocket: while the provider answers 500 the client is sent away, to come back with the same token", async (t) => {
+test("websocket: while the provider answers 500 the client is disconnected, and returns with the same token", async (t) => {
   const broken = await startIdp(t);
   broken.answer = (_path, response) => (response.writeHead(500).end(), true);
   const providers = readProviders({ providers: [{ domain: broken.url, applicationID: "convex" }] });
@@ -614,7 +614,7 @@ test("the official websocket client fetches a new token when its own has expired
   assert.equal(states.at(-1), false);
 });
 
-test("an auth.config.ts that makes no sense keeps the project from loading, and is named", async () => {
+test("an invalid auth.config.ts prevents loading, and the error names it", async () => {
   const functionsDir = makeProject({ "auth.config.js": "export default { providers: [{ domain: 'x.test' }] };" });
   await assert.rejects(startEngine({ functionsDir }), /cannot be loaded: auth\.config: .*a provider must be/);
 });

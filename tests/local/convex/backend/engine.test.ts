@@ -9,10 +9,14 @@ import { call, eventually, failure, startEngine, value } from "./helpers.ts";
 
 test("a function is known by its path, with and without .js, with its kind and visibility", async () => {
   const engine = await startEngine();
-  assert.deepEqual(engine.describe("cases:store"), { kind: "mutation", visibility: "public" });
-  assert.deepEqual(engine.describe("cases.js:note"), { kind: "mutation", visibility: "internal" });
-  assert.deepEqual(engine.describe("script:look"), { kind: "query", visibility: "internal" });
-  assert.deepEqual(engine.describe("cases:twice"), { kind: "action", visibility: "public" });
+  const described = (path: string): unknown[] => {
+    const { kind, visibility } = engine.describe(path) ?? {};
+    return [kind, visibility];
+  };
+  assert.deepEqual(described("cases:store"), ["mutation", "public"]);
+  assert.deepEqual(described("cases.js:note"), ["mutation", "internal"]);
+  assert.deepEqual(described("script:look"), ["query", "internal"]);
+  assert.deepEqual(described("cases:twice"), ["action", "public"]);
   for (const path of ["cases:nothing", "nothing:cases", "lib/text:shout", "schema:default", "cases", ""]) {
     assert.equal(engine.describe(path), null, path);
   }
@@ -23,7 +27,7 @@ test("a function is known by its path, with and without .js, with its kind and v
   );
 });
 
-test("every Convex value comes back as it went in, in its encoding", async () => {
+test("every Convex value is returned unchanged, in its encoding", async () => {
   const engine = await startEngine();
   const bytes = new Uint8Array([0, 255]).buffer;
   const all = {
@@ -50,7 +54,7 @@ test("every Convex value comes back as it went in, in its encoding", async () =>
   assert.deepEqual(new Uint8Array(row.bytes), new Uint8Array([1, 2]));
 });
 
-test("identity is what the function asks for; none is null", async () => {
+test("a function gets the caller's identity, or null", async () => {
   const engine = await startEngine();
   const identity = {
     subject: "user_1",
@@ -71,7 +75,7 @@ test("functions see the deployment's environment, while they are imported and wh
   assert.deepEqual(await value(engine, "cases:greeting"), ["hello", "hello", null]);
 });
 
-test("arguments are checked before the function runs, and the answer is worded as Convex words it", async () => {
+test("arguments are checked before the function runs, and the error has Convex's words", async () => {
   const engine = await startEngine();
   assert.equal(
     await failure(engine, "cases:note", { key: 5 }),
@@ -90,7 +94,7 @@ test("arguments are checked before the function runs, and the answer is worded a
   assert.deepEqual(await value(engine, "cases:log"), []);
 });
 
-test("a refused return value leaves nothing behind, in a call and in a call within a call", async () => {
+test("a refused return value undoes all writes, in a call and in a nested call", async () => {
   const engine = await startEngine();
   const commits: string[][] = [];
   engine.onCommit((writes) => commits.push([...writes]));
@@ -107,7 +111,7 @@ test("a refused return value leaves nothing behind, in a call and in a call with
   assert.deepEqual(await value(engine, "cases:log"), ["kept"]);
 });
 
-test("an error says what was thrown and where in the functions", async () => {
+test("an error has the thrown message and its place in the functions", async () => {
   const engine = await startEngine();
   const boom = await failure(engine, "cases:wrongly", { how: "plain" });
   assert.match(boom, /^Uncaught Error: boom\n {4}at .*\(\.\.\/convex\/cases\.ts:\d+:\d+\)/);
@@ -148,7 +152,7 @@ test("console output becomes the call's log lines, in Convex's form, 256 at most
   assert.equal(many.logLines.at(-1), "[ERROR] Log overflow (maximum 256). Remaining log lines omitted.");
 });
 
-test("a call tells which tables it read and wrote", async () => {
+test("a call returns the tables that it read and wrote", async () => {
   const engine = await startEngine();
   const write = await call(engine, "sync:apply", { changes: [{ key: "a", note: "b", at: 1 }] });
   assert.ok(write.ok);
@@ -169,7 +173,7 @@ test("a call tells which tables it read and wrote", async () => {
   );
 });
 
-test("each commit that wrote is announced once, numbered, before its call returns; what was undone is not", async () => {
+test("each commit that wrote is announced once, numbered, before its call returns; an undone one is not", async () => {
   const engine = await startEngine();
   const seen: unknown[] = [];
   const stop = engine.onCommit((writes, commit) => seen.push([commit, ...writes]));
@@ -189,7 +193,7 @@ test("each commit that wrote is announced once, numbered, before its call return
   assert.equal(seen.length, 2);
 });
 
-test("calls take their turns: a query sees whole transactions only, in the order of the calls", async () => {
+test("calls run one after the other: a query sees only whole transactions, in the order of the calls", async () => {
   const engine = await startEngine();
   const keys = Array.from({ length: 50 }, (_, i) => String(i));
   const calls = keys.flatMap((key) => [value(engine, "cases:note", { key }), value(engine, "cases:log")]);
@@ -216,7 +220,7 @@ test("an action's mutations are transactions of their own, and actions run at th
   ]);
 });
 
-test("a scheduled function runs after the commit, is announced, and fails without harm", async () => {
+test("a scheduled function runs after the commit, is announced, and may fail without an effect on others", async () => {
   const entries: LogEntry[] = [];
   const engine = await startEngine({ log: (entry) => entries.push(entry) });
   const commits: Set<string>[] = [];
@@ -237,7 +241,7 @@ test("a scheduled function runs after the commit, is announced, and fails withou
   assert.match(entries[0]?.error ?? "", /^Uncaught Error: boom\n {4}at /);
 });
 
-test("what functions say and fail with is logged with their names, and the rest is not", async () => {
+test("output and errors of functions are logged with their names, and nothing else", async () => {
   const entries: LogEntry[] = [];
   const engine = await startEngine({ log: (entry) => entries.push(entry) });
   await call(engine, "cases:talk", { lines: 1 });
@@ -257,7 +261,7 @@ test("what functions say and fail with is logged with their names, and the rest 
   assert.match(entries[2]?.error ?? "", /\n {4}at handler \(\.\.\/convex\/cases\.ts:\d+:\d+\)/);
 });
 
-test("what is undone, cancelled, cleared or closed before its time does not run", async () => {
+test("a function that is undone, cancelled, cleared or closed before its time does not run", async () => {
   const engine = await startEngine();
   await failure(engine, "cases:later", { key: "undone", delay: 0, fails: true, what: "note" });
   const id = await value(engine, "cases:later", { key: "cancelled", delay: 5, fails: false, what: "note" });
@@ -292,6 +296,21 @@ test("clear empties every table, also for index reads, and says so", async () =>
   assert.deepEqual(await value(engine, "sync:apply", { changes: [{ key: "a", note: "b", at: 1 }] }), [
     "created",
   ]);
+});
+
+test("a job that was about to run when the tables were emptied does not run", async () => {
+  const engine = await startEngine();
+  let changes = 0;
+  const cleared = new Promise<void>((resolve) => {
+    engine.onCommit((writes) => {
+      // The first change is the schedule, the second the job's beginning.
+      if (writes.has("_scheduled_functions") && ++changes === 2) void engine.clear().then(resolve);
+    });
+  });
+  await value(engine, "cases:later", { key: "late", delay: 0, fails: false, what: "note" });
+  await cleared;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(await value(engine, "cases:log"), []);
 });
 
 test("a query that stops before its end leaves nothing in memory", async () => {

@@ -47,7 +47,7 @@ export function call(
   return engine.run({ path, args, identity: null, ...more });
 }
 
-// What the function returned; an Error if it failed.
+// Returns the value of the function. Throws an Error if it failed.
 export async function value(
   engine: Engine,
   path: string,
@@ -61,7 +61,7 @@ export async function value(
   return jsonToConvex(outcome.value);
 }
 
-// What the caller is told about its failure.
+// Returns the error message that the caller gets.
 export async function failure(engine: Engine, path: string, args: Value = {}): Promise<string> {
   const outcome = await call(engine, path, args);
   if (outcome.ok) {

@@ -15,7 +15,7 @@ const REFUSED_ANYWHERE: [string, RegExp][] = [
   ["date", /is not a supported Convex type/],
 ];
 
-test("a document that Convex refuses is refused, at its top and within, and leaves nothing behind", async () => {
+test("a document that Convex refuses is refused, at its top level and nested, and nothing is written", async () => {
   const engine = await startEngine();
   for (const [what, message] of [
     ...REFUSED_ANYWHERE,
@@ -48,7 +48,7 @@ test("a document at the limits is stored", async () => {
   assert.equal((await value(engine, "cases:stored")).length, 7);
 });
 
-test("patch and replace are held to the same limits, on the whole document", async () => {
+test("patch and replace have the same limits, for the whole document", async () => {
   const engine = await startEngine();
   const id = await value(engine, "cases:store", { fields: { half: "x".repeat(2 ** 19) } });
   for (const replaces of [false, true]) {
@@ -69,7 +69,7 @@ test("patch and replace are held to the same limits, on the whole document", asy
   await value(engine, "cases:change", { id, fields: half, replaces: true });
 });
 
-test("a return value that Convex refuses is refused, and what the function wrote is undone", async () => {
+test("a return value that Convex refuses is refused, and the function's writes are undone", async () => {
   const engine = await startEngine();
   for (const [what, message] of [
     ...REFUSED_ANYWHERE,
@@ -103,7 +103,7 @@ test("arguments that Convex refuses are refused before the function runs", async
   assert.deepEqual(await value(engine, "cases:echo", { value: { _id: "x", _y: 1 } }), { _id: "x", _y: 1 });
 });
 
-test("a document is held against its table's schema, and the answer is worded as Convex words it", async () => {
+test("a document is checked by its table's schema, and the error has Convex's words", async () => {
   const engine = await startEngine();
   assert.match(
     await failure(engine, "script:insertPerson", { fields: { key: "k", note: 5 } }),

@@ -13,7 +13,7 @@ const QUERY = (body: string): string => `
   import { queryGeneric as query } from "convex/server";
   ${body}`;
 
-test("what TypeScript and Convex allow in a project's files is allowed: enums, bare type imports, folders, aliases", async () => {
+test("files may have all that TypeScript and Convex allow: enums, bare type imports, folders, aliases", async () => {
   const functionsDir = makeProject({
     "tsconfig.json": '{"compilerOptions": {"paths": {"@/*": ["./shared/*"]}}}',
     "_generated/dataModel.d.ts": "export type Id<T> = string & { table: T };",
@@ -39,7 +39,7 @@ test("what TypeScript and Convex allow in a project's files is allowed: enums, b
   assert.equal(await value(engine, "plain:get"), "js");
 });
 
-test("functions that cannot be loaded are one line that names the file", async () => {
+test("functions that cannot be loaded give one line that names the file", async () => {
   for (const [files, message] of [
     [{ "a.ts": "export const x = ;" }, /^The Convex functions cannot be loaded: a\.ts:1:18: Unexpected ";"$/],
     [
@@ -70,7 +70,7 @@ test("functions that cannot be loaded are one line that names the file", async (
   });
 });
 
-test("backend and functions may lie where there are no packages: they take them from the named project", async () => {
+test("backend and functions may be in folders without packages: they use those of the named project", async () => {
   const project = dirname(makeProject({ "unused.ts": "" }));
   const functionsDir = makeProject({
     "a.ts": QUERY('import { WebSocket } from "ws"; export const get = query(() => typeof WebSocket);'),
@@ -93,7 +93,7 @@ test("backend and functions may lie where there are no packages: they take them 
   assert.equal((JSON.parse(stdout) as { value: unknown }).value, "function");
 });
 
-test("a convex-test that is built otherwise is refused at the start, by name", () => {
+test("a convex-test with another structure is refused at the start, by name", () => {
   const database = { get: () => null, _writes: [] } as unknown as Parameters<typeof checkDatabase>[0];
   assert.throws(() => {
     checkDatabase(database);

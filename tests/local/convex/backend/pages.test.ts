@@ -133,7 +133,7 @@ for (const order of ["asc", "desc"] as const) {
   });
 }
 
-test("a size that makes no sense is one that does, and the client's own limits change nothing", async () => {
+test("an invalid size is replaced by a valid one, and the client's own limits have no effect", async () => {
   await engine.clear();
   await fill(120);
   for (const [asked, given] of [[-5, 1], [0, 1], [2.9, 2], [NaN, 1], [Infinity, 100]] as const) {
@@ -152,7 +152,7 @@ test("an empty list is a page", async () => {
   assert.deepEqual((await page("asc", { numItems: 5, cursor: empty.continueCursor })).page, []);
 });
 
-test("a cursor from elsewhere is refused in the words that make the client begin anew", async () => {
+test("a foreign cursor is refused with the error that makes the client start again", async () => {
   await engine.clear();
   await fill(3);
   const { cursors } = await all("asc", 1);
@@ -167,7 +167,7 @@ test("a cursor from elsewhere is refused in the words that make the client begin
   }
 });
 
-test("the official client sees every row once while rows come, go and move, and pages are split", async (t) => {
+test("the official client sees every row once while rows are added, removed and moved, and pages are split", async (t) => {
   await engine.clear();
   await fill(90);
   const server = await startServer({ engine, deployKey: "key", port: 0 });

@@ -39,7 +39,7 @@ test("the next run of a schedule is the first time after now that it names, in U
   }
 });
 
-test("a timer goes off when the clock has come to its time, and not before", async () => {
+test("a timer fires at its time, and not before", async () => {
   let now = 0;
   let ran = false;
   runAt(

@@ -91,7 +91,7 @@ test("any of the words is enough, more of them and rarer ones come first", async
   assert.deepEqual(await search("RED, pear!"), [2, 1, 3, 0]);
 });
 
-test("a word that makes up more of the text, or is there more often, comes first; equals come newest first", async () => {
+test("a text with a larger share or more occurrences of the word comes first; equal ones come newest first", async () => {
   await fill("ann of the many other words", "ann smith", "ann jones", "ann ann of the many", "bob");
   assert.deepEqual(await search("ann"), [3, 2, 1, 0]);
 });
@@ -104,7 +104,7 @@ test("the last word also matches what begins with it, for half the weight; the o
   assert.deepEqual(await search("hn"), []);
 });
 
-test("rows without the field are not found and hurt nobody", async () => {
+test("rows without the field are not found and cause no error", async () => {
   await fill({ status: "a" }, { text: "ann", status: "a" }, { text: "", status: "a" });
   assert.deepEqual(await search("ann"), [1]);
   assert.deepEqual(await search("ann", { status: "a" }), [1]);
@@ -118,7 +118,7 @@ test("no word to search for finds nothing", async () => {
   });
 });
 
-test("filters keep the order, and a missing value can be asked for", async () => {
+test("filters keep the order, and can select a missing value", async () => {
   await fill({ text: "ann", status: "a" }, { text: "ann ann", status: "b" }, { text: "ann x", status: "a" }, "ann");
   assert.deepEqual(await search("ann"), [1, 3, 0, 2]);
   assert.deepEqual(await search("ann", { status: "a" }), [0, 2]);
@@ -132,7 +132,7 @@ test("only the first 16 words count, and the sixteenth is the last", async () =>
   assert.deepEqual(await search([...many, "extra", "zebra"].join(" ")), [3, 2, 1]);
 });
 
-test("at most 64 different words are looked for, those that only begin like the last in their order", async () => {
+test("at most 64 different words are searched, and words with the last one as prefix in their order", async () => {
   await fill(...Array.from({ length: 80 }, (_, i) => `p${String(i).padStart(2, "0")}`));
   assert.deepEqual((await search("p79 p")).sort((a, b) => a - b), [...Array(63).keys(), 79]);
 });
@@ -170,7 +170,7 @@ test("pages follow one another in the order of relevance and end", async () => {
   assert.deepEqual((await page("ann", 2, some.continueCursor, { min: 2 })).page, [4]);
 });
 
-test("a page that is read again ends where it ended, whoever came into it", async () => {
+test("a page that is read again ends where it ended, whatever rows were added", async () => {
   await fill("ann b c", "ann b", "ann", "bob");
   const { continueCursor } = await page("ann", 2, null);
   assert.deepEqual((await page("ann", 2, null, { endCursor: continueCursor })).page, [2, 1]);
@@ -218,7 +218,7 @@ test("a search sees what its transaction wrote, and nothing of one that failed",
   assert.deepEqual(await search("ann"), []);
 });
 
-test("a search has read its table, also when it found nothing", async () => {
+test("a search counts as a read of its table, also without a result", async () => {
   await fill("ann");
   const outcome = await engine.run({ path: "people:all", args: { text: "zoe" }, identity: null });
   assert.deepEqual([...outcome.reads], ["people"]);

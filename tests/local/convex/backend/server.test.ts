@@ -63,7 +63,11 @@ function stubEngine(functions: Stub): Engine & { commit: (table: string) => numb
   let commits = 0;
   return {
     providers: { list: [], skipped: 0 },
-    describe: (path) => (path in functions ? { kind: functions[path]!.kind, visibility: "public" } : null),
+    url: "",
+    env: {},
+    hasHttpActions: false,
+    describe: (path) =>
+      path in functions ? { kind: functions[path]!.kind, visibility: "public", args: null, returns: null } : null,
     async run(call) {
       const outcome = await functions[call.path]!.run(call);
       return {
@@ -83,9 +87,16 @@ function stubEngine(functions: Stub): Engine & { commit: (table: string) => numb
       for (const listener of listeners) listener(new Set([table]), commits);
       return commits;
     },
+    commits: () => commits,
+    tables: () => [],
+    rows: () => [],
+    functionSpec: () => [],
+    load: () => Promise.resolve(),
+    reload: () => Promise.resolve(),
     crons: () => [],
     runCron: () => Promise.reject(new Error("none")),
     clear: () => Promise.resolve(),
+    metered: () => ({ documentsWritten: 0, entriesWritten: 0, bytesWritten: 0, documentsRead: 0, bytesRead: 0 }),
     close: () => Promise.resolve(),
   };
 }
@@ -107,7 +118,7 @@ test("the official HTTP client queries, mutates and acts", async (t) => {
   assert.deepEqual(await convex.query(query("list"), {}), ["one", "two", "two"]);
 });
 
-test("every kind of value goes there and back", async (t) => {
+test("every kind of value is sent and returned", async (t) => {
   const convex = httpClient((await serve(t)).url);
   const value = {
     int: 7n,
@@ -183,7 +194,7 @@ test("a token is refused, not ignored, while no provider is configured", async (
   assert.equal(((await response.json()) as Message).code, "NoAuthProvider");
 });
 
-test("a function is called as what it is", async (t) => {
+test("a function is called by its own kind", async (t) => {
   const { url } = await serve(t);
   const body = JSON.stringify({ path: "items:add", args: { rank: 1, name: "one" } });
   const answer = (await (await post(`${url}/api/query`, body)).json()) as Message;
@@ -191,7 +202,7 @@ test("a function is called as what it is", async (t) => {
   assert.deepEqual(await httpClient(url).query(query("list"), {}), []);
 });
 
-test("garbage is refused with Convex's shape of error and quotes nothing", async (t) => {
+test("garbage is refused with an error of Convex's form, without a quote", async (t) => {
   const { url } = await serve(t);
   const call = (fields: object) => JSON.stringify({ path: "items:list", args: {}, ...fields });
   const refused: [string, number, string, Promise<Response>][] = [
@@ -252,7 +263,7 @@ test("garbage is refused with Convex's shape of error and quotes nothing", async
   assert.equal(bad.errorMessage, "The arguments of 'items:values' are not Convex values.");
 });
 
-test("what is escaped but whole is no lone surrogate", async (t) => {
+test("an escaped pair is no lone surrogate", async (t) => {
   const { url } = await serve(t);
   const body = '{"path":"items:values","args":{"value":"\\ud83d\\ude00 \\\\ud800"}}';
   const answer = (await (await post(`${url}/api/query`, body)).json()) as Message;
@@ -294,7 +305,7 @@ test("/local/clear empties all tables for the deploy key only, and subscribers s
   await until(() => names.length === 0);
 });
 
-test("it listens on 127.0.0.1 and nowhere else", async (t) => {
+test("it listens only on 127.0.0.1", async (t) => {
   const { url } = await serve(t);
   const error = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
     const socket = connect({ host: "127.0.0.2", port: Number(new URL(url).port) }, () => resolve(null));
@@ -322,7 +333,7 @@ test("the official client sees its own write when its mutation is done", async (
   await assert.rejects(convex.mutation(mutation("refuse"), {}), ConvexError);
 });
 
-test("a query that fails tells its subscriber, and recovers", async (t) => {
+test("a subscriber gets the error of a failed query, and later its result", async (t) => {
   const { url } = await serve(t);
   const convex = client(t, url);
   const seen: unknown[] = [];
@@ -364,7 +375,7 @@ test("a reactive page loses and doubles no row while rows are inserted before it
   assert.deepEqual(names()?.slice(-2), ["50", "60"]);
 });
 
-test("the official client goes on after the server was started again", async (t) => {
+test("the official client continues after a restart of the server", async (t) => {
   const first = await startServer({ engine, deployKey: KEY, port: 0 });
   const convex = client(t, first.url);
   let seen: string[] | null = null;
@@ -455,7 +466,7 @@ test("queries can be added, removed and asked for again with their journal", asy
   });
   assert.deepEqual((await peer.take("Transition")).modifications, [{ type: "QueryRemoved", queryId: 0 }]);
   await httpClient(url).mutation(mutation("add"), { rank: 15, name: "15" });
-  assert.equal(peer.of("Transition").length, 0, "nobody is told of a query that was removed");
+  assert.equal(peer.of("Transition").length, 0, "a removed query sends no result");
   peer.add(2, "items:page", { paginationOpts }, journal);
   assert.deepEqual(names(await peer.take("Transition")), ["10", "15", "20"]);
   const other = await new Peer(t, url).connect();
@@ -463,7 +474,7 @@ test("queries can be added, removed and asked for again with their journal", asy
   assert.deepEqual(names(await other.take("Transition")), ["10", "15"], "another's journal is not shared");
 });
 
-test("a query that nobody wants any more is forgotten", async (t) => {
+test("a query without subscribers is removed", async (t) => {
   const counted = counting();
   const peer = await new Peer(t, (await serve(t, { engine: counted.engine })).url).connect();
   for (const version of [0, 2]) {
@@ -476,9 +487,9 @@ test("a query that nobody wants any more is forgotten", async (t) => {
   assert.equal(counted.runs.get("items:list"), 2);
 });
 
-test("an internal query is there for who authenticates with the key, and gone without", async (t) => {
+test("an internal query exists only for a session with the key", async (t) => {
   const internal = stubEngine({ "a:b": { kind: "query", run: async () => ({ value: "secret" }) } });
-  internal.describe = () => ({ kind: "query", visibility: "internal" });
+  internal.describe = () => ({ kind: "query", visibility: "internal", args: null, returns: null });
   const { url } = await serve(t, { engine: internal });
   const peer = await new Peer(t, url).connect();
   peer.add(0, "a:b");
@@ -531,7 +542,7 @@ test("a bad message ends its session with FatalError, and no other", async (t) =
     { type: "Mutation", requestId: "1", udfPath: "items:add", args: [{}] },
     { type: "Authenticate", tokenType: "Magic", baseVersion: 0 },
     { type: "Authenticate", tokenType: "None", baseVersion: 5 },
-    { type: "Authenticate", tokenType: "Admin", value: KEY, baseVersion: 0, impersonating: { subject: "x" } },
+    { type: "Authenticate", tokenType: "Admin", value: KEY, baseVersion: 0, impersonating: "secret" },
   ];
   for (const message of bad) {
     const peer = await new Peer(t, url).connect();
@@ -598,7 +609,7 @@ test("mutations of one session run one after the other, actions at the same time
   assert.deepEqual(started, [0, 1, 1]);
 });
 
-test("what a closed connection had queued does not run", async (t) => {
+test("queued calls of a closed connection do not run", async (t) => {
   const gate = deferred();
   let started = 0;
   const run = async () => {
@@ -622,7 +633,7 @@ test("what a closed connection had queued does not run", async (t) => {
   assert.equal(started, 2);
 });
 
-test("more messages than a session may have under way wait, and are all answered", async (t) => {
+test("messages beyond the limit of a session wait, and are all answered", async (t) => {
   const gate = deferred();
   const run = async () => {
     await gate.promise;
@@ -702,7 +713,7 @@ test("fifty dashboards share their queries, and many writes become few reruns", 
     const runs = counted.runs.get(path) ?? 0;
     assert.ok(runs <= 250, `${path} ran ${String(runs)} times`);
   }
-  assert.equal(counted.runs.get("items:others"), undefined, "nobody wrote what it reads");
+  assert.equal(counted.runs.get("items:others"), undefined, "no commit wrote its table");
 });
 
 test("a query that waited behind a mutation is not run again for its commit, one that did not is", async (t) => {
@@ -740,7 +751,7 @@ test("a query that waited behind a mutation is not run again for its commit, one
   assert.equal(runs, 3);
 });
 
-test("who asks after a commit does not get the run of who asked before it", async (t) => {
+test("a query after a commit does not share the run of an earlier query", async (t) => {
   const gates = [deferred(), deferred()];
   let runs = 0;
   const stub = stubEngine({
@@ -767,7 +778,7 @@ test("who asks after a commit does not get the run of who asked before it", asyn
   assert.equal((await later.take("Transition")).modifications[0].value, 1);
 });
 
-test("a client that does not read is dropped, and the others go on", async (t) => {
+test("a client that does not read is disconnected, and the others continue", async (t) => {
   const big = "x".repeat(4 * 1024 * 1024);
   let version = 0;
   const stub = stubEngine({

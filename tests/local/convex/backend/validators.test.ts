@@ -8,7 +8,7 @@ function check(validator: GenericValidator, value: unknown): string | null {
   return mismatch((validator as unknown as { json: ValidatorJSON }).json, value);
 }
 
-test("each kind of validator takes what it names and refuses the rest", () => {
+test("each kind of validator accepts its own values and refuses all others", () => {
   const id = "00000000000000000000010000users";
   const samples: [GenericValidator, unknown[], unknown[]][] = [
     [v.any(), [1, null, {}], []],
@@ -42,7 +42,7 @@ test("each kind of validator takes what it names and refuses the rest", () => {
   }
 });
 
-test("a mismatch names the place, the value and the validator, and quotes no more than is readable", () => {
+test("a mismatch names the place, the value and the validator, and shortens long values", () => {
   const validator = v.object({ list: v.array(v.object({ a: v.union(v.literal("x"), v.int64()) })) });
   assert.equal(
     check(validator, { list: [{ a: "x" }, { a: 1.5 }] }),

@@ -1,0 +1,149 @@
+"""Count what a user costs in Convex: bytes and index entries written, and documents and bytes read.
+
+    python -m benchmarks.costs [--json]
+
+The functions of `convex/` run in the local Convex, whose meter adds up what Convex's backend would write
+(`clerk_convex/local/convex/backend/meter.ts`). Convex bills these bytes and limits them per second. The
+changes are those of a typical user of the local Clerk, one webhook at a time. The numbers are counts, so
+they are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from benchmarks.webhook import HERE
+from clerk_convex.entities import Change, Delete, Source, Upsert, read_user
+from clerk_convex.entities.changes import encode
+from clerk_convex.local.clerk.objects import new_user
+from clerk_convex.local.convex import LocalConvex
+
+MINUTE = 60_000.0  # milliseconds
+OTHERS = 250
+CREATED_AT = 1_790_000_000_000.0  # Unix milliseconds
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one step has written and read in Convex."""
+
+    bytes_written: int
+    documents_written: int
+    entries_written: int
+    bytes_read: int
+    documents_read: int
+
+
+class Convex:
+    """The functions of `convex/` in a local Convex with a meter."""
+
+    def __init__(self, convex: LocalConvex) -> None:
+        self._convex = convex
+        headers = {"Authorization": f"Convex {convex.deploy_key}", "Content-Type": "application/json"}
+        self._http = httpx.Client(base_url=convex.url, headers=headers, trust_env=False)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def sync(self, *changes: Change) -> None:
+        body = b'{"path":"users:syncUsers","args":{"changes":[' + b",".join(map(encode, changes)) + b"]}}"
+        answer = self._http.post("/api/mutation", content=body).raise_for_status().json()
+        if answer["status"] != "success":
+            raise RuntimeError(answer["errorMessage"])
+
+    def cost(self, step: Callable[[], None]) -> Cost:
+        self._convex.metered()
+        step()
+        metered = self._convex.metered()
+        return Cost(
+            metered["bytesWritten"],
+            metered["documentsWritten"],
+            metered["entriesWritten"],
+            metered["bytesRead"],
+            metered["documentsRead"],
+        )
+
+
+def typical_user(number: int = 0, **changes: object) -> dict[str, Any]:
+    """Return a user as Clerk has many: a name, an address, a picture, and some metadata."""
+    user = new_user(
+        {
+            "id": f"user_{number:027}",
+            "first_name": "Grace",
+            "last_name": f"Hopper{number:05}",
+            "email_address": [f"grace.hopper{number:05}@example.com"],
+            "public_metadata": {"plan": "free", "teams": ["one", "two"]},
+        },
+        lambda prefix: f"{prefix}_{number:027}",
+        int(CREATED_AT),
+    )
+    return {**user, "last_sign_in_at": int(CREATED_AT), **changes}
+
+
+def upsert(user: Mapping[str, Any], observed_at: float, source: Source = "webhook") -> Upsert:
+    read = read_user(user, observed_at=observed_at)
+    event_id = "msg_2cYQ3kFJr8vFiKzQ0Hh8XkXkXkX" if source == "webhook" else None
+    return Upsert(read.clerk_id, read.updated_at, observed_at, read.columns, source, event_id)
+
+
+def costs(convex: Convex) -> Iterator[tuple[str, Cost]]:
+    """Yield each step of a user's life with its cost.
+
+    Other users come first, one by one, so that every shard of the totals has a document.
+    """
+    at = CREATED_AT
+    for number in range(1, OTHERS + 1):
+        convex.sync(upsert(typical_user(number), at))
+    user = typical_user(updated_at=int(at))
+    yield "created", convex.cost(lambda: convex.sync(upsert(user, at)))
+    renamed = {**user, "first_name": "Amazing", "updated_at": int(at + MINUTE)}
+    yield "updated", convex.cost(lambda: convex.sync(upsert(renamed, at + MINUTE)))
+    yield "unchanged", convex.cost(lambda: convex.sync(upsert(renamed, at + 2 * MINUTE)))
+    signed_in = {**renamed, "last_sign_in_at": int(at + 3 * MINUTE)}
+    yield "signed in", convex.cost(lambda: convex.sync(upsert(signed_in, 0.0)))
+    deletion = Delete(user["id"], at + 4 * MINUTE, "webhook", "msg_2cYQ3kFJr8vFiKzQ0Hh8XkXkXkX")
+    yield "deleted", convex.cost(lambda: convex.sync(deletion))
+    filled = typical_user(OTHERS + 1, updated_at=int(at))
+    yield "backfilled", convex.cost(lambda: convex.sync(upsert(filled, at, "backfill")))
+
+
+@contextmanager
+def running() -> Iterator[Convex]:
+    with LocalConvex(project=HERE.parent) as local:
+        convex = Convex(local)
+        try:
+            yield convex
+        finally:
+            convex.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.costs", description="Count what a user costs in Convex."
+    )
+    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
+    options = parser.parse_args()
+    with running() as convex:
+        measured = dict(costs(convex))
+    if options.json:
+        sys.stdout.write(json.dumps({name: vars(cost) for name, cost in measured.items()}) + "\n")
+        return 0
+    sys.stdout.write(f"{'user':<12}{'bytes':>8}{'documents':>11}{'entries':>9}{'read':>9}\n")
+    for name, it in measured.items():
+        numbers = (
+            f"{it.bytes_written:>8,}{it.documents_written:>11}{it.entries_written:>9}{it.bytes_read:>9,}"
+        )
+        sys.stdout.write(f"{name:<12}{numbers}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+from tests.support.team import team as team

@@ -672,6 +672,21 @@ def test_it_closes_promptly_whatever_is_under_way(
     assert capfd.readouterr().err == ""
 
 
+def test_reset_empties_the_instance(clerk: ClerkInstance, events: Events) -> None:
+    """Users, sessions and endpoints are gone, what was set is undone, and an id is never given again."""
+    ada = clerk.create_user(username="ada")["id"]
+    session = clerk.sign_in(ada)["id"]
+    clerk.token_lifetime, clerk.faults = 7, Faults(status=503)
+    clerk.reset()
+    assert (clerk.count, clerk.users(), clerk.sessions()) == (0, [], [])
+    assert (clerk.token_lifetime, clerk.faults) == (60, Faults())
+    with pytest.raises(ClerkRefusal):
+        clerk.get_session(session)
+    events.clear()
+    assert clerk.create_user(username="ada")["id"] != ada
+    assert events == []  # nobody is told: the endpoint is gone
+
+
 def test_it_closes_promptly_with_a_half_sent_body() -> None:
     """It stops waiting for the body within 2 seconds."""
     clerk = LocalClerk()

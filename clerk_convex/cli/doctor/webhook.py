@@ -6,6 +6,7 @@ that the route ignores. Whether a body arrives as it was sent, its own signature
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from datetime import UTC, datetime

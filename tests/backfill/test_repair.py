@@ -188,6 +188,7 @@ def test_only_a_comparison_that_saves_writes(wire: Wire) -> None:
         "extra": 0,
         "duplicate": 0,
         "unreadable": 0,
+        "unlinked": 0,
     }
 
 

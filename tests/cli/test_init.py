@@ -56,11 +56,11 @@ def test_lines_are_shown_before_they_are_written(team: Team, capsys: pytest.Capt
 
 def test_an_upgrade_says_what_it_did(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys)
-    team.edit("clerk/state.ts", "usersOf(ctx, clerkId).first()", "usersOf(ctx, clerkId).unique()")
+    team.edit("clerk/state.ts", "versionsOf(ctx, clerkId).first()", "versionsOf(ctx, clerkId).unique()")
     team.edit("clerk/access.ts", '"admin" && user', '"boss" && user')
     status, out = run(capsys, "--check")
     assert (status, out.splitlines()[1:]) == (0, ["  changed by you: clerk/state.ts"])
-    team.install("1.1.0", state=("usersOf(ctx, clerkId).first()", "usersOf(ctx, clerkId).take(1)"))
+    team.install("1.1.0", state=("versionsOf(ctx, clerkId).first()", "versionsOf(ctx, clerkId).take(1)"))
     for options in (["--check"], []):
         status, out = run(capsys, *options)
         assert status == 1

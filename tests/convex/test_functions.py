@@ -40,8 +40,8 @@ def of_version(version: str) -> Behaviour:
     return stand_in.value({"version": version, "columns": ["email"]})
 
 
-async def test_real_functions_are_of_this_version(deployment: Functions) -> None:
-    client = Deployment(deployment.convex.url, deployment.convex.deploy_key)
+async def test_real_functions_are_of_this_version(functions: Functions) -> None:
+    client = Deployment(functions.convex.url, functions.convex.deploy_key)
     about = await read_about(client, "users")
     assert about is not None
     assert about.version == __version__

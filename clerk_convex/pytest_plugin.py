@@ -24,10 +24,12 @@ FUNCTIONS, MODULE, ENV = "clerk_convex_functions", "clerk_convex_module", "clerk
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         FUNCTIONS,
-        "the folder convex/ with the functions (default: convex, if it is there, else the functions that come"
-        " with clerk-convex)",
+        "the folder of the functions (default: what convex.json names or convex, if it has a schema.ts, else"
+        " the functions that come with clerk-convex)",
     )
-    parser.addini(MODULE, "the module of the users functions in that folder (default: users)")
+    parser.addini(
+        MODULE, "the module of the users functions in that folder (default: as clerk/module.ts says)"
+    )
     parser.addini(ENV, "environment variables of the functions, one NAME=value a line", type="linelist")
 
 
@@ -36,13 +38,13 @@ def _clerk_convex_started(pytestconfig: pytest.Config) -> Iterator[LocalSet]:
     from clerk_convex.errors import ClerkConvexError
     from clerk_convex.testing import LocalSet
 
-    local_set = LocalSet(
-        project=_project(pytestconfig),
-        module=pytestconfig.getini(MODULE) or None,
-        env=_environment(pytestconfig),
-    )
     problem = None
     try:
+        local_set = LocalSet(
+            functions=_functions(pytestconfig),
+            module=pytestconfig.getini(MODULE) or None,
+            env=_environment(pytestconfig),
+        )
         local_set.start()
     except ClerkConvexError as error:
         problem = str(error)
@@ -85,15 +87,18 @@ def as_admin(clerk_convex: LocalSet) -> Callable[..., Caller]:
     return clerk_convex.as_admin
 
 
-def _project(config: pytest.Config) -> Path | None:
-    """Return the folder that holds convex/, or None for the functions of the package."""
+def _functions(config: pytest.Config) -> Path | None:
+    """Return the folder of the functions, or None for those of the package."""
+    from clerk_convex.local.convex import LocalConvex
+
     named = config.getini(FUNCTIONS)
-    functions: Path = config.rootpath / (named or "convex")
     if not named:
-        return functions.parent if (functions / "schema.ts").is_file() else None
-    if functions.name != "convex" or not functions.is_dir():
-        raise pytest.UsageError(f"{FUNCTIONS} = {named} is no folder named convex: write the path of yours.")
-    return functions.parent
+        found = LocalConvex(project=config.rootpath).functions
+        return found if (found / "schema.ts").is_file() else None
+    functions: Path = config.rootpath / named
+    if not functions.is_dir():
+        raise pytest.UsageError(f"{FUNCTIONS} = {named} is no folder: write the path of your functions.")
+    return functions
 
 
 def _environment(config: pytest.Config) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Links the rows of a table that existed before to Clerk's users, and says when the tight schema takes them.
+"""Links the rows of a table that existed before to Clerk's users, and says when the final schema takes them.
 
 A run reads the rows without a Clerk id, asks Clerk for the user of each, and links those with exactly one.
 Convex decides for each row once more, and never replaces a link. So a run can be stopped and repeated at any
@@ -141,7 +141,7 @@ class Adoption:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that the tight schema would refuse: Convex's id, the Clerk id if it has one, and why."""
+    """A row that the final schema would refuse: Convex's id, the Clerk id if it has one, and why."""
 
     row: str
     clerk_id: str | None
@@ -150,7 +150,7 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True)
 class RowCheck:
-    """Whether the tight schema takes all `rows`.
+    """Whether the final schema takes all `rows`.
 
     It would refuse `refused` of them, of which `unlinked` have no Clerk id. `examples` names the first 100.
     """
@@ -179,10 +179,10 @@ class RowCheck:
         """Return the result, the rows concerned, and what to do next, as text."""
         if self.ok:
             return (
-                f"Ready: the tight schema takes all of {_count(self.rows, 'row')}."
+                f"Ready: the final schema takes all of {_count(self.rows, 'row')}."
                 " Next: replace looseClerkTables by clerkTables in convex/schema.ts, and deploy"
             )
-        lines = [f"Not yet: the tight schema would refuse {self.refused:,} of {_count(self.rows, 'row')}."]
+        lines = [f"Not yet: the final schema would refuse {self.refused:,} of {_count(self.rows, 'row')}."]
         for it in self.examples:
             name = f"{it.row} {it.clerk_id}" if it.clerk_id is not None else it.row
             lines.append(f"  {name}  {', '.join(it.problems)}")
@@ -240,7 +240,7 @@ async def adopt(
 async def check_rows(
     settings: Settings | None = None, *, patience: float = PATIENCE, on_progress: OnProgress | None = None
 ) -> RowCheck:
-    """Return whether the tight schema takes every row. Raises SettingsError or DeploymentError."""
+    """Return whether the final schema takes every row. Raises SettingsError or DeploymentError."""
     settings = Settings.from_env() if settings is None else settings
     on_progress = on_progress or OnProgress()
     rows = refused = unlinked = 0

@@ -16,7 +16,7 @@ DESCRIPTION = """
 
 Links the rows of a users table that existed before to Clerk's users. Needs CLERK_SECRET_KEY, CONVEX_URL and
 CONVEX_DEPLOY_KEY, and the schema looseClerkTables. A link is never replaced, so it is safe to run again. Then
-run clerk-convex backfill, which fills the rows; --check says when the tight schema takes them."""
+run clerk-convex backfill, which fills the rows; --check says when the final schema takes them."""
 
 EXIT_STATUS = """\
 0 no row is left without a Clerk id, or ready; 1 some are left, or not ready; 2 usage, settings or
@@ -57,7 +57,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     modes.add_argument("--by-email", action="store_true", help="match by an address that Clerk has verified")
     modes.add_argument(
-        "--check", action="store_true", help="write nothing; name what the tight schema refuses"
+        "--check", action="store_true", help="write nothing; name what the final schema refuses"
     )
     add = parser.add_argument
     add("--column", metavar="NAME", help="the column of --by-token or --by-email, if not the usual one")

@@ -122,17 +122,22 @@ def user_id(text: str) -> str:
 
 def write_result(options: Options, result: Result) -> None:
     """Write the result to stdout, as --json says."""
+    if sys.stdout is None:  # closed by the caller: `>&-`
+        return
     try:
         sys.stdout.write(f"{json.dumps(result.to_json()) if options.json else result}\n")
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of the output is gone. The rest of it must not raise again when Python exits.
+    except OSError as error:
+        # The rest of the output must not raise again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # else the reader of the output is gone, as `| head` is
+            raise ClerkConvexError(f"The result cannot be written to stdout ({error.strerror}).") from None
 
 
 def say(text: str) -> None:
     """Write a line to stderr."""
-    sys.stderr.write(f"{text}\n")
+    if sys.stderr is not None:  # closed by the caller: `2>&-`
+        sys.stderr.write(f"{text}\n")
 
 
 def status_of(error: ClerkConvexError | None) -> int:

@@ -149,6 +149,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(parser: argparse.ArgumentParser, options: Options) -> None:
+    for name in ("into", "module", "table"):
+        if getattr(options, name) == "":  # of a shell's variable that is not set
+            parser.error(f"--{name} is empty")
     others = {
         "--upgrade": options.upgrade,
         "--write": options.write,

@@ -58,6 +58,8 @@ _CODES = {
         "more is written at a time than the deployment's class allows. Nothing was written. Try again later."
     ),
 }
+# Answered with 400 to a key that is none, or is of another kind: cut, with a colon too many, a session token.
+_KEY_UNREADABLE = {"InvalidAuthHeader"}
 _CLASS = re.compile(r"(ArgumentValidationError|ReturnsValidationError)\b")
 _CODE = re.compile(r"[A-Za-z]{1,60}")
 
@@ -186,7 +188,7 @@ def _status_problem(name: str, status: int, answer: dict[str, Any]) -> Deploymen
         said += f" ({code})"
         if code in _CODES:
             return _kind(status)(f"{said}: {_CODES[code]}")
-    if status == 401:
+    if status == 401 or code in _KEY_UNREADABLE:
         return KeyRefused(f"{said}: CONVEX_DEPLOY_KEY was rejected. {_PERMISSIONS}")
     if status == 403:
         return KeyRefused(

@@ -22,7 +22,6 @@ __all__ = ["LocalStack"]
 WEBHOOK_PATH = "/webhooks/clerk"
 # These two describe a team's own functions, so they apply here too. All other settings are the set's own.
 FROM_ENVIRONMENT = ("CONVEX_USERS_MODULE", "CLERK_CONVEX_FIELDS")
-USERS_MODULE = str(Settings.model_fields["convex_users_module"].default)
 
 
 class LocalStack:
@@ -33,6 +32,7 @@ class LocalStack:
             stack.clerk.webhooks.drain(timeout=5)
 
     The set reads CONVEX_USERS_MODULE and CLERK_CONVEX_FIELDS from the environment, and no other setting.
+    Without CONVEX_USERS_MODULE it uses the module that `clerk/module.ts` of the functions names.
     `reset` empties it within milliseconds.
 
     Args:
@@ -175,12 +175,17 @@ class LocalStack:
                 return part
         return None
 
+    @property
+    def _users_module(self) -> str:
+        name = "CONVEX_USERS_MODULE"
+        return self._chosen.get(name) or os.environ.get(name) or self.convex.users_module
+
     def environment(self) -> Mapping[str, str]:
         """Return the environment variables with which another program reaches this set."""
         return {
             "CONVEX_URL": self.convex.url,
             "CONVEX_DEPLOY_KEY": self.convex.deploy_key,
-            "CONVEX_USERS_MODULE": os.environ.get("CONVEX_USERS_MODULE") or USERS_MODULE,
+            "CONVEX_USERS_MODULE": self._users_module,
             "CLERK_API_URL": self.clerk.url,
             "CLERK_SECRET_KEY": self.clerk.secret_key,
             "CLERK_WEBHOOK_SIGNING_SECRET": self.clerk.webhook_secret,

@@ -25,9 +25,10 @@ def read_text(path: Path) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write a file in one step, so that an interrupted run leaves it old or new. Raises ProjectError.
 
-    An existing file keeps its line ends and its permissions.
+    An existing file keeps its line ends and its permissions. A symbolic link stays: its target is written.
     """
     with _explained(path):
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         has_crlf = path.exists() and b"\r\n" in path.read_bytes()
         beside = path.with_name(f".{path.name}.tmp")  # Convex ignores files whose name begins with a dot

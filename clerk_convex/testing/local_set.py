@@ -26,20 +26,20 @@ class LocalSet(LocalStack):
             clerk_convex.settle()
             assert clerk_convex.row(ada["id"])["firstName"] == "Ada"
 
-    project: a directory with `convex/` in it, as for LocalConvex.
-    module: the module of the functions, CONVEX_USERS_MODULE. None takes the environment's.
+    functions: the folder of the functions, as for LocalConvex.
+    module: the module of the users functions, CONVEX_USERS_MODULE. None: as for LocalStack.
     env: environment variables of the functions.
     """
 
     def __init__(
         self,
         *,
-        project: Path | None = None,
+        functions: Path | None = None,
         module: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         chosen = {} if module is None else {"CONVEX_USERS_MODULE": module}
-        super().__init__(project=project, rate_limit=0, env=env, chosen=chosen)
+        super().__init__(functions=functions, rate_limit=0, env=env, chosen=chosen)
         self._callers: list[Caller] = []
 
     def reset(self) -> None:

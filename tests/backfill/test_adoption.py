@@ -69,7 +69,7 @@ def links(local: BackfillSet) -> dict[str, str | None]:
     return {row["_id"]: row.get("clerkId") for row in table(local.functions, "users")}
 
 
-# ---------------------------------------------------------------- from the first row to the tight schema
+# ---------------------------------------------------------------- from the first row to the final schema
 
 
 def test_a_table_with_rows_becomes_equal_to_clerk(local: BackfillSet) -> None:

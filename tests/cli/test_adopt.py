@@ -79,7 +79,7 @@ def test_the_check_is_0_when_the_tight_schema_takes_all(
     (row,) = insert(functions, {"email": "ada@example.com"})
     assert command.main(["--check"]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("Not yet: the tight schema would refuse 1 of 1 row.\n")
+    assert out.startswith("Not yet: the final schema would refuse 1 of 1 row.\n")
     assert f"  {row}  clerkId is missing, status is missing" in out
     assert "Next: link the 1 row without a Clerk id (clerk-convex adopt --help)" in out
     assert command.main(["--by-email"]) == 0
@@ -95,7 +95,7 @@ def test_the_check_is_0_when_the_tight_schema_takes_all(
     assert json.loads(capsys.readouterr().out) == answer
     assert command.main(["--check"]) == 0
     assert capsys.readouterr().out.startswith(
-        "Ready: the tight schema takes all of 1 row. Next: replace loose"
+        "Ready: the final schema takes all of 1 row. Next: replace loose"
     )
 
 

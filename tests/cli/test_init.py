@@ -56,11 +56,18 @@ def test_lines_are_shown_before_they_are_written(team: Team, capsys: pytest.Capt
 
 def test_an_upgrade_says_what_it_did(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys)
-    team.edit("clerk/state.ts", "versionsOf(ctx, clerkId).first()", "versionsOf(ctx, clerkId).unique()")
+    team.edit(
+        "clerk/state.ts",
+        "row = await usersOf(ctx, clerkId).first()",
+        "row = await usersOf(ctx, clerkId).unique()",
+    )
     team.edit("clerk/access.ts", '"admin" && user', '"boss" && user')
     status, out = run(capsys, "--check")
     assert (status, out.splitlines()[1:]) == (0, ["  changed by you: clerk/state.ts"])
-    team.install("1.1.0", state=("versionsOf(ctx, clerkId).first()", "versionsOf(ctx, clerkId).take(1)"))
+    team.install(
+        "1.1.0",
+        state=("row = await usersOf(ctx, clerkId).first()", "row = await usersOf(ctx, clerkId).take(1)"),
+    )
     for options in (["--check"], []):
         status, out = run(capsys, *options)
         assert status == 1
@@ -166,6 +173,15 @@ def test_a_check_takes_no_other_option(option: str, capsys: pytest.CaptureFixtur
         init(["--check", option])
     assert ended.value.code == 2
     assert f"--check cannot be combined with {option.split('=')[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--into", "--module", "--table"])
+def test_an_empty_value_is_2(team: Team, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a shell's variable that is not set. An empty folder would be the current one."""
+    with pytest.raises(SystemExit) as ended:
+        main(["init", option, ""])
+    assert ended.value.code == 2
+    assert f"{option} is empty" in capsys.readouterr().err
 
 
 def test_the_folder_is_the_one_of_convex_json(team: Team, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,3 +83,31 @@ def test_modules_of_the_current_folder_are_found(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(SystemExit):
             main(["doctor", "--help"])
         assert sys.path == ["", "/lib"]
+
+
+@pytest.mark.parametrize(
+    ("command", "redirection", "status", "said"),
+    [
+        ("init --check", ">&-", 1, ""),
+        (
+            "init --check",
+            ">/dev/full",
+            1,
+            "The result cannot be written to stdout (No space left on device).\n",
+        ),
+        ("init --into nowhere/at/all", "2>&-", 2, ""),
+    ],
+)
+def test_output_that_nobody_takes_is_no_traceback(
+    command: str, redirection: str, status: int, said: str, tmp_path: Path
+) -> None:
+    """A closed output, or one on a full disk: the exit status still says how the command ended."""
+    (tmp_path / "package.json").write_text("{}")
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -m clerk_convex {command} {redirection}', sys.executable],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (status, "", said)

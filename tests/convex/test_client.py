@@ -177,6 +177,11 @@ ANSWERS: dict[str, tuple[Behaviour, type[DeploymentError], str]] = {
         DeploymentMisconfigured,
         "400 (HeaderParseFailure): it cannot read a header of the call. Set CONVEX_DEPLOY_KEY again",
     ),
+    "cut key": (
+        stand_in.status(400, "InvalidAuthHeader", DEPLOY_KEY),
+        KeyRefused,
+        "400 (InvalidAuthHeader): CONVEX_DEPLOY_KEY was rejected",
+    ),
     "401": (
         stand_in.status(401, "BadAdminKey", DEPLOY_KEY),
         KeyRefused,

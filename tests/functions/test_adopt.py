@@ -279,7 +279,7 @@ def test_at_most_a_hundred_rows_are_linked_at_once(loose: Functions) -> None:
             call(name, links)
 
 
-# ---------------------------------------------------------------- is it time for the tight schema?
+# ---------------------------------------------------------------- is it time for the final schema?
 
 
 def test_what_the_tight_table_would_refuse_is_named(loose: Functions) -> None:
@@ -301,7 +301,7 @@ def test_what_the_tight_table_would_refuse_is_named(loose: Functions) -> None:
 
 
 def test_the_tight_schema_takes_what_the_check_passes(loose: Functions, tmp_path: Path) -> None:
-    """And no other one: each row of the loose table is inserted under the tight schema."""
+    """And no other one: each row of the loose table is inserted under the final schema."""
     linked, other = insert(loose, OLD, FALSE_ADMIN)
     adopt(loose, (linked, "user_ada"))
     loose.sync([filled("user_ada", email="ada@example.com", lastSignInAt=7.0)])

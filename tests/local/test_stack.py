@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -146,6 +147,32 @@ def test_environment_keeps_only_the_settings_of_the_functions(
         assert stack.settings.clerk_convex_fields is not None
         assert stack.settings.clerk_instance_id is None
         assert "sk_live_real" not in stack.environment().values()
+
+
+def test_the_module_is_the_one_that_the_functions_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is chosen comes first, then the environment's. Other programs get the same one."""
+    monkeypatch.setattr("clerk_convex.local.stack.LocalConvex.start", start_nothing)
+    monkeypatch.delenv("CONVEX_USERS_MODULE", raising=False)
+
+    def module(**chosen: str) -> str:
+        with LocalStack(functions=tmp_path, connected=False, chosen=chosen) as stack:
+            assert stack.environment()["CONVEX_USERS_MODULE"] == stack.settings.convex_users_module
+            return stack.settings.convex_users_module
+
+    assert module() == "users"
+    (tmp_path / "clerk").mkdir()
+    for text, named in (
+        (b"export {};", "users"),
+        (b"\xff", "users"),
+        (b"return internal.lib.people;", "lib/people"),
+    ):
+        (tmp_path / "clerk" / "module.ts").write_bytes(text)
+        assert module() == named
+    monkeypatch.setenv("CONVEX_USERS_MODULE", "persons")
+    assert module() == "persons"
+    assert module(CONVEX_USERS_MODULE="chosen") == "chosen"
 
 
 def test_malformed_setting_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:

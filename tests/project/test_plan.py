@@ -170,7 +170,11 @@ def test_an_upgrade_replaces_what_the_team_has_not_touched(team: Team) -> None:
         team.write(path, "// our own\n" + team.read(path))
     team.write("clerk/notes.ts", "// of the team, in our folder\n")
     team.install(
-        "1.1.0", state=("versionsOf(ctx, clerkId).first()", "versionsOf(ctx, clerkId).first() /* new */")
+        "1.1.0",
+        state=(
+            "row = await usersOf(ctx, clerkId).first()",
+            "row = await usersOf(ctx, clerkId).first() /* new */",
+        ),
     )
     (team.template / "clerk/order/duplicates.ts").unlink()
     (team.template / "clerk/users/derived.ts").unlink()
@@ -216,10 +220,10 @@ def test_what_the_team_s_own_files_lack_is_said(team: Team) -> None:
 
 def test_own_files_may_be_there_before(team: Team) -> None:
     """A team that has read the documentation may write them first."""
-    own = "export const extraColumns = {};\nexport const requiredExtraColumns = {};\nexport const ownColumns = {};\n"
-    team.write("clerk/columns.ts", own)
+    names = ("extraColumns", "requiredExtraColumns", "ownColumns")
+    team.write("clerk/columns.ts", "".join(f"export const {name} = {{}};\n" for name in names))
     assert run(team).is_complete
-    assert team.read("clerk/columns.ts") == own
+    assert team.read("clerk/columns.ts").startswith("export const extraColumns = {};")
 
 
 def test_an_upgrade_merges_what_the_team_has_changed(team: Team) -> None:
@@ -243,11 +247,18 @@ def test_two_changes_of_one_place_are_left_to_a_person(
 ) -> None:
     """The new file is put beside the team's. Until it is merged and removed, each run says so."""
     run(team)
-    team.edit("clerk/state.ts", "versionsOf(ctx, clerkId).first()", "versionsOf(ctx, clerkId).unique()")
+    team.edit(
+        "clerk/state.ts",
+        "row = await usersOf(ctx, clerkId).first()",
+        "row = await usersOf(ctx, clerkId).unique()",
+    )
     changed = team.read("clerk/state.ts")
     if not has_git:
         monkeypatch.setattr(shutil, "which", lambda name: None)
-    team.install("1.1.0", state=("versionsOf(ctx, clerkId).first()", "versionsOf(ctx, clerkId).take(1)"))
+    team.install(
+        "1.1.0",
+        state=("row = await usersOf(ctx, clerkId).first()", "row = await usersOf(ctx, clerkId).take(1)"),
+    )
     plan = run(team, Mode.UPGRADE)
     assert kinds(plan)["clerk/state.ts"] is Kind.CONFLICT
     assert not plan.is_complete
@@ -298,7 +309,10 @@ def test_an_interrupted_run_is_completed_by_the_next(
         module = None
         team.edit("clerk/state.ts", "// Reads what", "// OURS\n// Reads what")
         team.edit("clerk/users/text.ts", "export function fold", "export function fold /* OURS */")
-        team.install("1.1.0", state=("versionsOf(ctx, clerkId).first()", "versionsOf(ctx, clerkId).take(1)"))
+        team.install(
+            "1.1.0",
+            state=("row = await usersOf(ctx, clerkId).first()", "row = await usersOf(ctx, clerkId).take(1)"),
+        )
         file = team.template / "clerk/users/text.ts"
         file.write_text(file.read_text().replace("export function fold", "export function fold /* NEW */"))
     done = 0
@@ -344,12 +358,25 @@ def test_line_ends_and_permissions_stay(team: Team) -> None:
     (team.folder / "clerk/state.ts").chmod(0o640)
     team.write("schema.ts", SCHEMA.replace("\n", "\r\n"))
     assert check(team) == {"schema.ts": Kind.LACKS}
-    team.install("1.1.0", state=("versionsOf(ctx, clerkId).first()", "versionsOf(ctx, clerkId).take(1)"))
+    team.install(
+        "1.1.0",
+        state=("row = await usersOf(ctx, clerkId).first()", "row = await usersOf(ctx, clerkId).take(1)"),
+    )
     assert run(team, Mode.UPGRADE, write=True).is_complete
     for name in ("clerk/state.ts", "schema.ts"):
         content = (team.folder / name).read_bytes()
         assert content.count(b"\n") == content.count(b"\r\n") > 3
     assert (team.folder / "clerk/state.ts").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_symbolic_link_stays(team: Team) -> None:
+    """As of a schema that several projects share: its target gets the lines."""
+    shared = team.folder.parent / "shared.ts"
+    shared.write_text(SCHEMA)
+    (team.folder / "schema.ts").symlink_to("../shared.ts")
+    assert run(team, write=True).is_complete
+    assert (team.folder / "schema.ts").is_symlink()
+    assert "...clerkTables," in shared.read_text()
 
 
 def test_a_file_that_was_removed_comes_back(team: Team) -> None:

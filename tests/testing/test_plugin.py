@@ -223,18 +223,20 @@ def configuration(root: Path, **ini: Any) -> Any:
 
 def test_functions_are_found(tmp_path: Path) -> None:
     """The folder of the ini file, or convex/ of the project, or else the functions of the package."""
-    assert pytest_plugin._project(configuration(tmp_path)) is None
-    assert pytest_plugin._project(configuration(ROOT)) == ROOT
-    (tmp_path / "backend/convex").mkdir(parents=True)
-    named = configuration(tmp_path, clerk_convex_functions="backend/convex")
-    assert pytest_plugin._project(named) == tmp_path / "backend"
+    assert pytest_plugin._functions(configuration(tmp_path)) is None
+    assert pytest_plugin._functions(configuration(ROOT)) == ROOT / "convex"
+    backend = tmp_path / "backend"
+    backend.mkdir()
+    assert pytest_plugin._functions(configuration(tmp_path, clerk_convex_functions="backend")) == backend
+    (tmp_path / "convex.json").write_text('{"functions": "backend"}')
+    (backend / "schema.ts").touch()
+    assert pytest_plugin._functions(configuration(tmp_path)) == backend.resolve()
 
 
 @pytest.mark.parametrize(
     ("ini", "message"),
     [
-        ({"clerk_convex_functions": "backend"}, "= backend is no folder named convex: write the path"),
-        ({"clerk_convex_functions": "backend/convex"}, "= backend/convex is no folder named convex"),
+        ({"clerk_convex_functions": "nowhere"}, "= nowhere is no folder: write the path"),
         ({"clerk_convex_env": ["A=1", "B"]}, "clerk_convex_env has a line without =: write NAME=value."),
     ],
 )

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import queue
+import re
 import secrets
 import subprocess
 import threading
@@ -38,6 +39,7 @@ LEVELS = logging.getLevelNamesMapping()
 # convex-test needs convex 1.43. An older ws can be made to fill the memory (CVE-2026-48779).
 NODE_PACKAGES = {"convex": "^1.43.0", "convex-test": "0.0.60", "jose": "^6.2.0", "ws": "^8.21.0"}
 LOWEST_CONVEX = (1, 43)
+_MODULE = re.compile(r"\breturn internal\.([\w.]+);")
 
 
 class LocalConvex:
@@ -97,6 +99,21 @@ class LocalConvex:
     ) -> None:
         self.stop()
 
+    @property
+    def functions(self) -> Path:
+        """The folder of the functions. Raises LocalError if a convex.json cannot be read."""
+        return (self._functions or functions_of(self._project or _default_project())).resolve()
+
+    @property
+    def users_module(self) -> str:
+        """The module of the users functions, as `clerk/module.ts` of the functions names it."""
+        try:
+            text = (self.functions / "clerk" / "module.ts").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return "users"
+        named = _MODULE.search(text)
+        return "users" if named is None else named[1].replace(".", "/")
+
     def start(self) -> None:
         """Start Node, and return when the deployment answers requests.
 
@@ -104,7 +121,7 @@ class LocalConvex:
             LocalError: Node, an npm package or `convex/` is missing, the functions or the data cannot be
                 loaded, the port is in use, or the deployment is not ready after 30 seconds.
         """
-        functions = (self._functions or functions_of(self._project or _default_project())).resolve()
+        functions = self.functions
         _check(functions)
         main = HERE / "backend" / "main.ts"
         command = [str(_node()), str(main), f"--functions={functions}", "--port", str(self._port)]

@@ -171,7 +171,10 @@ function bundle(functionsDir: string, files: string[], outdir: string): void {
 function describeFailure({ text, location }: Message): string {
   const place =
     location === null ? "" : `${location.file}:${String(location.line)}:${String(location.column + 1)}: `;
-  return `The Convex functions cannot be loaded: ${place}${text}`;
+  const remedy = /^Could not resolve "(\.\.?\/)+_generated\//.test(text)
+    ? ". Generate it: npx convex codegen --system-udfs --typecheck disable"
+    : "";
+  return `The Convex functions cannot be loaded: ${place}${text}${remedy}`;
 }
 
 async function importFile(url: string, name: string): Promise<Record<string, unknown>> {

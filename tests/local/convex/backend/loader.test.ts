@@ -47,6 +47,10 @@ test("functions that cannot be loaded give one line that names the file", async 
       /^The Convex functions cannot be loaded: b\/c\.ts:1:8: Could not resolve "\.\/missing"$/,
     ],
     [
+      { "b/g.ts": 'import "../_generated/missing";' },
+      /: Could not resolve "\.\.\/_generated\/missing"\. Generate it: npx convex codegen --system-udfs --typecheck disable$/,
+    ],
+    [
       { "d.ts": 'throw new TypeError("at\\nimport");' },
       /^The Convex functions cannot be loaded: d\.ts: TypeError: at$/,
     ],

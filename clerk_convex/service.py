@@ -67,7 +67,7 @@ class Service:
 
     Nothing is made or connected before its first use; everything closes with the event loop. Each property
     raises SettingsError if a setting that it needs is missing.
-    A subclass may override `make_clerk` and `make_writer`, for other limits or in tests.
+    A subclass may override `make_clerk`, `make_writer` and `make_metrics`, for other limits or in tests.
     """
 
     def __init__(self, settings: Settings, *, timeouts: Timeouts | None = None) -> None:
@@ -75,7 +75,7 @@ class Service:
         self.timeouts = timeouts or Timeouts()
         self.last_event_at: float | None = None
         """When the last webhook with a valid signature arrived, of any type: Unix time in seconds."""
-        self.metrics = _make_metrics(settings)
+        self.metrics = self.make_metrics()
         """What was counted, if CLERK_CONVEX_METRICS_TOKEN is set and prometheus-client is installed."""
         self.observer = self.metrics or Observer()
         """Gets what happens, for the metrics."""
@@ -165,6 +165,20 @@ class Service:
             omit=self.settings.omitted_columns,
         )
 
+    def make_metrics(self) -> Metrics | None:
+        """Make the metrics of the process, if they are turned on and can be kept."""
+        if self.settings.clerk_convex_metrics_token is None:
+            return None
+        try:  # the package is optional, and webhooks work without it
+            from clerk_convex.net.prometheus import Metrics
+        except ImportError:
+            logger.warning(
+                "CLERK_CONVEX_METRICS_TOKEN is set, but prometheus-client is not installed, and nothing is"
+                " counted: pip install 'clerk-convex[metrics]'."
+            )
+            return None
+        return Metrics()
+
     def _make_ledger(self) -> Ledger:
         writer = self.writer
         return Ledger(writer.deployment, writer.module, gather=self.timeouts.ledger)
@@ -187,20 +201,6 @@ class Service:
 
         url = self.settings.clerk_convex_redis_url
         return Limiter(None if url is None else url.get_secret_value())
-
-
-def _make_metrics(settings: Settings) -> Metrics | None:
-    if settings.clerk_convex_metrics_token is None:
-        return None
-    try:  # the package is optional, and webhooks work without it
-        from clerk_convex.net.prometheus import Metrics
-    except ImportError:
-        logger.warning(
-            "CLERK_CONVEX_METRICS_TOKEN is set, but prometheus-client is not installed, and nothing is"
-            " counted: pip install 'clerk-convex[metrics]'."
-        )
-        return None
-    return Metrics()
 
 
 _services: WeakSet[Service] = WeakSet()

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from clerk_convex import metrics_routes, webhook_route
 from clerk_convex.admin.routes import user_routes
 from clerk_convex.app import create_app
+from clerk_convex.backfill.session import Session
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.convex.client import Deployment
 from clerk_convex.convex.writer import Writer, WriterLimits
@@ -367,8 +368,10 @@ async def test_state_of_convex(convex: StandIn) -> None:
     assert counted(service.metrics, "last_verification_timestamp_seconds") == 3
 
 
-def test_several_processes(tmp_path: Path) -> None:
+def test_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With PROMETHEUS_MULTIPROC_DIR each process tells the sum of all."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    assert Metrics().render() == b"", "it reads the folder"
     program = """if True:
         import os
         from clerk_convex.net.prometheus import Metrics
@@ -390,6 +393,13 @@ def test_several_processes(tmp_path: Path) -> None:
         timeout=60,
     )
     assert parse(ran.stdout)["clerk_convex_webhook_answers_total", frozenset({("status", "200")})] == 2
+
+
+async def test_a_backfill_has_no_metrics() -> None:
+    """Nobody could read them, and a cron line must not warn that a package is missing."""
+    settings = service_for(CLERK_SECRET_KEY="sk_test_" + "0" * 20).settings
+    session = Session(settings, concurrency=1, dry_run=True)
+    assert type(session.writer.deployment.observer) is type(session.clerk.observer) is Observer
 
 
 # The alerts and the page

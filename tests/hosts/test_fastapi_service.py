@@ -8,19 +8,21 @@ from pydantic import ValidationError
 
 from clerk_convex.errors import SettingsError
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.convex import LocalConvex
 from examples.fastapi.settings import AppSettings
-from tests.support.functions import Functions, running
+from tests.support.functions import ROOT, Functions
 from tests.support.servers import serve
 
 
 def test_fastapi_service() -> None:
     """A user signs up at Clerk, the webhook brings the row, the user reads it, and an admin bans the user."""
-    with running() as functions:
-        check_fastapi_service(functions, functions.clerk)
+    with LocalClerk(rate_limit=0) as clerk:
+        environment = {"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}
+        with LocalConvex(project=ROOT, env=environment) as convex:
+            check_fastapi_service(Functions(convex, clerk), clerk)
 
 
-def check_fastapi_service(deployment: Functions, clerk: LocalClerk | None) -> None:
-    assert clerk is not None
+def check_fastapi_service(deployment: Functions, clerk: LocalClerk) -> None:
     settings = {
         "CONVEX_URL": deployment.convex.url,
         "CONVEX_DEPLOY_KEY": deployment.convex.deploy_key,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from clerk_convex.entities.users import read_user
-from tests.support.functions import eventually, running
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.convex import LocalConvex
+from tests.support.functions import ROOT, Functions, eventually
 from tests.support.servers import serve
 
 COMMAND = ("uvicorn", "--port=PORT", "--timeout-graceful-shutdown=20", "clerk_convex.app:app")
@@ -12,9 +14,8 @@ USERS = 30
 
 def test_two_replicas_get_each_event_and_one_stops() -> None:
     """Each row equals Clerk's user, and no audit row is doubled, though both got each event."""
-    with running() as functions:
-        clerk = functions.clerk
-        assert clerk is not None
+    with LocalClerk(rate_limit=0) as clerk, LocalConvex(project=ROOT) as convex:
+        functions = Functions(convex, clerk)
         settings = {
             "CONVEX_URL": functions.convex.url,
             "CONVEX_DEPLOY_KEY": functions.convex.deploy_key,

@@ -3,6 +3,7 @@ import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { QueryCtx } from "../../_generated/server";
 import { isAdmin, possibleAdmins } from "../access";
+import { isWhole } from "../adopt/whole";
 import { lastWebhookAt } from "../audit/log";
 import { verified } from "../tables";
 import { readStats, usersStats } from "../users/stats";
@@ -44,7 +45,7 @@ export async function readStatus(ctx: QueryCtx): Promise<Infer<typeof status>> {
 }
 
 async function hasActiveAdmin(ctx: QueryCtx): Promise<boolean> {
-  for await (const user of possibleAdmins(ctx)) if (isAdmin(user)) return true;
+  for await (const user of possibleAdmins(ctx)) if (isWhole(user) && isAdmin(user)) return true;
   return false;
 }
 

@@ -30,6 +30,7 @@ __all__ = [
     "UserError",
     "__version__",
     "health_routes",
+    "metrics_routes",
     "user_routes",
     "webhook_route",
 ]
@@ -57,6 +58,7 @@ if typing.TYPE_CHECKING:
         UserError,
     )
     from clerk_convex.health import health_routes
+    from clerk_convex.metrics import metrics_routes
     from clerk_convex.settings import Settings
     from clerk_convex.webhook import OnChange, webhook_route
 else:
@@ -67,6 +69,7 @@ else:
         "clerk_convex.entities.changes": ["Change", "Delete", "Outcome", "SignIn", "Upsert"],
         "clerk_convex.entities.users": ["Fields"],
         "clerk_convex.health": ["health_routes"],
+        "clerk_convex.metrics": ["metrics_routes"],
         "clerk_convex.settings": ["Settings"],
         "clerk_convex.webhook": ["OnChange", "webhook_route"],
     }

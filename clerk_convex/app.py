@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from clerk_convex.admin import user_routes
 from clerk_convex.health import health_routes
+from clerk_convex.metrics import metrics_routes
 from clerk_convex.service import Service
 from clerk_convex.settings import Settings
 from clerk_convex.webhook import webhook_route
@@ -32,6 +33,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
             webhook_route(settings=settings, service=service),
             user_routes(settings=settings, service=service),
             *health_routes(settings=settings, service=service),
+            *metrics_routes(settings=settings, service=service),
         ]
     )
 

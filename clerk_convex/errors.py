@@ -131,7 +131,10 @@ class ClerkUnavailable(ClerkError):
 
 
 class DeploymentError(ClerkConvexError):
-    """A call of Convex failed."""
+    """A call of Convex failed. `status` and `code` are as Convex answered, None if it gave none."""
+
+    status: int | None = None
+    code: str | None = None
 
 
 class ChangeRefused(DeploymentError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +17,19 @@ from clerk_convex.convex.client import Deployment
 from clerk_convex.convex.functions import FunctionsCheck
 from clerk_convex.convex.refusals import Ledger
 from clerk_convex.convex.writer import Status, Writer, WriterLimits
+from clerk_convex.errors import SettingsError
+from clerk_convex.net.observer import Observer
 from clerk_convex.net.per_loop import PerLoop
 from clerk_convex.settings import AdminSettings, BackfillSettings, ConvexSettings, Settings
 
 if TYPE_CHECKING:
     from clerk_convex.clerk.tokens import SessionTokens
     from clerk_convex.net.limits import Limiter
+    from clerk_convex.net.prometheus import Metrics
 
 __all__ = ["Service", "Timeouts", "service_finder"]
+
+logger = logging.getLogger("clerk_convex")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Service:
 
     Nothing is made or connected before its first use; everything closes with the event loop. Each property
     raises SettingsError if a setting that it needs is missing.
-    A subclass may override `make_clerk` and `make_writer`, for other limits or in tests.
+    A subclass may override `make_clerk`, `make_writer` and `make_metrics`, for other limits or in tests.
     """
 
     def __init__(self, settings: Settings, *, timeouts: Timeouts | None = None) -> None:
@@ -68,6 +75,10 @@ class Service:
         self.timeouts = timeouts or Timeouts()
         self.last_event_at: float | None = None
         """When the last webhook with a valid signature arrived, of any type: Unix time in seconds."""
+        self.metrics = self.make_metrics()
+        """What was counted, if CLERK_CONVEX_METRICS_TOKEN is set and prometheus-client is installed."""
+        self.observer = self.metrics or Observer()
+        """Gets what happens, for the metrics."""
         self.functions = FunctionsCheck(
             lambda: self.writer.deployment, settings.convex_users_module, clerk_convex.__version__
         )
@@ -113,6 +124,11 @@ class Service:
         """Start the counts of incoming calls again, for tests that share a service. Redis keeps its own."""
         self._limiters = PerLoop(self._make_limiter)
 
+    def read_state(self) -> None:
+        """Tell the observer in the background what Convex knows, at most once a minute."""
+        with contextlib.suppress(SettingsError):  # then nothing is synchronized
+            self.ledger.state  # noqa: B018 - asks Convex
+
     def make_clerk(self) -> Clerk:
         """Make the Clerk client of an event loop."""
         settings = self.settings.require(BackfillSettings)
@@ -122,6 +138,7 @@ class Service:
             timeout=self.timeouts.clerk_call,
             patience=self.timeouts.clerk_retries,
             instance_id=settings.clerk_instance_id,
+            observer=self.observer,
         )
 
     def make_deployment(self) -> Deployment:
@@ -131,6 +148,7 @@ class Service:
             settings.convex_url,
             settings.convex_deploy_key.get_secret_value(),
             timeout=self.timeouts.convex_call,
+            observer=self.observer,
         )
 
     def make_writer(self) -> Writer:
@@ -146,6 +164,20 @@ class Service:
             dry_run=dry_run,
             omit=self.settings.omitted_columns,
         )
+
+    def make_metrics(self) -> Metrics | None:
+        """Make the metrics of the process, if they are turned on and can be kept."""
+        if self.settings.clerk_convex_metrics_token is None:
+            return None
+        try:  # the package is optional, and webhooks work without it
+            from clerk_convex.net.prometheus import Metrics
+        except ImportError:
+            logger.warning(
+                "CLERK_CONVEX_METRICS_TOKEN is set, but prometheus-client is not installed, and nothing is"
+                " counted: pip install 'clerk-convex[metrics]'."
+            )
+            return None
+        return Metrics()
 
     def _make_ledger(self) -> Ledger:
         writer = self.writer

@@ -53,6 +53,7 @@ _COPY_INSTANCE_ID = "copy it (ins_…) from the instance_id of a webhook's event
 _SECRET_KEY = re.compile(r"sk_(test|live)_[A-Za-z0-9]{20,}")
 _KEY_BYTES = range(24, 65)  # of a signing secret, by the specification of Standard Webhooks
 _FEWEST_DISTINCT_BYTES = 8  # 24 random bytes practically always have more; whsec_xxxxxxxx… has three
+_SHORTEST_TOKEN = 32  # characters of the metrics' token
 
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)"
@@ -325,6 +326,13 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
+def _metrics_token(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if len(text) < _SHORTEST_TOKEN or len(set(text)) < _FEWEST_DISTINCT_BYTES:
+        raise ValueError("is too weak; make one with: openssl rand -hex 32")
+    return value
+
+
 def _column(text: str) -> str:
     if text not in OMITTABLE:
         problem = "is a column that the rules need" if text in _NEEDED else "is no column"
@@ -419,6 +427,9 @@ class Settings(BaseModel):
     )
     clerk_convex_redis_url: Annotated[SecretStr, AfterValidator(_redis_url), _Clean] | None = Field(
         default=None, description="redis://…: the Redis in which several replicas count calls together"
+    )
+    clerk_convex_metrics_token: Annotated[SecretStr, AfterValidator(_metrics_token), _Clean] | None = Field(
+        default=None, description="turns on metrics; callers of /metrics must send it"
     )
 
     @property

@@ -50,6 +50,7 @@ def test_all_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "CLERK_CONVEX_ME_LIMIT": "5/minute",
         "CLERK_CONVEX_ADDRESS_LIMIT": "30/hour",
         "CLERK_CONVEX_REDIS_URL": "async+redis://:s3cret@127.0.0.1:6379/0",
+        "CLERK_CONVEX_METRICS_TOKEN": "0123456789abcdef0123456789abcdef",
     }
     assert set(environ) == {name.upper() for name in Settings.model_fields}
     for name, value in environ.items():
@@ -77,6 +78,8 @@ def test_all_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.clerk_convex_address_limit == "30/hour"
     assert settings.clerk_convex_redis_url is not None
     assert settings.clerk_convex_redis_url.get_secret_value() == "redis://:s3cret@127.0.0.1:6379/0"
+    assert settings.clerk_convex_metrics_token is not None
+    assert settings.clerk_convex_metrics_token.get_secret_value() == "0123456789abcdef0123456789abcdef"
     for kind in (AdminSettings, WebhookSettings):
         required = settings.require(kind)
         assert required.model_dump() == settings.model_dump()
@@ -95,6 +98,7 @@ def test_defaults() -> None:
         assert settings.clerk_authorized_parties == settings.clerk_convex_cors_origins == ()
         assert settings.clerk_jwt_audience == ("convex",)
         assert settings.clerk_convex_redis_url is None
+        assert settings.clerk_convex_metrics_token is None
         assert settings.clerk_convex_read_limit == "300/minute"
         assert settings.clerk_convex_write_limit == "60/minute"
         assert settings.clerk_convex_address_limit == "60/minute"
@@ -297,6 +301,8 @@ def test_missing_required_settings() -> None:
         ("CLERK_CONVEX_WRITE_LIMIT", "many", "is not a limit; write 60/minute"),
         ("CLERK_CONVEX_WRITE_LIMIT", "9999999/second", "is not a limit"),
         ("CLERK_CONVEX_ADDRESS_LIMIT", "1/fortnight", "is not a limit; write 60/minute"),
+        ("CLERK_CONVEX_METRICS_TOKEN", "0123456789abcdef0123456789abcde", "is too weak; make one with"),
+        ("CLERK_CONVEX_METRICS_TOKEN", "s3cret" * 9, "is too weak; make one with"),
         ("CLERK_CONVEX_REDIS_URL", "127.0.0.1:6379", "is not a URL; write redis://"),
         ("CLERK_CONVEX_REDIS_URL", "http://127.0.0.1:6379", "is not a URL of Redis"),
         ("CLERK_CONVEX_REDIS_URL", "redis://:s3cret@host:port", "has a port that is not"),

@@ -209,6 +209,7 @@ class Manager(Endpoint):
         limit = self._limits[name]
         wait = await self.service.limiter.hit(limit, key)
         if wait > 0.0:
+            self.service.observer.limit_hit(name)
             text = f"Too many calls: {limit} are allowed. Try again in {wait:.0f} s."
             raise Problem(429, "too_many_calls", text, retry_after=wait)
 

@@ -18,6 +18,7 @@ from clerk_convex.entities.json import parse_json
 from clerk_convex.entities.times import http_date
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
 from clerk_convex.net.backoff import Backoff
+from clerk_convex.net.observer import Observer
 from clerk_convex.net.pool import Pool, Response, Trouble
 from clerk_convex.net.rate import Rate
 
@@ -136,6 +137,7 @@ class Clerk:
     instance_id: CLERK_INSTANCE_ID. The first call checks that the key belongs to this instance; if not, every
         call raises ClerkMisconfigured, and nothing is read or changed.
     on_retry: called before each pause.
+    observer: told of each failed attempt.
 
     Calls wait for their turn, in the order they came, so that they stay below Clerk's rate limit: 1000 calls
     in 10 seconds for a production key (sk_live_), else 100. After a 429 all calls wait as long as Clerk asks.
@@ -162,12 +164,14 @@ class Clerk:
         doubts: Sequence[float] = (),
         instance_id: str | None = None,
         on_retry: OnRetry = lambda error, seconds: None,
+        observer: Observer | None = None,
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")  # Clerk's own documents give it with /v1
         self.timeout = timeout
         self.patience = patience
         self.doubts = doubts
         self.on_retry = on_retry
+        self.observer = observer or Observer()
         self._awaited_instance = instance_id  # None as soon as Clerk has confirmed it
         self._headers = {
             "Accept": "application/json",
@@ -356,7 +360,7 @@ class Clerk:
                 observed_at = _observed_at(response)
                 may_be_done = may_be_done or response.repeated
                 try:
-                    answer = _read(response, request.expected, about_user=request.user_id is not None)
+                    answer = self._read(response, request)
                 except ClerkNotFound as error:
                     if request.method == "DELETE" and may_be_done:  # an earlier attempt did it
                         deleted = {"id": request.user_id, "object": "user", "deleted": True}
@@ -369,6 +373,7 @@ class Clerk:
                     return answer, observed_at
             else:
                 problem = self._problem(response)
+                self.observer.clerk_failed(problem)
             may_be_done = problem.may_be_done = may_be_done or problem.may_be_done
             pause = self._pause(problem, failures)
             if time() + pause > last_start or (may_be_done and not request.repeatable):
@@ -377,6 +382,13 @@ class Clerk:
             self.on_retry(problem, time() - started)
             await asyncio.sleep(pause)
         raise problem or self._too_many_calls()
+
+    def _read(self, response: Response, request: _Request) -> Any:
+        try:
+            return _read(response, request.expected, about_user=request.user_id is not None)
+        except ClerkError as error:
+            self.observer.clerk_failed(error)
+            raise
 
     def _pause(self, problem: ClerkUnavailable, failures: int) -> float:
         """Return the seconds until the next attempt. After a 429 make all other calls wait as long."""

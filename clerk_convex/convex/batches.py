@@ -7,6 +7,7 @@ further calls: an empty one, one with an example of each change, halves of the b
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeGuard
@@ -18,6 +19,7 @@ from clerk_convex.convex.queue import Batch, answer_all
 from clerk_convex.entities.changes import OUTCOMES, Change, Delete, Outcome, SignIn, Upsert, encode
 from clerk_convex.entities.users import COLUMNS
 from clerk_convex.errors import DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
+from clerk_convex.net.observer import Observer
 
 __all__ = ["BatchWriter"]
 
@@ -56,8 +58,9 @@ _EXAMPLES: tuple[Change, ...] = (
 class BatchWriter:
     """Writes batches with `<module>:syncUsers`; with `dry_run` it asks `<module>:compareUsers` instead."""
 
-    def __init__(self, call: Call, *, module: str, dry_run: bool) -> None:
+    def __init__(self, call: Call, observer: Observer, *, module: str, dry_run: bool) -> None:
         self._call = call
+        self._observer = observer
         self._module = module
         self._dry_run = dry_run
 
@@ -114,11 +117,14 @@ class BatchWriter:
     async def _sync(self, part: Batch) -> CallRefused | None:
         """Write the changes and answer them, or return the refusal."""
         arguments = _arguments(part.values())
+        time = asyncio.get_running_loop().time
+        started = time()
         try:
             if self._dry_run:
                 outcomes = await self._call("query", "compareUsers", arguments)
             else:
                 outcomes = await self._call("mutation", "syncUsers", arguments)
+                self._observer.batch_written(len(part), time() - started)
         except CallRefused as refusal:
             return refusal
         if not _are_outcomes(outcomes, len(part)):

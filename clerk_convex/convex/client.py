@@ -11,6 +11,7 @@ from convex.http_client import ConvexHttpClient, FunctionArgs
 from convex.values import ConvexValue
 
 from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentMisconfigured, DeploymentUnavailable
+from clerk_convex.net.observer import Observer
 from clerk_convex.net.pool import Pool, Trouble
 
 __all__ = ["CallRefused", "Deployment", "FunctionMissing", "KeyRefused", "Kind", "Throttled"]
@@ -106,6 +107,7 @@ class Deployment(ConvexHttpClient):
 
     timeout: seconds for one call, connecting and reading included.
     connect_timeout: seconds for opening a connection.
+    observer: told of each failed call.
 
     A call whose connection turns out to be closed is repeated immediately. A function may therefore run
     twice, so its writes must be idempotent. Proxies and .netrc files of the environment are not used.
@@ -118,11 +120,18 @@ class Deployment(ConvexHttpClient):
     """
 
     def __init__(
-        self, url: str, deploy_key: str, *, timeout: float = 4.0, connect_timeout: float = 2.0
+        self,
+        url: str,
+        deploy_key: str,
+        *,
+        timeout: float = 4.0,
+        connect_timeout: float = 2.0,
+        observer: Observer | None = None,
     ) -> None:
         super().__init__(url)
         self.set_admin_auth(deploy_key)
         self.timeout = timeout
+        self.observer = observer or Observer()
         self._pool = Pool(connect_timeout=connect_timeout)
 
     async def _request(self, url: str, name: str, args: FunctionArgs) -> ConvexValue:  # type: ignore[override]
@@ -148,9 +157,13 @@ class Deployment(ConvexHttpClient):
         response = await self._pool.send(
             "POST", url, headers, body, timeout=self.timeout, largest=_LARGEST_RESPONSE
         )
-        if isinstance(response, Trouble):
-            raise _problem(response, self.timeout)
-        return _read(name, response.status, response.content)
+        try:
+            if isinstance(response, Trouble):
+                raise _problem(response, self.timeout)
+            return _read(name, response.status, response.content)
+        except DeploymentError as error:
+            self.observer.convex_failed(error)
+            raise
 
 
 def _problem(trouble: Trouble, timeout: float) -> DeploymentError:
@@ -178,7 +191,9 @@ def _read(name: str, status: int, content: bytes) -> ConvexValue:
         if status == 200 and answer.get("status") == "success" and "value" in answer:
             return _decode(answer["value"])
         raise DeploymentUnavailable(_UNREADABLE)
-    raise _status_problem(name, status, answer)
+    problem = _status_problem(name, status, answer)
+    problem.status = status
+    raise problem
 
 
 def _status_problem(name: str, status: int, answer: dict[str, Any]) -> DeploymentError:
@@ -187,7 +202,9 @@ def _status_problem(name: str, status: int, answer: dict[str, Any]) -> Deploymen
     if isinstance(code, str) and _CODE.fullmatch(code):
         said += f" ({code})"
         if code in _CODES:
-            return _kind(status)(f"{said}: {_CODES[code]}")
+            problem = _kind(status)(f"{said}: {_CODES[code]}")
+            problem.code = code
+            return problem
     if status == 401 or code in _KEY_UNREADABLE:
         return KeyRefused(f"{said}: CONVEX_DEPLOY_KEY was rejected. {_PERMISSIONS}")
     if status == 403:

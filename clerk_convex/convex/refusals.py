@@ -15,6 +15,7 @@ from clerk_convex.entities.changes import Source
 from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentUnavailable, UserError
 from clerk_convex.net.backoff import Backoff
 from clerk_convex.net.logs import OnceAMinute
+from clerk_convex.net.observer import SyncState
 
 __all__ = ["AT_ONCE", "Ledger", "Refusal", "refusal_of", "to_arguments"]
 
@@ -26,7 +27,8 @@ AT_ONCE = 500
 _MOST = 1000  # users whose refusals wait to be recorded
 _BACKOFF = Backoff(first=1.0, longest=30.0)  # seconds between attempts
 _ATTEMPTS = 5
-_FRESH = 60.0  # seconds until the number of refused users is asked for again
+_FRESH = 60.0  # seconds until the state is asked for again
+_DRIFT = ("missing", "differing", "extra", "duplicate", "unreadable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +90,14 @@ class Ledger:
         self._sending: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._asked_at = float("-inf")
-        self._refused: int | None = None
+        self._state: SyncState | None = None
         self._once_a_minute = OnceAMinute()
 
     def add(self, refusal: Refusal | None) -> None:
         """Record a refusal later. Returns at once, and never fails."""
         if refusal is None:
             return
+        self._deployment.observer.change_refused(refusal.source)
         if refusal.clerk_id not in self._waiting and len(self._waiting) >= _MOST:
             self._log(f"more than {_MOST:,} users wait to be recorded.")
             return
@@ -103,7 +106,12 @@ class Ledger:
 
     @property
     def refused(self) -> int | None:
-        """The number of users with a refused change, a minute old at most; None while it is not known.
+        """The number of users with a refused change. It is that of `state`."""
+        return None if self.state is None else self.state.refused
+
+    @property
+    def state(self) -> SyncState | None:
+        """What Convex knows of the synchronization, a minute old at most; None while it is not known.
 
         Reading it asks Convex in the background, at most once a minute.
         """
@@ -111,7 +119,7 @@ class Ledger:
         if now - self._asked_at >= _FRESH:
             self._asked_at = now
             self._asking = _continued(self._asking, self._ask)
-        return self._refused
+        return self._state
 
     def _wait(self, refusal: Refusal) -> None:
         if (earlier := self._waiting.get(refusal.clerk_id)) is not None:
@@ -147,15 +155,17 @@ class Ledger:
     async def _ask(self) -> None:
         await asyncio.sleep(self._gather)  # the caller's own work comes first
         try:
-            status: Any = await self._call("query", "status", {})
-            self._refused = int(status["refusals"]["count"])
+            self._state = _sync_state(await self._call("query", "status", {}))
         except (
             DeploymentError,
+            AttributeError,
             KeyError,
             TypeError,
             ValueError,
         ):  # no answer, or functions of another version
-            self._refused = None
+            self._state = None
+        else:
+            self._deployment.observer.synced(self._state)
 
     async def _call(self, kind: Kind, function: str, arguments: dict[str, Any]) -> Any:
         encoded = json.dumps(arguments).encode()
@@ -164,6 +174,22 @@ class Ledger:
     def _log(self, why: str) -> None:
         if self._once_a_minute.should_log():
             logger.warning("Refused changes are not recorded in Convex: %s", why)
+
+
+def _sync_state(status: Any) -> SyncState:
+    """Return the state in the value of `users:status`. Raises the errors that `_ask` expects."""
+    verification = status.get("lastVerification") or {}  # functions of an earlier version lack it
+    return SyncState(
+        refused=int(status["refusals"]["count"]),
+        drift={kind: int(verification[kind]) for kind in _DRIFT if kind in verification},
+        last_webhook_at=_seconds(status.get("lastWebhookAt")),
+        last_backfill_at=_seconds(status.get("lastFinishedBackfillAt")),
+        verified_at=_seconds(verification.get("at")),
+    )
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    return None if milliseconds is None else float(milliseconds) / 1000
 
 
 def _continued(

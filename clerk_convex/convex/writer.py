@@ -26,6 +26,7 @@ from clerk_convex.errors import (
     DeploymentError,
     DeploymentMisconfigured,
     DeploymentUnavailable,
+    QueueFull,
 )
 from clerk_convex.net.logs import OnceAMinute
 
@@ -103,8 +104,9 @@ class Writer:
         self.limits = limits = limits or WriterLimits()
         self.queue = Queue(limits.queue_size, limits.queue_bytes)
         self.congestion = Congestion(limits.in_flight, limits.batch_size)
+        self._observer = deployment.observer
         self._omit = omit
-        self._batches = BatchWriter(self._call, module=module, dry_run=dry_run)
+        self._batches = BatchWriter(self._call, deployment.observer, module=module, dry_run=dry_run)
         self._tasks: set[asyncio.Task[None]] = set()  # one for each batch in flight
         self._is_flush_due = self._is_closed = False
         self._last_success: float | None = None
@@ -134,7 +136,11 @@ class Writer:
         encoded = _encode(change, self._omit)
         if self._is_closed:
             raise DeploymentUnavailable(_SHUTTING_DOWN)
-        answer = self.queue.add(encoded)
+        try:
+            answer = self.queue.add(encoded)
+        except QueueFull:
+            self._observer.limit_hit("queue")
+            raise
         loop = asyncio.get_running_loop()
         if not self._is_flush_due:
             self._is_flush_due = True
@@ -178,6 +184,7 @@ class Writer:
             task = asyncio.get_running_loop().create_task(self._write(batch))
             self._tasks.add(task)
             task.add_done_callback(self._release)
+        self._observer.queued(len(self.queue), len(self._tasks))
 
     def _release(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -12,7 +12,7 @@ from clerk_convex.entities.times import milliseconds
 from clerk_convex.entities.users import Fields, is_partial, read_id, read_user
 from clerk_convex.errors import EventError, UserError
 
-__all__ = ["Ignored", "read_event"]
+__all__ = ["Ignored", "parse_event", "read_event", "to_change"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,35 @@ class Ignored:
     reason: str | None = None
 
 
+def parse_event(body: bytes, *, instance_id: str | None = None) -> Mapping[str, Any]:
+    """Return the event in the body of a verified webhook. Its "type" is a text.
+
+    instance_id: reject the events of other Clerk instances.
+
+    Raises EventError if the body is not JSON, not an event, or another instance's.
+    """
+    try:
+        event = parse_json(body)
+    except ValueError:
+        raise EventError("The body is not JSON.") from None
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        raise EventError("The body is not an event: it has no type.")
+    if instance_id is not None and event.get("instance_id", instance_id) != instance_id:
+        raise EventError("The event is from another Clerk instance than CLERK_INSTANCE_ID names.")
+    return event
+
+
 def read_event(
     body: bytes, *, event_id: str | None = None, instance_id: str | None = None, fields: Fields | None = None
 ) -> Change | Ignored:
-    """Return the change that the body of a verified webhook asks for.
+    """Return the change that the body of a verified webhook asks for: `parse_event`, then `to_change`."""
+    return to_change(parse_event(body, instance_id=instance_id), event_id=event_id, fields=fields)
+
+
+def to_change(
+    event: Mapping[str, Any], *, event_id: str | None = None, fields: Fields | None = None
+) -> Change | Ignored:
+    """Return the change that an event asks for.
 
     `user.created` and `user.updated` become an upsert, `user.deleted` a deletion. `session.created` becomes
     an upsert of the user that it embeds. The event does not tell when Clerk read that user, so `observed_at`
@@ -36,14 +61,11 @@ def read_event(
     A deletion or a sign-in without a user's id can never be applied. It is ignored with a reason.
 
     event_id: the svix-id header, for the audit log.
-    instance_id: reject the events of other Clerk instances.
     fields: the function of CLERK_CONVEX_FIELDS.
 
-    Raises EventError if the body is not JSON, not an event, or another instance's. Raises UserError if a
-    created or updated user cannot be read, or if `fields` fails. A retry may succeed after an upgrade, or
-    once `fields` is fixed. (Shapes: Clerk's webhook specification, 2025-04-15.)
+    Raises UserError if a created or updated user cannot be read, or if `fields` fails. A retry may succeed
+    after an upgrade, or once `fields` is fixed. (Shapes: Clerk's webhook specification, 2025-04-15.)
     """
-    event = _envelope(body, instance_id)
     kind, data = event["type"], event.get("data")
     # `milliseconds` also takes seconds, as some examples of the specification have. The svix-timestamp header
     # would be wrong here: it is the time of the attempt, not of the event.
@@ -88,15 +110,3 @@ def _id(data: object) -> str | None:
         return read_id(data) if isinstance(data, dict) else None
     except UserError:
         return None
-
-
-def _envelope(body: bytes, instance_id: str | None) -> Mapping[str, Any]:
-    try:
-        event = parse_json(body)
-    except ValueError:
-        raise EventError("The body is not JSON.") from None
-    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        raise EventError("The body is not an event: it has no type.")
-    if instance_id is not None and event.get("instance_id", instance_id) != instance_id:
-        raise EventError("The event is from another Clerk instance than CLERK_INSTANCE_ID names.")
-    return event

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 
 from standardwebhooks.webhooks import Webhook
@@ -17,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from clerk_convex.convex.refusals import refusal_of
-from clerk_convex.entities.changes import Change, Outcome
+from clerk_convex.entities.changes import OUTCOMES, Change, Outcome
 from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
     ChangeRefused,
@@ -29,12 +30,13 @@ from clerk_convex.errors import (
 )
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 from clerk_convex.net.logs import OnceAMinute, describe
+from clerk_convex.net.observer import Observer
 from clerk_convex.net.per_loop import PerLoop
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
 from clerk_convex.service import Service, service_finder
 from clerk_convex.settings import Settings, WebhookSettings
-from clerk_convex.webhook.events import Ignored, read_event
-from clerk_convex.webhook.signatures import SignedHeaders, event_id, verify
+from clerk_convex.webhook.events import Ignored, parse_event, to_change
+from clerk_convex.webhook.signatures import SignedHeaders, verify
 
 __all__ = ["OnChange", "WebhookRoute", "webhook_route"]
 
@@ -48,6 +50,7 @@ _SLOWEST_BODY = 10.0  # seconds until the body is complete; Svix gives up after 
 _APPLIED = {"created", "updated", "deleted"}
 _ON_CHANGE_THREADS = 8  # of a pool of their own: the loop's pool also resolves the address of Convex
 _RETRY_AFTER = {"Retry-After": "5"}  # seconds
+_OUTCOMES_OF_ERRORS = {400: "rejected", 422: "unreadable", 502: "refused"}  # by the status of the answer
 
 
 def webhook_route(
@@ -110,8 +113,13 @@ class Receiver(Endpoint):
         self._once_a_minute = OnceAMinute()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        event = _Event()
         with contextlib.suppress(ClientDisconnect):
-            response, applied = await self._answer(Request(scope, receive))
+            try:
+                response, applied = await self._answer(Request(scope, receive), event)
+            finally:
+                self._observe(event)
+            self._observer.answered(response.status_code)
             with contextlib.suppress(OSError):  # the client has gone, ASGI 2.4 says
                 await response(scope, receive, send)
             if applied is not None and self._on_change is not None:
@@ -122,50 +130,69 @@ class Receiver(Endpoint):
         """The shared service. Raises SettingsError if a setting is missing or malformed."""
         return self._find_service()
 
+    @property
+    def _observer(self) -> Observer:
+        try:
+            return self.service.observer
+        except SettingsError:
+            return _NOBODY
+
+    def _observe(self, event: _Event) -> None:
+        if event.is_verified:
+            self._observer.event_seen(event.type, event.outcome)
+            if event.is_done and logger.isEnabledFor(logging.INFO):
+                logger.info("Webhook %s: %s", event, event.outcome, extra=event.extra)
+
     @cached_property
     def _webhooks(self) -> tuple[Webhook, ...]:
         """One verifier for each signing secret."""
         secrets = self.service.settings.require(WebhookSettings).clerk_webhook_signing_secret
         return tuple(Webhook(secret.get_secret_value()) for secret in secrets)
 
-    async def _answer(self, request: Request) -> tuple[Response, tuple[Change, Outcome] | None]:
+    async def _answer(
+        self, request: Request, event: _Event
+    ) -> tuple[Response, tuple[Change, Outcome] | None]:
         if rest_of_path(request.scope) not in {"", "/"}:
             return _error(404, "There is nothing here. Is the path right?"), None
         if request.method != "POST":
             return _error(405, "Clerk's webhooks are POST requests.", {"Allow": "POST"}), None
         if not is_on_asyncio():
-            return self._error_response(ClerkConvexError(NEEDS_ASYNCIO), request), None
+            return self._error_response(ClerkConvexError(NEEDS_ASYNCIO), event), None
         try:
             signed = SignedHeaders.read(request.headers)  # before the body is read: anyone can send one
             body = await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
         except (EventError, BodyRefused) as error:
-            return self._error_response(error, request, closing(request)), None
+            return self._error_response(error, event, closing(request)), None
         try:
-            change = self._read(signed, body, request)
+            change = self._read(signed, body, request, event)
             del body  # frees the memory while the change waits
             if isinstance(change, Ignored):
+                event.outcome = "ignored"
                 if change.reason is not None:
-                    which = event_id(request.headers), change.type
-                    logger.warning("Webhook %s (%s) is ignored: %s", *which, change.reason)
+                    which = event.id, change.type
+                    logger.warning("Webhook %s (%s) is ignored: %s", *which, change.reason, extra=event.extra)
                 return JSONResponse({"outcome": "ignored"}), None
-            outcome = await self._write(change, request)
+            event.clerk_id = change.clerk_id
+            event.outcome = outcome = await self._write(change, request)
             self.service.functions.start()
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - Svix retries after any answer but 2xx
-            return self._error_response(error, request), None
+            return self._error_response(error, event), None
         # Faster than JSONResponse, which makes an encoder. Not shared: middleware may change its headers.
         response = Response(b'{"outcome":"%b"}' % outcome.encode(), media_type="application/json")
         return response, (change, outcome) if outcome in _APPLIED else None
 
-    def _read(self, signed: SignedHeaders, body: bytes, request: Request) -> Change | Ignored:
+    def _read(self, signed: SignedHeaders, body: bytes, request: Request, event: _Event) -> Change | Ignored:
         verify(self._webhooks, signed, body, request.headers)
+        event.id = signed.event_id
         self.service.last_event_at = time.time()
         settings = self.service.settings
-        return read_event(
-            body,
+        parsed = parse_event(body, instance_id=settings.clerk_instance_id)
+        event.type = parsed["type"]
+        return to_change(
+            parsed,
             event_id=signed.event_id,
-            instance_id=settings.clerk_instance_id,
             fields=settings.clerk_convex_fields if self._fields is None else self._fields,
         )
 
@@ -194,7 +221,7 @@ class Receiver(Endpoint):
                 watcher.cancel()
 
     def _error_response(
-        self, error: Exception, request: Request, headers: Mapping[str, str] | None = None
+        self, error: Exception, event: _Event, headers: Mapping[str, str] | None = None
     ) -> Response:
         kind: tuple[object, ...] = (type(error),)
         match error:
@@ -210,16 +237,15 @@ class Receiver(Endpoint):
                 status, text = 503, str(error)
             case _:
                 status, text = 503, f"Unexpected {describe(error)}."
-        if status in {422, 502}:  # each is logged with the id by which Clerk's dashboard finds the event
-            which = event_id(request.headers)
-            if isinstance(error, UserError | ChangeRefused) and error.clerk_id is not None:
-                which += f" of {error.clerk_id!r}"
-                # Only verified events get here.
-                self.service.ledger.add(refusal_of(error, "webhook", event_id(request.headers)))
-            logger.error("Webhook %s is answered with %d: %s", which, status, text)
+        event.outcome = _OUTCOMES_OF_ERRORS.get(status, "failed")
+        if isinstance(error, UserError | ChangeRefused):
+            # Each is logged, with the id by which Clerk's dashboard finds the event. All are verified.
+            event.clerk_id = error.clerk_id
+            self.service.ledger.add(refusal_of(error, "webhook", event.id))
+            logger.error("Webhook %s is answered with %d: %s", event, status, text, extra=event.extra)
         elif not isinstance(error, DeploymentMisconfigured) and self._once_a_minute.should_log(kind):
             # The writer logs DeploymentMisconfigured itself.
-            logger.warning("A webhook is answered with %d: %s", status, text)
+            logger.warning("A webhook is answered with %d: %s", status, text, extra=event.extra)
         if isinstance(error, SettingsError):  # nothing is verified yet: the sender may be anyone
             text = "The service is not set up. Its log says what is missing or malformed."
         return _error(status, text, {**(_RETRY_AFTER if status == 503 else {}), **(headers or {})})
@@ -238,6 +264,45 @@ class Receiver(Endpoint):
                     await result
         except Exception as error:  # noqa: BLE001 - it may raise anything, with a user's data in the text
             logger.error("on_change did not succeed: %s", describe(error))  # noqa: TRY400
+
+
+@dataclass(slots=True)
+class _Event:
+    """What is known of a request's event, for the log and for metrics.
+
+    id: None until the signature is verified. Before that, the sender may be anyone.
+    outcome: that of the change, or one of `_OUTCOMES_OF_ERRORS`, "failed", or "withdrawn".
+    """
+
+    id: str | None = None
+    type: str | None = None
+    clerk_id: str | None = None
+    outcome: str = "withdrawn"
+
+    @property
+    def is_verified(self) -> bool:
+        return self.id is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the event was answered with 200."""
+        return self.outcome in OUTCOMES
+
+    @property
+    def extra(self) -> dict[str, str | None]:
+        """The attributes of log records, see docs/guides/metrics.md."""
+        return {
+            "event_id": self.id,
+            "event_type": self.type,
+            "clerk_id": self.clerk_id,
+            "outcome": self.outcome,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.id}" if self.clerk_id is None else f"{self.id} of {self.clerk_id!r}"
+
+
+_NOBODY = Observer()
 
 
 async def _expire_on_disconnect(waiting: asyncio.Timeout, request: Request) -> None:

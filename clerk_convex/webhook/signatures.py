@@ -19,7 +19,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from clerk_convex.errors import EventError
 
-__all__ = ["SignedHeaders", "event_id", "verify"]
+__all__ = ["SignedHeaders", "verify"]
 
 _NAMES = ("id", "timestamp", "signature")
 _TOLERANCE = 300.0  # seconds in either direction; Standard Webhooks has the same
@@ -77,11 +77,6 @@ class SignedHeaders:
             "webhook-timestamp": self.timestamp,
             "webhook-signature": self.signatures,
         }
-
-
-def event_id(headers: Mapping[str, str]) -> str:
-    """Return the id by which Clerk's dashboard finds the event."""
-    return _header(headers, "id")
 
 
 def verify(

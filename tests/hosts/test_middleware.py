@@ -157,7 +157,9 @@ async def test_spans() -> None:
     spans.clear()
     app = opentelemetry(Starlette(routes=[user_routes(settings=settings_for())]))
     await request(app, None, path="/api/users/user_1", method="GET")
+    await post(opentelemetry(Starlette(routes=[webhook_route(settings=settings_for())])), b"{}")
     names = {span.name for span in spans.get_finished_spans()}
+    assert "POST /webhooks/clerk{clerk_path:clerk_slashes}" in names
     assert "GET /api/users{clerk_path:clerk_below}" in names
     assert not any("user_1" in name for name in names)
 

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 
 from clerk_convex.errors import EventError
 from clerk_convex.webhook import signatures
-from clerk_convex.webhook.signatures import SignedHeaders, event_id, verify
+from clerk_convex.webhook.signatures import SignedHeaders, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_b3RoZXIgc2VjcmV0IG90aGVyIHNlY3JldCBvdGhlcg=="
@@ -254,13 +254,6 @@ def test_two_causes_are_left() -> None:
         " endpoint's (Clerk shows the secret of each under Webhooks), or a proxy or middleware in front has"
         " changed the body."
     )
-
-
-def test_event_id() -> None:
-    """It is found by either name, also if other headers are missing."""
-    assert event_id(Headers({"webhook-id": "msg_2"})) == "msg_2"
-    assert event_id(Headers({"webhook-id": "msg_2", "svix-id": "msg_1"})) == "msg_1"
-    assert event_id(Headers({})) == ""
 
 
 words = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]))

@@ -408,7 +408,7 @@ def test_wrong_settings_fail_before_the_run(local: BackfillSet) -> None:
         ),
         ({"clerk_api_url": local.functions.convex.url}, ClerkMisconfigured, "CLERK_API_URL"),
         ({"convex_deploy_key": "prod:wrong|wrong"}, DeploymentMisconfigured, "CONVEX_DEPLOY_KEY"),
-        ({"convex_url": local.clerk.url}, DeploymentMisconfigured, "Convex answered 401"),
+        ({"convex_url": local.clerk.url}, DeploymentMisconfigured, "Convex answered 404"),
         ({"convex_users_module": "elsewhere"}, DeploymentMisconfigured, "Deploy the functions"),
     ]
     for changes, kind, text in wrong:

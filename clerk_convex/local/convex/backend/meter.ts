@@ -4,7 +4,7 @@
 // The formulas are those of get-convex/convex-backend: crates/database/src/committer.rs (what is added up),
 // crates/common/src/persistence.rs (sizes), crates/indexing/src/index_registry.rs (entries of a change) and
 // crates/value/src/sorting.rs (keys). Text indexes are not part of it. Read are the documents that functions get.
-import { getConvexSize, type Value } from "convex/values";
+import { convexToJson, getConvexSize, type Value } from "convex/values";
 
 import type { ConvexGlobal, Database, Document } from "./database.ts";
 import { tableOf } from "./validators.ts";
@@ -109,7 +109,7 @@ function keyOf(document: Document | null, fields: string[]): Key | null {
   if (document === null) return null;
   const values = fields.map((path) => valueAt(document, path));
   const size = values.reduce((sum: number, value) => sum + keySize(value), ID_KEY);
-  return { text: JSON.stringify(values.map((value) => [typeof value, String(value)])), size };
+  return { text: JSON.stringify(values.map((value) => [value === undefined ? value : convexToJson(value)])), size };
 }
 
 function valueAt(document: Document, path: string): Value | undefined {
@@ -132,8 +132,10 @@ function keySize(value: Value | undefined): number {
     return Buffer.byteLength(value) + zeros + 2;
   }
   if (value instanceof ArrayBuffer) return value.byteLength + 2;
+  if (Array.isArray(value)) return value.reduce((sum: number, element) => sum + keySize(element), 2);
   if (typeof value === "object" && value !== null) {
-    throw new Error("The meter does not know the size of an index on objects or arrays.");
+    const fields = Object.entries(value).map(([name, field]) => Buffer.byteLength(name) + 1 + keySize(field));
+    return fields.reduce((sum, size) => sum + size, 2);
   }
   return 1;
 }

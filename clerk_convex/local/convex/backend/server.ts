@@ -248,7 +248,8 @@ function credentialOf(request: IncomingMessage): Credential {
 
 /** Reads `KEY` or `KEY:IDENTITY`. The identity is base64 of JSON: the official clients act as that user. */
 function adminOf(text: string): Credential {
-  const [value = "", acting] = text.split(":");
+  // The key itself may begin with `prod:`. The identity comes after the `|`, and base64 has no colon.
+  const [, value = text, acting] = /^([^|]*\|[^:]*):(.*)$/.exec(text) ?? [];
   if (acting === undefined) return { type: "Admin", value };
   try {
     const identity = parseJson(Buffer.from(acting, "base64").toString()) as UserIdentity;

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { getConvexSize, type Value } from "convex/values";
+
 import { makeProject, startEngine, value } from "./helpers.ts";
 
 const SCHEMA = `
@@ -65,6 +67,33 @@ test("documents and index entries are added up as the backend does", async () =>
   assert.deepEqual(written(), [1, 4, DOCUMENT + 8 + ENTRIES]);
   await value(engine, "people:remove", { id });
   assert.deepEqual(written(), [1, 4, 48 + ENTRIES - 4 * 32]);
+});
+
+test("a key may be of any value", async () => {
+  const { metered, run } = await startEngine({
+    functionsDir: makeProject({
+      "schema.ts": `
+import { defineSchema, defineTable } from "convex/server";
+import { v } from "convex/values";
+export default defineSchema({ things: defineTable({ it: v.any() }).index("by_it", ["it"]) });`,
+      "things.ts": `
+import { mutationGeneric as mutation } from "convex/server";
+import { v } from "convex/values";
+export const add = mutation({ args: { it: v.any() }, handler: (ctx, fields) => ctx.db.insert("things", fields) });`,
+    }),
+  });
+  const entriesOf = async (it: Value): Promise<number> => {
+    metered();
+    await run({ path: "things:add", args: { it }, identity: null });
+    const documentSize = 40 + 2 + 38 + 23 + 3 + getConvexSize(it);
+    return metered().bytesWritten - documentSize - BY_ID - BY_CREATION_TIME - (24 + 9 + 34 + 32);
+  };
+  // A tag and an end around the elements; a field is its name with an end, and its value.
+  assert.equal(await entriesOf(["a", 1]), 2 + 3 + 9);
+  assert.equal(await entriesOf({ ab: true, c: null }), 2 + (3 + 1) + (2 + 1));
+  assert.equal(await entriesOf(new ArrayBuffer(5)), 5 + 2);
+  assert.equal(await entriesOf("a\0b"), 3 + 1 + 2);
+  assert.equal(await entriesOf(false), 1);
 });
 
 test("what a transaction does not keep costs nothing", async () => {

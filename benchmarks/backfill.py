@@ -1,12 +1,16 @@
 """Measure the backfill on one machine.
 
-    python -m benchmarks.backfill [--users 100000,1000000] [--loop N] [--json]
+    python -m benchmarks.backfill [--users 100000,1000000] [--loop N] [--limits] [--app RATE] [--json]
 
 The backfill reads from a Clerk with generated users (`benchmarks/clerk.ts`: 150 ms a page, one sign-up per
 second) and writes to a model of a hosted Convex deployment (`benchmarks/model.ts`: 25 ms a mutation and
 0.2 ms a row, 16 at once). Each of the three runs in its own process. The secret key has the form of a
 production key. For comparison, the same run measures the usual script: one `ConvexClient.mutation` for each
 of N users (`benchmarks/peers/mutation_loop.py`).
+
+With `--limits` the model refuses and conflicts as Convex does; a backfill then reaches the limit of the bytes
+that are written per second. `--app 200` adds an app that makes 200 small mutations per second. The report
+has how many of these were refused.
 
 The report has the users per second and the command's peak resident memory. The exit status is 1 if the model
 did not receive one row for each user. A missed target does not change the exit status.
@@ -21,10 +25,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, cast
 
-from benchmarks.webhook import HERE, NODE, Target, child, first_line, model, numbers
+from benchmarks.webhook import HERE, NODE, ROW_BYTES, Target, child, first_line, model, numbers
 from clerk_convex.local.clerk.objects import new_user
 
 KEY = "sk_live_benchmark00000000000"
@@ -35,6 +39,11 @@ class Run:
     users: int
     rows: int
     mutations: int
+    conflicts: int
+    refused: Mapping[str, int]
+    app_calls: int
+    app_refused: int
+    app_slowest_ms: float
     seconds: float
     users_per_second: float
     memory_mb: float
@@ -68,8 +77,8 @@ def clerk(users: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{first_line(process)}"
 
 
-def measure(users: int, loop: int) -> Run:
-    with clerk(users) as clerk_url, model() as convex:
+def measure(users: int, loop: int, row_bytes: int = 0, app_rate: float = 0) -> Run:
+    with clerk(users) as clerk_url, model(row_bytes=row_bytes, app_rate=app_rate) as convex:
         env = {
             "CLERK_API_URL": clerk_url,
             "CLERK_SECRET_KEY": KEY,
@@ -84,7 +93,7 @@ def measure(users: int, loop: int) -> Run:
         if process.returncode != 0:
             raise SystemExit(f"benchmarks: the backfill ended with {process.returncode}")
         seconds = json.loads(output)["seconds"]
-        written = convex.written()
+        written, app = convex.written(), convex.app()
         command = [sys.executable, "-m", "benchmarks.peers.mutation_loop", str(min(loop, users))]
         with child(command, env, stdout=subprocess.PIPE) as process:
             looped = float(first_line(process))
@@ -94,6 +103,9 @@ def measure(users: int, loop: int) -> Run:
             users_per_second=users / seconds,
             memory_mb=used.ru_maxrss / 1024,
             loop_users_per_second=looped,
+            app_calls=app["calls"],
+            app_refused=app["refused"],
+            app_slowest_ms=app["slowest_ms"],
             **written,
         )
 
@@ -124,6 +136,12 @@ def report(runs: Sequence[Run]) -> str:
         values += [f"{run.users_per_second:,.0f}", f"{run.memory_mb:.0f}", f"{run.loop_users_per_second:.0f}"]
         lines.append(f"| {' | '.join(values)} |")
     lines.append("")
+    lines += [
+        f"{run.users:,} users: {run.conflicts:,} conflicts tried again, calls refused {dict(run.refused)}; of"
+        f" the app {run.app_refused:,} of {run.app_calls:,} refused, the slowest {run.app_slowest_ms:,.0f} ms"
+        for run in runs
+        if any(run.refused.values()) or run.app_calls
+    ]
     lines += [f"WRONG   {run.rows:,} rows of {run.users:,} users" for run in runs if run.rows != run.users]
     lines += [
         f"{'met   ' if target.met else 'MISSED'}  {target.name} ({target.measured:,.0f})"
@@ -136,9 +154,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.backfill", description="Measure the backfill.")
     parser.add_argument("--users", type=numbers, default=[100_000, 1_000_000], help="default: 100000,1000000")
     parser.add_argument("--loop", type=int, default=500, help="users of the usual script (default: 500)")
+    parser.add_argument("--limits", action="store_true", help="give the model Convex's own limits")
+    parser.add_argument("--app", type=float, default=0, help="small mutations per second of an app beside it")
     parser.add_argument("--json", action="store_true", help="print all measurements as JSON")
     options = parser.parse_args()
-    runs = [measure(users, options.loop) for users in options.users]
+    row_bytes = ROW_BYTES if options.limits else 0
+    runs = [measure(users, options.loop, row_bytes, options.app) for users in options.users]
     if options.json:
         found = [dataclasses.asdict(target) for target in targets(runs)]
         result = {"runs": [dataclasses.asdict(run) for run in runs], "targets": found}

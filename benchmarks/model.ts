@@ -4,6 +4,14 @@
 // mutations run one after the other, as on Convex. A row is an element of the argument `changes`; without one, the call.
 // Of a backfill's position it knows as much as it takes to begin and end. `POST /model/hang` makes it silent from then
 // on; `GET /model` counts what was written. It prints its port, and ends when its stdin does.
+//
+//     node model.ts [BYTES [RATE]]
+//
+// With BYTES, which a row writes, it has the limits of a deployment of the class S16, too (convex-backend,
+// crates/application and crates/database): a mutation begins only while at most 4 MiB were written in the last second;
+// it waits 5 s for one of the 16 slots; it conflicts if another one has changed its shard of the totals since it began.
+// What was written too fast or conflicts is tried again four times. Then the call is refused, by Convex's name for it.
+// With RATE an app beside ours makes so many small mutations per second, which need the same slots and the same budget.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -14,8 +22,29 @@ import { WebSocketServer, type WebSocket } from "ws";
 const MUTATION_MS = 25;
 const ROW_MS = 0.2;
 const AT_ONCE = 16;
+const BUDGET = 4 * 1024 * 1024; // bytes in WINDOW_MS
+const WINDOW_MS = 1000;
+const SLOT_WAIT_MS = 5000;
+const RETRIES = 4;
+const FIRST_PAUSE_MS = 100; // before a retry; twice as long before each further one, shortened at random
+const LONGEST_PAUSE_MS = 2000;
+const SHARDS = 16; // of the totals; a mutation with rows changes one, as if each row were a new user's
+const APP_BYTES = 500; // of a small mutation of the app: a document and two or three index entries
 
 type Args = { changes?: unknown[] };
+type Code = "TooManyConcurrentRequests" | "TooManyWrites" | "OptimisticConcurrencyControlFailure";
+
+class Refused extends Error {
+  readonly code: Code;
+
+  constructor(code: Code) {
+    super(code);
+    this.code = code;
+  }
+}
+
+const [rowBytes = 0, appRate = 0] = process.argv.slice(2).map(Number);
+const isLimited = rowBytes > 0;
 
 const POSITION: Record<string, unknown> = {
   "users:startBackfill": { id: "1", attempt: 1.5, startedAt: 1.5, progress: null }, // the client takes no integers
@@ -25,22 +54,102 @@ const POSITION: Record<string, unknown> = {
 
 let rows = 0;
 let mutations = 0;
+let bytes = 0;
+let conflicts = 0; // before they were tried again
 let running = 0;
 let hangs = false;
-const waiting: (() => void)[] = [];
+const refused: Record<Code, number> = {
+  TooManyConcurrentRequests: 0,
+  TooManyWrites: 0,
+  OptimisticConcurrencyControlFailure: 0,
+};
+const app = { calls: 0, refused: 0, slowest_ms: 0 };
+const waiting = new Set<() => void>();
+const written: { at: number; bytes: number }[] = []; // in the last second
+let inWindow = 0; // bytes of `written`
+let commits = 0;
+const changedBy = Array<number>(SHARDS).fill(0); // for each shard the number of the last commit that changed it
 
 async function mutate(path: string, args: Args): Promise<string[]> {
   if (hangs) await new Promise(() => {});
-  if (running === AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
-  else running++;
   const count = path in POSITION ? 0 : (args.changes?.length ?? 1);
-  await sleep(MUTATION_MS + ROW_MS * (count || 1));
+  try {
+    await run(count || 1, (count || 1) * rowBytes, count > 0);
+  } catch (error) {
+    if (error instanceof Refused) refused[error.code]++;
+    throw error;
+  }
   rows += count;
   mutations++;
-  const next = waiting.shift();
+  return Array<string>(count).fill("updated");
+}
+
+/** Take the time of a mutation and write `size` bytes. Throws Refused. */
+async function run(rowCount: number, size: number, hasTotals: boolean): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    const trouble = await attemptOnce(rowCount, size, hasTotals);
+    if (!trouble) return;
+    if (attempt === RETRIES) throw new Refused(trouble);
+    await sleep(Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt));
+  }
+}
+
+async function attemptOnce(rowCount: number, size: number, hasTotals: boolean): Promise<Code | undefined> {
+  if (isLimited && bytesInWindow() > BUDGET) return "TooManyWrites";
+  const begun = commits; // the transaction begins before it waits for its slot
+  const shard = Math.floor(Math.random() * SHARDS);
+  if (running < AT_ONCE) running++;
+  else await slot();
+  await sleep(MUTATION_MS + ROW_MS * rowCount);
+  const [next] = waiting;
   if (next) next();
   else running--;
-  return Array<string>(count).fill("updated");
+  if (!isLimited) return undefined;
+  if (hasTotals && (changedBy[shard] ?? 0) > begun) {
+    conflicts++;
+    return "OptimisticConcurrencyControlFailure";
+  }
+  commits++;
+  if (hasTotals) changedBy[shard] = commits;
+  written.push({ at: performance.now(), bytes: size });
+  inWindow += size;
+  bytes += size;
+  return undefined;
+}
+
+/** Wait for a slot that another mutation leaves. With limits it throws Refused after 5 s. */
+function slot(): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const take = (): void => {
+      waiting.delete(take);
+      clearTimeout(timer);
+      resolve();
+    };
+    const giveUp = (): void => {
+      waiting.delete(take);
+      reject(new Refused("TooManyConcurrentRequests"));
+    };
+    const timer = isLimited ? setTimeout(giveUp, SLOT_WAIT_MS) : undefined;
+    waiting.add(take);
+  });
+}
+
+function bytesInWindow(): number {
+  const from = performance.now() - WINDOW_MS;
+  while (written[0] && written[0].at < from) inWindow -= written.shift()?.bytes ?? 0;
+  return inWindow;
+}
+
+async function callOfApp(): Promise<void> {
+  const begun = performance.now();
+  app.calls++;
+  try {
+    await run(1, APP_BYTES, false);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    app.refused++;
+  }
+  app.slowest_ms = Math.max(app.slowest_ms, performance.now() - begun);
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -49,15 +158,21 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   let result: unknown;
   switch (request.url) {
     case "/model":
-      result = { rows, mutations };
+      result = { rows, mutations, bytes, conflicts, refused, app };
       break;
     case "/model/hang":
       result = hangs = true;
       break;
     case "/api/mutation": {
       const { path, args } = JSON.parse(Buffer.concat(chunks).toString()) as { path: string; args: Args | [Args] };
-      const value = await mutate(path, Array.isArray(args) ? args[0] : args);
-      result = { status: "success", value: path in POSITION ? POSITION[path] : value, logLines: [] };
+      try {
+        const value = await mutate(path, Array.isArray(args) ? args[0] : args);
+        result = { status: "success", value: path in POSITION ? POSITION[path] : value, logLines: [] };
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        response.statusCode = error.code === "OptimisticConcurrencyControlFailure" ? 503 : 429;
+        result = { code: error.code, message: "The model has reached a limit." };
+      }
       break;
     }
     case "/api/query": // compareUsers, which a backfill begins with
@@ -90,9 +205,15 @@ function session(socket: WebSocket): void {
     if (message.type === "Authenticate") transition(identity + 1);
     if (message.type !== "Mutation") return;
     last = last.then(async () => {
-      const result = await mutate(message.udfPath, message.args[0]);
-      const written = timestamp(process.hrtime.bigint());
-      send({ type: "MutationResponse", requestId: message.requestId, success: true, result, ts: written, logLines: [] });
+      const { requestId } = message;
+      try {
+        const result = await mutate(message.udfPath, message.args[0]);
+        const committed = timestamp(process.hrtime.bigint());
+        send({ type: "MutationResponse", requestId, success: true, result, ts: committed, logLines: [] });
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        send({ type: "MutationResponse", requestId, success: false, result: error.code, logLines: [] });
+      }
       // The Rust client gives the result out when it has seen the state that contains it.
       transition(identity);
     });
@@ -109,4 +230,5 @@ const server = createServer((request, response) => void answer(request, response
 const sockets = new WebSocketServer({ server });
 sockets.on("connection", session);
 server.listen(0, "127.0.0.1", () => console.log((server.address() as AddressInfo).port));
+if (appRate > 0) setInterval(() => void callOfApp(), 1000 / appRate);
 process.stdin.resume().on("end", () => process.exit());

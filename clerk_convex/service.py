@@ -40,8 +40,8 @@ class Timeouts:
     """One call of Clerk's Backend API, with connecting and reading."""
     clerk_retries: float = 4.0
     """How long a call of Clerk's Backend API is retried. An admin sees an error earlier than a backfill."""
-    convex_call: float = 4.0
-    """One call of a Convex function."""
+    convex_call: float = 7.0
+    """One call of a Convex function. Convex makes a call wait for up to 5 s before it answers 429."""
     write: float = 9.0
     """From a change's submission until it is written. Svix gives up on a webhook after 15 s."""
     disconnect_check: float = 1.0

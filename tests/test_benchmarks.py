@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
 
+import httpx
+import pytest
+
 from benchmarks import bodies, costs
 from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
-from benchmarks.webhook import Cell, report, targets
+from benchmarks.webhook import Cell, model, report, targets
 from tests.support.functions import ROOT
 
 
@@ -29,6 +33,8 @@ def cell(peer: str, **measured: object) -> Cell:
         "healthz_max_ms": 9.0,
         "rows": 100,
         "mutations": 10,
+        "conflicts": 0,
+        "refused": {},
         "statuses": {"200": 100},
         "unanswered": 0,
         "load_cpu_seconds": 0.1,
@@ -66,6 +72,13 @@ def test_a_lost_row_is_wrong() -> None:
     assert "WRONG" in report([cell("ours", rows=99)], {})
 
 
+def test_limits_that_were_reached_are_reported() -> None:
+    """Only those of a run that reached one."""
+    limited = cell("ours", conflicts=3, refused={"TooManyWrites": 2})
+    assert "3 conflicts tried again, calls refused {'TooManyWrites': 2}" in report([limited], {})
+    assert "refused" not in report([cell("ours", refused={"TooManyWrites": 0})], {})
+
+
 def test_targets_are_compared_with_the_measurements() -> None:
     """A target is met or missed by its own numbers. A target without a measurement is not mentioned."""
     slow = [cell("signature-only", events_per_second=8000.0), cell("websocket", events_per_second=40.0)]
@@ -95,6 +108,11 @@ def test_the_backfills_targets_are_compared() -> None:
         users=100_000,
         rows=100_000,
         mutations=300,
+        conflicts=0,
+        refused={},
+        app_calls=0,
+        app_refused=0,
+        app_slowest_ms=0.0,
         seconds=10.0,
         users_per_second=10_000.0,
         memory_mb=90.0,
@@ -106,6 +124,36 @@ def test_the_backfills_targets_are_compared() -> None:
     assert backfill_targets([replace(run, users=1000)]) == []
     assert "WRONG" in backfill_report([replace(run, rows=99_999)])
     assert "WRONG" not in backfill_report([run])
+    beside = replace(run, refused={"TooManyWrites": 16}, app_calls=2000, app_refused=427)
+    assert "of the app 427 of 2,000 refused" in backfill_report([beside])
+    assert "refused" not in backfill_report([run])
+
+
+@pytest.mark.anyio
+async def test_the_model_has_the_limits_of_convex() -> None:
+    """It refuses what is written too fast, after retries of its own, to the app, too; and it tries conflicts
+    again. Each call that is not refused is written."""
+    call = {"path": "users:syncUsers", "args": {"changes": [{}]}}
+    with model(row_bytes=1_000_000, app_rate=100) as convex:
+        async with httpx.AsyncClient(base_url=convex.url, trust_env=False, timeout=30) as client:
+            answers = await asyncio.gather(*(client.post("/api/mutation", json=call) for _ in range(100)))
+        counted, app = convex.written(), convex.app()
+    refused = [answer.json()["code"] for answer in answers if answer.status_code == 429]
+    assert counted["rows"] == sum(answer.status_code == 200 for answer in answers) > 5
+    assert counted["refused"]["TooManyWrites"] == refused.count("TooManyWrites") == len(refused) > 0
+    assert counted["conflicts"] > 0
+    assert app["calls"] > 20
+
+
+@pytest.mark.anyio
+async def test_the_model_without_limits_refuses_nothing() -> None:
+    call = {"path": "users:syncUsers", "args": {"changes": [{}]}}
+    with model() as convex:
+        async with httpx.AsyncClient(base_url=convex.url, trust_env=False, timeout=30) as client:
+            answers = await asyncio.gather(*(client.post("/api/mutation", json=call) for _ in range(100)))
+        counted = convex.written()
+    assert {answer.status_code for answer in answers} == {200}
+    assert (counted["rows"], counted["conflicts"], {*counted["refused"].values()}) == (100, 0, {0})
 
 
 def test_memory_is_bounded_for_unsigned_bodies() -> None:

@@ -1,12 +1,21 @@
 """The client of a Convex deployment, and the writer, through which every change of a user is sent."""
 
-from clerk_convex.convex.client import CallRefused, Deployment, FunctionMissing, KeyRefused, Kind, Throttled
+from clerk_convex.convex.client import (
+    CallRefused,
+    Conflicted,
+    Deployment,
+    FunctionMissing,
+    KeyRefused,
+    Kind,
+    Throttled,
+)
 from clerk_convex.convex.refusals import AT_ONCE, Ledger, Refusal, refusal_of, to_arguments
 from clerk_convex.convex.writer import Status, Writer, WriterLimits
 
 __all__ = [
     "AT_ONCE",
     "CallRefused",
+    "Conflicted",
     "Deployment",
     "FunctionMissing",
     "KeyRefused",

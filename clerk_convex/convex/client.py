@@ -14,7 +14,7 @@ from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentMiscon
 from clerk_convex.net.observer import Observer
 from clerk_convex.net.pool import Pool, Trouble
 
-__all__ = ["CallRefused", "Deployment", "FunctionMissing", "KeyRefused", "Kind", "Throttled"]
+__all__ = ["CallRefused", "Conflicted", "Deployment", "FunctionMissing", "KeyRefused", "Kind", "Throttled"]
 
 Kind = Literal["query", "mutation", "action"]
 
@@ -22,6 +22,15 @@ _LARGEST_RESPONSE = 16 * 1024 * 1024  # bytes; Convex's own limit for what a fun
 _FUNCTION_FAILED = 560  # hosted Convex may answer it in place of 200 if the function threw
 _TRY_AGAIN = {408, 421, 425, 429}  # statuses from 400 to 499 that a retry may cure
 _REFUSED = {400, 413, 422}
+# Codes with status 503 (crates/errors, crates/isolate, crates/database).
+_CONFLICT = "OptimisticConcurrencyControlFailure"
+_CROWDED = {
+    "CommitterFullError",
+    "ExecuteFullError",
+    "ExpiredInQueue",
+    "InitialPermitTimeoutError",
+    "WorkerOverloaded",
+}
 
 _PERMISSIONS = "Make a key in the dashboard that may run internal mutations and internal queries."
 _DEPLOY = "Deploy the functions in convex/ (npx convex deploy); CONVEX_USERS_MODULE names their module."
@@ -43,7 +52,7 @@ _MISCONFIGURED = {
     "You have exceeded": "the deployment is disabled, a limit was exceeded. The dashboard says which one.",
     "This deployment has been disabled": "the deployment is disabled. The dashboard says why.",
 }
-# Codes of Convex (crates/local_backend, crates/database) that are more precise than their HTTP status.
+# Codes of Convex (crates/local_backend, application and database), more precise than their HTTP status.
 _CODES = {
     "ClientVersionUnsupported": (
         "it does not accept this version of the package convex any more. Upgrade it: pip install -U convex."
@@ -52,11 +61,17 @@ _CODES = {
         "it cannot read a header of the call. Set CONVEX_DEPLOY_KEY again; if that does not help, a proxy in"
         " front of Convex changes headers."
     ),
-    "OptimisticConcurrencyControlFailure": (
-        "other mutations changed the same documents at the same time. Nothing was written. Try again later."
+    _CONFLICT: (
+        "other mutations changed the same documents at the same time, in each of Convex's own attempts."
+        " Nothing was written. Try again later."
+    ),
+    "TooManyConcurrentRequests": (
+        "the deployment's class runs no more functions concurrently, and none ended for this one to begin."
+        " Nothing was written. Try again later."
     ),
     "TooManyWrites": (
-        "more is written at a time than the deployment's class allows. Nothing was written. Try again later."
+        "all mutations together write more bytes per second than the deployment's class allows. Nothing was"
+        " written. Try again later."
     ),
 }
 # Answered with 400 to a key that is none, or is of another kind: cut, with a colon too many, a session token.
@@ -87,7 +102,11 @@ class FunctionMissing(DeploymentMisconfigured):
 
 
 class Throttled(DeploymentUnavailable):
-    """Convex answered 429: too many concurrent calls, or too much written in too short a time."""
+    """Convex has too many calls to run, or too much was written in too short a time."""
+
+
+class Conflicted(DeploymentUnavailable):
+    """Convex gave up a mutation because others changed the same documents, again and again."""
 
 
 _KINDS = {
@@ -105,7 +124,8 @@ class Deployment(ConvexHttpClient):
     that one blocks the event loop, opens a connection for each call, has no timeout, follows redirects and
     lets a .netrc replace the deploy key.
 
-    timeout: seconds for one call, connecting and reading included.
+    timeout: seconds for one call, connecting and reading included. Convex makes a call wait for up to 5 s
+        while too many others run, before it answers 429; a caller that gives up sooner never learns why.
     connect_timeout: seconds for opening a connection.
     observer: told of each failed call.
 
@@ -124,7 +144,7 @@ class Deployment(ConvexHttpClient):
         url: str,
         deploy_key: str,
         *,
-        timeout: float = 4.0,
+        timeout: float = 7.0,
         connect_timeout: float = 2.0,
         observer: Observer | None = None,
     ) -> None:
@@ -202,7 +222,11 @@ def _status_problem(name: str, status: int, answer: dict[str, Any]) -> Deploymen
     if isinstance(code, str) and _CODE.fullmatch(code):
         said += f" ({code})"
         if code in _CODES:
-            problem = _kind(status)(f"{said}: {_CODES[code]}")
+            problem = _kind(status, code)(f"{said}: {_CODES[code]}")
+            problem.code = code
+            return problem
+        if code in _CROWDED:
+            problem = Throttled(f"{said}: it has too many calls to run. Nothing was written. Try again later.")
             problem.code = code
             return problem
     if status == 401 or code in _KEY_UNREADABLE:
@@ -227,9 +251,11 @@ def _status_problem(name: str, status: int, answer: dict[str, Any]) -> Deploymen
     return DeploymentUnavailable(f"{said}. It may get better by itself.")
 
 
-def _kind(status: int) -> type[DeploymentError]:
+def _kind(status: int, code: str) -> type[DeploymentError]:
     if status == 429:
         return Throttled
+    if status == 503 and code == _CONFLICT:
+        return Conflicted
     return DeploymentUnavailable if status >= 500 else DeploymentMisconfigured
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from clerk_convex.convex.client import Throttled
+from clerk_convex.convex.client import Conflicted, Throttled
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.net.backoff import Backoff
 
@@ -16,9 +16,10 @@ _BACKOFF = Backoff(first=0.05, longest=1.0)  # seconds
 class Congestion:
     """The number of concurrent calls (`slots`) and of changes in a batch (`batch_size`) that Convex can take.
 
-    Both start at their maximum. After 429 (too many calls) `slots` is halved. After any other trouble that
-    passes, `batch_size` is quartered, because a batch that is too large to be written in time can be written
-    in parts. Each success raises both a little. Neither falls below 1.
+    Both start at their maximum. After trouble that fewer calls cure (Throttled, Conflicted), `slots` is
+    halved: smaller batches would be more calls. After any other trouble that passes, `batch_size` is
+    quartered, because a batch that is too large to be written in time can be written in parts. Each success
+    raises both a little. Neither falls below 1.
 
     `failures` counts the failures since the last success. Calls that were in flight together fail together,
     so that they count once.
@@ -44,7 +45,7 @@ class Congestion:
             return
         self._failed_at = asyncio.get_running_loop().time()
         self.failures += 1
-        if isinstance(error, Throttled):
+        if isinstance(error, Throttled | Conflicted):
             self.slots = max(1.0, self.slots / 2)
         else:
             self.batch_size = max(1.0, self.batch_size / 4)

@@ -17,7 +17,7 @@ import pytest
 from convex.values import ConvexValue
 
 from clerk_convex.convex import writer as module
-from clerk_convex.convex.client import CallRefused, Deployment, Kind, Throttled
+from clerk_convex.convex.client import CallRefused, Conflicted, Deployment, Kind, Throttled
 from clerk_convex.convex.writer import Writer, WriterLimits
 from clerk_convex.entities.changes import Change, Delete, Outcome, Upsert, encode
 from clerk_convex.errors import (
@@ -28,6 +28,7 @@ from clerk_convex.errors import (
     QueueFull,
 )
 from clerk_convex.net import logs
+from clerk_convex.service import Timeouts
 from tests.support import stand_in
 from tests.support.stand_in import DEPLOY_KEY, HOSTED, Behaviour, StandIn
 from tests.support.virtual_time import now, run
@@ -436,8 +437,12 @@ def test_pauses_after_trouble(monkeypatch: pytest.MonkeyPatch, jitter: float, pa
     run(main())
 
 
-def test_too_many_calls_make_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each wave of 429 halves the slots. Each success raises them again, up to the maximum."""
+@pytest.mark.parametrize("trouble", [Throttled, Conflicted])
+def test_too_many_calls_make_fewer_calls(
+    monkeypatch: pytest.MonkeyPatch, trouble: type[DeploymentUnavailable]
+) -> None:
+    """Each wave of 429, or of conflicts, halves the slots and leaves the batches as large as they are. Each
+    success raises the slots again, up to the maximum."""
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
 
     async def main() -> None:
@@ -450,10 +455,11 @@ def test_too_many_calls_make_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> Non
             assert len(under_way) == slots
             before = len(deployment.sent)
             for sent in under_way:
-                sent.answer.set_exception(Throttled("429"))
+                sent.answer.set_exception(trouble("too much"))
             await asyncio.sleep(1.5)  # longer than any pause
             under_way = deployment.sent[before:]
         assert writer.congestion.slots == 1
+        assert writer.congestion.batch_size == 500
         answered = len(deployment.sent) - 1
         while not all(task.done() for task in tasks):
             under_way = deployment.sent[answered:]
@@ -470,6 +476,32 @@ def test_too_many_calls_make_fewer_calls(monkeypatch: pytest.MonkeyPatch) -> Non
             deployment.sent[-1].succeed()
             await task
         assert writer.congestion.slots == 8
+
+    run(main())
+
+
+def test_convex_is_waited_for_until_it_says_why() -> None:
+    """Convex answers 429 after 5 s of waiting. A call of the service lasts longer, so that fewer calls
+    follow, and a change that is given up has the reason, 6 s before Svix gives up on the webhook."""
+
+    class Full(Deployment):
+        calls = 0
+
+        async def send(self, kind: Kind, name: str, args: bytes) -> ConvexValue:
+            self.calls += 1
+            async with asyncio.timeout(self.timeout):
+                await asyncio.sleep(5.0)
+            raise Throttled("Convex answered 429 (TooManyConcurrentRequests): full.")
+
+    async def main() -> None:
+        full = Full("http://convex.test", DEPLOY_KEY, timeout=Timeouts().convex_call)
+        writer = Writer(full, limits=WriterLimits(deadline=Timeouts().write))
+        results = await submit_all(writer, [user(n) for n in range(600)])
+        assert {str(result) for result in results} == {
+            "Not written to Convex within 9 s. Convex answered 429 (TooManyConcurrentRequests): full."
+        }
+        assert now() == pytest.approx(9, abs=0.1)
+        assert full.calls == 8 + 4
 
     run(main())
 

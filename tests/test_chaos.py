@@ -11,7 +11,11 @@ from tests.chaos.run import Options, Report, run
 BREAKS = (
     ("clerk/order/rules.ts", "if (gone && ", "if (false && gone && "),
     ("clerk/users/stats.ts", "countUser(before, -1);", ""),
-    ("clerk/order/sync.ts", "if (fields !== undefined && ", 'if (outcome !== "updated" && fields !== undefined && '),
+    (
+        "clerk/order/sync.ts",
+        "if (fields !== undefined && ",
+        'if (outcome !== "updated" && fields !== undefined && ',
+    ),
 )
 
 

@@ -35,7 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--seconds", type=_positive, help=f"end after this time (default: {SECONDS:.0f}, without --events)")
     add("--events", type=_count, help="end after this number of changes at Clerk")
     add("--seed", type=int, default=Options.seed, help="of the plan (default: %(default)s)")
-    add("--workers", type=_count, default=Options.workers, help="processes of the service (default: %(default)s)")
+    add(
+        "--workers",
+        type=_count,
+        default=Options.workers,
+        help="processes of the service (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
     seconds = options.seconds or (None if options.events else SECONDS)
     # The faults make parts of this process complain. What matters of it is in the report.

@@ -125,4 +125,3 @@ class Backfills:
                     return
             elif status > 0:
                 self.failed += 1
-

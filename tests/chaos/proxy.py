@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-__all__ = ["CLERK", "CONVEX", "FRONT", "Proxy", "through"]
+__all__ = ["CLERK", "CONVEX", "FRONT", "Proxy", "Trouble", "through"]
 
 Answers = Mapping[str, bytes]
 
@@ -57,13 +58,25 @@ _LENGTH = re.compile(rb"(?im)^content-length: *(\d+)")
 _CONNECTION = re.compile(rb"(?im)^connection: [^\r\n]*\r\n")
 
 
+@dataclass
+class Trouble:
+    """How much goes wrong, at all proxies that share it.
+
+    rate: the probability of a fault of one request. 0 is calm; it may change at any time.
+    hang: seconds after which a hung answer is dropped.
+    """
+
+    rate: float
+    hang: float
+    seed: int
+
+
 class Proxy:
-    """Pass requests on to one of `targets`, with a fault of every `rate`-th request. Run it with `through`.
+    """Pass requests on to one of `targets`, some of them with a fault. Run it with `through`.
 
     A connection carries one request, so that its answer is what arrives until the other side closes.
 
-    rate: the probability of a fault; 0 is calm. It may change at any time.
-    hang: seconds after which a hung answer is dropped.
+    answers: the answers in place of a request.
     garbage: whether an answer may be replaced by a 200 that cannot be read. To Svix any 200 is a success.
     date: returns the value of the Date header of answers, if it is not the target's own.
     """
@@ -76,22 +89,19 @@ class Proxy:
         name: str,
         targets: list[str],
         answers: Answers,
+        trouble: Trouble,
         *,
-        rate: float,
-        hang: float,
-        seed: int,
         garbage: bool = True,
         date: Callable[[], str] | None = None,
     ) -> None:
         self.name = name
         self.targets = targets
-        self.rate = rate
         self.faults: Counter[str] = Counter()
         self.requests = 0
         self._answers = answers
         self._kinds = ("early", *answers, *ANSWERED, *(["garbage"] if garbage else []))
-        self._hang = hang
-        self._random = random.Random(f"{seed}:{name}")
+        self._trouble = trouble
+        self._random = random.Random(f"{trouble.seed}:{name}")
         self._date = date
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,8 +116,8 @@ class Proxy:
         writer.close()
 
     async def _answer_to(self, head: bytes, body: bytes, reader: asyncio.StreamReader) -> bytes:
-        fault = self._random.choice(self._kinds) if self._random.random() < self.rate else None
-        if fault is not None:
+        fault = self._random.choice(self._kinds) if self._random.random() < self._trouble.rate else ""
+        if fault:
             self.faults[fault] += 1
         if fault == "early":
             return b""
@@ -127,7 +137,7 @@ class Proxy:
                 return AFTER
             case "hung":
                 with suppress(TimeoutError):  # until the caller gives up
-                    await asyncio.wait_for(reader.read(1), self._hang)
+                    await asyncio.wait_for(reader.read(1), self._trouble.hang)
                 return b""
         return answer
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.chaos.actors import Backfills, Workers
 from tests.chaos.clerk import UNRELIABLE, Clerk, History, clerk
 from tests.chaos.project import Tables, deployed
-from tests.chaos.proxy import CLERK, CONVEX, FRONT, Proxy, through
+from tests.chaos.proxy import CLERK, CONVEX, FRONT, Proxy, Trouble, through
 from tests.chaos.truth import differences
 
 __all__ = ["Options", "Report", "run"]
@@ -96,11 +96,11 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
         instance = parts.enter_context(clerk(options.seed))
         history = History(instance, options.seed)
         history.sign_up(options.before)
-        chaos = {"rate": options.rate, "hang": options.hang, "seed": options.seed}
-        front = Proxy("Svix to workers", [], FRONT, garbage=False, **chaos)
-        convex = Proxy("workers to Convex", [tables.url], CONVEX, **chaos)
-        written = Proxy("backfills to Convex", [tables.url], CONVEX, **chaos)
-        read = Proxy("backfills to Clerk", [instance.url], CLERK, date=instance.date, **chaos)
+        trouble = Trouble(options.rate, options.hang, options.seed)
+        front = Proxy("Svix to workers", [], FRONT, trouble, garbage=False)
+        convex = Proxy("workers to Convex", [tables.url], CONVEX, trouble)
+        written = Proxy("backfills to Convex", [tables.url], CONVEX, trouble)
+        read = Proxy("backfills to Clerk", [instance.url], CLERK, trouble, date=instance.date)
         proxies = (front, convex, written, read)
         parts.enter_context(through(*proxies))
         endpoint = instance.webhooks.add_endpoint(front.url + WEBHOOK_PATH)
@@ -142,8 +142,7 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
             if history.events % 1000 == 0:
                 say(f"{progress:.0%}: {history.events:,} events, {elapsed:.0f} s")
         say("calm: the last messages and the last backfill")
-        for proxy in proxies:
-            proxy.rate = 0
+        trouble.rate = 0
         backfills.join()
         _drain(instance)
         _settle(tables)

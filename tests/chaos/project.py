@@ -1,4 +1,4 @@
-"""The Convex project of the chaos test: the functions, a witness of each change, and a reader of all tables."""
+"""The Convex project of the chaos test: the functions, a witness of each change, a reader of the tables."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ import { defineSchema, defineTable } from "convex/server";
 import { v } from "convex/values";
 import { clerkTables } from "./clerk/tables";
 
-const witness = { clerkId: v.string(), outcome: v.string(), source: v.string(), had: v.boolean(), content: v.boolean() };
-export default defineSchema({ ...clerkTables, chaosWitness: defineTable(witness) });
+const change = { clerkId: v.string(), outcome: v.string(), source: v.string() };
+const witness = defineTable({ ...change, had: v.boolean(), content: v.boolean() });
+export default defineSchema({ ...clerkTables, chaosWitness: witness });
 """
 
 # The witness compares the row before with the row after by itself, in the transaction of the change.
@@ -33,7 +34,8 @@ export async function onUserChange(ctx: MutationCtx, change: UserChange): Promis
   const after = userId === null ? null : await ctx.db.get("users", userId);
   const names = [...Object.keys(before ?? {}), ...Object.keys(after ?? {})];
   const content = names.some((name) => !SILENT.has(name) && before?.[name] !== after?.[name]);
-  await ctx.db.insert("chaosWitness" as any, { outcome, clerkId, source, had: before !== null, content } as any);
+  const had = before !== null;
+  await ctx.db.insert("chaosWitness" as any, { outcome, clerkId, source, had, content } as any);
 }
 """
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clerk_convex.local.clerk.svix import Delivery
 from tests.chaos.actors import Backfills, Workers
 from tests.chaos.clerk import UNRELIABLE, Clerk, History, clerk
 from tests.chaos.project import Tables, deployed
@@ -39,6 +40,7 @@ class Options:
     """Seconds for which a hung answer is held; a worker gives up after 4."""
     before: int = 200
     """Users who were there before the webhook."""
+    delivery: Delivery = UNRELIABLE
     broken: Sequence[tuple[str, str, str]] = ()
     """Files of convex/, each with a text of it and what takes its place: to see the comparison fail."""
 
@@ -72,11 +74,12 @@ class Report:
     differences: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
+        faults = sum(one.total() for one in self.faults.values())
         lines = [
             f"{self.events:,} events in {self.seconds:.0f} s: {self.users:,} users, {self.deleted:,} deleted",
             f"{self.messages:,} messages in {self.attempts:,} attempts",
-            f"{sum(faults.total() for faults in self.faults.values()):,} faults in {self.requests:,} requests",
-            *(f"  {name}: {_counts(faults)}" for name, faults in self.faults.items()),
+            f"{faults:,} faults in {self.requests:,} requests",
+            *(f"  {name}: {_counts(one)}" for name, one in self.faults.items()),
             f"killed with -9: {_counts(Counter(self.kills))}; backfills that ended: {self.backfills}",
             f"meanwhile: {_counts(self.turns)}",
             f"lost {len(self.differences)}",
@@ -104,7 +107,7 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
         proxies = (front, convex, written, read)
         parts.enter_context(through(*proxies))
         endpoint = instance.webhooks.add_endpoint(front.url + WEBHOOK_PATH)
-        instance.webhooks.delivery = UNRELIABLE
+        instance.webhooks.delivery = options.delivery
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "CONVEX_DEPLOY_KEY": tables.key,
@@ -165,14 +168,14 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
 
 
 def _plan(options: Options, names: list[str]) -> Iterator[tuple[float, str]]:
-    """Yield the disturbances with the part of the history at which each comes; at the end one that never comes."""
+    """Yield each disturbance with the part of the history at which it comes. The last one never comes."""
     rng = random.Random(f"{options.seed}:plan")
     yield from sorted((rng.random(), name) for name in names for _ in range(options.turns))
     yield 2.0, names[0]
 
 
 def _drain(clerk: Clerk) -> None:
-    """Wait for all messages. Those that Svix has given up are replayed, as an operator does in Svix's page."""
+    """Wait for all messages. Those that Svix gave up are replayed, as an operator does in the dashboard."""
     delivered = -1
     while clerk.webhooks.stats.delivered > delivered:
         delivered = clerk.webhooks.stats.delivered

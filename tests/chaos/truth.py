@@ -25,7 +25,7 @@ TEXTS = {
 
 
 def differences(clerk: Clerk, tables: Tables) -> list[str]:
-    """Return one line for each wrong row, version, total and entry of the audit log, with ids and no values."""
+    """Return one line for each wrong row, version, total and entry of the audit log, without values."""
     users = {user["id"]: user for user in clerk.users()}
     rows, versions = tables.all("users"), tables.all("clerkVersions")
     return [

@@ -72,14 +72,15 @@ class Workers:
 class Backfills:
     """Backfills with --prune, one after the other, until one has succeeded after `finish`."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], *, start: bool = True) -> None:
         self._env = dict(env)
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
         self._last, self._stopped = False, False
         self.kills, self.done, self.failed = 0, 0, 0
         self._thread = threading.Thread(target=self._run, name="chaos-backfills")
-        self._thread.start()
+        if start:
+            self._thread.start()
 
     def kill(self) -> None:
         """Kill the running one with -9."""
@@ -88,16 +89,13 @@ class Backfills:
                 self._process.kill()
                 self.kills += 1
 
-    @property
-    def running(self) -> bool:
-        return self._thread.is_alive()
-
     def finish(self) -> None:
         """Let no further backfill start after the next that succeeds."""
         self._last = True
 
     def join(self) -> None:
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def close(self) -> None:
         self._stopped = True

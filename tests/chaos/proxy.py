@@ -103,8 +103,15 @@ class Proxy:
         self._trouble = trouble
         self._random = random.Random(f"{trouble.seed}:{name}")
         self._date = date
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The event loop keeps no task alive, and in Python 3.11 the server does not either.
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A side that breaks off is what this is about, and 64 KiB of head are no request of ours.
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -162,7 +169,7 @@ def through(*proxies: Proxy) -> Iterator[None]:
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def run() -> None:
-        servers = [await asyncio.start_server(proxy.serve, "127.0.0.1", 0) for proxy in proxies]
+        servers = [await asyncio.start_server(proxy.accept, "127.0.0.1", 0) for proxy in proxies]
         for proxy, server in zip(proxies, servers, strict=True):
             proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         stopped = asyncio.Event()

@@ -39,7 +39,7 @@ class Options:
     hang: float = 5.0
     """Seconds for which a hung answer is held; a worker gives up after 4."""
     before: int = 200
-    """Users who were there before the webhook."""
+    """Users who were there before the webhook. 0 runs no backfill."""
     delivery: Delivery = UNRELIABLE
     broken: Sequence[tuple[str, str, str]] = ()
     """Files of convex/, each with a text of it and what takes its place: to see the comparison fail."""
@@ -117,7 +117,9 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
         workers = Workers(options.workers, {**env, "CONVEX_URL": convex.url}, options.seed)
         parts.enter_context(closing(workers))
         front.targets = workers.urls
-        backfills = Backfills({**env, "CONVEX_URL": written.url, "CLERK_API_URL": read.url})
+        backfills = Backfills(
+            {**env, "CONVEX_URL": written.url, "CLERK_API_URL": read.url}, start=options.before > 0
+        )
         parts.enter_context(closing(backfills))
         # The plan: what happens at which part of the history. It depends only on the options.
         disturbances = {

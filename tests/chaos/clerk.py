@@ -19,7 +19,6 @@ from clerk_convex.local.listener import listen
 __all__ = ["Clerk", "History", "clerk"]
 
 HOUR = 3_600_000  # milliseconds
-BACKLOG = 300  # messages on their way at a time
 SPEED = 20_000.0  # Svix's retries take 28 hours; here 5 seconds
 UNRELIABLE = Delivery(late=0.1, doubled=0.2, shuffled=0.5, late_by=2.0, window=0.2)
 
@@ -54,10 +53,10 @@ class Clerk(ClerkInstance):
         with self._delivered:
             self._delivered.notify_all()
 
-    def wait_for_backlog(self, seconds: float) -> None:
-        """Wait until few messages are on their way, or `seconds` are over."""
+    def wait_for_backlog(self, most: int, seconds: float) -> None:
+        """Wait until at most that many messages are on their way, or `seconds` are over."""
         with self._delivered:
-            self._delivered.wait_for(lambda: self.webhooks.stats.pending < BACKLOG, seconds)
+            self._delivered.wait_for(lambda: self.webhooks.stats.pending <= most, seconds)
 
 
 @contextmanager

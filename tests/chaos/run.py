@@ -23,6 +23,7 @@ __all__ = ["Options", "Report", "run"]
 
 WEBHOOK_PATH = "/webhooks/clerk"
 BACKFILLED = 0.6  # the part of the history after which the last backfill starts
+BACKLOG, LAST = 100, 10  # messages on their way: during the history, and when the calm begins
 DRAIN_SECONDS = 20.0  # without a delivery, until the rest counts as lost
 
 
@@ -135,7 +136,7 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
         progress = 0.0
         while progress < 1:
             history.step()
-            instance.wait_for_backlog(1.0)
+            instance.wait_for_backlog(BACKLOG, 1.0)
             elapsed = time.monotonic() - started
             progress = options.progress(history.events, elapsed)
             while progress >= next_at[0]:
@@ -146,6 +147,7 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
                 backfills.finish()
             if history.events % 1000 == 0:
                 say(f"{progress:.0%}: {history.events:,} events, {elapsed:.0f} s")
+        instance.wait_for_backlog(LAST, DRAIN_SECONDS)  # most of the last messages meet faults, too
         say("calm: the last messages and the last backfill")
         trouble.rate = 0
         backfills.join()

@@ -35,8 +35,19 @@ def differences(clerk: Clerk, tables: Tables) -> list[str]:
         *_versions(users, clerk.deleted, {version["clerkId"]: version for version in versions}),
         *_totals(users.values(), tables),
         *_audit(users, tables.all("clerkAudit"), tables.all("chaosWitness")),
-        *(f"{refusal['clerkId']}: a refusal is left" for refusal in tables.all("clerkRefusals")),
+        *_refusals(tables.all("clerkRefusals")),
     ]
+
+
+def _refusals(refusals: Sequence[Row]) -> Iterator[str]:
+    """Yield the changes that the ledger calls refused, although each was accepted in the end.
+
+    A refused sign-in has no time of Clerk's clock. If it is recorded after its retry was accepted, it stays
+    until the next change of the user, so it is no difference.
+    """
+    for refusal in refusals:
+        if refusal["observedAt"] > 0:
+            yield f"{refusal['clerkId']}: a refusal is left ({refusal['source']})"
 
 
 def _twice(what: str, rows: Sequence[Row]) -> Iterator[str]:

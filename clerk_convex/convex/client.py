@@ -226,7 +226,9 @@ def _status_problem(name: str, status: int, answer: dict[str, Any]) -> Deploymen
             problem.code = code
             return problem
         if code in _CROWDED:
-            problem = Throttled(f"{said}: it has too many calls to run. Nothing was written. Try again later.")
+            problem = Throttled(
+                f"{said}: it has too many calls to run. Nothing was written. Try again later."
+            )
             problem.code = code
             return problem
     if status == 401 or code in _KEY_UNREADABLE:

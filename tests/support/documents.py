@@ -53,7 +53,7 @@ HANDLED = {
 NOT_RUN = {
     r"scripts/test\b.*": "it runs these tests",
     r"scripts/(install|lint|docs)\b.*": "CI runs it",
-    r"scripts/(release|picture|mutants|lowest|smoke)\b.*": "it takes minutes",
+    r"scripts/(release|chaos|picture|mutants|lowest|smoke)\b.*": "it takes minutes",
     r"scripts/demo$": "it runs until it is stopped; with --once it is run",
     r"npx convex (deploy|env)\b.*": "it needs an account at Convex",
     r"npx convex codegen\b.*": "tests/functions/test_templates.py runs it",

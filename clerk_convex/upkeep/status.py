@@ -13,7 +13,7 @@ from clerk_convex.upkeep.calls import PATIENCE, Calls
 __all__ = ["SyncStatus", "read_status"]
 
 _SILENT = 60_000.0  # milliseconds without a heartbeat, after which a backfill counts as stopped
-_DRIFT = ("missing", "differing", "extra", "duplicate", "unreadable")
+_DRIFT = ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked")
 
 
 async def read_status(settings: Settings | None = None, *, patience: float = PATIENCE) -> SyncStatus:

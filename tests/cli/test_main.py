@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,11 @@ def test_a_result_that_cannot_be_written_is_said(
         assert main(["init", "--check", "--into", str(tmp_path)]) == 1
     said = "The result cannot be written to stdout (No space left on device).\n"
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("module", ["clerk_convex", "clerk_convex.backfill"])
+def test_each_module_runs_the_command(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [module, "--no-such-option"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(module, run_name="__main__", alter_sys=False)
+    assert ended.value.code == 2

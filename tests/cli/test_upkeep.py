@@ -145,6 +145,7 @@ FOUND: dict[str, Any] = {
         "extra": 0.0,
         "duplicate": 0.0,
         "unreadable": 0.0,
+        "unlinked": 0.0,
         "at": 10_000_000.0 - 86_400_000.0 * 3,
     },
     "refusals": {"count": 1000.0, "isMore": True, "latest": []},

@@ -188,6 +188,7 @@ VERIFIED = {
     "extra": 0,
     "duplicate": 0,
     "unreadable": 0,
+    "unlinked": 0,
 }
 
 

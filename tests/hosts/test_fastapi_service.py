@@ -19,7 +19,9 @@ def test_fastapi_service() -> None:
     with LocalClerk(rate_limit=0) as clerk:
         environment = {"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}
         with LocalConvex(project=ROOT, env=environment) as convex:
-            check_fastapi_service(Functions(convex, clerk), clerk)
+            functions = Functions(convex, clerk)
+            with functions.http:
+                check_fastapi_service(functions, clerk)
 
 
 def check_fastapi_service(deployment: Functions, clerk: LocalClerk) -> None:

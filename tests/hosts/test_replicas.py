@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from clerk_convex.entities.users import read_user
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.convex import LocalConvex
@@ -14,8 +16,12 @@ USERS = 30
 
 def test_two_replicas_get_each_event_and_one_stops() -> None:
     """Each row equals Clerk's user, and no audit row is doubled, though both got each event."""
-    with LocalClerk(rate_limit=0) as clerk, LocalConvex(project=ROOT) as convex:
+    with ExitStack() as parts:
+        clerk = parts.enter_context(LocalClerk(rate_limit=0))
+        environment = {"CLERK_JWT_ISSUER_DOMAIN": clerk.issuer}
+        convex = parts.enter_context(LocalConvex(project=ROOT, env=environment))
         functions = Functions(convex, clerk)
+        parts.enter_context(functions.http)
         settings = {
             "CONVEX_URL": functions.convex.url,
             "CONVEX_DEPLOY_KEY": functions.convex.deploy_key,

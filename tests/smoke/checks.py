@@ -133,8 +133,8 @@ def first_page(**arguments: Any) -> dict[str, Any]:
 async def errors(smoke: Smoke) -> str:
     """The errors of Convex are those that the package tells apart."""
     call = smoke.service
-    assert await refusal(call.query("users:noSuchFunction", {})) == "DeploymentMisconfigured"
-    assert await refusal(call.mutation(PAGES, first_page())) == "DeploymentMisconfigured", "kind of function"
+    assert await refusal(call.query("users:noSuchFunction", {})) == "FunctionMissing"
+    assert await refusal(call.mutation(PAGES, first_page())) == "FunctionMissing", "kind of function"
     # Production deployments hide that the arguments are wrong.
     assert await refusal(call.query("users:exportUsers", {"x": 1})) in {"wrong arguments", "refused"}
     async with smoke.caller(None) as nobody:
@@ -142,7 +142,7 @@ async def errors(smoke: Smoke) -> str:
     name, _, key = smoke.target.key.partition("|")
     stranger = Deployment(smoke.target.url, f"{name}|{'0' * len(key)}", timeout=CALL_SECONDS)
     try:
-        assert await refusal(stranger.query("users:lastWebhookAt", {})) == "DeploymentMisconfigured"
+        assert await refusal(stranger.query("users:lastWebhookAt", {})) == "FunctionMissing"
     finally:
         await stranger.aclose()
     too_many = [upsert(f"user_smoke{number}") for number in range(8193)]  # Convex's limit of an array is 8192
@@ -169,7 +169,7 @@ async def permissions(smoke: Smoke) -> str:
         for caller in (admin, nobody):
             for kind, function, args in internal:
                 answer = await refusal(getattr(caller, kind)(function, args))
-                assert answer == "DeploymentMisconfigured", f"{function} without the key: {answer}"
+                assert answer == "FunctionMissing", f"{function} without the key: {answer}"
         assert (await admin.query("users:currentUser", {}))["isAdmin"] is True
     expected = {
         "user_admin": "allowed",

@@ -38,6 +38,7 @@ from clerk_convex.errors import (
     TokenError,
     UserError,
 )
+from clerk_convex.following import follow_in_background
 from clerk_convex.net.limits import Limit, network
 from clerk_convex.net.logs import OnceAMinute, describe
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
@@ -166,6 +167,7 @@ class Manager(Endpoint):
         if not is_on_asyncio():
             raise Problem(503, "needs_asyncio", NEEDS_ASYNCIO)
         caller = await self._authenticate(request)
+        follow_in_background(self.service)
         if is_own:
             await self._limit("me", caller)
             return answer({"outcome": await write_own_row(self.service, caller, self._read_fields)})

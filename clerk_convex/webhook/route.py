@@ -27,6 +27,7 @@ from clerk_convex.errors import (
     SettingsError,
     UserError,
 )
+from clerk_convex.following import follow_in_background
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 from clerk_convex.net.logs import OnceAMinute, describe
 from clerk_convex.net.per_loop import PerLoop
@@ -150,6 +151,7 @@ class Receiver(Endpoint):
                 return JSONResponse({"outcome": "ignored"}), None
             outcome = await self._write(change, request)
             self.service.functions.start()
+            follow_in_background(self.service)
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - Svix retries after any answer but 2xx

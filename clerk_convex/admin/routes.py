@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clerk_convex.admin.actions import find_action
 from clerk_convex.admin.answers import Problem, answer, clerk_problem
 from clerk_convex.admin.audit import AuditRow
+from clerk_convex.admin.caller import Callers
 from clerk_convex.admin.own_row import is_own_row, write_own_row
 from clerk_convex.admin.requests import Call, read_call
 from clerk_convex.clerk.api import Snapshot
@@ -103,6 +104,7 @@ class Manager(Endpoint):
         self._fields = fields
         self._tasks: set[asyncio.Task[Any]] = set()
         self._once_a_minute = OnceAMinute()
+        self._callers = Callers()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -177,7 +179,12 @@ class Manager(Endpoint):
         return await asyncio.shield(self._start(self._perform(call, caller, request_id)))
 
     async def _perform(self, call: Call, caller: str, request_id: str) -> Response:
-        """Open the audit row, call Clerk, write the change to Convex, close the row, and answer."""
+        """Open the audit row, call Clerk, write the change to Convex, close the row, and answer.
+
+        Before that, a write asks Clerk for the caller, so that Convex decides by what Clerk knows now.
+        """
+        if not call.action.is_read:
+            await self._callers.refresh(self.service, caller, self._read_fields)
         row = await self._begin(call, caller, request_id)
         try:
             done = await call.run(self.service.clerk)

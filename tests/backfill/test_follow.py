@@ -98,6 +98,12 @@ def follows(local: BackfillSet, test: Callable[[Set], Coroutine[Any, Any, None]]
     asyncio.run(run())
 
 
+def delete(local: BackfillSet, user_id: str) -> None:
+    """Delete a user at Clerk whose row is some seconds old. The tests leave out the pauses of a prune."""
+    local.functions.mutation("test:age", {})
+    local.clerk.delete_user(user_id)
+
+
 def lease(local: BackfillSet) -> dict[str, Any]:
     (document,) = local.functions.query("test:dump", {"table": "clerkFollow"})
     return dict(document)
@@ -163,8 +169,8 @@ def test_a_deletion_is_pruned_when_the_counts_differ_twice(local: BackfillSet) -
 
     async def test(it: Set) -> None:
         await it.turn()
-        local.clerk.delete_user(ids[0])
-        local.clerk.delete_user(ids[1])
+        delete(local, ids[0])
+        delete(local, ids[1])
         assert (await it.turn()).pruning is None
         pruning = (await it.turn()).pruning
         assert pruning is not None
@@ -185,7 +191,7 @@ def test_a_difference_that_a_prune_leaves_is_no_reason_for_another(local: Backfi
         local.functions.mutation("users:rebuildStats", {})
         assert [(await it.turn()).pruning for _ in range(2)][1] is not None
         assert [(await it.turn()).pruning for _ in range(3)] == [None] * 3
-        local.clerk.delete_user(ids[1])
+        delete(local, ids[1])
         it.follower._next_prune = 0.0
         pruned = [(await it.turn()).pruning for _ in range(2)][1]
         assert pruned is not None
@@ -225,7 +231,7 @@ def test_a_prune_is_not_repeated_at_once(local: BackfillSet) -> None:
     async def test(it: Set) -> None:
         await it.turn()
         it.follower._next_prune = float("inf")
-        local.clerk.delete_user(ids[0])
+        delete(local, ids[0])
         assert [(await it.turn()).pruning for _ in range(3)] == [None] * 3
         it.follower._next_prune = 0.0
         assert (await it.turn()).pruning is not None
@@ -409,7 +415,7 @@ def test_a_pass_that_fails_is_repeated_and_a_rejected_key_ends_it(local: Backfil
         async with following(local, on_pass=passes.append) as it:
             it.session.clerk.patience = 0.0
             task = asyncio.create_task(it.follower.run())
-            local.clerk.faults = Faults(fail_rate=1.0)
+            local.clerk.faults = Faults(status=503)
             await until(lambda: bool(it.notes.texts))
             assert it.notes.texts[-1].startswith("A pass failed, and the next one repeats it: Clerk answered")
             local.clerk.faults = Faults()
@@ -458,6 +464,6 @@ def test_of_two_replicas_one_that_is_killed_is_replaced(local: BackfillSet) -> N
         third.send_signal(signal.SIGTERM)
         out, err = third.communicate(timeout=20)
         assert third.returncode == 130
-        assert out == "1 updated\n"
+        assert "1 updated\n" in out
         assert err.startswith("Interrupted. Another follower can take over at once")
     assert lease(local)["expiresAt"] <= time.time() * 1000

@@ -43,6 +43,16 @@ export const edit = internalMutation({
   },
 });
 
+// Makes all rows old, as if they had been written some seconds ago: a prune removes only rows older than itself.
+export const age = internalMutation({
+  args: {},
+  handler: async (ctx) => {
+    for (const { _id } of await ctx.db.query("clerkVersions").collect()) {
+      await ctx.db.patch("clerkVersions", _id, { observedAt: 1 });
+    }
+  },
+});
+
 // Lets the lease of a follower expire, so that no test waits for it.
 export const expire = internalMutation({
   args: {},

@@ -21,6 +21,7 @@ from clerk_convex.backfill.follow import Follower, Pass
 from clerk_convex.backfill.report import OnProgress
 from clerk_convex.backfill.session import Session
 from clerk_convex.clerk import Page
+from clerk_convex.errors import ClerkMisconfigured
 from clerk_convex.local.clerk import Faults, LocalClerk
 from tests.support.backfill_set import BackfillSet, functions_of, hasty
 from tests.support.functions import ROOT, Functions, eventually, upsert
@@ -422,7 +423,7 @@ def test_a_pass_that_fails_is_repeated_and_a_rejected_key_ends_it(local: Backfil
             await until(lambda: bool(passes))
             assert local.functions.rows().keys() == {user_id}
             it.session.clerk._headers["Authorization"] = "Bearer sk_live_wrong"
-            with pytest.raises(follow.ClerkConvexError, match="CLERK_SECRET_KEY was rejected"):
+            with pytest.raises(ClerkMisconfigured, match="CLERK_SECRET_KEY was rejected"):
                 await task
 
     asyncio.run(run())

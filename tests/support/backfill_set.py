@@ -43,7 +43,7 @@ export const edit = internalMutation({
   },
 });
 
-// Makes all rows old, as if they had been written some seconds ago: a prune removes only rows older than itself.
+// Makes all rows some seconds old: a prune removes only rows that are older than itself.
 export const age = internalMutation({
   args: {},
   handler: async (ctx) => {

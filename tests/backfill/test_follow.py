@@ -176,6 +176,7 @@ def test_a_deletion_is_pruned_when_the_counts_differ_twice(local: BackfillSet) -
         pruning = (await it.turn()).pruning
         assert pruning is not None
         assert pruning.deleted == 2
+        assert str(Pass({}, False, pruning)) == "nothing new; 2 of 12 rows pruned"
         assert local.differences() == []
         assert (await it.turn()).pruning is None
 
@@ -329,7 +330,11 @@ def test_the_watermark_survives_a_restart(local: BackfillSet) -> None:
         assert (done.whole, done.counts.get("updated")) == (False, 1)
         assert local.differences() == []
 
+    async def none(it: Set) -> None:
+        """A follower that never asked has nothing to release."""
+
     follows(local, first)
+    follows(local, none)
     local.clerk.update_user(ids[0], first_name="Ada")
     follows(local, second)
 
@@ -379,6 +384,11 @@ def test_a_second_follower_says_so_and_waits(local: BackfillSet) -> None:
                     "Another follower holds the lease. This one waits to take over."
                 ]
                 assert 0 <= ages[-1] < 60
+                second.follower._expires_in = 0.0
+                loop = asyncio.create_task(second.follower.run())
+                await until(lambda: second.follower._expires_in > 0.0)
+                loop.cancel()
+                await asyncio.wait([loop])
                 await first.follower.release()
                 assert (await second.turn()).is_empty
                 # The first one sees that it has lost the lease.

@@ -13,10 +13,12 @@ from collections.abc import AsyncGenerator
 from starlette.applications import Starlette
 
 from clerk_convex.admin import user_routes
+from clerk_convex.errors import SettingsError
+from clerk_convex.following import follow_in_background
 from clerk_convex.health import health_routes
 from clerk_convex.metrics import metrics_routes
-from clerk_convex.service import Service
-from clerk_convex.settings import Settings
+from clerk_convex.service import Service, service_finder
+from clerk_convex.settings import Settings, WebhookSettings
 from clerk_convex.webhook import webhook_route
 
 __all__ = ["app", "create_app"]
@@ -46,6 +48,8 @@ async def _lifespan(app: Starlette) -> AsyncGenerator[None, None]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)
+    with contextlib.suppress(SettingsError):  # /readyz logs it
+        follow_in_background(service_finder(None, None, WebhookSettings)())
     yield
 
 

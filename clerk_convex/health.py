@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from clerk_convex.convex.writer import Status
 from clerk_convex.errors import SettingsError
+from clerk_convex.following import follow_in_background
 from clerk_convex.net.routing import NEEDS_ASYNCIO, is_on_asyncio
 from clerk_convex.service import Service, service_finder
 from clerk_convex.settings import AdminSettings, Settings, WebhookSettings
@@ -67,20 +69,26 @@ class _Health:
         `refused` is the number of users with a change that was refused, up to a minute old, and null while it
         is not known.
 
+        `follow_age` is the seconds since a follower last finished a pass, as far as this process knows. It is
+        null if the process does not follow.
+
         The endpoint is public. So the log says what is wrong, and the body does not. `last_event_at` (Unix
         seconds) is rounded down to the hour: it shows that webhooks arrive, but not when somebody signed in.
         """
         is_ready = self._is_valid(self._check_webhook, "The webhook")
         if is_ready:
             self._webhook.functions.start()  # in the background: the next answer knows
+            follow_in_background(self._webhook)
         status = self._webhook.writer_status if is_ready else None
         last_event_at = self._webhook.last_event_at if is_ready else None
+        last_follow_at = self._webhook.last_follow_at if is_ready else None
         body = {
             "status": "ready" if is_ready else "not ready",
             "user_management": "ready" if self._is_valid(self._check_admin, "User management") else "off",
             "convex": None if status is None else _convex(status),
             "functions": self._webhook.functions.state if is_ready else None,
             "refused": self._webhook.ledger.refused if is_ready else None,
+            "follow_age": None if last_follow_at is None else round(time.time() - last_follow_at),
             "last_event_at": None if last_event_at is None else last_event_at // _HOUR * _HOUR,
         }
         return JSONResponse(body, 200 if is_ready else 503)

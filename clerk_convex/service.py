@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import clerk_convex
@@ -79,6 +80,8 @@ class Service:
         """What was counted, if CLERK_CONVEX_METRICS_TOKEN is set and prometheus-client is installed."""
         self.observer = self.metrics or Observer()
         """Gets what happens, for the metrics."""
+        self.last_follow_at: float | None = None
+        """When a follower, here or in another replica, last finished a pass: Unix time in seconds."""
         self.functions = FunctionsCheck(
             lambda: self.writer.deployment, settings.convex_users_module, clerk_convex.__version__
         )
@@ -88,6 +91,15 @@ class Service:
         self._ledgers = PerLoop(self._make_ledger)
         self._tokens = PerLoop(self._make_tokens)
         self._limiters = PerLoop(self._make_limiter)
+        self._background: dict[str, PerLoop[asyncio.Task[None]]] = {}
+
+    def run_in_background(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `work` until the running event loop ends, which cancels it. It needs no lifespan.
+
+        A second call with the same name does nothing in the same event loop.
+        """
+        start = PerLoop(lambda: asyncio.get_running_loop().create_task(work()))
+        self._background.setdefault(name, start).get()
 
     @property
     def clerk(self) -> Clerk:
@@ -131,6 +143,10 @@ class Service:
 
     def make_clerk(self) -> Clerk:
         """Make the Clerk client of an event loop."""
+        return self.clerk_with_share(1.0)
+
+    def clerk_with_share(self, share: float) -> Clerk:
+        """Make a Clerk client that uses this part of Clerk's rate limit."""
         settings = self.settings.require(BackfillSettings)
         return Clerk(
             settings.clerk_secret_key.get_secret_value(),
@@ -138,6 +154,7 @@ class Service:
             timeout=self.timeouts.clerk_call,
             patience=self.timeouts.clerk_retries,
             instance_id=settings.clerk_instance_id,
+            share=share,
             observer=self.observer,
         )
 

@@ -315,6 +315,12 @@ def _rate_limit(text: str) -> str:
     return text
 
 
+def _interval(value: object) -> float:
+    if not (re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", str(value)) and 1.0 <= float(str(value)) <= 3600.0):
+        raise ValueError("is not a number of seconds from 1 to 3600; write 60")
+    return float(str(value))
+
+
 def _redis_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value().removeprefix("async+")
     form = "redis://host:6379/0, with %-escapes for special characters in a password"
@@ -409,6 +415,9 @@ class Settings(BaseModel):
     )
     clerk_convex_omit: Annotated[tuple[Annotated[str, AfterValidator(_column), _Entry], ...], _Split] = Field(
         default=(), description="columns of users that Convex does not keep, separated by comma or space"
+    )
+    clerk_convex_follow: Annotated[float, BeforeValidator(_interval), _Clean] | None = Field(
+        default=None, description="seconds: how often the service asks Clerk what no webhook brought"
     )
     clerk_convex_cors_origins: _Origins = Field(
         default=(), description="the origins, other than the service's, whose pages may call user management"

@@ -8,6 +8,7 @@ import { requireAdmin } from "./clerk/access";
 import * as actions from "./clerk/admin/actions";
 import * as adopt from "./clerk/adopt/rows";
 import * as audit from "./clerk/audit/log";
+import * as follow from "./clerk/backfill/follow";
 import * as backfill from "./clerk/backfill/runs";
 import * as duplicates from "./clerk/order/duplicates";
 import * as sync from "./clerk/order/sync";
@@ -276,6 +277,24 @@ export const saveVerification = internalMutation({
     await backfill.saveVerified(ctx, verified);
     return null;
   },
+});
+
+// Takes, renews or releases the lease of a follower, and saves what its last pass has reached.
+export const leaseFollow = internalMutation({
+  args: {
+    holder: v.string(),
+    ms: v.number(), // 0: release the lease
+    pass: v.nullable(v.object({ followed: tables.followed, every: v.number(), created: v.number() })),
+  },
+  returns: follow.followLease,
+  handler: (ctx, wanted) => follow.lease(ctx, wanted),
+});
+
+// Returns the number of rows, for followers.
+export const countUsers = internalQuery({
+  args: {},
+  returns: follow.countedUsers,
+  handler: (ctx) => follow.countUsers(ctx),
 });
 
 // Records changes that were refused: by these functions, or because the user cannot be read.

@@ -32,7 +32,7 @@ from tests.webhook.test_route import PATH, SECRET, TROUBLE, post, request, signe
 
 EVENT = EVENTS["user.updated"]
 NAMES = "CLERK_WEBHOOK_SIGNING_SECRET", "CONVEX_URL", "CONVEX_DEPLOY_KEY"
-NOTHING = {"functions": None, "refused": None, "last_event_at": None}
+NOTHING = {"functions": None, "refused": None, "follow_age": None, "last_event_at": None}
 WITHOUT_SETTINGS = {
     name: value for name, value in os.environ.items() if not name.startswith(("CLERK_", "CONVEX_"))
 }

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clerk_convex.admin.actions import find_action
 from clerk_convex.admin.answers import Problem, answer, clerk_problem
 from clerk_convex.admin.audit import AuditRow
+from clerk_convex.admin.caller import Callers
 from clerk_convex.admin.own_row import is_own_row, write_own_row
 from clerk_convex.admin.requests import Call, read_call
 from clerk_convex.clerk.api import Snapshot
@@ -38,6 +39,7 @@ from clerk_convex.errors import (
     TokenError,
     UserError,
 )
+from clerk_convex.following import follow_in_background
 from clerk_convex.net.limits import Limit, network
 from clerk_convex.net.logs import OnceAMinute, describe
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_asyncio, rest_of_path
@@ -102,6 +104,7 @@ class Manager(Endpoint):
         self._fields = fields
         self._tasks: set[asyncio.Task[Any]] = set()
         self._once_a_minute = OnceAMinute()
+        self._callers = Callers()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -166,6 +169,7 @@ class Manager(Endpoint):
         if not is_on_asyncio():
             raise Problem(503, "needs_asyncio", NEEDS_ASYNCIO)
         caller = await self._authenticate(request)
+        follow_in_background(self.service)
         if is_own:
             await self._limit("me", caller)
             return answer({"outcome": await write_own_row(self.service, caller, self._read_fields)})
@@ -175,7 +179,12 @@ class Manager(Endpoint):
         return await asyncio.shield(self._start(self._perform(call, caller, request_id)))
 
     async def _perform(self, call: Call, caller: str, request_id: str) -> Response:
-        """Open the audit row, call Clerk, write the change to Convex, close the row, and answer."""
+        """Open the audit row, call Clerk, write the change to Convex, close the row, and answer.
+
+        Before that, a write asks Clerk for the caller, so that Convex decides by what Clerk knows now.
+        """
+        if not call.action.is_read:
+            await self._callers.refresh(self.service, caller, self._read_fields)
         row = await self._begin(call, caller, request_id)
         try:
             done = await call.run(self.service.clerk)

@@ -19,7 +19,17 @@ from clerk_convex.entities import Fields, Source, Upsert, read_user
 from clerk_convex.errors import ChangeRefused, ClerkConvexError, UserError
 from clerk_convex.settings import Settings
 
-__all__ = ["CONCURRENCY", "NAMELESS", "backfill", "most_pruned", "read_page", "record"]
+__all__ = [
+    "CONCURRENCY",
+    "NAMELESS",
+    "backfill",
+    "bring_in",
+    "most_pruned",
+    "prune_rows",
+    "read_page",
+    "record",
+    "write_page",
+]
 
 CONCURRENCY = 8
 NAMELESS = "(a user without an id)"
@@ -80,9 +90,9 @@ async def backfill(
         pruning: Pruning | None = None
         problem: ClerkConvexError | None = None
         try:
-            await _bring_in(session, run, total, on_progress)
+            await bring_in(session, run, total, on_progress)
             if prune:
-                pruning = await _prune(session, run, yes, on_progress)
+                pruning = await prune_rows(session, run, yes=yes, on_progress=on_progress)
             await run.finish()
         except ClerkConvexError as error:
             problem = error
@@ -126,18 +136,24 @@ async def record(
     return [Failure(error.clerk_id or NAMELESS, str(error)) for error in errors]
 
 
-async def _bring_in(session: Session, run: Run, total: int, on_progress: OnProgress) -> None:
+async def write_page(session: Session, run: Run, page: Page) -> None:
+    """Write the users of a page, and count them in the run. Forgets the users of the page."""
+    changes, unread = read_page(page, session.fields)
+    page.users.clear()  # frees the memory for the next page
+    answers = await session.submit(changes)
+    outcomes = Counter(str(answer) for answer in answers if not isinstance(answer, ChangeRefused))
+    refused = [answer for answer in answers if isinstance(answer, ChangeRefused)]
+    run.tally.add(outcomes, await record(session, [*unread, *refused]))
+
+
+async def bring_in(session: Session, run: Run, total: int, on_progress: OnProgress) -> None:
+    """Read all users of Clerk that the run has not read, and write them."""
     if not run.ranges:
         run.ranges = await plan(session.clerk, total, session.concurrency)
     on_progress.step(Progress("reading", run.tally.total, total))
 
     async def write(page: Page) -> None:
-        changes, unread = read_page(page, session.fields)
-        page.users.clear()  # frees the memory for the next page
-        answers = await session.submit(changes)
-        outcomes = Counter(str(answer) for answer in answers if not isinstance(answer, ChangeRefused))
-        refused = [answer for answer in answers if isinstance(answer, ChangeRefused)]
-        run.tally.add(outcomes, await record(session, [*unread, *refused]))
+        await write_page(session, run, page)
         on_progress.step(Progress("reading", run.tally.total, total))
 
     async def moved(number: int, part: Range) -> None:
@@ -147,7 +163,8 @@ async def _bring_in(session: Session, run: Run, total: int, on_progress: OnProgr
     await read(session.clerk, run.ranges, write, moved, session.concurrency)
 
 
-async def _prune(session: Session, run: Run, yes: bool, on_progress: OnProgress) -> Pruning:
+async def prune_rows(session: Session, run: Run, *, yes: bool, on_progress: OnProgress) -> Pruning:
+    """Remove the rows of users that Clerk does not have, each one confirmed."""
     absent: dict[str, None] = {}  # in order, and each once
     rows = 0
 

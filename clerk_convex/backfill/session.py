@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 from convex import convex_to_json
 
 from clerk_convex.backfill.report import OnProgress
+from clerk_convex.clerk import Clerk
 from clerk_convex.convex import AT_ONCE, Kind, Refusal, Writer, WriterLimits, to_arguments
 from clerk_convex.entities import Change, Fields, Outcome
 from clerk_convex.errors import (
@@ -52,16 +53,22 @@ _HOPELESS = 100  # refusals without a single success: then the cause is not the 
 class _RunService(Service):
     """The service of a run: more patient than the service of requests, which keeps a part of Convex."""
 
-    def __init__(self, settings: Settings, *, concurrency: int, dry_run: bool, patience: float) -> None:
+    def __init__(
+        self, settings: Settings, *, concurrency: int, dry_run: bool, patience: float, share: float
+    ) -> None:
         timeouts = Timeouts(clerk_call=_CLERK_TIMEOUT, clerk_retries=patience, convex_call=_CONVEX_TIMEOUT)
         super().__init__(settings, timeouts=timeouts)
         self._dry_run = dry_run
+        self._share = share
         self._limits = WriterLimits(
             in_flight=max(1, concurrency // 2),
             queue_size=concurrency * 1000,
             queue_bytes=_NO_LIMIT,
             deadline=patience,
         )
+
+    def make_clerk(self) -> Clerk:
+        return self.clerk_with_share(self._share)
 
     def make_metrics(self) -> None:
         """Make none: nobody reads the metrics of a run."""
@@ -80,12 +87,15 @@ class Session:
         concurrency: int,
         dry_run: bool,
         patience: float = PATIENCE,
+        share: float = 1.0,
         on_progress: OnProgress | None = None,
     ) -> None:
         settings = settings.require(BackfillSettings)
         self.concurrency = concurrency
         self.fields: Fields | None = settings.clerk_convex_fields
-        service = _RunService(settings, concurrency=concurrency, dry_run=dry_run, patience=patience)
+        service = _RunService(
+            settings, concurrency=concurrency, dry_run=dry_run, patience=patience, share=share
+        )
         self.clerk = service.clerk
         self.clerk.doubts = _DOUBTS_AT_FIRST
         self.clerk.on_retry = partial(self._tell, "Clerk")
@@ -109,10 +119,16 @@ class Session:
         concurrency: int,
         dry_run: bool,
         patience: float = PATIENCE,
+        share: float = 1.0,
         on_progress: OnProgress | None = None,
     ) -> AsyncIterator[Self]:
         session = cls(
-            settings, concurrency=concurrency, dry_run=dry_run, patience=patience, on_progress=on_progress
+            settings,
+            concurrency=concurrency,
+            dry_run=dry_run,
+            patience=patience,
+            share=share,
+            on_progress=on_progress,
         )
         try:
             yield session

@@ -136,6 +136,7 @@ class Clerk:
         one user, it is raised after the first answer.
     instance_id: CLERK_INSTANCE_ID. The first call checks that the key belongs to this instance; if not, every
         call raises ClerkMisconfigured, and nothing is read or changed.
+    share: the part of Clerk's rate limit that is used, for a caller that leaves the rest to others.
     on_retry: called before each pause.
     observer: told of each failed attempt.
 
@@ -163,6 +164,7 @@ class Clerk:
         connect_timeout: float = 5.0,
         doubts: Sequence[float] = (),
         instance_id: str | None = None,
+        share: float = 1.0,
         on_retry: OnRetry = lambda error, seconds: None,
         observer: Observer | None = None,
     ) -> None:
@@ -179,7 +181,8 @@ class Clerk:
             "Clerk-API-Version": API_VERSION,
         }
         self._pool = Pool(connect_timeout=connect_timeout)
-        self._rate = Rate(_RATE_LIVE if secret_key.startswith("sk_live_") else _RATE_TEST, _RATE_WINDOW)
+        limit = _RATE_LIVE if secret_key.startswith("sk_live_") else _RATE_TEST
+        self._rate = Rate(int(limit * share), _RATE_WINDOW)
 
     async def instance(self) -> Instance:
         """Return the instance that the secret key belongs to."""

@@ -16,6 +16,7 @@ PROG = "clerk-convex"
 COMMANDS = {
     "adopt": ("clerk_convex.cli.adopt", "link the rows of a table that existed before to Clerk's users"),
     "backfill": ("clerk_convex.cli.backfill", "write all users of Clerk to Convex, or compare both"),
+    "follow": ("clerk_convex.cli.follow", "write what no webhook brought, once a minute"),
     "init": ("clerk_convex.cli.init", "copy the Convex functions into a project, and upgrade them"),
     "status": ("clerk_convex.cli.status", "what is synced, how fresh it is, and what was refused"),
     "repair": ("clerk_convex.cli.repair", "write single users as Clerk has them, or merge duplicates"),

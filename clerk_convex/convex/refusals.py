@@ -28,7 +28,7 @@ _MOST = 1000  # users whose refusals wait to be recorded
 _BACKOFF = Backoff(first=1.0, longest=30.0)  # seconds between attempts
 _ATTEMPTS = 5
 _FRESH = 60.0  # seconds until the state is asked for again
-_DRIFT = ("missing", "differing", "extra", "duplicate", "unreadable")
+_DRIFT = ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,14 +46,14 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     "clerk": ("refused", "misconfigured", "not_found", "throttled", "unavailable"),
     "source": ("webhook", "backfill", "admin", "user", "manual", _OTHER),
     "limit": ("reads", "writes", "me", "addresses", "queue", _OTHER),
-    "drift": ("missing", "differing", "extra", "duplicate", "unreadable", _OTHER),
+    "drift": ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked", _OTHER),
 }  # fmt: skip
 """The values of each label. Anything else is counted as "other"."""
 
 # Codes of Convex, by which its limits are told apart.
 _CONVEX_CODES = {"TooManyWrites": "too_many_writes", "OptimisticConcurrencyControlFailure": "conflict"}
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # Convex gets 4 s for a call
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # Convex gets 7 s for a call
 _CHANGES = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # a batch has at most 500
 
 

@@ -47,6 +47,7 @@ class SyncStatus:
             f"Users     {_counted(found['users'])}",
             f"Admins    {'an active one exists' if found['hasActiveAdmin'] else 'no active one'}",
             f"Webhook   {self._webhook()}",
+            f"Follow    {self._follow()}",
             f"Backfill  {self._backfill()}",
             f"Nightly   {self._nightly()}",
             f"Refused   {self._refused()}",
@@ -82,6 +83,12 @@ class SyncStatus:
         if at is None:
             return "none has ever changed a row. Is the endpoint set up in Clerk?"
         return f"the last one that changed a row came {self._ago(at)} ago"
+
+    def _follow(self) -> str:
+        last = self.found["lastFollow"]
+        if last is None:
+            return "nothing follows Clerk"
+        return f"the last pass ended {self._ago(last['at'])} ago, every {last['every'] / 1000:g} seconds"
 
     def _backfill(self) -> str:
         run, last = self.found["lastBackfill"], self.found["lastFinishedBackfillAt"]

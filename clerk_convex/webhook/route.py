@@ -28,6 +28,7 @@ from clerk_convex.errors import (
     SettingsError,
     UserError,
 )
+from clerk_convex.following import follow_in_background
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 from clerk_convex.net.logs import OnceAMinute, describe
 from clerk_convex.net.observer import Observer
@@ -175,6 +176,7 @@ class Receiver(Endpoint):
             event.clerk_id = change.clerk_id
             event.outcome = outcome = await self._write(change, request)
             self.service.functions.start()
+            follow_in_background(self.service)
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - Svix retries after any answer but 2xx

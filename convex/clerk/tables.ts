@@ -122,6 +122,14 @@ export const verified = v.object({
   unlinked: v.number(), // rows without a Clerk id, in a table that existed before
 });
 
+// How far followers have read; see clerk_convex/backfill/follow.py.
+export const followed = v.object({
+  updatedAt: v.number(), // all that changed until here is written: Unix milliseconds by Clerk's clock
+  signedInAt: v.number(), // the same for sign-ins
+  surplus: v.number(), // rows more than users at Clerk that the last prune left, or less
+  doubts: v.number(), // passes in a row that counted more rows than that; below 0: less rows
+});
+
 export const clerkTables = {
   [USERS]: defineTable({
     clerkId: v.string(),
@@ -204,6 +212,15 @@ export const clerkTables = {
     progress: v.nullable(backfillProgress), // null: no page has been read yet
     verifiedAt: v.optional(v.number()), // when the nightly run compared both sides after it
     verified: v.optional(verified),
+  }),
+
+  // One document: which follower holds the lease, and how far it has read; see backfill/follow.ts.
+  clerkFollow: defineTable({
+    holder: v.string(),
+    expiresAt: v.number(), // this time and the next are by Convex's clock
+    finishedAt: v.optional(v.number()), // the end of the last pass
+    every: v.optional(v.number()), // milliseconds between two passes
+    followed: v.optional(followed),
   }),
 
   // One document for each Clerk id with a change that was refused, until a later change of it is accepted; see

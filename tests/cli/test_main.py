@@ -16,6 +16,7 @@ import pytest
 import clerk_convex
 from clerk_convex.cli import main
 from clerk_convex.cli.main import COMMANDS
+from tests.support.functions import ROOT
 
 SCRIPT = Path(sys.executable).with_name("clerk-convex")
 
@@ -119,6 +120,7 @@ def test_a_result_that_cannot_be_written_is_said(
 @pytest.mark.parametrize("module", ["clerk_convex", "clerk_convex.backfill"])
 def test_each_module_runs_the_command(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [module, "--no-such-option"])
+    file = ROOT / module.replace(".", "/") / "__main__.py"
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module(module, run_name="__main__", alter_sys=False)
+        runpy.run_path(str(file), run_name="__main__")
     assert ended.value.code == 2

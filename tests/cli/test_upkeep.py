@@ -82,6 +82,7 @@ def test_the_status_needs_convex_alone(convex_only: BackfillSet, ran: Ran) -> No
         "Users     0",
         "Admins    no active one",
         "Webhook   none has ever changed a row. Is the endpoint set up in Clerk?",
+        "Follow    nothing follows Clerk",
         "Backfill  none has run",
         "Nightly   no nightly run has compared both sides",
         "Refused   nothing",
@@ -101,10 +102,10 @@ def test_the_status_after_a_night(local: BackfillSet, ran: Ran) -> None:
     lines = ran.out.splitlines()
     assert lines[:2] == ["Users     3 (3 active)", "Admins    an active one exists"]
     assert lines[2].startswith("Webhook   the last one that changed a row came ")
-    assert lines[3].startswith("Backfill  finished ")
-    assert lines[3].endswith(" ago: 3 created")
-    assert lines[4].startswith("Nightly   equal ")
-    assert lines[4].endswith(": 3 users in Clerk, 3 rows in Convex")
+    assert lines[4].startswith("Backfill  finished ")
+    assert lines[4].endswith(" ago: 3 created")
+    assert lines[5].startswith("Nightly   equal ")
+    assert lines[5].endswith(": 3 users in Clerk, 3 rows in Convex")
 
     refuse(local.functions, "user_2", eventId="msg_1")
     refuse(local.functions, "user_3", count=2)
@@ -130,6 +131,7 @@ FOUND: dict[str, Any] = {
     },
     "hasActiveAdmin": False,
     "lastWebhookAt": None,
+    "lastFollow": {"at": 9_970_000.0, "every": 60_000.0},
     "lastBackfill": {
         "startedAt": 9_000_000.0,
         "heartbeatAt": 9_950_000.0,
@@ -160,6 +162,7 @@ def test_what_waits_for_a_person() -> None:
         "Backfill  running, started 17 minutes ago: 2 created; the last whole one finished 3 hours ago"
         in text
     )
+    assert "Follow    the last pass ended 30 seconds ago, every 60 seconds\n" in text
     assert "Nightly   not equal, 1 missing 3 days ago: 3 users in Clerk, 2 rows in Convex" in text
     assert "changes of over 1,000 users" in text
     assert status.to_json()["needs"] == [

@@ -175,6 +175,7 @@ def test_the_status_of_an_empty_deployment(functions: Functions) -> None:
         "lastWebhookAt": None,
         "lastBackfill": None,
         "lastFinishedBackfillAt": None,
+        "lastFollow": None,
         "lastVerification": None,
         "refusals": {"count": 0, "isMore": False, "latest": []},
     }

@@ -134,7 +134,7 @@ async def errors(smoke: Smoke) -> str:
     """The errors of Convex are those that the package tells apart."""
     call = smoke.service
     assert await refusal(call.query("users:noSuchFunction", {})) == "FunctionMissing"
-    assert await refusal(call.mutation(PAGES, first_page())) == "FunctionMissing", "kind of function"
+    assert await refusal(call.mutation(PAGES, first_page())) == "DeploymentMisconfigured", "kind"
     # Production deployments hide that the arguments are wrong.
     assert await refusal(call.query("users:exportUsers", {"x": 1})) in {"wrong arguments", "refused"}
     async with smoke.caller(None) as nobody:
@@ -142,7 +142,7 @@ async def errors(smoke: Smoke) -> str:
     name, _, key = smoke.target.key.partition("|")
     stranger = Deployment(smoke.target.url, f"{name}|{'0' * len(key)}", timeout=CALL_SECONDS)
     try:
-        assert await refusal(stranger.query("users:lastWebhookAt", {})) == "FunctionMissing"
+        assert await refusal(stranger.query("users:lastWebhookAt", {})) == "KeyRefused"
     finally:
         await stranger.aclose()
     too_many = [upsert(f"user_smoke{number}") for number in range(8193)]  # Convex's limit of an array is 8192

@@ -42,6 +42,26 @@ export const edit = internalMutation({
     else await ctx.db.patch("users", row._id, columns);
   },
 });
+
+// Makes all rows some seconds old: a prune removes only rows that are older than itself.
+export const age = internalMutation({
+  args: {},
+  handler: async (ctx) => {
+    for (const { _id } of await ctx.db.query("clerkVersions").collect()) {
+      await ctx.db.patch("clerkVersions", _id, { observedAt: 1 });
+    }
+  },
+});
+
+// Lets the lease of a follower expire, so that no test waits for it.
+export const expire = internalMutation({
+  args: {},
+  handler: async (ctx) => {
+    for (const { _id } of await ctx.db.query("clerkFollow").collect()) {
+      await ctx.db.patch("clerkFollow", _id, { expiresAt: 0 });
+    }
+  },
+});
 """
 
 

@@ -5,6 +5,7 @@ import type { QueryCtx } from "../../_generated/server";
 import { isAdmin, possibleAdmins } from "../access";
 import { isWhole } from "../adopt/whole";
 import { lastWebhookAt } from "../audit/log";
+import { lastFollow, readLastFollow } from "../backfill/follow";
 import { verified } from "../tables";
 import { readStats, usersStats } from "../users/stats";
 import { latestRefusals, readLatest } from "./refusals";
@@ -23,6 +24,7 @@ export const status = v.object({
     }),
   ),
   lastFinishedBackfillAt: v.nullable(v.number()),
+  lastFollow: v.nullable(lastFollow),
   lastVerification: v.nullable(verified.extend({ at: v.number() })), // by the nightly run
   refusals: latestRefusals,
 });
@@ -39,6 +41,7 @@ export async function readStatus(ctx: QueryCtx): Promise<Infer<typeof status>> {
     lastWebhookAt: await lastWebhookAt(ctx),
     lastBackfill: runs[0] === undefined ? null : shown(runs[0]),
     lastFinishedBackfillAt: finished.length === 0 ? null : Math.max(...finished),
+    lastFollow: await readLastFollow(ctx),
     lastVerification: runs.flatMap(verification)[0] ?? null,
     refusals: await readLatest(ctx),
   };

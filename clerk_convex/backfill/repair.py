@@ -17,6 +17,7 @@ __all__ = ["repair_users"]
 
 _AT_ONCE = 100  # ids that Clerk takes in one call
 _REFUSED = 500  # ids on a page of users:refusedUsers
+_UNKNOWN = "Neither Clerk nor Convex has this user. Is the id right?"
 _UNCONFIRMED = "Clerk does not list this user, and did not confirm that it is gone. Run the command again."
 
 
@@ -49,14 +50,14 @@ async def repair_users(
         wanted = await _refused(session) if clerk_ids is None else list(dict.fromkeys(clerk_ids))
         for start in range(0, len(wanted), _AT_ONCE):
             part = wanted[start : start + _AT_ONCE]
-            changes, errors, unclear = await _read(session, part)
+            changes, errors, untouched = await _read(session, part)
             for change, answer in zip(changes, await session.submit(changes), strict=True):
                 if isinstance(answer, ChangeRefused):
                     errors.append(answer)
                 else:
                     outcomes[change.clerk_id] = answer
             failures += await record(session, errors, "manual")
-            failures += [Failure(clerk_id, _UNCONFIRMED) for clerk_id in unclear]
+            failures += untouched
             on_progress.step(Progress("repairing", len(outcomes) + len(failures), len(wanted)))
     in_order = {clerk_id: outcomes[clerk_id] for clerk_id in wanted if clerk_id in outcomes}
     return RepairedUsers(dry_run, in_order, failures)
@@ -64,8 +65,8 @@ async def repair_users(
 
 async def _read(
     session: Session, clerk_ids: Sequence[str]
-) -> tuple[list[Change], list[UserError | ChangeRefused], list[str]]:
-    """Return the changes of these users, the errors of those that cannot be read, and the unclear ones."""
+) -> tuple[list[Change], list[UserError | ChangeRefused], list[Failure]]:
+    """Return the changes, the errors of users that cannot be read, and the users that stay as they are."""
     page = await session.clerk.list_users(limit=_AT_ONCE, user_id=clerk_ids)
     listed = {user["id"] for user in page.users if isinstance(user, dict) and "id" in user}
     pages, gone = [page], []
@@ -89,9 +90,18 @@ async def _read(
                 # By hand, so that the audit log has an entry of a user who is created too.
                 upsert = Upsert(user.clerk_id, user.updated_at, page.observed_at, user.columns, "manual")
                 changes.append(upsert)
-    deletions = await confirm(session, gone)
+    known = [clerk_id for clerk_id in gone if await _is_known(session, clerk_id)]
+    deletions = await confirm(session, known)
     confirmed = {deletion.clerk_id for deletion in deletions}
-    return [*changes, *deletions], errors, [clerk_id for clerk_id in gone if clerk_id not in confirmed]
+    untouched = [Failure(clerk_id, _UNKNOWN) for clerk_id in gone if clerk_id not in known]
+    untouched += [Failure(clerk_id, _UNCONFIRMED) for clerk_id in known if clerk_id not in confirmed]
+    return [*changes, *deletions], errors, untouched
+
+
+async def _is_known(session: Session, clerk_id: str) -> bool:
+    """Return whether Convex has anything of a user, so that a mistyped id leaves no tombstone."""
+    answer = await session.call("query", "exportPerson", {"clerkId": clerk_id, "cursor": None})
+    return any(answer["stored"].values())
 
 
 async def _refused(session: Session) -> list[str]:

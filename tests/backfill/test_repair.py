@@ -77,6 +77,17 @@ def test_a_user_whom_clerk_does_not_have_is_deleted_after_two_404(wire: Wire) ->
     assert asked[2].at - asked[1].at >= 5.0
 
 
+def test_a_mistyped_id_writes_nothing(wire: Wire) -> None:
+    """Neither Clerk nor Convex has it, and its neighbour is repaired."""
+    (known,) = sign_up(wire, 1)
+    repaired = run(repair_users(["user_mistyped", known], wire.settings))
+    assert repaired.outcomes == {known: "created"}
+    assert [(failure.clerk_id, failure.reason) for failure in repaired.failures] == [
+        ("user_mistyped", "Neither Clerk nor Convex has this user. Is the id right?")
+    ]
+    assert wire.deletions == []
+
+
 def test_a_user_whose_end_is_not_certain_stays(wire: Wire) -> None:
     """Without a date Clerk's two answers cannot be told apart."""
     wire.rows = [{"clerkId": "user_gone"}]
@@ -110,8 +121,9 @@ def test_the_refused_ones_are_read_from_the_ledger_by_page(wire: Wire) -> None:
 def test_a_dry_run_writes_nothing(wire: Wire) -> None:
     (bad, good) = sign_up(wire, 2)
     refuse(wire, bad)
+    wire.rows = [{"clerkId": "user_gone"}]
     repaired = run(repair_users([bad, good, "user_gone"], wire.settings, dry_run=True))
-    assert repaired.outcomes == {good: "created", "user_gone": "unchanged"}
+    assert repaired.outcomes == {good: "created", "user_gone": "deleted"}
     assert {request.kind for request in wire.requests if request.side == "Convex"} == {"query"}
     text = str(repaired)
     assert f"{good}  would be created\n" in text

@@ -301,8 +301,8 @@ def test_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_span() -> None:
-    assert [span(seconds) for seconds in (3, 119, 120, 7200, 172_800)] == [
-        *("3 seconds", "119 seconds", "2 minutes", "2 hours", "2 days")
+    assert [span(seconds) for seconds in (1.2, 3, 119, 120, 7200, 172_800)] == [
+        *("1 second", "3 seconds", "119 seconds", "2 minutes", "2 hours", "2 days")
     ]
 
 

@@ -92,7 +92,8 @@ def span(seconds: float) -> str:
     for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    whole = round(seconds)
+    return "1 second" if whole == 1 else f"{whole} seconds"
 
 
 def _can_write(text: str) -> bool:

@@ -38,6 +38,16 @@ def managed(functions: Functions) -> Managed:
 
 
 @pytest.fixture
+def confirmed_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every caller count as confirmed by Clerk in the last minute."""
+
+    async def confirm(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr("clerk_convex.admin.caller.Callers.refresh", confirm)
+
+
+@pytest.fixture
 def convex() -> Iterator[StandIn]:
     """Run a scripted stand-in for Convex."""
     with StandIn() as server:

@@ -1,13 +1,6 @@
-from typing import Any
-
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def confirmed_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every caller count as confirmed by Clerk, but in test_caller.py: other tests break other calls."""
-
-    async def confirm(*_: Any) -> None:
-        return None
-
-    monkeypatch.setattr("clerk_convex.admin.caller.Callers.refresh", confirm)
+def _no_calls_for_the_caller(confirmed_callers: None) -> None:
+    """Make no call of Clerk for the caller, but in test_caller.py: the tests break and count other calls."""

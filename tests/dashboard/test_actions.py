@@ -30,7 +30,8 @@ API = re.compile(r"/api/users")
 
 
 @pytest.fixture(autouse=True)
-def _no_faults(stack: LocalStack) -> Iterator[None]:
+def _no_faults(stack: LocalStack, confirmed_callers: None) -> Iterator[None]:
+    """Set no faults after a test. Those of a test are of the action: Clerk is not asked for the caller."""
     yield
     stack.clerk.faults = Faults()
 

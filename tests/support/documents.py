@@ -55,6 +55,7 @@ NOT_RUN = {
     r"scripts/(install|lint|docs)\b.*": "CI runs it",
     r"scripts/(release|chaos|picture|mutants|lowest|smoke)\b.*": "it takes minutes",
     r"scripts/demo$": "it runs until it is stopped; with --once it is run",
+    r"clerk-convex follow\b.*": "it runs until it is stopped; tests/cli/test_follow.py runs it",
     r"npx convex (deploy|env)\b.*": "it needs an account at Convex",
     r"npx convex codegen\b.*": "tests/functions/test_templates.py runs it",
 }

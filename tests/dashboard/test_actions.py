@@ -19,6 +19,7 @@ from clerk_convex.local.stack import LocalStack
 from tests.dashboard.test_accessibility import NARROW, WIDE, press, settled, tab_to, violations
 from tests.dashboard.test_faults import UNREACHABLE, fill
 from tests.dashboard.test_live import begin, renders, watch
+from tests.support.functions import start_again
 
 if TYPE_CHECKING:
     from tests.support.browser import People, Visit, Visits
@@ -374,7 +375,7 @@ def test_convex_is_gone_after_clerk_did_it(stack: LocalStack, admin: Visit, bea:
         expect(admin.row(bea)).to_contain_text("Active")
         assert stack.clerk.get_user(bea)["banned"]
     finally:
-        stack.convex.start()
+        start_again(stack.convex)
 
 
 def test_double_click(stack: LocalStack, admin: Visit, person: People, bea: str) -> None:
@@ -596,7 +597,7 @@ def test_convex_is_gone(stack: LocalStack, admin: Visit, bea: str) -> None:
         expect(admin.page.get_by_role("menuitem", name="Ban")).to_have_accessible_description(reason)
         expect(admin.page.get_by_role("menuitem", name="Ban")).to_be_disabled()
     finally:
-        stack.convex.start()
+        start_again(stack.convex)
     fill(stack)
     expect(new_user).to_be_enabled()
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Route, expect
 
 from clerk_convex.backfill import backfill
 from clerk_convex.local.stack import LocalStack
-from tests.support.functions import ROOT
+from tests.support.functions import ROOT, start_again
 
 if TYPE_CHECKING:
     from tests.support.browser import People, Visit, Visits
@@ -73,7 +73,7 @@ def test_convex_is_gone_and_comes_back(stack: LocalStack, admin: Visit) -> None:
     expect(connection(admin)).to_contain_text("Offline")
     assert admin.shown() == before
     stack.clerk.update_user(before[0], first_name="Renata")
-    stack.convex.start()
+    start_again(stack.convex)
     fill(stack)
     expect(connection(admin)).to_have_text("Live")
     expect(admin.row(before[0])).to_contain_text("Renata")
@@ -89,7 +89,7 @@ def test_convex_is_gone_when_the_page_opens(stack: LocalStack, visit: Visits, pe
     admin.open()
     expect(connection(admin)).to_contain_text("Offline")
     assert admin.shown() == []
-    stack.convex.start()
+    start_again(stack.convex)
     fill(stack)
     admin.expect_rows([str(admin.user_id)])
 

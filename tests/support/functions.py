@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from clerk_convex.entities.changes import Change, Delete, Source, Upsert, encode
+from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.convex import LocalConvex
 
@@ -71,6 +72,21 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def start_again(convex: LocalConvex) -> None:
+    """Start a Convex at the port that it had. A connection of another program may have the port for a moment."""
+
+    def is_started() -> bool:
+        try:
+            convex.start()
+        except LocalError as error:
+            if "is in use" not in str(error):
+                raise
+            return False
+        return True
+
+    assert eventually(is_started)
 
 
 class Denied(Exception):

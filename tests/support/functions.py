@@ -75,7 +75,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 
 
 def start_again(convex: LocalConvex) -> None:
-    """Start a Convex at the port that it had. A connection of another program may have the port for a moment."""
+    """Start a Convex at the port that it had, as soon as no connection of another program has that port."""
 
     def is_started() -> bool:
         try:

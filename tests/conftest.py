@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 from functools import cache
 
@@ -11,6 +12,9 @@ from tests.support.managed import Managed
 from tests.support.stand_in import StandIn
 
 pytest_plugins = ["clerk_convex.pytest_plugin"]
+
+# A shell starts its background jobs with SIGINT ignored, and the tests of Ctrl-C need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine would miss Hypothesis's deadlines. pytest-timeout ends tests that hang.
 settings.register_profile("without deadline", deadline=None)

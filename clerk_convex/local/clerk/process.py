@@ -36,7 +36,8 @@ from clerk_convex.local.listener import NO_TLS, listen
 
 __all__ = ["SUBSCRIBED", "Faults", "LocalClerk", "Webhooks"]
 
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 30.0  # for a call
+_END_SECONDS = 0.2  # for the process to end after its connections broke
 
 T = TypeVar("T")
 
@@ -349,6 +350,12 @@ class LocalClerk:
         if self._webhook_url is not None:
             self.webhooks.add_endpoint(self._webhook_url, self.webhook_secret)
 
+    def _has_ended(self) -> bool:
+        # The connections of a process break a moment before it can be waited for.
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_SECONDS)
+        return self.process.returncode is not None
+
     def _object(self, name: str, **arguments: Any) -> dict[str, Any]:
         result: dict[str, Any] = self._call(name, **arguments)
         return result
@@ -367,10 +374,9 @@ class LocalClerk:
         try:
             response = client.post(name, content=to_json(arguments), timeout=timeout)
         except httpx.HTTPError as error:
-            ended = self.process.poll() is not None
             raise LocalError(
                 "The local Clerk has ended; what it said is on stderr. Start it again."
-                if ended
+                if self._has_ended()
                 else f"The local Clerk did not answer ({type(error).__name__})."
             ) from error
         answer = json.loads(response.content)

@@ -699,6 +699,7 @@ def test_by_keyboard(stack: LocalStack, admin: Visit, bea: str) -> None:
     assert press(page, "Shift+Tab")["name"] == "Actions for Bea Person"
 
     page.keyboard.press("Space")
+    expect(page.get_by_role("menuitem", name="Edit")).to_be_focused()
     for _ in range(2):
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -709,6 +710,7 @@ def test_by_keyboard(stack: LocalStack, admin: Visit, bea: str) -> None:
     expect(menu_button(admin, bea)).to_be_focused()
 
     page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Edit")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_label("First name")).to_be_focused()
     page.keyboard.press("Control+a")

@@ -33,7 +33,7 @@ CREATED_AT = 1_790_000_000_000.0  # Unix milliseconds
 
 @dataclass(frozen=True)
 class Cost:
-    """What one step has written and read in Convex."""
+    """The bytes, documents and index entries that one step has written and read in Convex."""
 
     bytes_written: int
     documents_written: int

@@ -10,7 +10,7 @@
 // With BYTES, which a row writes, it has the limits of a deployment of the class S16, too (convex-backend,
 // crates/application and crates/database): a mutation begins only while at most 4 MiB were written in the last second;
 // it waits 5 s for one of the 16 slots; it conflicts if another one has changed its shard of the totals since it began.
-// What was written too fast or conflicts is tried again four times. Then the call is refused, by Convex's name for it.
+// A mutation that writes too fast or conflicts is retried four times. Then the call is refused, with Convex's code.
 // With RATE an app beside ours makes so many small mutations per second, which need the same slots and the same budget.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";

@@ -23,6 +23,7 @@ from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.clerk import Page
 from clerk_convex.entities import Upsert
 from clerk_convex.errors import ClerkError, DeploymentError
+from clerk_convex.net.observer import DRIFT
 from clerk_convex.settings import Settings
 
 __all__ = ["verify"]
@@ -63,8 +64,7 @@ async def verify(
         await comparison.run()
         doubt = await _doubt(session, settings, comparison.counts["extra"], comparison.rows)
         last_webhook_at = await session.call("query", "lastWebhookAt", {})
-        kinds = ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked")
-        numbers = {kind: comparison.counts[kind] for kind in kinds}
+        numbers = {kind: comparison.counts[kind] for kind in DRIFT}
         numbers |= {"users": comparison.users, "rows": comparison.rows}
         if save:
             verified = {name: float(number) for name, number in numbers.items()}

@@ -69,7 +69,7 @@ class Command:
     check: Callable[[argparse.ArgumentParser, Options], None] = lambda parser, options: None
     """Call `parser.error` for options that do not go together."""
     arguments: str = ""
-    """What follows the options in the usage."""
+    """The arguments after the options in the usage line."""
     when_interrupted: Callable[[Options], str] = lambda options: ""
     """Return what a person should know after Ctrl-C, as a sentence."""
 

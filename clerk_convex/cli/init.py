@@ -39,7 +39,7 @@ async def _run(options: Options) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What was done with each file, and what is left to do."""
+    """The result: each file with the step that was taken, and the steps that are left."""
 
     plan: Plan
     mode: Mode

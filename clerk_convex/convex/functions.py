@@ -24,7 +24,7 @@ _DELAY = 1.0  # seconds until a check starts: events come first
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the deployed functions say about themselves. columns: those of a user that a change may name."""
+    """The version of the deployed functions. columns: those of a user that a change may name."""
 
     version: str
     columns: frozenset[str]

@@ -15,7 +15,7 @@ from clerk_convex.entities.changes import Source
 from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentUnavailable, UserError
 from clerk_convex.net.backoff import Backoff
 from clerk_convex.net.logs import OnceAMinute
-from clerk_convex.net.observer import SyncState
+from clerk_convex.net.observer import DRIFT, SyncState
 
 __all__ = ["AT_ONCE", "Ledger", "Refusal", "refusal_of", "to_arguments"]
 
@@ -28,7 +28,6 @@ _MOST = 1000  # users whose refusals wait to be recorded
 _BACKOFF = Backoff(first=1.0, longest=30.0)  # seconds between attempts
 _ATTEMPTS = 5
 _FRESH = 60.0  # seconds until the state is asked for again
-_DRIFT = ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class Ledger:
 
     @property
     def state(self) -> SyncState | None:
-        """What Convex knows of the synchronization, a minute old at most; None while it is not known.
+        """The state of the synchronization by Convex, a minute old at most; None while it is not known.
 
         Reading it asks Convex in the background, at most once a minute.
         """
@@ -181,7 +180,7 @@ def _sync_state(status: Any) -> SyncState:
     verification = status.get("lastVerification") or {}  # functions of an earlier version lack it
     return SyncState(
         refused=int(status["refusals"]["count"]),
-        drift={kind: int(verification[kind]) for kind in _DRIFT if kind in verification},
+        drift={kind: int(verification[kind]) for kind in DRIFT if kind in verification},
         last_webhook_at=_seconds(status.get("lastWebhookAt")),
         last_backfill_at=_seconds(status.get("lastFinishedBackfillAt")),
         verified_at=_seconds(verification.get("at")),

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from clerk_convex.errors import ClerkError, DeploymentError
 
-__all__ = ["Observer", "SyncState"]
+__all__ = ["DRIFT", "Observer", "SyncState"]
+
+DRIFT = ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked")
+"""The kinds of differences that a comparison of Clerk and Convex counts."""
 
 
 @dataclass(frozen=True, slots=True)

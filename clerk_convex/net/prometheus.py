@@ -28,7 +28,7 @@ from clerk_convex.errors import (
     DeploymentError,
     DeploymentMisconfigured,
 )
-from clerk_convex.net.observer import Observer, SyncState
+from clerk_convex.net.observer import DRIFT, Observer, SyncState
 
 __all__ = ["LABELS", "Metrics"]
 
@@ -46,7 +46,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     "clerk": ("refused", "misconfigured", "not_found", "throttled", "unavailable"),
     "source": ("webhook", "backfill", "admin", "user", "manual", _OTHER),
     "limit": ("reads", "writes", "me", "addresses", "queue", _OTHER),
-    "drift": ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked", _OTHER),
+    "drift": (*DRIFT, _OTHER),
 }  # fmt: skip
 """The values of each label. Anything else is counted as "other"."""
 

@@ -40,7 +40,7 @@ class Mode(Enum):
 
 
 class Kind(Enum):
-    """What is to be done with a file: the words for it before and after, and the modes that do it."""
+    """The kinds of steps: the words for each before and after it is taken, and the modes that take it."""
 
     MISSING = ("missing", "written", (Mode.INIT, Mode.UPGRADE))
     OLD = ("old", "replaced", (Mode.UPGRADE,))
@@ -74,7 +74,7 @@ class Kind(Enum):
 
 @dataclass(slots=True)
 class Step:
-    """What is to be done with one file, and whether it was done.
+    """A step for one file, and whether it was taken.
 
     path: from the folder of functions.
     text: what the file will hold; for CONFLICT and FOREIGN what the file beside it will hold.

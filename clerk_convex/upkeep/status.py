@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from clerk_convex.entities import STATUSES
+from clerk_convex.net.observer import DRIFT
 from clerk_convex.settings import Settings
 from clerk_convex.upkeep.calls import PATIENCE, Calls
 
 __all__ = ["SyncStatus", "read_status"]
 
 _SILENT = 60_000.0  # milliseconds without a heartbeat, after which a backfill counts as stopped
-_DRIFT = ("missing", "differing", "extra", "duplicate", "unreadable", "unlinked")
 
 
 async def read_status(settings: Settings | None = None, *, patience: float = PATIENCE) -> SyncStatus:
@@ -76,7 +76,7 @@ class SyncStatus:
 
     def _drift(self) -> dict[str, int]:
         numbers = self.found["lastVerification"] or {}
-        return {name: int(numbers[name]) for name in _DRIFT if numbers.get(name)}
+        return {name: int(numbers[name]) for name in DRIFT if numbers.get(name)}
 
     def _webhook(self) -> str:
         at = self.found["lastWebhookAt"]

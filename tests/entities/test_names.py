@@ -11,17 +11,19 @@ import pytest
 
 from clerk_convex import settings
 from clerk_convex.entities import COLUMNS, OUTCOMES, SOURCES, STATUSES
+from clerk_convex.net.observer import DRIFT
 from tests.support.functions import ROOT
 
 # Bundles the module of the tables, as `npx convex` does, and writes what its validators accept.
 SCRIPT = """
 import { build } from "esbuild";
 const entry = `
-  import { clerkColumns, clerkTables, outcome, status } from "./convex/clerk/tables";
+  import { clerkColumns, clerkTables, outcome, status, verified } from "./convex/clerk/tables";
   const values = (union) => union.members.map((member) => member.value);
   const { source } = clerkTables.clerkAudit.validator.fields;
   console.log(JSON.stringify({
     columns: [...clerkColumns], outcomes: values(outcome), sources: values(source), statuses: values(status),
+    verified: Object.keys(verified.fields),
   }));
 `;
 const { outputFiles } = await build({
@@ -60,3 +62,8 @@ def test_columns_that_may_be_left_out(names: dict[str, set[str]]) -> None:
 
 def test_columns(names: dict[str, set[str]]) -> None:
     assert names["columns"] == COLUMNS
+
+
+def test_kinds_of_differences(names: dict[str, set[str]]) -> None:
+    """Convex keeps the number of each, and of users and rows, as the nightly run found them."""
+    assert names["verified"] == {*DRIFT, "users", "rows"}

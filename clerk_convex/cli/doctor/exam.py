@@ -1,4 +1,4 @@
-"""What the checks share: the settings, the clients, the time that is left, and answers that several need."""
+"""Shared by the checks: the settings, the clients, the time that is left, and answers that several need."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ __all__ = ["Finding", "Report", "Skip", "Status", "broken", "doubtful", "span"]
 
 
 class Status(StrEnum):
-    """What a check has found."""
+    """The result of one check."""
 
     OK = "ok"
     BROKEN = "broken"

@@ -96,7 +96,7 @@ const STRETCH_MS = 5;
 
 const ROWS_AT_ONCE = 500; // rows that load() adds in one transaction
 
-// What is loaded from the folder of the functions.
+// The modules, functions and settings that were loaded from the folder of the functions.
 interface Program extends Wrapped {
   project: Project;
   providers: Providers;

@@ -70,7 +70,7 @@ export function problemOf(schema: Schema | null, table: string, fields: Record<s
   return validator ? mismatch(validator, fields) : null;
 }
 
-// What the local Convex does not have, by the system call of convex-test, which would pretend to have it.
+// The parts of Convex that the local one lacks, by the system call. convex-test would pretend to have them.
 const LACKING: Partial<Record<string, string>> = {
   "1.0/storageDelete": "file storage: ctx.storage.delete",
   "1.0/storageGetUrl": "file storage: ctx.storage.getUrl",

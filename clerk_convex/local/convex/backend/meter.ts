@@ -4,7 +4,7 @@
 // The formulas are those of get-convex/convex-backend: crates/database/src/committer.rs (what is added up),
 // crates/common/src/persistence.rs (sizes), crates/indexing/src/index_registry.rs (entries of a change) and
 // crates/value/src/sorting.rs (keys). Text indexes are not part of it. Read are the documents that functions get.
-import { convexToJson, getConvexSize, type Value } from "convex/values";
+import { compareValues, getConvexSize, type Value } from "convex/values";
 
 import type { ConvexGlobal, Database, Document } from "./database.ts";
 import { tableOf } from "./validators.ts";
@@ -57,16 +57,17 @@ export class Meter {
     total.bytesWritten += TIMESTAMP + DOCUMENT_ID + (after === null ? 0 : sizeOf(after));
     if (before !== null) total.bytesWritten += TIMESTAMP; // of the replaced document
     for (const fields of indexesOf(database, table)) {
+      if (after !== null) this.#addEntry(after, fields, DOCUMENT_ID);
       // An unchanged key is one entry, which replaces the deletion of the old one.
-      const [oldKey, newKey] = [keyOf(before, fields), keyOf(after, fields)];
-      if (newKey !== null) this.#addEntry(newKey, DOCUMENT_ID);
-      if (oldKey !== null && oldKey.text !== newKey?.text) this.#addEntry(oldKey, 0);
+      const isUnchanged = before !== null && after !== null && haveSameKey(before, after, fields);
+      if (before !== null && !isUnchanged) this.#addEntry(before, fields, 0);
     }
   }
 
-  #addEntry(key: Key, valueSize: number): void {
+  #addEntry(document: Document, fields: string[], valueSize: number): void {
+    const key = fields.reduce((sum, path) => sum + keySize(valueAt(document, path)), ID_KEY);
     this.#total.entriesWritten += 1;
-    this.#total.bytesWritten += TIMESTAMP + INDEX_ID + key.size + valueSize;
+    this.#total.bytesWritten += TIMESTAMP + INDEX_ID + key + valueSize;
   }
 
   #meterReads({ transactionManager }: ConvexGlobal): void {
@@ -103,13 +104,8 @@ function sizeOf(document: Document): number {
   return getConvexSize(document) - document._id.length + ID_LENGTH;
 }
 
-type Key = { text: string; size: number };
-
-function keyOf(document: Document | null, fields: string[]): Key | null {
-  if (document === null) return null;
-  const values = fields.map((path) => valueAt(document, path));
-  const size = values.reduce((sum: number, value) => sum + keySize(value), ID_KEY);
-  return { text: JSON.stringify(values.map((value) => [value === undefined ? value : convexToJson(value)])), size };
+function haveSameKey(one: Document, other: Document, fields: string[]): boolean {
+  return fields.every((path) => compareValues(valueAt(one, path), valueAt(other, path)) === 0);
 }
 
 function valueAt(document: Document, path: string): Value | undefined {

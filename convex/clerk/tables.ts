@@ -137,6 +137,9 @@ export const clerkTables = {
     ...optional(optionalColumns),
     ...derivedColumns,
     sortEmail: v.optional(v.string()),
+    // The stamp of the change that last wrote the row: [updatedAt, observedAt]. An array costs the fewest bytes, and a
+    // table that existed before may have an updatedAt of its own.
+    clerkStamp: v.optional(v.array(v.number())),
     ...ownColumns,
   })
     // In pairs: one index of all users, one of the users with a given status.
@@ -157,8 +160,9 @@ export const clerkTables = {
     .index("by_role_and_status", ["role", "status"])
     .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status"] }),
 
-  // One small document per Clerk id with the stamps. The list queries do not read it, so a new stamp of an unchanged
-  // user does not run them again.
+  // What a row cannot hold: the tombstone of a deleted user, and a newer stamp of a user whose row did not change. The
+  // list queries do not read this table, so a new stamp of an unchanged user does not run them again. When the row is
+  // written again it has the greater stamp, and the document is left as it is: order/rules.ts takes the greater one.
   clerkVersions: defineTable({
     clerkId: v.string(),
     ...stamps,

@@ -142,7 +142,7 @@ class Writer:
         Raises QueueFull; ChangeRefused, if Convex refuses the change or could not hold it;
         DeploymentMisconfigured; DeploymentUnavailable, if it was not written within the deadline.
         """
-        encoded = _encode(change, self._omit)
+        encoded = self.encode(change)
         if self._is_closed:
             raise DeploymentUnavailable(_SHUTTING_DOWN)
         try:
@@ -169,6 +169,10 @@ class Writer:
                 _say_whose(error, change)
             raise error
         return result
+
+    def encode(self, change: Change) -> bytes:
+        """Return a change as it is sent. Raises ChangeRefused if Convex could not hold it."""
+        return _encode(change, self._omit)
 
     async def check(self) -> None:
         """Check that the functions in Convex are those of this version and can be called. Writes nothing.

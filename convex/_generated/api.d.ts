@@ -18,6 +18,7 @@ import type * as clerk_admin_actions from "../clerk/admin/actions.js";
 import type * as clerk_adopt_rows from "../clerk/adopt/rows.js";
 import type * as clerk_adopt_whole from "../clerk/adopt/whole.js";
 import type * as clerk_audit_log from "../clerk/audit/log.js";
+import type * as clerk_backfill_compare from "../clerk/backfill/compare.js";
 import type * as clerk_backfill_follow from "../clerk/backfill/follow.js";
 import type * as clerk_backfill_runs from "../clerk/backfill/runs.js";
 import type * as clerk_columns from "../clerk/columns.js";
@@ -59,6 +60,7 @@ declare const fullApi: ApiFromModules<{
   "clerk/adopt/rows": typeof clerk_adopt_rows;
   "clerk/adopt/whole": typeof clerk_adopt_whole;
   "clerk/audit/log": typeof clerk_audit_log;
+  "clerk/backfill/compare": typeof clerk_backfill_compare;
   "clerk/backfill/follow": typeof clerk_backfill_follow;
   "clerk/backfill/runs": typeof clerk_backfill_runs;
   "clerk/columns": typeof clerk_columns;

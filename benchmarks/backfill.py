@@ -1,6 +1,7 @@
 """Measure the backfill on one machine.
 
-    python -m benchmarks.backfill [--users 100000,1000000] [--loop N] [--limits] [--app RATE] [--json]
+    python -m benchmarks.backfill [--users 100000,1000000] [--loop N] [--limits] [--app RATE]
+        [--concurrency N] [--json]
 
 The backfill reads from a Clerk with generated users (`benchmarks/clerk.ts`: 150 ms a page, one sign-up per
 second) and writes to a model of a hosted Convex deployment (`benchmarks/model.ts`: 25 ms a mutation and
@@ -12,7 +13,7 @@ With `--limits` the model refuses and conflicts as Convex does; a backfill then 
 that are written per second. `--app 200` adds an app that makes 200 small mutations per second. The report
 has how many of these were refused.
 
-The report has the users per second and the command's peak resident memory. The exit status is 1 if the model
+The report has the users per second, and the command's CPU time per user and peak resident memory. The exit status is 1 if the model
 did not receive one row for each user. A missed target does not change the exit status.
 """
 
@@ -46,6 +47,7 @@ class Run:
     app_slowest_ms: float
     seconds: float
     users_per_second: float
+    cpu_us: float
     memory_mb: float
     loop_users_per_second: float
 
@@ -77,7 +79,9 @@ def clerk(users: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{first_line(process)}"
 
 
-def measure(users: int, loop: int, row_bytes: int = 0, app_rate: float = 0) -> Run:
+def measure(
+    users: int, loop: int, row_bytes: int = 0, app_rate: float = 0, concurrency: int | None = None
+) -> Run:
     with clerk(users) as clerk_url, model(row_bytes=row_bytes, app_rate=app_rate) as convex:
         env = {
             "CLERK_API_URL": clerk_url,
@@ -86,6 +90,7 @@ def measure(users: int, loop: int, row_bytes: int = 0, app_rate: float = 0) -> R
             "CONVEX_DEPLOY_KEY": "prod:benchmark|key",
         }
         command = [sys.executable, "-m", "clerk_convex.backfill", "--json", "--quiet"]
+        command += [] if concurrency is None else ["--concurrency", str(concurrency)]
         with child(command, env, stdout=subprocess.PIPE) as process:
             output = cast("IO[bytes]", process.stdout).read()
             _, status, used = os.wait4(process.pid, 0)
@@ -101,6 +106,7 @@ def measure(users: int, loop: int, row_bytes: int = 0, app_rate: float = 0) -> R
             users=users,
             seconds=seconds,
             users_per_second=users / seconds,
+            cpu_us=(used.ru_utime + used.ru_stime) / users * 1e6,
             memory_mb=used.ru_maxrss / 1024,
             loop_users_per_second=looped,
             app_calls=app["calls"],
@@ -129,11 +135,13 @@ def targets(runs: Sequence[Run]) -> list[Target]:
 
 
 def report(runs: Sequence[Run]) -> str:
-    columns = ["users", "rows", "mutations", "seconds", "users/s", "peak MB", "one mutation a user, users/s"]
+    columns = ["users", "rows", "mutations", "seconds", "users/s", "CPU us/user", "peak MB"]
+    columns += ["one mutation a user, users/s"]
     lines = [f"| {' | '.join(columns)} |", "|" + " --: |" * len(columns)]
     for run in runs:
         values = [f"{run.users:,}", f"{run.rows:,}", f"{run.mutations:,}", f"{run.seconds:.1f}"]
-        values += [f"{run.users_per_second:,.0f}", f"{run.memory_mb:.0f}", f"{run.loop_users_per_second:.0f}"]
+        values += [f"{run.users_per_second:,.0f}", f"{run.cpu_us:.0f}", f"{run.memory_mb:.0f}"]
+        values += [f"{run.loop_users_per_second:.0f}"]
         lines.append(f"| {' | '.join(values)} |")
     lines.append("")
     lines += [
@@ -156,10 +164,13 @@ def main() -> int:
     parser.add_argument("--loop", type=int, default=500, help="users of the usual script (default: 500)")
     parser.add_argument("--limits", action="store_true", help="give the model Convex's own limits")
     parser.add_argument("--app", type=float, default=0, help="small mutations per second of an app beside it")
+    parser.add_argument("--concurrency", type=int, help="that of the backfill (default: its own)")
     parser.add_argument("--json", action="store_true", help="print all measurements as JSON")
     options = parser.parse_args()
     row_bytes = ROW_BYTES if options.limits else 0
-    runs = [measure(users, options.loop, row_bytes, options.app) for users in options.users]
+    runs = [
+        measure(users, options.loop, row_bytes, options.app, options.concurrency) for users in options.users
+    ]
     if options.json:
         found = [dataclasses.asdict(target) for target in targets(runs)]
         result = {"runs": [dataclasses.asdict(run) for run in runs], "targets": found}

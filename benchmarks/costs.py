@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -28,6 +29,7 @@ from clerk_convex.local.convex import LocalConvex
 
 MINUTE = 60_000.0  # milliseconds
 OTHERS = 250
+BATCH = 100  # users that a run writes in one mutation
 CREATED_AT = 1_790_000_000_000.0  # Unix milliseconds
 
 
@@ -113,6 +115,18 @@ def costs(convex: Convex) -> Iterator[tuple[str, Cost]]:
     yield "deleted", convex.cost(lambda: convex.sync(deletion))
     filled = typical_user(OTHERS + 1, updated_at=int(at))
     yield "backfilled", convex.cost(lambda: convex.sync(upsert(filled, at, "backfill")))
+
+
+def in_a_batch(convex: Convex) -> Iterator[float]:
+    """Yield the bytes that a run writes for a new user, and for one that has changed, beyond its JSON."""
+    for turn in range(2):
+        at = CREATED_AT + turn
+        changes = [
+            upsert(typical_user(number, first_name=f"Name {turn}", updated_at=int(at)), at, "backfill")
+            for number in range(10_000, 10_000 + BATCH)
+        ]
+        written = convex.cost(partial(convex.sync, *changes)).bytes_written
+        yield (written - sum(len(encode(change)) for change in changes)) / BATCH
 
 
 @contextmanager

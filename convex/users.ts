@@ -17,6 +17,7 @@ import { backfillProgress, backfillRun, change, exportedUsers, outcome, userData
 import * as persons from "./clerk/upkeep/person";
 import * as ledger from "./clerk/upkeep/refusals";
 import * as upkeep from "./clerk/upkeep/status";
+import * as webhook from "./clerk/upkeep/webhook";
 import * as queries from "./clerk/users/queries";
 import * as counts from "./clerk/users/stats";
 import * as version from "./clerk/version";
@@ -335,11 +336,12 @@ export const forgetPerson = internalMutation({
   handler: (ctx, { clerkId, pseudonym, cursor }) => persons.forgetPerson(ctx, clerkId, pseudonym, cursor),
 });
 
-// Returns when the last webhook changed a row, in Unix milliseconds by Convex's clock, or null if none ever did.
+// Returns when a webhook last changed a row, in Unix milliseconds by Convex's clock and up to a minute too early, or
+// null if none ever did.
 export const lastWebhookAt = internalQuery({
   args: {},
   returns: v.nullable(v.number()),
-  handler: (ctx) => audit.lastWebhookAt(ctx),
+  handler: (ctx) => webhook.lastWebhookAt(ctx),
 });
 
 // Deletes a batch of old entries of the audit log, and closes abandoned actions. crons.ts calls it every day, and it

@@ -17,6 +17,7 @@ from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
 from benchmarks.webhook import Cell, model, report, targets
+from clerk_convex.convex import INDEXED_BYTES
 from tests.support.functions import ROOT
 
 
@@ -124,8 +125,11 @@ def test_the_backfills_targets_are_compared() -> None:
     assert backfill_targets([replace(run, users=1000)]) == []
     assert "WRONG" in backfill_report([replace(run, rows=99_999)])
     assert "WRONG" not in backfill_report([run])
-    beside = replace(run, refused={"TooManyWrites": 16}, app_calls=2000, app_refused=427)
+    beside = replace(run, refused={"TooManyWrites": 16}, app_calls=2000, app_refused=427, has_limits=True)
     assert "of the app 427 of 2,000 refused" in backfill_report([beside])
+    assert [target.met for target in backfill_targets([beside])] == [False, True]
+    assert [target.met for target in backfill_targets([replace(beside, app_refused=2)])] == [False, True]
+    assert [target.met for target in backfill_targets([replace(beside, app_refused=1)])] == [True, True]
     assert "refused" not in backfill_report([run])
 
 
@@ -177,4 +181,7 @@ def test_documented_costs_are_those_that_are_counted() -> None:
         counted = {
             name: [it.bytes_written, it.entries_written, it.bytes_read] for name, it in costs.costs(convex)
         }
+        in_a_batch = max(costs.in_a_batch(convex))
     assert documented == counted
+    # A run keeps to its pace by this number. If it were much too large, runs would be needlessly slow.
+    assert in_a_batch <= INDEXED_BYTES <= in_a_batch * 1.1

@@ -69,7 +69,7 @@ def rights(image: Path) -> dict[str, Any]:
     if os.getuid() != 0:
         return {}
     try:
-        imports = [image / "venv/bin/python", "-c", "import clerk_convex.app, uvicorn"]
+        imports = [str(image / "venv/bin/python"), "-c", "import clerk_convex.app, uvicorn"]
         subprocess.run(imports, cwd="/", env={}, check=True, capture_output=True, **nobody)
     except (PermissionError, subprocess.CalledProcessError):
         return {}

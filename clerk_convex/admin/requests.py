@@ -81,13 +81,14 @@ def _query(request: Request) -> dict[str, str]:
 
 async def _body(request: Request, model: type[BaseModel]) -> object:
     try:
-        body = await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
+        length = request.headers.get("content-length", "")
+        body = await read_body(request.receive, length, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
     except BodyRefused as error:
         code, text = _BODY_PROBLEMS[error.status], str(error)
         if code != "too_large":
             text += " Send it again."
         wait = 5.0 if error.status == 503 else None
-        raise Problem(error.status, code, text, retry_after=wait, headers=closing(request)) from None
+        raise Problem(error.status, code, text, retry_after=wait, headers=closing(request.scope)) from None
     if not body and model is Nothing:
         return {}
     try:

@@ -14,6 +14,8 @@ from clerk_convex.backfill.report import OnProgress, Report, Verification
 from clerk_convex.backfill.run import CONCURRENCY
 from clerk_convex.backfill.session import PATIENCE
 from clerk_convex.cli.command import DONE, NOT_ALL, Command, Options, say, status_of, write_result
+from clerk_convex.errors import SettingsError
+from clerk_convex.settings import Settings
 
 DESCRIPTION = """
   python -m clerk_convex.backfill && python -m clerk_convex.backfill --verify
@@ -28,7 +30,7 @@ or another instance's; 130 interrupted. The result is on stdout, everything else
 
 # The modes, and the options that each does not take.
 _NOT_WITH = {
-    "--verify": ("--dry-run", "--prune", "--restart"),
+    "--verify": ("--dry-run", "--prune", "--restart", "--pace"),
     "--nightly": ("--verify", "--dry-run", "--prune", "--yes", "--json"),
 }
 
@@ -74,7 +76,11 @@ async def _run_nightly(options: Options, display: OnProgress) -> int:
 
 
 async def _backfill(options: Options, display: OnProgress, *, prune: bool) -> Report:
+    settings = Settings.from_env()
+    if options.pace is not None:
+        settings = settings.model_copy(update={"clerk_convex_pace": options.pace})
     return await backfill(
+        settings,
         dry_run=options.dry_run,
         prune=prune,
         yes=options.yes,
@@ -133,6 +139,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"how long to retry failing calls of Clerk and Convex (default: {PATIENCE:.0f})",
     )
+    add(
+        "--pace",
+        type=_mebibytes,
+        metavar="MIB",
+        help="written to Convex per second, at most (default: CLERK_CONVEX_PACE, 2)",
+    )
     add("--quiet", action="store_true", help="no progress")
 
 
@@ -158,6 +170,13 @@ def _seconds(text: str) -> float:
     if not (text.isdecimal() and len(text) < 6):
         raise argparse.ArgumentTypeError("a number of seconds")
     return float(text)
+
+
+def _mebibytes(text: str) -> float:
+    try:
+        return Settings(clerk_convex_pace=text).clerk_convex_pace  # type: ignore[arg-type] # it is parsed
+    except SettingsError:
+        raise argparse.ArgumentTypeError("a number of MiB from 0.1 to 1000") from None
 
 
 def _count(text: str) -> int:

@@ -31,6 +31,7 @@ import type * as clerk_tables from "../clerk/tables.js";
 import type * as clerk_upkeep_person from "../clerk/upkeep/person.js";
 import type * as clerk_upkeep_refusals from "../clerk/upkeep/refusals.js";
 import type * as clerk_upkeep_status from "../clerk/upkeep/status.js";
+import type * as clerk_upkeep_webhook from "../clerk/upkeep/webhook.js";
 import type * as clerk_users_derived from "../clerk/users/derived.js";
 import type * as clerk_users_pages from "../clerk/users/pages.js";
 import type * as clerk_users_queries from "../clerk/users/queries.js";
@@ -68,6 +69,7 @@ declare const fullApi: ApiFromModules<{
   "clerk/upkeep/person": typeof clerk_upkeep_person;
   "clerk/upkeep/refusals": typeof clerk_upkeep_refusals;
   "clerk/upkeep/status": typeof clerk_upkeep_status;
+  "clerk/upkeep/webhook": typeof clerk_upkeep_webhook;
   "clerk/users/derived": typeof clerk_users_derived;
   "clerk/users/pages": typeof clerk_users_pages;
   "clerk/users/queries": typeof clerk_users_queries;

@@ -139,23 +139,15 @@ export const clerkTables = {
     sortEmail: v.optional(v.string()),
     ...ownColumns,
   })
-    // In pairs: one index of all users, one of the users with a given status.
+    // An index is written with every row, so there are few. Each order has one, which begins with the status, and the
+    // list of all users is merged from its parts; see users/sorted.ts. The search index is not written with the row: it
+    // finds external ids, phone numbers and admins too.
     .index("by_clerk_id", ["clerkId"])
-    .index("by_status_and_clerk_id", ["status", "clerkId"])
-    .index("by_external_id", ["externalId"])
-    .index("by_status_and_external_id", ["status", "externalId"])
-    .index("by_phone", ["phone"])
-    .index("by_status_and_phone", ["status", "phone"])
-    .index("by_created_at", ["createdAt"])
     .index("by_status_and_created_at", ["status", "createdAt"])
-    .index("by_last_sign_in_at", ["lastSignInAt"])
     .index("by_status_and_last_sign_in_at", ["status", "lastSignInAt"])
-    .index("by_sort_email", ["sortEmail"])
     .index("by_status_and_sort_email", ["status", "sortEmail"])
-    .index("by_sort_name", ["sortName"])
     .index("by_status_and_sort_name", ["status", "sortName"])
-    .index("by_role_and_status", ["role", "status"])
-    .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status"] }),
+    .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status", "role"] }),
 
   // One small document per Clerk id with the stamps. The list queries do not read it, so a new stamp of an unchanged
   // user does not run them again.
@@ -171,21 +163,32 @@ export const clerkTables = {
     outcome: auditOutcome,
     clerkId: v.optional(v.string()),
     count: v.optional(v.number()), // in place of a clerkId: the number of users that a backfill created
-    fields: v.array(v.string()),
+    fields: v.array(v.string()), // the columns that changed; [] for a new row, which has all of them
     ...origin,
-    // The next columns are filled only for an admin's action; see admin/actions.ts.
+    // The next columns are filled only for an admin's action, which is one entry from its start to its end; see
+    // admin/actions.ts.
     action: v.optional(v.string()),
     requestId: v.optional(v.string()),
     removesAdmin: v.optional(v.boolean()), // true: once the action is done, the target is no admin
     reason: v.optional(v.string()), // why it was denied, or the code of the error it failed with
     status: v.optional(v.number()), // of the answer it failed with
+    endedAt: v.optional(v.number()), // when it was done or failed, by Convex's clock; it started at _creationTime
   })
-    .index("by_source", ["source"])
-    // eslint-disable-next-line @convex-dev/no-duplicate-indexes -- sorted by _creationTime, not by outcome
+    // No more indexes: each costs about 100 bytes with every entry, and every user has entries.
     .index("by_clerk_id", ["clerkId"])
-    .index("by_outcome", ["outcome"])
-    .index("by_clerk_id_and_outcome", ["clerkId", "outcome"])
-    .index("by_request_id", ["requestId"]),
+    .index("by_outcome", ["outcome"]),
+
+  // The requests of admins whose answer may be asked for again: actions under way, and recent denials. With an index on
+  // clerkAudit each change of a user would pay for what only these few entries need.
+  clerkActions: defineTable({
+    requestId: v.string(),
+    entry: v.id("clerkAudit"),
+  }).index("by_request_id", ["requestId"]),
+
+  // One document: when a webhook last changed a row; see upkeep/webhook.ts.
+  clerkWebhook: defineTable({
+    lastAt: v.number(), // by Convex's clock, at most a minute too early
+  }),
 
   // Counts of users. The sum of the shards is the count; see users/stats.ts.
   clerkStats: defineTable({

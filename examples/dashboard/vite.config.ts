@@ -1,10 +1,10 @@
 import react from "@vitejs/plugin-react";
+import { PageSkeleton } from "clerk-convex-react";
 import { createElement } from "react";
 import { renderToStaticMarkup } from "react-dom/server";
 import { defineConfig, loadEnv, type Plugin } from "vite";
 import { Router } from "wouter";
 import { usersApi } from "./src/config.ts";
-import { PageSkeleton } from "./src/frame/PageSkeleton.tsx";
 
 const base = "/dashboard/";
 

@@ -18,7 +18,9 @@ import pytest
 from clerk_convex.backfill import OnProgress, Progress
 from clerk_convex.backfill.display import Bar, Lines
 from clerk_convex.cli import backfill as command
+from clerk_convex.errors import SettingsError
 from clerk_convex.local.clerk import Faults, LocalClerk
+from clerk_convex.settings import Settings
 from tests.support.backfill_set import BackfillSet, functions_of, hasty
 from tests.support.functions import Functions, upsert
 
@@ -130,6 +132,9 @@ def test_debug_shows_where_an_error_came_from(
         ["--verify", "--prune"],
         ["--verify", "--dry-run"],
         ["--verify", "--restart"],
+        ["--verify", "--pace", "4"],
+        ["--pace", "0"],
+        ["--pace", "fast"],
         ["--concurrency", "0"],
         ["--patience", "soon"],
     ],
@@ -139,6 +144,22 @@ def test_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) ->
         command.main(arguments)
     assert error.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_the_pace_is_the_options_or_else_the_settings(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[float] = []
+
+    def stop(settings: Settings, **options: Any) -> None:
+        used.append(settings.clerk_convex_pace)
+        raise SettingsError("enough")
+
+    monkeypatch.setattr(command, "backfill", stop)
+    monkeypatch.setenv("CLERK_CONVEX_PACE", "0.5")
+    given: list[list[str]] = [[], ["--pace", "4"], ["--nightly", "--pace", "8"]]
+    assert [command.main(options) for options in given] == [2, 2, 2]
+    assert used == [0.5, 4.0, 8.0]
 
 
 def test_help_is_short_and_leads_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,8 @@ def test_settings() -> None:
         default = field.default[0] if field.default and isinstance(field.default, tuple) else field.default
         if isinstance(default, str):
             assert documented[name.upper()] == f"`{default}`", name
+        elif isinstance(default, float):
+            assert documented[name.upper()] == f"`{default:g}`", name
         else:
             assert not code(documented[name.upper()]), f"{name} has no default"
 

@@ -118,9 +118,9 @@ async function isCreated(ctx: QueryCtx, row: User): Promise<boolean> {
   if (!isWhole(row) || Object.keys(ownColumns).some((name) => values[name] !== undefined)) return false;
   const entries = await ctx.db
     .query("clerkAudit")
-    .withIndex("by_clerk_id_and_outcome", (q) => q.eq("clerkId", row.clerkId).eq("outcome", "updated"))
+    .withIndex("by_clerk_id", (q) => q.eq("clerkId", row.clerkId))
     .take(ENTRIES);
-  return !entries.some(({ fields }) => fields.includes("clerkId"));
+  return !entries.some(({ outcome, fields }) => outcome === "updated" && fields.includes("clerkId"));
 }
 
 async function write(ctx: MutationCtx, { outcome, row, existing }: Decision, clerkId: string): Promise<Move[]> {

@@ -28,7 +28,8 @@ export type Decision = {
   outcome: Outcome;
   row?: Partial<Row> | null; // the patch for the row, or the new row; null: remove the row
   version?: Version; // the new version
-  fields?: string[]; // names of the changed columns for the audit log; undefined: no entry in the audit log
+  // Names of the changed columns for the audit log, [] for a new row. undefined: no entry in the audit log.
+  fields?: string[];
 };
 
 // Decides what a change does. `now`, by Convex's clock in Unix milliseconds, is used only to tell whether a lock has
@@ -99,7 +100,7 @@ function decideUpsert({ row, version }: State, change: Upsert, now: number): Dec
   const whole = withDerived({ ...row, clerkId }, { ...patch, lastSignInAt });
 
   if (row === null || version === null || gone) {
-    return { outcome: "created", row: { clerkId, ...whole }, version: stamp, fields };
+    return { outcome: "created", row: { clerkId, ...whole }, version: stamp, fields: row === null ? [] : fields };
   }
   const order = updatedAt - version.updatedAt || observedAt - version.observedAt;
   const isNewer = order > 0 || (order === 0 && content.length > 0 && isGreater(patch, row));

@@ -6,6 +6,7 @@ import { onUserChange } from "../onUserChange";
 import { readState, usersOf, versionsOf } from "../state";
 import type { AppliedOutcome, Change, Outcome, Row, Source, UserData } from "../tables";
 import { dropRefusal, settleRefusals } from "../upkeep/refusals";
+import { noteWebhook } from "../upkeep/webhook";
 import { countMoves, type Move } from "../users/stats";
 import { decide, decideLockEnd, stateAfter, type Decision, type State } from "./rules";
 
@@ -19,10 +20,12 @@ export async function syncChanges(ctx: MutationCtx, changes: Change[]): Promise<
   const states = await readStates(ctx, changes);
   const outcomes: Outcome[] = [];
   const moves: Move[] = [];
+  let hasWebhook = false;
   for (const change of changes) {
     const state = states.get(change.clerkId) ?? (await readState(ctx, change.clerkId));
     const decision = decide(state, change, now);
     outcomes.push(decision.outcome);
+    hasWebhook ||= change.source === "webhook" && isApplied(decision.outcome);
     if (decision.row !== undefined || decision.version !== undefined) {
       moves.push(...(await write(ctx, state, decision, change)));
       states.delete(change.clerkId);
@@ -30,6 +33,7 @@ export async function syncChanges(ctx: MutationCtx, changes: Change[]): Promise<
   }
   await countMoves(ctx, moves);
   await settleRefusals(ctx, changes);
+  if (hasWebhook) await noteWebhook(ctx);
   return outcomes;
 }
 

@@ -8,8 +8,9 @@ import { isWhole } from "../adopt/whole";
 import { USERS, type User } from "../module";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
-import { readPage } from "./pages";
+import { readMergedPage, readPage } from "./pages";
 import { searchUsers } from "./search";
+import { INDEXES, keyOf, readSorted, type Field } from "./sorted";
 
 export const userSummary = clerkTables[USERS].validator
   .omit("publicMetadata", "sortName", "sortEmail", "searchText")
@@ -37,16 +38,7 @@ export type UserSummary = Infer<typeof userSummary>;
 export type UserDetails = Infer<typeof userDetails>;
 export type UserSort = Infer<typeof userSort>;
 
-// For each sort, the index of all users and the index of the users with a given status. Users without a value come
-// first in ascending order and last in descending order.
-const INDEXES = {
-  createdAt: ["by_created_at", "by_status_and_created_at"],
-  lastSignInAt: ["by_last_sign_in_at", "by_status_and_last_sign_in_at"],
-  email: ["by_sort_email", "by_status_and_sort_email"],
-  name: ["by_sort_name", "by_status_and_sort_name"],
-} as const;
-
-// For each sort, the column by which its indexes are sorted.
+// For each sort, the column.
 const SORTED = { createdAt: "createdAt", lastSignInAt: "lastSignInAt", email: "sortEmail", name: "sortName" } as const;
 
 export type UsersRequest = {
@@ -63,14 +55,23 @@ export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, s
     return { page: found.filter(isWhole).map(summary), isDone: true, continueCursor: "" };
   }
   const { by, order } = sort ?? { by: "createdAt", order: "desc" };
-  const [ofAll, ofStatus] = INDEXES[by];
-  const users = ctx.db.query(USERS);
-  const sorted =
-    status === undefined ? users.withIndex(ofAll) : users.withIndex(ofStatus, (q) => q.eq("status", status));
   const field = SORTED[by];
-  const keyOf = (user: User) => [user[field], user._creationTime, user._id];
-  const result = await readPage({ rows: sorted.order(order), order, keyOf }, paginationOpts);
+  const positionOf = (user: User) => keyOf(user, field);
+  const result =
+    status === undefined
+      ? await readMergedPage(
+          { read: (span, most) => readSorted(ctx, { field, order }, undefined, span, most), keyOf: positionOf },
+          paginationOpts,
+        )
+      : await readPage(
+          { rows: ofStatus(ctx, field, status).order(order), order, keyOf: positionOf },
+          paginationOpts,
+        );
   return { ...result, page: result.page.filter(isWhole).map(summary) };
+}
+
+function ofStatus(ctx: QueryCtx, field: Field, status: Status) {
+  return ctx.db.query(USERS).withIndex(INDEXES[field], (q) => q.eq("status", status));
 }
 
 // Returns the details of one user, or null.

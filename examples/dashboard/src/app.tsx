@@ -1,20 +1,23 @@
+import {
+  AuditPage,
+  Boundary,
+  Failure,
+  Frame,
+  FunctionsProvider,
+  Gate,
+  Live,
+  manage,
+  ManageProvider,
+  Nav,
+  PageSkeleton,
+  UserMenu,
+  UsersPage,
+  type Me,
+} from "clerk-convex-react";
 import { Suspense, use, type ReactNode } from "react";
 import { Redirect, Route, Router, Switch, useLocation } from "wouter";
-import { Gate } from "./access/Gate.tsx";
-import { AuditPage } from "./audit/AuditPage.tsx";
 import { usersApi } from "./config.ts";
-import { Frame } from "./frame/Frame.tsx";
-import { Nav } from "./frame/Nav.tsx";
-import { PageSkeleton } from "./frame/PageSkeleton.tsx";
-import { UserMenu } from "./frame/UserMenu.tsx";
-import { FunctionsProvider, type Me } from "./functions.ts";
-import { manage } from "./manage/manage.ts";
-import { ManageProvider } from "./manage/ManageProvider.tsx";
 import type { Setup } from "./setup.ts";
-import { Boundary } from "./ui/Boundary.tsx";
-import { Failure } from "./ui/Failure.tsx";
-import { Live } from "./ui/Live.tsx";
-import { UsersPage } from "./users/UsersPage.tsx";
 
 const API = usersApi(import.meta.env.VITE_CLERK_CONVEX_API);
 

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ConvexError } from "convex/values";
-import { actionText } from "../../examples/dashboard/src/audit/actionText.ts";
-import { deniedReason } from "../../examples/dashboard/src/data/denied.ts";
-import { errorReason } from "../../examples/dashboard/src/ui/errorReason.ts";
-import { prettyJson } from "../../examples/dashboard/src/ui/prettyJson.ts";
-import { displayName } from "../../examples/dashboard/src/users/displayName.ts";
+import { actionText } from "../../react/src/audit/actionText.ts";
+import { deniedReason } from "../../react/src/data/denied.ts";
+import { errorReason } from "../../react/src/ui/errorReason.ts";
+import { prettyJson } from "../../react/src/ui/prettyJson.ts";
+import { displayName } from "../../react/src/users/displayName.ts";
 
 test("a user is shown by the best available name", () => {
   const user = { clerkId: "user_1", phone: "+1", email: "a@b.c", username: "ada", lastName: "Lovelace", firstName: "Ada" };

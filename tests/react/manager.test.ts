@@ -1,9 +1,9 @@
 // Actions in progress, and their notices.
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
-import type { UserSummary } from "../../examples/dashboard/src/functions.ts";
-import type { Call, UserCall } from "../../examples/dashboard/src/manage/calls.ts";
-import { isUnderWay, Manager } from "../../examples/dashboard/src/manage/Manager.ts";
+import type { UserSummary } from "../../react/src/functions.ts";
+import type { Call, UserCall } from "../../react/src/manage/calls.ts";
+import { isUnderWay, Manager } from "../../react/src/manage/Manager.ts";
 
 const ADA = { clerkId: "user_1", firstName: "Ada", status: "active" } as UserSummary;
 const BAN: Call = { action: "ban", clerkId: "user_1" };

@@ -1,7 +1,7 @@
 // How the page asks for the row of a user who has just signed up.
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
-import { ensureUser } from "../../examples/dashboard/src/access/ensureUser.ts";
+import { ensureUser } from "../../react/src/access/ensureUser.ts";
 
 type Reply = () => Response;
 

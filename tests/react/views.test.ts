@@ -1,9 +1,9 @@
 // The state of the lists in the URL.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import * as audit from "../../examples/dashboard/src/audit/auditView.ts";
-import { STATUSES } from "../../examples/dashboard/src/ui/statuses.ts";
-import * as users from "../../examples/dashboard/src/users/usersView.ts";
+import * as audit from "../../react/src/audit/auditView.ts";
+import { STATUSES } from "../../react/src/ui/statuses.ts";
+import * as users from "../../react/src/users/usersView.ts";
 
 suite("the list of users", () => {
   const read = (query: string) => users.readView(new URLSearchParams(query));

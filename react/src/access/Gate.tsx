@@ -19,7 +19,7 @@ type Props = { children: (me: Me) => ReactNode; waiting: ReactNode; api?: string
 // Shows its children to admins, as long as they are admins. It subscribes to the caller's own user, which everyone who
 // is signed in may read. So the page disappears, with open dialogs, when an admin is demoted, and appears when a user
 // is promoted.
-export function Gate({ children, waiting, api = null }: Props) {
+export function Gate({ children, waiting, api = null }: Props): ReactNode {
   const { isLoading, isAuthenticated } = useConvexAuth();
   const { isSignedIn, getToken } = useSession();
   const { currentUser } = useFunctions();

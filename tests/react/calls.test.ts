@@ -1,7 +1,7 @@
 // The calls of the page to the service, and the messages for their answers.
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
-import { send, type Answer, type Call, type Problem } from "../../examples/dashboard/src/manage/calls.ts";
+import { send, type Answer, type Call, type Problem } from "../../react/src/manage/calls.ts";
 
 type Asked = { url: string; init: RequestInit & { headers: Record<string, string> } };
 

@@ -4,10 +4,12 @@
 // function uses the oldest row, which is the first one in the index. order/duplicates.ts finds and merges the others.
 import type { QueryCtx } from "../_generated/server";
 import { isWhole } from "./adopt/whole";
-import { USERS } from "./module";
+import { USERS, type User } from "./module";
 
-export async function readState(ctx: QueryCtx, clerkId: string) {
-  const [row, version] = await Promise.all([usersOf(ctx, clerkId).first(), readVersion(ctx, clerkId)]);
+// Returns the row and the version. `known` is the row, if it was read before.
+export async function readState(ctx: QueryCtx, clerkId: string, known?: User | null) {
+  const read = known === undefined ? usersOf(ctx, clerkId).first() : known;
+  const [row, version] = await Promise.all([read, readVersion(ctx, clerkId)]);
   return { row, version };
 }
 

@@ -114,11 +114,20 @@ def _totals(users: Iterator[Row] | Any, tables: Tables) -> Iterator[str]:
     for user in users:
         day = datetime.fromtimestamp(user["created_at"] / 1000, UTC).date().isoformat()
         wanted.update((day, str(_wanted(user)["status"])))
-    (state,) = tables.all("clerkStatsState") or ({"generation": 0},)
+    states, folded, *unfolded = tables.together(
+        "clerkStatsState", "clerkStats", "clerkStatsDeltas", "clerkStatsMoves"
+    )
+    generation = states[0]["generation"] if states else 0
     counted: Counter[str] = Counter()
-    for shard in tables.all("clerkStats"):
-        if shard["generation"] == state["generation"]:
-            counted.update({name: int(number) for name, number in shard["counts"].items()})
+    for document in folded:
+        if document["generation"] == generation:
+            counted.update({name: int(number) for name, number in document["counts"].items()})
+    # What is not added yet: "1 banned active:-1".
+    for change in (*unfolded[0], *unfolded[1]):
+        own, *words = change["delta"].split()
+        if generation in (int(own), change.get("next")):
+            for name, _, number in (word.partition(":") for word in words):
+                counted[name] += int(number or 1)
     for name in wanted.keys() | counted.keys():
         if wanted[name] != counted[name]:
             yield f"total {name}: {counted[name]} in place of {wanted[name]}"

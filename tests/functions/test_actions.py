@@ -372,6 +372,21 @@ def test_open_action_counts_for_a_minute(tmp_path: Path) -> None:
         assert functions.query("requests:count", {}) == 1
 
 
+def test_admin_with_many_words_remains(functions: Functions) -> None:
+    """However many words and ids the row of the other admin has, it is found among many users."""
+    others = [upsert(f"user_{number}", firstName="Ada", email="ada@example.com") for number in range(200)]
+    many = {
+        "firstName": "One Two Three Four Five Six",
+        "lastName": "Seven Eight Nine",
+        "username": "ten",
+        "email": "eleven@a.b.c.d.example.com",
+        "externalId": "x" * 64,
+        "phone": "+15551234567",
+    }
+    functions.sync([*others, upsert("user_b", updated_at=11.0, role="admin", **many)])
+    assert begin(functions, "user_b", "user_a")["allowed"] is True
+
+
 def test_possible_admins_are_checked_by_the_rule(tmp_path: Path) -> None:
     """possibleAdmins may return users who are no admins. They do not count."""
     project = Project(tmp_path)
@@ -456,8 +471,8 @@ def test_a_teams_rule_judges_metadata(tmp_path: Path) -> None:
     )
     project.replace(
         "clerk/access.ts",
-        'return ctx.db\n    .query(USERS)\n    .withIndex("by_role_and_status", (q) =>'
-        ' q.eq("role", "admin").eq("status", "active"));',
+        'return ctx.db\n    .query(USERS)\n    .withSearchIndex("by_search_text", (q) =>'
+        ' q.search("searchText", PADDING).eq("role", "admin").eq("status", "active"));',
         "return ctx.db.query(USERS);",
     )
     with project.running() as functions:

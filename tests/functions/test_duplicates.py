@@ -12,6 +12,7 @@ from tests.support.functions import CREATED_AT, Functions, Project, delete, upse
 TEST_FUNCTIONS = """
 import { v } from "convex/values";
 import { internalMutation, internalQuery } from "./_generated/server";
+import { readUnfolded } from "./clerk/users/totals";
 
 export const insert = internalMutation({
   args: { rows: v.array(v.any()) },
@@ -34,8 +35,11 @@ export const all = internalQuery({
   args: {},
   handler: async (ctx) => {
     const counts: Record<string, number> = {};
-    for (const shard of await ctx.db.query("clerkStats").collect()) {
-      for (const [name, count] of Object.entries(shard.counts)) counts[name] = (counts[name] ?? 0) + count;
+    const state = (await ctx.db.query("clerkStatsState").unique()) ?? { generation: 0 };
+    const { changes } = await readUnfolded(ctx, state, state.generation);
+    const documents = await ctx.db.query("clerkStats").collect();
+    for (const some of [...documents.map((it) => it.counts), Object.fromEntries(changes)]) {
+      for (const [name, count] of Object.entries(some)) counts[name] = (counts[name] ?? 0) + count;
     }
     const audit = await ctx.db.query("clerkAudit").collect();
     const versions = (await ctx.db.query("clerkVersions").collect()).length;

@@ -9,7 +9,8 @@ import { USERS, type User } from "../module";
 import { onUserChange } from "../onUserChange";
 import { readVersion, usersOf } from "../state";
 import { clerkTables, type Row } from "../tables";
-import { countMoves, type Move } from "../users/stats";
+import { countMoves } from "../users/stats";
+import type { Move } from "../users/tally";
 import { isWhole, problemsOf } from "./whole";
 
 const SCANNED = 500; // rows that one query reads

@@ -7,7 +7,8 @@ import { readState, usersOf, versionsOf } from "../state";
 import type { AppliedOutcome, Change, Outcome, Row, Source, UserData } from "../tables";
 import { dropRefusal, settleRefusals } from "../upkeep/refusals";
 import { noteWebhook } from "../upkeep/webhook";
-import { countMoves, type Move } from "../users/stats";
+import { countMoves } from "../users/stats";
+import type { Move } from "../users/tally";
 import { decide, decideLockEnd, stateAfter, type Decision, type State } from "./rules";
 
 const LONGEST_DELAY_MS = 365 * 24 * 60 * 60 * 1000; // Convex schedules at most five years ahead

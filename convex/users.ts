@@ -8,6 +8,7 @@ import { requireAdmin } from "./clerk/access";
 import * as actions from "./clerk/admin/actions";
 import * as adopt from "./clerk/adopt/rows";
 import * as audit from "./clerk/audit/log";
+import * as compare from "./clerk/backfill/compare";
 import * as follow from "./clerk/backfill/follow";
 import * as backfill from "./clerk/backfill/runs";
 import * as duplicates from "./clerk/order/duplicates";
@@ -104,6 +105,14 @@ export const compareUsers = internalQuery({
   args: { changes: v.array(change) },
   returns: v.array(outcome),
   handler: (ctx, { changes }) => sync.compareChanges(ctx, changes),
+});
+
+// Returns how a page of Clerk's users and the rows of the same part of the table compare, or null if the part has too
+// many rows. Without a range the part is the rows with a status that is none of ours. The nightly run calls it.
+export const compareRange = internalQuery({
+  args: { changes: v.array(change), range: v.nullable(compare.createdRange) },
+  returns: v.nullable(compare.compared),
+  handler: (ctx, { changes, range }) => compare.compareRange(ctx, changes, range),
 });
 
 // Returns a page of whole rows with their stamps for tools, sorted by the time when the rows were created.

@@ -137,6 +137,9 @@ export const clerkTables = {
     ...optional(optionalColumns),
     ...derivedColumns,
     sortEmail: v.optional(v.string()),
+    // The stamp of the change that last wrote the row: [updatedAt, observedAt]. An array costs the fewest bytes, and a
+    // table that existed before may have an updatedAt of its own.
+    clerkStamp: v.optional(v.array(v.number())),
     ...ownColumns,
   })
     // An index is written with every row, so there are few. Each order has one, which begins with the status, and the
@@ -149,8 +152,9 @@ export const clerkTables = {
     .index("by_status_and_sort_name", ["status", "sortName"])
     .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status", "role"] }),
 
-  // One small document per Clerk id with the stamps. The list queries do not read it, so a new stamp of an unchanged
-  // user does not run them again.
+  // What a row cannot hold: the tombstone of a deleted user, and a newer stamp of a user whose row did not change. The
+  // list queries do not read this table, so a new stamp of an unchanged user does not run them again. When the row is
+  // written again it has the greater stamp, and the document is left as it is: order/rules.ts takes the greater one.
   clerkVersions: defineTable({
     clerkId: v.string(),
     ...stamps,

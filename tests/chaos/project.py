@@ -27,7 +27,7 @@ WITNESS = """
 import type { MutationCtx } from "../_generated/server";
 export type UserChange = { outcome: string; clerkId: string; userId: any; before: any; source: string };
 
-const SILENT = new Set(["lastSignInAt", "sortName", "sortEmail", "searchText"]);
+const SILENT = new Set(["lastSignInAt", "clerkStamp", "sortName", "sortEmail", "searchText"]);
 
 export async function onUserChange(ctx: MutationCtx, change: UserChange): Promise<void> {
   const { outcome, clerkId, userId, before, source } = change;

@@ -248,7 +248,7 @@ def test_team_has_a_users_module_and_table_of_its_own(tmp_path: Path) -> None:
 
 def test_row_removed_by_hand_comes_back(project: Project) -> None:
     """A row that was removed in the dashboard, and not by Clerk, is written again by the next change, however
-    old."""
+    old. No stamp of the removed row is left, neither its own nor a newer one beside it."""
     project.write(
         "team.ts",
         """
@@ -262,7 +262,7 @@ export const removeAll = mutation({
 """,
     )
     with project.running() as functions:
-        functions.sync([upsert(firstName="Ada")])
+        functions.sync([upsert(firstName="Ada"), upsert(updated_at=12.0, firstName="Ada")])
         functions.mutation("team:removeAll", {})
         assert functions.sync([upsert(updated_at=9.0, firstName="Ada")]) == ["created"]
         assert functions.rows()["user_1"]["updatedAt"] == 9.0

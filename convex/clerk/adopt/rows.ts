@@ -126,7 +126,8 @@ async function isCreated(ctx: QueryCtx, row: User): Promise<boolean> {
 
 async function write(ctx: MutationCtx, { outcome, row, existing }: Decision, clerkId: string): Promise<Move[]> {
   if (row === null || (outcome !== "linked" && outcome !== "merged")) return [];
-  const patch = { ...(existing && contentOf(existing)), clerkId };
+  // A row that was linked to another user before may have a stamp.
+  const patch = { clerkStamp: undefined, ...(existing && contentOf(existing)), clerkId };
   const moves: Move[] = [{ clerkId, before: row, after: { ...row, ...patch } }];
   if (existing === undefined) {
     // What is left of a row that somebody deleted by hand. The next change counts as the first, and fills this row.

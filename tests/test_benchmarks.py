@@ -12,7 +12,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from benchmarks import bodies, costs
+from benchmarks import bodies, costs, totals
 from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
@@ -138,7 +138,7 @@ async def test_the_model_has_the_limits_of_convex() -> None:
     """It refuses what is written too fast, after retries of its own, to the app, too; and it tries conflicts
     again. Each call that is not refused is written."""
     call = {"path": "users:syncUsers", "args": {"changes": [{}]}}
-    with model(row_bytes=1_000_000, app_rate=100) as convex:
+    with model(row_bytes=1_000_000, app_rate=100, totals="shards") as convex:
         async with httpx.AsyncClient(base_url=convex.url, trust_env=False, timeout=30) as client:
             answers = await asyncio.gather(*(client.post("/api/mutation", json=call) for _ in range(100)))
         counted, app = convex.written(), convex.app()
@@ -147,6 +147,30 @@ async def test_the_model_has_the_limits_of_convex() -> None:
     assert counted["refused"]["TooManyWrites"] == refused.count("TooManyWrites") == len(refused) > 0
     assert counted["conflicts"] > 0
     assert app["calls"] > 20
+
+
+def test_totals_conflict_only_in_shards() -> None:
+    """A rebuild refuses the long mutations of earlier versions, and none of ours."""
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.totals", "--seconds=0.5", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    before, now = (totals.Counted(**counted) for counted in json.loads(run.stdout))
+    assert (before.totals, now.totals) == ("shards", "deltas")
+    assert before.conflicts > 0
+    assert before.refused_in_rebuild > 0
+    assert before.committed_in_rebuild == 0
+    assert now.conflicts == now.refused_in_rebuild == 0
+    assert now.committed_in_rebuild >= 8
+    assert totals.report([now]).splitlines()[1].split() == [
+        "deltas",
+        "0.00",
+        str(now.committed_in_rebuild),
+        "0",
+    ]
 
 
 @pytest.mark.anyio

@@ -18,8 +18,11 @@ import { backfillProgress, backfillRun, change, exportedUsers, outcome, userData
 import * as persons from "./clerk/upkeep/person";
 import * as ledger from "./clerk/upkeep/refusals";
 import * as upkeep from "./clerk/upkeep/status";
+import * as webhook from "./clerk/upkeep/webhook";
 import * as queries from "./clerk/users/queries";
+import * as rebuilds from "./clerk/users/rebuild";
 import * as counts from "./clerk/users/stats";
+import * as totals from "./clerk/users/totals";
 import * as version from "./clerk/version";
 
 // Returns the caller's own user, and whether the user is an admin. For everyone who is signed in.
@@ -221,7 +224,7 @@ export const finishAction = internalMutation({
 export const rebuildStats = internalMutation({
   args: {},
   returns: v.string(),
-  handler: (ctx) => counts.rebuild(ctx),
+  handler: (ctx) => rebuilds.rebuild(ctx),
 });
 
 // Counts a batch. rebuildStats schedules it, and it schedules itself until all users are counted.
@@ -229,7 +232,7 @@ export const rebuildStatsStep = internalMutation({
   args: { next: v.number() },
   returns: v.null(),
   handler: async (ctx, { next }) => {
-    console.info(await counts.rebuildStep(ctx, next));
+    console.info(await rebuilds.rebuildStep(ctx, next));
     return null;
   },
 });
@@ -239,7 +242,18 @@ export const dropOldStats = internalMutation({
   args: {},
   returns: v.null(),
   handler: async (ctx) => {
-    await counts.dropOld(ctx);
+    await rebuilds.dropOld(ctx);
+    return null;
+  },
+});
+
+// Adds a batch of changes to the totals. The changes schedule it now and then, and it schedules itself until there are
+// none left.
+export const foldStats = internalMutation({
+  args: {},
+  returns: v.null(),
+  handler: async (ctx) => {
+    await totals.fold(ctx);
     return null;
   },
 });
@@ -344,11 +358,12 @@ export const forgetPerson = internalMutation({
   handler: (ctx, { clerkId, pseudonym, cursor }) => persons.forgetPerson(ctx, clerkId, pseudonym, cursor),
 });
 
-// Returns when the last webhook changed a row, in Unix milliseconds by Convex's clock, or null if none ever did.
+// Returns when a webhook last changed a row, in Unix milliseconds by Convex's clock and up to a minute too early, or
+// null if none ever did.
 export const lastWebhookAt = internalQuery({
   args: {},
   returns: v.nullable(v.number()),
-  handler: (ctx) => audit.lastWebhookAt(ctx),
+  handler: (ctx) => webhook.lastWebhookAt(ctx),
 });
 
 // Deletes a batch of old entries of the audit log, and closes abandoned actions. crons.ts calls it every day, and it

@@ -6,20 +6,22 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from clerk_convex.admin.actions import Action, Done
+from clerk_convex.admin.actions import ACTIONS, Action, Done
 from clerk_convex.admin.answers import Problem
-from clerk_convex.admin.models import MetadataPatch, Nothing
+from clerk_convex.admin.models import Many, MetadataPatch, Nothing
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.entities.json import canonical_json
 from clerk_convex.entities.users import USER_ID
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 
-__all__ = ["Call", "read_call"]
+__all__ = ["Call", "read_call", "read_calls"]
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _LARGEST_BODY = 32 * 1024  # bytes
 _SLOWEST_BODY = 10.0  # seconds until the body is complete
@@ -55,6 +57,14 @@ async def read_call(request: Request, action: Action, target: str | None) -> Cal
     return Call(action, target, _checked(action.model, value))
 
 
+async def read_calls(request: Request) -> list[Call]:
+    """Return the calls of a request for several users, one for each. Raises Problem if it is malformed."""
+    many: Many = _checked(Many, await _body(request, Many))
+    (action,) = (action for action in ACTIONS if action.name == many.action)
+    arguments = action.model.model_validate(many.model_dump(include=set(action.model.model_fields)))
+    return [Call(action, user_id, arguments) for user_id in dict.fromkeys(many.user_ids)]
+
+
 def _query(request: Request) -> dict[str, str]:
     items = request.query_params.multi_items()
     values = dict(items)
@@ -71,13 +81,14 @@ def _query(request: Request) -> dict[str, str]:
 
 async def _body(request: Request, model: type[BaseModel]) -> object:
     try:
-        body = await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
+        length = request.headers.get("content-length", "")
+        body = await read_body(request.receive, length, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
     except BodyRefused as error:
         code, text = _BODY_PROBLEMS[error.status], str(error)
         if code != "too_large":
             text += " Send it again."
         wait = 5.0 if error.status == 503 else None
-        raise Problem(error.status, code, text, retry_after=wait, headers=closing(request)) from None
+        raise Problem(error.status, code, text, retry_after=wait, headers=closing(request.scope)) from None
     if not body and model is Nothing:
         return {}
     try:
@@ -93,7 +104,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _checked(model: type[BaseModel], value: object) -> BaseModel:
+def _checked(model: type[Model], value: object) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -122,7 +122,8 @@ def _read(clerk_id: str, user: Mapping[str, Any], fields: Fields | None, observe
     if updated_at is None or created_at is None:
         raise UserError("The user's created_at or updated_at is missing or is no time in Unix milliseconds.")
 
-    email, phone = (_primary(user, collection, pointer) for collection, pointer in _PRIMARY)
+    email = _primary(user, "email_addresses", "primary_email_address_id")
+    phone = _primary(user, "phone_numbers", "primary_phone_number_id")
     address = _text(email.get("email_address"))
     metadata = user.get("public_metadata")
     if not isinstance(metadata, dict):
@@ -167,6 +168,8 @@ def _text(value: object) -> str | None:
     """Return a string that Convex can hold (lone surrogates replaced); None if it is empty or no string."""
     if not isinstance(value, str) or not value:
         return None
+    if value.isascii():
+        return value
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
 
 

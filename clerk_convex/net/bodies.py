@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
+from clerk_convex.net.alarms import Alarms
 from clerk_convex.net.per_loop import PerLoop
 
 __all__ = ["BodyRefused", "closing", "read_body"]
@@ -22,10 +24,11 @@ class BodyRefused(Exception):
         self.status = status
 
 
-async def read_body(request: Request, *, largest: int, within: float) -> bytes:
-    """Return the request's body.
+async def read_body(receive: Receive, length: str, *, largest: int, within: float) -> bytes:
+    """Return the body that a request receives.
 
-    largest: the limit in bytes. The bytes received count; Content-Length only makes a refusal earlier.
+    length: the header Content-Length, "" without one.
+    largest: the limit in bytes. The bytes received count; `length` only makes a refusal earlier.
     within: the seconds until the body must be complete.
 
     Raises BodyRefused with one of these statuses:
@@ -35,14 +38,14 @@ async def read_body(request: Request, *, largest: int, within: float) -> bytes:
     503 all incomplete bodies together exceed the memory limit, and this one is the largest.
     """
     too_large = f"The body is over {largest} bytes."
-    length = request.headers.get("content-length", "")
     if length.isdecimal() and (len(length) > 15 or int(length) > largest):
         raise BodyRefused(413, too_large)
     incomplete, reading, is_complete = _incomplete.get(), _Reading(), False
+    deadline = incomplete.deadlines(within).set(reading)
     try:
-        async with asyncio.timeout(within) as reading.timeout:
+        async with reading.timeout:
             while not is_complete and not reading.is_given_up:
-                message = await request.receive()
+                message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 chunk: bytes = message.get("body", b"")
@@ -60,28 +63,35 @@ async def read_body(request: Request, *, largest: int, within: float) -> bytes:
                 " front has read it and not passed it on.",
             ) from None
     finally:
+        deadline.discard(reading)
         incomplete.remove(reading)
     if reading.is_given_up:
         raise BodyRefused(503, "Too many large bodies arrive at once. Try again later.")
     return bytes(reading.body)
 
 
-def closing(request: Request) -> dict[str, str]:
+def closing(scope: Scope) -> dict[str, str]:
     """Return the headers of an answer to a request whose body was not read: they close the connection.
 
     With them the server need not read the rest. HTTP/2 and HTTP/3 forbid the header, so there is none.
     """
-    return {"Connection": "close"} if request.scope.get("http_version", "1.1") in {"1.0", "1.1"} else {}
+    return {"Connection": "close"} if scope.get("http_version", "1.1") in {"1.0", "1.1"} else {}
 
 
 class _Reading:
     """A body that is being received."""
 
-    timeout: asyncio.Timeout
+    __slots__ = ("body", "is_given_up", "timeout")
 
     def __init__(self) -> None:
         self.body = bytearray()
         self.is_given_up = False
+        self.timeout = asyncio.timeout(None)
+
+    def expire(self) -> None:
+        """Wake the task that reads the body, with a TimeoutError."""
+        if not self.timeout.expired():
+            self.timeout.reschedule(0.0)
 
 
 class _Incomplete:
@@ -93,7 +103,16 @@ class _Incomplete:
 
     def __init__(self) -> None:
         self._readings: dict[_Reading, None] = {}
+        self._deadlines: dict[float, Alarms[_Reading]] = {}  # by their seconds
         self.bytes = 0
+
+    def deadlines(self, seconds: float) -> Alarms[_Reading]:
+        """Return the alarms that end the reading of bodies after so many seconds."""
+        try:
+            return self._deadlines[seconds]
+        except KeyError:
+            alarms = self._deadlines[seconds] = Alarms(seconds, _Reading.expire)
+            return alarms
 
     def add(self, reading: _Reading, chunk: bytes) -> None:
         if reading.is_given_up:  # refused while this chunk was being received
@@ -107,8 +126,8 @@ class _Incomplete:
             )  # of several equally large ones the oldest
             self.remove(largest)
             largest.is_given_up = True
-            if largest is not reading and not largest.timeout.expired():
-                largest.timeout.reschedule(0.0)  # wakes the task that reads it
+            if largest is not reading:
+                largest.expire()
 
     def remove(self, reading: _Reading) -> None:
         if reading in self._readings:

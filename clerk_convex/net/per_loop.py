@@ -25,12 +25,15 @@ class PerLoop(Generic[T]):
     def get(self) -> T:
         """Return the object of the running loop. The first call makes it."""
         here = os.getpid(), asyncio.get_running_loop()
-        if here not in self._made:
-            for process, loop in list(self._made):
-                if loop.is_closed():
-                    self._made.pop((process, loop), None)
-            self._made[here] = self._make()
-        return self._made[here]
+        try:
+            return self._made[here]
+        except KeyError:
+            pass
+        for process, loop in list(self._made):
+            if loop.is_closed():
+                self._made.pop((process, loop), None)
+        self._made[here] = made = self._make()
+        return made
 
     @property
     def made(self) -> T | None:

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
-from standardwebhooks.webhooks import Webhook
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from clerk_convex.convex.refusals import refusal_of
+from clerk_convex.convex.writer import Answer, Withdrawn, withdraw
 from clerk_convex.entities.changes import OUTCOMES, Change, Outcome
 from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
@@ -29,6 +29,7 @@ from clerk_convex.errors import (
     UserError,
 )
 from clerk_convex.following import follow_in_background
+from clerk_convex.net.alarms import Alarms
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 from clerk_convex.net.logs import OnceAMinute, describe
 from clerk_convex.net.observer import Observer
@@ -37,7 +38,7 @@ from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_a
 from clerk_convex.service import Service, service_finder
 from clerk_convex.settings import Settings, WebhookSettings
 from clerk_convex.webhook.events import Ignored, parse_event, to_change
-from clerk_convex.webhook.signatures import SignedHeaders, verify
+from clerk_convex.webhook.signatures import SignedHeaders, signing_key, verify
 
 __all__ = ["OnChange", "WebhookRoute", "webhook_route"]
 
@@ -111,20 +112,22 @@ class Receiver(Endpoint):
         self._fields = fields
         self._on_change = on_change
         self._threads = PerLoop(lambda: ThreadPoolExecutor(_ON_CHANGE_THREADS, "clerk_convex.on_change"))
+        self._watches = PerLoop(lambda: Alarms(self.service.timeouts.disconnect_check, _Waiting.watch))
         self._once_a_minute = OnceAMinute()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         event = _Event()
-        with contextlib.suppress(ClientDisconnect):
-            try:
-                response, applied = await self._answer(Request(scope, receive), event)
-            finally:
-                self._observe(event)
-            self._observer.answered(response.status_code)
-            with contextlib.suppress(OSError):  # the client has gone, ASGI 2.4 says
-                await response(scope, receive, send)
-            if applied is not None and self._on_change is not None:
-                await self._call_on_change(self._on_change, *applied)
+        try:
+            response, applied = await self._answer(scope, receive, event)
+        except ClientDisconnect:
+            return
+        finally:
+            self._observe(event)
+        self._observer.answered(response.status_code)
+        with contextlib.suppress(OSError):  # the client has gone, ASGI 2.4 says
+            await response(scope, receive, send)
+        if applied is not None and self._on_change is not None:
+            await self._call_on_change(self._on_change, *applied)
 
     @cached_property
     def service(self) -> Service:
@@ -145,27 +148,29 @@ class Receiver(Endpoint):
                 logger.info("Webhook %s: %s", event, event.outcome, extra=event.extra)
 
     @cached_property
-    def _webhooks(self) -> tuple[Webhook, ...]:
-        """One verifier for each signing secret."""
+    def _keys(self) -> tuple[bytes, ...]:
+        """The key of each signing secret."""
         secrets = self.service.settings.require(WebhookSettings).clerk_webhook_signing_secret
-        return tuple(Webhook(secret.get_secret_value()) for secret in secrets)
+        return tuple(signing_key(secret.get_secret_value()) for secret in secrets)
 
     async def _answer(
-        self, request: Request, event: _Event
+        self, scope: Scope, receive: Receive, event: _Event
     ) -> tuple[Response, tuple[Change, Outcome] | None]:
-        if rest_of_path(request.scope) not in {"", "/"}:
+        if rest_of_path(scope) not in {"", "/"}:
             return _error(404, "There is nothing here. Is the path right?"), None
-        if request.method != "POST":
+        if scope["method"] != "POST":
             return _error(405, "Clerk's webhooks are POST requests.", {"Allow": "POST"}), None
         if not is_on_asyncio():
             return self._error_response(ClerkConvexError(NEEDS_ASYNCIO), event), None
+        headers = _headers(scope)
         try:
-            signed = SignedHeaders.read(request.headers)  # before the body is read: anyone can send one
-            body = await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
+            signed = SignedHeaders.read(headers)  # before the body is read: anyone can send one
+            length = headers.get("content-length", "")
+            body = await read_body(receive, length, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
         except (EventError, BodyRefused) as error:
-            return self._error_response(error, event, closing(request)), None
+            return self._error_response(error, event, closing(scope)), None
         try:
-            change = self._read(signed, body, request, event)
+            change = self._read(signed, body, headers, event)
             del body  # frees the memory while the change waits
             if isinstance(change, Ignored):
                 event.outcome = "ignored"
@@ -174,7 +179,7 @@ class Receiver(Endpoint):
                     logger.warning("Webhook %s (%s) is ignored: %s", *which, change.reason, extra=event.extra)
                 return JSONResponse({"outcome": "ignored"}), None
             event.clerk_id = change.clerk_id
-            event.outcome = outcome = await self._write(change, request)
+            event.outcome = outcome = await self._write(change, receive)
             self.service.functions.start()
             follow_in_background(self.service)
         except ClientDisconnect:
@@ -185,8 +190,10 @@ class Receiver(Endpoint):
         response = Response(b'{"outcome":"%b"}' % outcome.encode(), media_type="application/json")
         return response, (change, outcome) if outcome in _APPLIED else None
 
-    def _read(self, signed: SignedHeaders, body: bytes, request: Request, event: _Event) -> Change | Ignored:
-        verify(self._webhooks, signed, body, request.headers)
+    def _read(
+        self, signed: SignedHeaders, body: bytes, headers: Mapping[str, str], event: _Event
+    ) -> Change | Ignored:
+        verify(self._keys, signed, body, headers)
         event.id = signed.event_id
         self.service.last_event_at = time.time()
         settings = self.service.settings
@@ -198,29 +205,22 @@ class Receiver(Endpoint):
             fields=settings.clerk_convex_fields if self._fields is None else self._fields,
         )
 
-    async def _write(self, change: Change, request: Request) -> Outcome:
+    async def _write(self, change: Change, receive: Receive) -> Outcome:
         """Write the change and return its outcome.
 
         If the client disconnects first, withdraw the change and raise ClientDisconnect. The task that watches
         for this starts after a second: most changes are written by then and do not need it.
         """
-        waiting = asyncio.timeout(None)
-        watchers: list[asyncio.Task[None]] = []
-        timer = asyncio.get_running_loop().call_later(
-            self.service.timeouts.disconnect_check,
-            lambda: watchers.append(asyncio.create_task(_expire_on_disconnect(waiting, request))),
-        )
+        waiting = _Waiting(receive)
+        watch = self._watches.get().set(waiting)
         try:
-            async with waiting:
-                return await self.service.writer.submit(change)
-        except TimeoutError:
-            if waiting.expired():
-                raise ClientDisconnect from None
-            raise
+            return await self.service.writer.submit(change, waiting.hold)
+        except Withdrawn:
+            raise ClientDisconnect from None
         finally:
-            timer.cancel()
-            for watcher in watchers:
-                watcher.cancel()
+            watch.discard(waiting)
+            if waiting.watcher is not None:
+                waiting.watcher.cancel()
 
     def _error_response(
         self, error: Exception, event: _Event, headers: Mapping[str, str] | None = None
@@ -307,10 +307,35 @@ class _Event:
 _NOBODY = Observer()
 
 
-async def _expire_on_disconnect(waiting: asyncio.Timeout, request: Request) -> None:
-    """Let the timeout expire when the client disconnects. After the body nothing else can be received."""
-    if (await request.receive())["type"] == "http.disconnect":
-        waiting.reschedule(asyncio.get_running_loop().time())
+class _Waiting:
+    """A request whose change is being written. The change is withdrawn when the client disconnects."""
+
+    __slots__ = ("answer", "receive", "watcher")
+
+    answer: Answer
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.watcher: asyncio.Task[None] | None = None
+
+    def hold(self, answer: Answer) -> None:
+        """Take the answer that is waited for."""
+        self.answer = answer
+
+    def watch(self) -> None:
+        """Start to watch for a client that disconnects."""
+        self.watcher = asyncio.get_running_loop().create_task(self._withdraw_on_disconnect())
+
+    async def _withdraw_on_disconnect(self) -> None:
+        if (await self.receive())["type"] == "http.disconnect":  # after the body nothing else can be received
+            withdraw(self.answer)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Return the headers by name. Of several with one name it is the first, as in Starlette's Headers."""
+    return {
+        name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(list(scope["headers"]))
+    }
 
 
 def _is_async(function: OnChange) -> bool:

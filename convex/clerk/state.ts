@@ -1,4 +1,4 @@
-// Reads what Convex has of one Clerk id: the user's row and its version.
+// Reads what Convex has of one Clerk id: the user's row, and its document in clerkVersions.
 //
 // A table that existed before these functions, or rows written by hand, may hold two rows of one user. Then every
 // function uses the oldest row, which is the first one in the index. order/duplicates.ts finds and merges the others.

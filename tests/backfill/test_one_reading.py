@@ -190,7 +190,7 @@ def test_it_prunes_the_rows_of_users_that_are_gone(
     """Wherever they are: among other users, before the first and after the last one."""
     small_pages(monkeypatch, 8)
     ids = local.sign_up(20)
-    night(local)
+    fill(local)
     old, new = upsert("user_old", createdAt=1.0), upsert("user_new", createdAt=2e12)
     local.functions.sync([old, new, upsert("user_banned", createdAt=2e12, status="banned")])
     local.clerk.delete_user(ids[7])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,3 +198,27 @@ def test_canonical_json_is_stable(document: Any, rng: random.Random) -> None:
     """Equal metadata has equal text, in whatever order and spelling Clerk sends it, so no query runs
     again."""
     assert canonical_json(parse_json(as_text(document, rng))) == canonical_json(document)
+
+
+NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
+PIECES = st.sampled_from(
+    ['"', "[", "]", "{", "}", ":", ",", " ", "null", "true", "NaN", '"a"', "\\ud800", "\\ud83d\\ude00", "é"]
+)
+
+
+@given(st.lists(NUMBERS | PIECES, max_size=12).map("".join) | NUMBERS | documents.map(json.dumps))
+def test_the_fast_reader_reads_the_same(text: str) -> None:
+    """What the fast reader takes, Python's own one takes, and both read the same values of the same types."""
+    try:
+        read = module._fast_decoder.decode(text.encode())
+    except msgspec.MsgspecError:
+        return
+    same = module._decoder.decode(text)
+    assert read == same
+    assert repr(read) == repr(same)
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', b'"\xed\xa0\x80"', '"\ud800"', b'\xef\xbb\xbf"\\ud800"'])
+def test_what_the_fast_reader_refuses_is_read(text: str | bytes) -> None:
+    """Lone surrogates in each form, and a byte order mark, are no reason to lose an event."""
+    assert parse_json(text) == "\ud800"

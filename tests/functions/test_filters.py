@@ -47,9 +47,9 @@ def passes(user: dict[str, Any], wanted: dict[str, Any]) -> bool:
             bounds = {"from": float("-inf"), "before": float("inf"), **wanted[name]}
             if name not in user or not bounds["from"] <= user[name] < bounds["before"]:
                 return False
-    return wanted.get("role", user.get("role", "")) == user.get("role", "") and wanted.get(
-        "verified", user.get("emailVerified", False)
-    ) == user.get("emailVerified", False)
+    has_role = wanted.get("role", user.get("role", "")) == user.get("role", "")
+    verified = user.get("emailVerified", False)
+    return bool(has_role and wanted.get("verified", verified) == verified)
 
 
 FILTERS: dict[str, dict[str, Any]] = {
@@ -86,7 +86,8 @@ def test_lists_have_the_users_who_pass(functions: Functions) -> None:
             everyone = ids(*admin.pages("users:getUsers", 100, sort=sort))
             for name, wanted in FILTERS.items():
                 for status in (None, "active", "locked"):
-                    more = {"sort": sort, "filter": wanted} | ({} if status is None else {"status": status})
+                    more: dict[str, Any] = {"sort": sort, "filter": wanted}
+                    more |= {} if status is None else {"status": status}
                     expected = [
                         it
                         for it in everyone

@@ -275,7 +275,8 @@ def test_two_concurrent_runs_do_no_harm(local: BackfillSet, monkeypatch: pytest.
     reports = asyncio.run(both())
     assert all(report.ok for report in reports)
     assert local.differences() == []
-    assert len(local.table("users")) == len(local.table("clerkVersions")) == 200
+    assert len(local.table("users")) == 200
+    assert local.table("clerkVersions") == []  # the rows have the stamps
 
 
 # ---------------------------------------------------------------- users who cannot be written

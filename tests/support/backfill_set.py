@@ -50,6 +50,9 @@ export const age = internalMutation({
     for (const { _id } of await ctx.db.query("clerkVersions").collect()) {
       await ctx.db.patch("clerkVersions", _id, { observedAt: 1 });
     }
+    for (const { _id, clerkStamp } of await ctx.db.query("users").collect()) {
+      if (clerkStamp) await ctx.db.patch("users", _id, { clerkStamp: [clerkStamp[0]!, 1] });
+    }
   },
 });
 

@@ -626,7 +626,7 @@ async def test_unexpected_error(
 ) -> None:
     """It is a 503, and the log has the place of the error without its text."""
 
-    async def submit(self: Writer, change: Change) -> Outcome:
+    async def submit(self: Writer, change: Change, hold: object) -> Outcome:
         raise kind("s3cret")
 
     monkeypatch.setattr(Writer, "submit", submit)
@@ -774,7 +774,7 @@ async def test_the_watch_for_a_disconnect_ends_with_the_answer(convex: StandIn) 
     sent, _ = await drive(app, [chunk(EVENT)], signed(EVENT), at_the_end=listen)
     assert sent[0]["status"] == 200
     await asyncio.sleep(0)
-    assert not [task for task in asyncio.all_tasks() if "_expire_on_disconnect" in repr(task)]
+    assert not [task for task in asyncio.all_tasks() if "_withdraw_on_disconnect" in repr(task)]
 
 
 async def test_a_quick_answer_needs_no_watch_for_a_disconnect(

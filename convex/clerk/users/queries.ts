@@ -1,4 +1,5 @@
-// Reads users for the users page and for tools. Lists leave out the metadata and the columns for sorting and search.
+// Reads users for the users page and for tools. Lists leave out the metadata, the stamp and the columns for sorting
+// and search.
 import { paginationResultValidator, type PaginationOptions } from "convex/server";
 import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
@@ -6,6 +7,7 @@ import type { QueryCtx } from "../../_generated/server";
 import { isAdmin, requireSignedIn } from "../access";
 import { isWhole } from "../adopt/whole";
 import { USERS, type User } from "../module";
+import { versionOf } from "../order/rules";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
 import { readMergedPage, readPage } from "./pages";
@@ -14,7 +16,7 @@ import { searchUsers } from "./search";
 import { INDEXES, keyOf, readSorted, type Range, type Sorted, type Span } from "./sorted";
 
 export const userSummary = clerkTables[USERS].validator
-  .omit("publicMetadata", "sortName", "sortEmail", "searchText")
+  .omit("publicMetadata", "sortName", "sortEmail", "searchText", "clerkStamp")
   .extend({ _id: v.id(USERS), _creationTime: v.number() });
 
 export const userDetails = userSummary.extend({
@@ -107,18 +109,21 @@ export async function exportUsers(ctx: QueryCtx, paginationOpts: PaginationOptio
   const users = await ctx.db.query(USERS).order(order).paginate(paginationOpts);
   const page = users.page.map(async (user) => {
     const isLinked = typeof user.clerkId === "string"; // a row of a loose table may have no Clerk id
-    const version = isLinked ? await readVersion(ctx, user.clerkId) : null;
-    return { ...user, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
+    const version = versionOf({ row: user, version: isLinked ? await readVersion(ctx, user.clerkId) : null });
+    // eslint-disable-next-line @typescript-eslint/no-unused-vars -- names the column to omit
+    const { clerkStamp, ...rest } = user;
+    return { ...rest, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
   });
   return { ...users, page: await Promise.all(page) };
 }
 
 function summary(row: User): UserSummary {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- names the columns to omit
-  const { publicMetadata, sortName, sortEmail, searchText, ...rest } = row;
+  const { publicMetadata, sortName, sortEmail, searchText, clerkStamp, ...rest } = row;
   return rest;
 }
 
 function details(row: User, version: Doc<"clerkVersions"> | null): UserDetails {
-  return { ...summary(row), publicMetadata: row.publicMetadata, updatedAt: version?.updatedAt ?? null };
+  const updatedAt = versionOf({ row, version })?.updatedAt ?? null;
+  return { ...summary(row), publicMetadata: row.publicMetadata, updatedAt };
 }

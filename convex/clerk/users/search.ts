@@ -97,7 +97,7 @@ async function withValue(
 ): Promise<User[]> {
   const terms = valueTerms(field, prefix);
   if (terms.length === 0) return [];
-  const found = await withAny(ctx, terms, CANDIDATES, status);
+  const found = await withAny(ctx, terms, BEST, status);
   return found.filter(({ [field]: value }) =>
     prefix.length < shortest ? value === prefix : value?.startsWith(prefix) === true,
   );

@@ -69,12 +69,16 @@ export function AccessPage({ reason, clerkId }: Props) {
           signIn
         ) : (
           <div className="buttons">
-            <button className="button is-primary" type="button" onClick={attempt(switchAccount)}>
-              Switch account
-            </button>
-            <button className="button" type="button" onClick={attempt(signOut)}>
-              Sign out
-            </button>
+            {switchAccount !== undefined && (
+              <button className="button is-primary" type="button" onClick={attempt(switchAccount)}>
+                Switch account
+              </button>
+            )}
+            {signOut !== undefined && (
+              <button className="button" type="button" onClick={attempt(signOut)}>
+                Sign out
+              </button>
+            )}
           </div>
         )}
         {problem !== null && <p role="alert">{problem}</p>}

@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { version, type ReactNode } from "react";
 import { AuditFilters } from "../audit/AuditFilters.tsx";
 import { AuditHead } from "../audit/AuditHead.tsx";
 import { AUDIT_CELLS } from "../audit/cells.ts";
@@ -11,6 +11,9 @@ import { UsersHead } from "../users/UsersHead.tsx";
 import { NEWEST_FIRST } from "../users/usersView.ts";
 import { Frame } from "./Frame.tsx";
 import { Nav } from "./Nav.tsx";
+
+// React 18 passes an attribute that it does not know as it is, and leaves out "true".
+const INERT = { inert: version.startsWith("18.") ? "" : true } as { inert?: boolean };
 
 const nothing = () => {};
 const connecting = <LiveSign connection={{ state: "connecting" }} />;
@@ -25,7 +28,7 @@ const newUser = (
 type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode };
 
 // The page without data. Its parts keep their places when the data arrive.
-export function PageSkeleton({ page, isManaged, live = connecting }: Props) {
+export function PageSkeleton({ page, isManaged, live = connecting }: Props): ReactNode {
   return (
     <Frame
       nav={<Nav />}
@@ -37,7 +40,7 @@ export function PageSkeleton({ page, isManaged, live = connecting }: Props) {
       }
     >
       <h1 className="visually-hidden">{page === "users" ? "Users" : "Audit log"}</h1>
-      <div inert aria-busy="true">
+      <div {...INERT} aria-busy="true">
         {page === "users" ? <UsersSkeleton isManaged={isManaged} /> : <AuditSkeleton />}
         <p className="skeleton-note">Still waiting for an answer…</p>
       </div>

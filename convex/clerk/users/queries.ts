@@ -10,8 +10,8 @@ import { USERS, type User } from "../module";
 import { versionOf } from "../order/rules";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
-import { readMergedPage, readPage } from "./pages";
 import { passes, readFiltered, within, type UserFilter } from "./filters";
+import { readMergedPage, readPage } from "./pages";
 import { searchUsers } from "./search";
 import { INDEXES, keyOf, readSorted, type Range, type Sorted, type Span } from "./sorted";
 

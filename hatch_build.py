@@ -45,6 +45,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
             sys.exit(f"The dashboard is built with npm, and there is none. Install Node 24, or {NODE!r}.")
         if not Path(self.root, "node_modules", "vite").is_dir():
             self._run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error")
+        self._run(npm, "run", "--silent", "build", "--workspace", "react")
         self._run(
             *(npm, "exec", "--", "vite", "build", "examples/dashboard"),
             *("--outDir", str(static), "--emptyOutDir", "--logLevel", "warn"),

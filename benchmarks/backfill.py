@@ -1,6 +1,6 @@
 """Measure the backfill on one machine.
 
-    python -m benchmarks.backfill [--users 100000,1000000] [--loop N] [--limits] [--app RATE]
+    python -m benchmarks.backfill [--users 100000,1000000] [--loop N] [--limits] [--app RATE] [--pace MIB]
         [--concurrency N] [--json]
 
 The backfill reads from a Clerk with generated users (`benchmarks/clerk.ts`: 150 ms a page, one sign-up per
@@ -9,9 +9,10 @@ second) and writes to a model of a hosted Convex deployment (`benchmarks/model.t
 production key. For comparison, the same run measures the usual script: one `ConvexClient.mutation` for each
 of N users (`benchmarks/peers/mutation_loop.py`).
 
-With `--limits` the model refuses and conflicts as Convex does; a backfill then reaches the limit of the bytes
-that are written per second. `--app 200` adds an app that makes 200 small mutations per second. The report
-has how many of these were refused.
+Without limits the backfill is told to write as fast as it can (`--pace 1000`). With `--limits` the model
+refuses and conflicts as Convex does, and the backfill keeps to its usual pace, half of what may be written
+per second; another `--pace` shows what it would cost. `--app 200` adds an app that makes 200 small mutations
+per second. The report has how many of these were refused.
 
 The report has the users per second, and the command's CPU time per user and peak resident memory. The exit
 status is 1 if the model did not receive one row for each user. A missed target does not change it.
@@ -29,7 +30,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, cast
 
-from benchmarks.webhook import HERE, NODE, ROW_BYTES, Target, child, first_line, model, numbers
+from benchmarks.costs import CREATED_AT, upsert
+from benchmarks.webhook import HERE, NODE, Target, child, first_line, model, numbers
+from clerk_convex.convex.pace import cost_of
+from clerk_convex.entities.changes import encode
 from clerk_convex.local.clerk.objects import new_user
 
 KEY = "sk_live_benchmark00000000000"
@@ -50,6 +54,7 @@ class Run:
     cpu_us: float
     memory_mb: float
     loop_users_per_second: float
+    has_limits: bool = False
 
 
 def pattern() -> bytes:
@@ -79,8 +84,18 @@ def clerk(users: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{first_line(process)}"
 
 
+def bytes_of_a_user() -> int:
+    """Return the bytes that a new user writes in the limited model, as benchmarks/costs.py counts it."""
+    return cost_of(encode(upsert(json.loads(pattern()), CREATED_AT, "backfill")))
+
+
 def measure(
-    users: int, loop: int, row_bytes: int = 0, app_rate: float = 0, concurrency: int | None = None
+    users: int,
+    loop: int,
+    row_bytes: int = 0,
+    app_rate: float = 0,
+    pace: str | None = None,
+    concurrency: int | None = None,
 ) -> Run:
     with clerk(users) as clerk_url, model(row_bytes=row_bytes, app_rate=app_rate) as convex:
         env = {
@@ -90,6 +105,7 @@ def measure(
             "CONVEX_DEPLOY_KEY": "prod:benchmark|key",
         }
         command = [sys.executable, "-m", "clerk_convex.backfill", "--json", "--quiet"]
+        command += [] if pace is None else ["--pace", pace]
         command += [] if concurrency is None else ["--concurrency", str(concurrency)]
         with child(command, env, stdout=subprocess.PIPE) as process:
             output = cast("IO[bytes]", process.stdout).read()
@@ -112,6 +128,7 @@ def measure(
             app_calls=app["calls"],
             app_refused=app["refused"],
             app_slowest_ms=app["slowest_ms"],
+            has_limits=row_bytes > 0,
             **written,
         )
 
@@ -124,7 +141,16 @@ def targets(runs: Sequence[Run]) -> list[Target]:
             run.users_per_second >= 20_000,
         )
         for run in runs
-        if run.users >= 100_000
+        if run.users >= 100_000 and not run.has_limits
+    ]
+    found += [
+        Target(
+            f"{run.users:,} users: less than 1 of 1,000 of the app's mutations refused",
+            run.app_refused,
+            run.app_refused * 1000 < run.app_calls,
+        )
+        for run in runs
+        if run.app_calls
     ]
     found += [
         Target(f"{run.users:,} users: below 150 MB", run.memory_mb, run.memory_mb < 150)
@@ -164,12 +190,17 @@ def main() -> int:
     parser.add_argument("--loop", type=int, default=500, help="users of the usual script (default: 500)")
     parser.add_argument("--limits", action="store_true", help="give the model Convex's own limits")
     parser.add_argument("--app", type=float, default=0, help="small mutations per second of an app beside it")
+    parser.add_argument(
+        "--pace", metavar="MIB", help="of the backfill (default: 1000; with --limits its own)"
+    )
     parser.add_argument("--concurrency", type=int, help="that of the backfill (default: its own)")
     parser.add_argument("--json", action="store_true", help="print all measurements as JSON")
     options = parser.parse_args()
-    row_bytes = ROW_BYTES if options.limits else 0
+    row_bytes = bytes_of_a_user() if options.limits else 0
+    pace = options.pace or (None if options.limits else "1000")
     runs = [
-        measure(users, options.loop, row_bytes, options.app, options.concurrency) for users in options.users
+        measure(users, options.loop, row_bytes, options.app, pace, options.concurrency)
+        for users in options.users
     ]
     if options.json:
         found = [dataclasses.asdict(target) for target in targets(runs)]

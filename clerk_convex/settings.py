@@ -321,6 +321,12 @@ def _interval(value: object) -> float:
     return float(str(value))
 
 
+def _pace(value: object) -> float:
+    if not (re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", str(value)) and 0.1 <= float(str(value)) <= 1000.0):
+        raise ValueError("is not a number of MiB per second from 0.1 to 1000; write 2")
+    return float(str(value))
+
+
 def _redis_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value().removeprefix("async+")
     form = "redis://host:6379/0, with %-escapes for special characters in a password"
@@ -419,6 +425,9 @@ class Settings(BaseModel):
     clerk_convex_follow: Annotated[float, BeforeValidator(_interval), _Clean] | None = Field(
         default=None, description="seconds: how often the service asks Clerk what no webhook brought"
     )
+    clerk_convex_pace: Annotated[float, BeforeValidator(_pace), _Clean] = Field(
+        default=2.0, description="MiB per second that a backfill or another run writes to Convex, at most"
+    )
     clerk_convex_cors_origins: _Origins = Field(
         default=(), description="the origins, other than the service's, whose pages may call user management"
     )
@@ -427,6 +436,12 @@ class Settings(BaseModel):
     )
     clerk_convex_write_limit: _RateLimit = Field(
         default="60/minute", description="calls of user management that change something, for each caller"
+    )
+    clerk_convex_bulk_limit: _RateLimit = Field(
+        default="20/minute", description="calls of POST /api/users/bulk, for each caller"
+    )
+    clerk_convex_invitation_limit: _RateLimit = Field(
+        default="100/hour", description="invitations to the app, for each caller; Clerk's own limit for all"
     )
     clerk_convex_me_limit: _RateLimit = Field(
         default="10/minute", description="calls of a user for the own row, POST /api/users/me"

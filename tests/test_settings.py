@@ -45,9 +45,12 @@ def test_all_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "CLERK_CONVEX_FIELDS": f"{__name__}:columns",
         "CLERK_CONVEX_OMIT": "phone, email",
         "CLERK_CONVEX_FOLLOW": "60",
+        "CLERK_CONVEX_PACE": "4.5",
         "CLERK_CONVEX_CORS_ORIGINS": "https://admin.example.com",
         "CLERK_CONVEX_READ_LIMIT": "10/second",
         "CLERK_CONVEX_WRITE_LIMIT": "20/minute",
+        "CLERK_CONVEX_BULK_LIMIT": "7/minute",
+        "CLERK_CONVEX_INVITATION_LIMIT": "50/hour",
         "CLERK_CONVEX_ME_LIMIT": "5/minute",
         "CLERK_CONVEX_ADDRESS_LIMIT": "30/hour",
         "CLERK_CONVEX_REDIS_URL": "async+redis://:s3cret@127.0.0.1:6379/0",
@@ -69,12 +72,15 @@ def test_all_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.convex_users_module == "clerk/people"
     assert settings.clerk_convex_fields is columns
     assert settings.clerk_convex_omit == ("phone", "email")
+    assert settings.clerk_convex_pace == 4.5
     assert settings.omitted_columns == {"phone", "email", "emailVerified"}
     assert settings.clerk_authorized_parties == ("https://app.example.com", "http://localhost:3000")
     assert settings.clerk_jwt_audience == ("convex", "api")
     assert settings.clerk_convex_cors_origins == ("https://admin.example.com",)
     assert settings.clerk_convex_read_limit == "10/second"
     assert settings.clerk_convex_write_limit == "20/minute"
+    assert settings.clerk_convex_bulk_limit == "7/minute"
+    assert settings.clerk_convex_invitation_limit == "50/hour"
     assert settings.clerk_convex_me_limit == "5/minute"
     assert settings.clerk_convex_address_limit == "30/hour"
     assert settings.clerk_convex_redis_url is not None
@@ -300,6 +306,9 @@ def test_missing_required_settings() -> None:
         ("CLERK_CONVEX_FOLLOW", "0.99", "is not a number of seconds from 1 to 3600; write 60"),
         ("CLERK_CONVEX_FOLLOW", "3600.5", "is not a number of seconds"),
         ("CLERK_CONVEX_FOLLOW", "1m", "is not a number of seconds"),
+        ("CLERK_CONVEX_PACE", "0.09", "is not a number of MiB per second from 0.1 to 1000; write 2"),
+        ("CLERK_CONVEX_PACE", "1000.5", "is not a number of MiB"),
+        ("CLERK_CONVEX_PACE", "2 MiB", "has a space in it"),
         ("CLERK_CONVEX_READ_LIMIT", "0/hour", "is not a limit; write 60/minute"),
         ("CLERK_CONVEX_READ_LIMIT", "60 / minute", "has a space in it"),
         ("CLERK_CONVEX_WRITE_LIMIT", "many", "is not a limit; write 60/minute"),

@@ -353,11 +353,13 @@ class _Run:
 
     async def _send(self, links: Sequence[tuple[str, str]]) -> list[str]:
         """Link rows, and return what became of each. A row that Convex refuses fails alone."""
-        kind: Literal["query", "mutation"] = "query" if self._dry_run else "mutation"
-        function = "compareAdoption" if self._dry_run else "adoptRows"
         arguments = {"links": [{"id": row_id, "clerkId": clerk_id} for row_id, clerk_id in links]}
         try:
-            answer: list[str] = await self._session.call(kind, function, arguments)
+            answer: list[str] = (
+                await self._session.call("query", "compareAdoption", arguments)
+                if self._dry_run
+                else await self._session.write("adoptRows", arguments, len(links))
+            )
         except CallRefused:
             if len(links) == 1:
                 return ["refused"]

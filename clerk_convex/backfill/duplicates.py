@@ -41,7 +41,7 @@ async def repair_duplicates(
             total = removed.total()
             for start in range(0, len(clerk_ids), _AT_ONCE):
                 part = clerk_ids[start : start + _AT_ONCE]
-                answer = await session.call("mutation", "repairDuplicates", {"clerkIds": part})
+                answer = await session.write("repairDuplicates", {"clerkIds": part}, len(part))
                 removed.update({repaired["clerkId"]: int(repaired["removed"]) for repaired in answer})
                 on_progress.step(Progress("repairing", len(removed), max(len(removed), len(clerk_ids))))
             clerk_ids = await find_duplicates(session)

@@ -18,7 +18,16 @@ from convex import convex_to_json
 
 from clerk_convex.backfill.report import OnProgress
 from clerk_convex.clerk import Clerk
-from clerk_convex.convex import AT_ONCE, Kind, Refusal, Writer, WriterLimits, to_arguments
+from clerk_convex.convex import (
+    AT_ONCE,
+    INDEXED_BYTES,
+    CallRefused,
+    Kind,
+    Refusal,
+    Writer,
+    WriterLimits,
+    to_arguments,
+)
 from clerk_convex.entities import Change, Fields, Outcome
 from clerk_convex.errors import (
     ChangeRefused,
@@ -50,6 +59,9 @@ _ROWS = 500  # on a page of exportUsers
 _HOPELESS = 100  # refusals without a single success: then the cause is not the users
 
 
+_MiB = 1024 * 1024
+
+
 class _RunService(Service):
     """The service of a run: more patient than the service of requests, which keeps a part of Convex."""
 
@@ -65,6 +77,7 @@ class _RunService(Service):
             queue_size=concurrency * 1000,
             queue_bytes=_NO_LIMIT,
             deadline=patience,
+            pace=None if dry_run else settings.clerk_convex_pace * _MiB,
         )
 
     def make_clerk(self) -> Clerk:
@@ -189,6 +202,41 @@ class Session:
         encoded = json.dumps(convex_to_json(arguments), allow_nan=False).encode()
         name = f"{self._module}:{function}"
         return await self._patiently(lambda: self.writer.deployment.send(kind, name, encoded))
+
+    async def compare(
+        self, changes: Sequence[Change], after: float | None, up_to: float | None
+    ) -> dict[str, Any] | None:
+        """Compare the users of a page with the rows of its part of the table; see users:compareRange.
+
+        Return None if they cannot be compared so: there are too many rows, or Convex refuses a change.
+        """
+        try:
+            encoded = b",".join(self.writer.encode(change) for change in changes)
+        except ChangeRefused:
+            return None
+        bounds = json.dumps({"after": after, "upTo": up_to}).encode()
+        arguments = b'{"changes":[%b],"range":%b}' % (encoded, bounds)
+        return await self._compare(arguments)
+
+    async def compare_without_status(self) -> dict[str, Any] | None:
+        """Return the rows with a status that is none of ours, as `compare` does."""
+        return await self._compare(b'{"changes":[],"range":null}')
+
+    async def _compare(self, arguments: bytes) -> dict[str, Any] | None:
+        async def attempt() -> Any:
+            try:
+                return await self.writer.deployment.send("query", f"{self._module}:compareRange", arguments)
+            except CallRefused:
+                return None
+
+        answer: dict[str, Any] | None = await self._patiently(attempt)
+        return answer
+
+    async def write(self, function: str, arguments: dict[str, Any], rows: int) -> Any:
+        """Call a mutation that writes about so many rows, at the writer's pace. Raises DeploymentError."""
+        if self.writer.pace is not None:
+            await self.writer.pace.turn(rows * INDEXED_BYTES)
+        return await self.call("mutation", function, arguments)
 
     async def record(self, refusals: Sequence[Refusal]) -> None:
         """Keep refused changes in Convex, unless this is a dry run. If it fails, the run continues."""

@@ -28,6 +28,7 @@ API_VERSION = "2026-05-12"
 
 _MOST_USERS = 500  # on a page; with limit=501 Clerk has been seen to answer 10 users, without an error
 _MOST_IDS = 100  # in one filter
+_MOST_BANNED = 50  # in one call
 _LARGEST_RESPONSE = 64 * 1024 * 1024  # bytes; 500 users whose metadata is as large as Clerk allows are 15 MB
 _LONGEST_MESSAGE, _LONGEST_TRACE_ID = 1000, 100  # characters kept of texts from Clerk
 
@@ -55,6 +56,9 @@ _REMEDIES: dict[str | int, str] = {
     "attribute_managed_by_scim": "the company's directory manages this field. Change it there.",
     "organization_membership_managed_by_scim": "the company's directory manages this. Change it there.",
     "user_quota_exceeded": "the instance has as many users as it may. Its plan in the dashboard says more.",
+    "duplicate_record": "this address has an invitation already. Revoke that one first.",
+    "invitation_already_accepted": "this invitation was accepted, so there is a user. Look at the user.",
+    "invitation_already_revoked": "this invitation was revoked before. Nothing is left to do.",
     402: "the instance's plan does not include this. Change the plan in Clerk's dashboard.",
     403: "the instance may not do this. Its plan or its settings in Clerk's dashboard say why.",
     413: "this is larger than Clerk takes; metadata may have 8 KB. Send less.",
@@ -123,7 +127,7 @@ OnRetry = Callable[[ClerkError, float], None]
 
 
 class Clerk:
-    """A client for the users of the Clerk instance that `secret_key` belongs to.
+    """A client for the users, sessions and invitations of the Clerk instance that `secret_key` belongs to.
 
         clerk = Clerk(settings.clerk_secret_key.get_secret_value())
         page = await clerk.list_users(limit=500)
@@ -148,8 +152,8 @@ class Clerk:
     `patience`) and ClerkError (Clerk refuses); those for one user also ClerkNotFound; and ValueError for an
     argument that must not be sent. The errors' texts quote neither the key nor a user.
 
-    All calls are idempotent, and are repeated, except `create_user`. That one is repeated only if Clerk
-    certainly did not do it.
+    All calls are idempotent, and are repeated, except `create_user`, `create_invitation` and
+    `revoke_invitation`. These are repeated only if Clerk certainly did not do it.
 
     One Clerk serves one event loop. It connects on first use and closes with the loop, or by `aclose`.
     """
@@ -280,6 +284,74 @@ class Clerk:
         """Let the user try to sign in again."""
         return await self._call_user("POST", user_id, "/unlock")
 
+    async def ban_users(self, user_ids: Sequence[str]) -> Page:
+        """Ban up to 50 users and end all their sessions. Return those that Clerk names.
+
+        Whether one unknown id stops the whole call is not documented.
+        """
+        return await self._ban_users("ban", user_ids)
+
+    async def unban_users(self, user_ids: Sequence[str]) -> Page:
+        """Lift the bans of up to 50 users, as `ban_users` bans them."""
+        return await self._ban_users("unban", user_ids)
+
+    async def list_sessions(
+        self, user_id: str, *, status: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[dict[str, Any]]:
+        """Return a page of up to `limit` (1 to 500) sessions of a user, the newest first.
+
+        Clerk does not keep old sessions. It answers with an empty list for a user that it does not have.
+        """
+        query = {"user_id": user_id, "status": status, "limit": limit, "offset": offset}
+        sessions, _ = await self._call("GET", f"/sessions?{_query(query)}", list)
+        return [session for session in sessions if isinstance(session, dict)]
+
+    async def get_session(self, session_id: str) -> dict[str, Any]:
+        """Return the session."""
+        return await self._call_item("GET", "session", session_id)
+
+    async def revoke_session(self, session_id: str) -> dict[str, Any]:
+        """End the session, and return it. Its tokens stay valid until they expire, within a minute."""
+        return await self._call_item("POST", "session", session_id, "/revoke")
+
+    async def list_invitations(
+        self,
+        *,
+        status: str | None = None,
+        query: str | None = None,
+        order_by: str = "-created_at",
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Return a page of up to `limit` (1 to 500) invitations, without revoked ones unless asked for them.
+
+        `query` is a part of an address or id.
+        """
+        parameters = {
+            "status": status,
+            "query": query,
+            "order_by": order_by,
+            "limit": limit,
+            "offset": offset,
+        }
+        invitations, _ = await self._call("GET", f"/invitations?{_query(parameters)}", list)
+        return [_without_link(invitation) for invitation in invitations if isinstance(invitation, dict)]
+
+    async def create_invitation(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Send an invitation to the app, with the fields of POST /invitations. Clerk allows 100 an hour.
+
+        After ClerkUnavailable look at its `may_be_done`.
+        """
+        invitation, _ = await self._call(
+            "POST", "/invitations", dict, body=fields, repeatable=False, has_own_limit=True
+        )
+        return _without_link(invitation)
+
+    async def revoke_invitation(self, invitation_id: str) -> dict[str, Any]:
+        """Make the link of an invitation useless. Clerk refuses to do it twice."""
+        invitation = await self._call_item("POST", "invitation", invitation_id, "/revoke", repeatable=False)
+        return _without_link(invitation)
+
     async def aclose(self) -> None:
         """Close the connections. The next call opens new ones."""
         await self._pool.aclose()
@@ -287,11 +359,23 @@ class Clerk:
     async def _call_user(
         self, method: str, user_id: str, action: str = "", *, body: Mapping[str, Any] | None = None
     ) -> Snapshot:
-        if user_id in {"", ".", ".."}:
-            raise ValueError("This is not a user's id.")  # the path would be another one
-        path = f"/users/{quote(user_id, safe='')}{action}"
-        user, observed_at = await self._call(method, path, dict, body=body, user_id=user_id)
+        path = f"/users/{_segment('user', user_id)}{action}"
+        user, observed_at = await self._call(method, path, dict, body=body, about="user", item_id=user_id)
         return Snapshot(user, observed_at)
+
+    async def _call_item(
+        self, method: str, kind: str, item_id: str, action: str = "", *, repeatable: bool = True
+    ) -> dict[str, Any]:
+        path = f"/{kind}s/{_segment(kind, item_id)}{action}"
+        item, _ = await self._call(method, path, dict, about=kind, item_id=item_id, repeatable=repeatable)
+        return dict(item)
+
+    async def _ban_users(self, action: str, user_ids: Sequence[str]) -> Page:
+        if not 1 <= len(user_ids) <= _MOST_BANNED:
+            raise ValueError(f"1 to {_MOST_BANNED} users can be named in one call.")
+        body = {"user_ids": list(user_ids)}
+        users, observed_at = await self._call("POST", f"/users/{action}", list, body=body)
+        return Page(users, observed_at)
 
     async def _call(
         self,
@@ -301,10 +385,12 @@ class Clerk:
         *,
         body: Mapping[str, Any] | None = None,
         repeatable: bool = True,
-        user_id: str | None = None,
+        about: str = "",
+        item_id: str = "",
+        has_own_limit: bool = False,
     ) -> tuple[Any, float]:
         """Return the JSON of the answer, and when Clerk looked (see Page)."""
-        request = _Request(method, path, expected, body, repeatable, user_id)
+        request = _Request(method, path, expected, body, repeatable, about, item_id, has_own_limit)
         doubts = iter(self.doubts if repeatable else ())
         while True:
             started = asyncio.get_running_loop().time()
@@ -366,7 +452,7 @@ class Clerk:
                     answer = self._read(response, request)
                 except ClerkNotFound as error:
                     if request.method == "DELETE" and may_be_done:  # an earlier attempt did it
-                        deleted = {"id": request.user_id, "object": "user", "deleted": True}
+                        deleted = {"id": request.item_id, "object": "user", "deleted": True}
                         return deleted, observed_at
                     error.observed_at, error.gone_by = observed_at, _observed_by(response)
                     raise
@@ -378,7 +464,7 @@ class Clerk:
                 problem = self._problem(response)
                 self.observer.clerk_failed(problem)
             may_be_done = problem.may_be_done = may_be_done or problem.may_be_done
-            pause = self._pause(problem, failures)
+            pause = self._pause(problem, failures, request)
             if time() + pause > last_start or (may_be_done and not request.repeatable):
                 break
             failures += 1
@@ -388,16 +474,20 @@ class Clerk:
 
     def _read(self, response: Response, request: _Request) -> Any:
         try:
-            return _read(response, request.expected, about_user=request.user_id is not None)
+            return _read(response, request.expected, about=request.about)
         except ClerkError as error:
             self.observer.clerk_failed(error)
             raise
 
-    def _pause(self, problem: ClerkUnavailable, failures: int) -> float:
-        """Return the seconds until the next attempt. After a 429 make all other calls wait as long."""
+    def _pause(self, problem: ClerkUnavailable, failures: int, request: _Request) -> float:
+        """Return the seconds until the next attempt.
+
+        After a 429 make all other calls wait as long, unless the path has a limit of its own: that of
+        invitations is for an hour, and is no reason to stop the others.
+        """
         asked = min(_LONGEST_RETRY_AFTER, problem.retry_after or 0.0)
         pause = max(asked, _BACKOFF.pause(failures))
-        if problem.status == 429:
+        if problem.status == 429 and not request.has_own_limit:
             self._rate.pause(pause)
         return pause
 
@@ -431,14 +521,33 @@ class Clerk:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A request, the type its answer must have, the user it is for, and whether it may be sent twice."""
+    """A request, and the type its answer must have.
+
+    repeatable: it may be sent twice.
+    about: "user", "session" or "invitation" if the request is for the one with `item_id`, else "".
+    has_own_limit: Clerk limits its path in addition to the key.
+    """
 
     method: str
     path: str
     expected: type
     body: Mapping[str, Any] | None = None
     repeatable: bool = True
-    user_id: str | None = None
+    about: str = ""
+    item_id: str = ""
+    has_own_limit: bool = False
+
+
+def _segment(kind: str, item_id: str) -> str:
+    """Return an id as a segment of a path. Raises ValueError if the path would be another one."""
+    if item_id in {"", ".", ".."}:
+        raise ValueError(f"This is not the id of a {kind}.")
+    return quote(item_id, safe="")
+
+
+def _without_link(invitation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an invitation without its link. Everyone who has the link can accept the invitation."""
+    return {name: value for name, value in invitation.items() if name != "url"}
 
 
 def _instance(answer: dict[str, Any]) -> Instance:
@@ -458,20 +567,20 @@ def _not_done(text: str, *, retry_after: float | None = None, **more: Any) -> Cl
     return problem
 
 
-def _read(response: Response, expected: type, *, about_user: bool) -> Any:
+def _read(response: Response, expected: type, *, about: str) -> Any:
     """Return the JSON of a response. Raise the error that its status stands for."""
     try:
         answer = parse_json(response.content, users=_MOST_USERS if expected is list else 1)
     except ValueError:
         answer = None
     if not 200 <= response.status < 300:
-        raise _refusal(response, answer, about_user=about_user)
+        raise _refusal(response, answer, about=about)
     if not isinstance(answer, expected):
         raise ClerkUnavailable(_UNREADABLE, status=response.status)
     return answer
 
 
-def _refusal(response: Response, answer: Any, *, about_user: bool) -> ClerkError:
+def _refusal(response: Response, answer: Any, *, about: str) -> ClerkError:
     status = response.status
     own = _own_words(answer)
     code = own["code"]
@@ -500,8 +609,9 @@ def _refusal(response: Response, answer: Any, *, about_user: bool) -> ClerkError
         )
         problem.retry_after = _retry_after(response)
         return problem
-    if status == 404 and code == "resource_not_found" and about_user:
-        return ClerkNotFound(f"{said}: it has no such user (any more).", status=status, **own)
+    if status == 404 and code == "resource_not_found" and about:
+        kind = ClerkNotFound if about == "user" else ClerkError
+        return kind(f"{said}: it has no such {about} (any more).", status=status, **own)
     remedy = _REMEDIES.get(code or status) or _REMEDIES.get(status)
     if status == 409 and code == "resource_locked":
         return _not_done(f"{said}: {remedy}", retry_after=_retry_after(response), status=status, **own)

@@ -10,10 +10,13 @@ from contextlib import contextmanager
 
 from clerk_convex.backfill import backfill, verify
 from clerk_convex.backfill.display import Bar, Lines
+from clerk_convex.backfill.nightly import nightly
 from clerk_convex.backfill.report import OnProgress, Report, Verification
 from clerk_convex.backfill.run import CONCURRENCY
 from clerk_convex.backfill.session import PATIENCE
 from clerk_convex.cli.command import DONE, NOT_ALL, Command, Options, say, status_of, write_result
+from clerk_convex.errors import SettingsError
+from clerk_convex.settings import Settings
 
 DESCRIPTION = """
   python -m clerk_convex.backfill && python -m clerk_convex.backfill --verify
@@ -28,7 +31,7 @@ or another instance's; 130 interrupted. The result is on stdout, everything else
 
 # The modes, and the options that each does not take.
 _NOT_WITH = {
-    "--verify": ("--dry-run", "--prune", "--restart"),
+    "--verify": ("--dry-run", "--prune", "--restart", "--pace"),
     "--nightly": ("--verify", "--dry-run", "--prune", "--yes", "--json"),
 }
 
@@ -62,12 +65,17 @@ async def _run_once(options: Options, display: OnProgress) -> int:
 
 async def _run_nightly(options: Options, display: OnProgress) -> int:
     """Backfill with --prune, then verify. Problems go to stderr, nothing goes to stdout."""
-    report = await _backfill(options, display, prune=True)
+    report, verification = await nightly(
+        _settings(options),
+        restart=options.restart,
+        concurrency=options.concurrency,
+        patience=options.patience,
+        on_progress=display,
+    )
     if not report.ok:
         say(str(report))
-    if report.error is not None:
+    if verification is None:
         return status_of(report.error)
-    verification = await _verify(options, display, save=True)
     if not verification.equal:
         say(str(verification))
     return DONE if report.ok and verification.equal else NOT_ALL
@@ -75,6 +83,7 @@ async def _run_nightly(options: Options, display: OnProgress) -> int:
 
 async def _backfill(options: Options, display: OnProgress, *, prune: bool) -> Report:
     return await backfill(
+        _settings(options),
         dry_run=options.dry_run,
         prune=prune,
         yes=options.yes,
@@ -85,10 +94,15 @@ async def _backfill(options: Options, display: OnProgress, *, prune: bool) -> Re
     )
 
 
-async def _verify(options: Options, display: OnProgress, *, save: bool = False) -> Verification:
-    return await verify(
-        concurrency=options.concurrency, patience=options.patience, save=save, on_progress=display
-    )
+async def _verify(options: Options, display: OnProgress) -> Verification:
+    return await verify(concurrency=options.concurrency, patience=options.patience, on_progress=display)
+
+
+def _settings(options: Options) -> Settings:
+    settings = Settings.from_env()
+    if options.pace is None:
+        return settings
+    return settings.model_copy(update={"clerk_convex_pace": options.pace})
 
 
 def _display(options: Options) -> OnProgress:
@@ -133,6 +147,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"how long to retry failing calls of Clerk and Convex (default: {PATIENCE:.0f})",
     )
+    add(
+        "--pace",
+        type=_mebibytes,
+        metavar="MIB",
+        help="written to Convex per second, at most (default: CLERK_CONVEX_PACE, 2)",
+    )
     add("--quiet", action="store_true", help="no progress")
 
 
@@ -158,6 +178,13 @@ def _seconds(text: str) -> float:
     if not (text.isdecimal() and len(text) < 6):
         raise argparse.ArgumentTypeError("a number of seconds")
     return float(text)
+
+
+def _mebibytes(text: str) -> float:
+    try:
+        return Settings(clerk_convex_pace=text).clerk_convex_pace  # type: ignore[arg-type] # it is parsed
+    except SettingsError:
+        raise argparse.ArgumentTypeError("a number of MiB from 0.1 to 1000") from None
 
 
 def _count(text: str) -> int:

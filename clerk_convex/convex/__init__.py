@@ -9,11 +9,13 @@ from clerk_convex.convex.client import (
     Kind,
     Throttled,
 )
+from clerk_convex.convex.pace import INDEXED_BYTES
 from clerk_convex.convex.refusals import AT_ONCE, Ledger, Refusal, refusal_of, to_arguments
 from clerk_convex.convex.writer import Status, Writer, WriterLimits
 
 __all__ = [
     "AT_ONCE",
+    "INDEXED_BYTES",
     "CallRefused",
     "Conflicted",
     "Deployment",

@@ -35,6 +35,9 @@ class Queue:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, answer: Answer) -> bool:
+        return answer in self._waiting
+
     def add(self, encoded: bytes) -> Answer:
         """Append a change and return its future answer. Raises QueueFull.
 
@@ -54,13 +57,17 @@ class Queue:
         self.changes -= 1
         self.bytes -= len(encoded)
 
-    def take(self, max_changes: int, max_bytes: int) -> Batch:
-        """Take out the changes that have waited longest. The first one may be larger than `max_bytes`."""
+    def take(self, max_changes: int, max_bytes: int, each: int = 1) -> Batch:
+        """Take out the changes that have waited longest.
+
+        A change counts as its bytes and `each` more, of which one is a comma. The first one may be larger
+        than `max_bytes`.
+        """
         batch: Batch = {}
         size = 0
         while self._waiting and len(batch) < max_changes:
             answer, encoded = next(iter(self._waiting.items()))
-            size += len(encoded) + 1  # and a comma
+            size += len(encoded) + each
             if batch and size > max_bytes:
                 break
             batch[answer] = self._waiting.pop(answer)

@@ -19,6 +19,7 @@ from clerk_convex import errors
 from clerk_convex.convex.batches import BatchWriter
 from clerk_convex.convex.client import Deployment, Kind
 from clerk_convex.convex.congestion import Congestion
+from clerk_convex.convex.pace import INDEXED_BYTES, Pace, cost_of
 from clerk_convex.convex.queue import Answer, Batch, Queue, answer_all
 from clerk_convex.entities.changes import Change, Outcome, SignIn, encode, refused_column
 from clerk_convex.errors import (
@@ -42,6 +43,9 @@ _MiB = 1024 * 1024
 # changes left in one large batch, all would be answered at the same moment, and Convex would be idle then.
 _SMALLEST_SHARE = 64
 
+# Outcomes that write no row.
+_UNWRITTEN = frozenset({"unchanged", "stale", "tombstoned", "ignored"})
+
 _SHUTTING_DOWN = "Not written to Convex: this process is shutting down."
 
 
@@ -61,6 +65,8 @@ class WriterLimits:
     """Bytes of the changes that are not answered yet, those in flight included."""
     deadline: float = 9.0
     """Seconds within which each change is answered. Svix gives up on a webhook after 15 s."""
+    pace: float | None = None
+    """Bytes that Convex writes a second, at most. A change that waits for it has no deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ class Writer:
 
     While a slot is free, a change is sent immediately, in one batch with the changes of the same turn of the
     event loop. While all `limits.in_flight` slots are taken, changes wait. As soon as slots are free, the
-    waiting changes are divided among these slots and sent. There is no timer.
+    waiting changes are divided among these slots and sent. There is no timer, except for the pace of a run.
 
     With `dry_run` nothing is written: `<module>:compareUsers` returns the outcome that each change would
     have. The columns that `omit` names are unset by each change, and never sent.
@@ -104,13 +110,16 @@ class Writer:
         self.module = module
         self.limits = limits = limits or WriterLimits()
         self.queue = Queue(limits.queue_size, limits.queue_bytes)
-        self.congestion = Congestion(limits.in_flight, limits.batch_size)
+        self.pace = None if limits.pace is None else Pace(limits.pace)
+        self.congestion = Congestion(limits.in_flight, limits.batch_size, self.pace)
         self._observer = deployment.observer
         self._omit = omit
         self._batches = BatchWriter(self._call, deployment.observer, module=module, dry_run=dry_run)
         self._tasks: set[asyncio.Task[None]] = set()  # one for each batch in flight
         self._deadlines: Alarms[Answer] | None = None
         self._is_flush_due = self._is_closed = False
+        self._sent_at: dict[Answer, float] = {}  # of changes with a pace: when they were sent first
+        self._next_portion: asyncio.TimerHandle | None = None  # set while changes wait for the pace
         self._last_success: float | None = None
         self._last_error: DeploymentError | None = None
         self._last_error_at: float | None = None
@@ -136,7 +145,7 @@ class Writer:
         Raises QueueFull; ChangeRefused, if Convex refuses the change or could not hold it;
         DeploymentMisconfigured; DeploymentUnavailable, if it was not written within the deadline.
         """
-        encoded = _encode(change, self._omit)
+        encoded = self.encode(change)
         if self._is_closed:
             raise DeploymentUnavailable(_SHUTTING_DOWN)
         try:
@@ -157,12 +166,19 @@ class Writer:
         finally:
             deadline.discard(answer)
             self.queue.remove(answer, encoded)
+            self._sent_at.pop(answer, None)
+        if self.pace is not None and result in _UNWRITTEN:
+            self.pace.give_back(cost_of(encoded))
         if isinstance(result, DeploymentError):
             error = copy.copy(result)  # one error may answer many changes, and each raise would extend it
             if isinstance(error, ChangeRefused):
                 _say_whose(error, change)
             raise error
         return result
+
+    def encode(self, change: Change) -> bytes:
+        """Return a change as it is sent. Raises ChangeRefused if Convex could not hold it."""
+        return _encode(change, self._omit)
 
     async def check(self) -> None:
         """Check that the functions in Convex are those of this version and can be called. Writes nothing.
@@ -174,6 +190,8 @@ class Writer:
     async def aclose(self) -> None:
         """Give up all changes that are not written yet, and close the deployment's connections."""
         self._is_closed = True
+        if self._next_portion is not None:
+            self._next_portion.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -186,11 +204,30 @@ class Writer:
         self._is_flush_due = False
         while len(self.queue) and (free := int(self.congestion.slots) - len(self._tasks)) > 0:
             share = max(_SMALLEST_SHARE, math.ceil(len(self.queue) / free))
-            batch = self.queue.take(min(share, int(self.congestion.batch_size)), self.limits.batch_bytes)
+            most = min(share, int(self.congestion.batch_size))
+            if self.pace is None:
+                batch = self.queue.take(most, self.limits.batch_bytes)
+            elif (wait := self.pace.wait()) > 0:
+                self._flush_later(wait)
+                break
+            else:
+                batch = self.queue.take(most, min(self.pace.portion, self.limits.batch_bytes), INDEXED_BYTES)
+                self.pace.take(sum(map(cost_of, batch.values())))
+                now = asyncio.get_running_loop().time()
+                for answer in batch:
+                    self._sent_at.setdefault(answer, now)
             task = asyncio.get_running_loop().create_task(self._write(batch))
             self._tasks.add(task)
             task.add_done_callback(self._release)
         self._observer.queued(len(self.queue), len(self._tasks))
+
+    def _flush_later(self, seconds: float) -> None:
+        if self._next_portion is None:
+            self._next_portion = asyncio.get_running_loop().call_later(seconds, self._flush_next_portion)
+
+    def _flush_next_portion(self) -> None:
+        self._next_portion = None
+        self._flush()
 
     def _release(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -225,10 +262,17 @@ class Writer:
                 self.congestion.failed(error, started)
             raise
         self._last_success = time.time()
-        self.congestion.succeeded()
+        self.congestion.succeeded(started)
         return value
 
     def _expire(self, answer: Answer) -> None:
+        if self.pace is not None and not self.congestion.failures:
+            loop = asyncio.get_running_loop()
+            waits = answer in self.queue and self._next_portion is not None
+            due = (loop.time() if waits else self._sent_at.get(answer, 0.0)) + self.limits.deadline
+            if due > loop.time():  # Convex works, and the change waits for the pace, or has waited for it
+                loop.call_at(due, self._expire, answer)
+                return
         reason = f" {self._last_error}" if self.congestion.failures else ""
         error = DeploymentUnavailable(f"Not written to Convex within {self.limits.deadline:g} s.{reason}")
         answer_all([answer], error)

@@ -69,10 +69,12 @@ class LocalSet(LocalStack):
         Raises LocalError if webhooks are still undelivered after `timeout` seconds.
         """
         if not self.clerk.webhooks.drain(timeout):
-            attempts = self.clerk.webhooks.attempts
-            answer = f"the last answer was {attempts[-1].status}" if attempts else "none was tried"
+            failed = [attempt for attempt in self.clerk.webhooks.attempts if not attempt.ok]
+            last = "none has failed"
+            if failed:
+                last = f"the last failed attempt got {failed[-1].status or 'no answer'}"
             raise LocalError(
-                f"Webhooks are undelivered after {timeout:g} s: {answer}. The service's log says why."
+                f"Webhooks are undelivered after {timeout:g} s: {last}. The service's log says why."
             )
 
     @cached_property

@@ -137,28 +137,24 @@ export const clerkTables = {
     ...optional(optionalColumns),
     ...derivedColumns,
     sortEmail: v.optional(v.string()),
+    // The stamp of the change that last wrote the row: [updatedAt, observedAt]. An array costs the fewest bytes, and a
+    // table that existed before may have an updatedAt of its own.
+    clerkStamp: v.optional(v.array(v.number())),
     ...ownColumns,
   })
-    // In pairs: one index of all users, one of the users with a given status.
+    // An index is written with every row, so there are few. Each order has one, which begins with the status, and the
+    // list of all users is merged from its parts; see users/sorted.ts. The search index is not written with the row: it
+    // finds external ids, phone numbers and admins too.
     .index("by_clerk_id", ["clerkId"])
-    .index("by_status_and_clerk_id", ["status", "clerkId"])
-    .index("by_external_id", ["externalId"])
-    .index("by_status_and_external_id", ["status", "externalId"])
-    .index("by_phone", ["phone"])
-    .index("by_status_and_phone", ["status", "phone"])
-    .index("by_created_at", ["createdAt"])
     .index("by_status_and_created_at", ["status", "createdAt"])
-    .index("by_last_sign_in_at", ["lastSignInAt"])
     .index("by_status_and_last_sign_in_at", ["status", "lastSignInAt"])
-    .index("by_sort_email", ["sortEmail"])
     .index("by_status_and_sort_email", ["status", "sortEmail"])
-    .index("by_sort_name", ["sortName"])
     .index("by_status_and_sort_name", ["status", "sortName"])
-    .index("by_role_and_status", ["role", "status"])
-    .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status"] }),
+    .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status", "role"] }),
 
-  // One small document per Clerk id with the stamps. The list queries do not read it, so a new stamp of an unchanged
-  // user does not run them again.
+  // What a row cannot hold: the tombstone of a deleted user, and a newer stamp of a user whose row did not change. The
+  // list queries do not read this table, so a new stamp of an unchanged user does not run them again. When the row is
+  // written again it has the greater stamp, and the document is left as it is: order/rules.ts takes the greater one.
   clerkVersions: defineTable({
     clerkId: v.string(),
     ...stamps,
@@ -171,36 +167,67 @@ export const clerkTables = {
     outcome: auditOutcome,
     clerkId: v.optional(v.string()),
     count: v.optional(v.number()), // in place of a clerkId: the number of users that a backfill created
-    fields: v.array(v.string()),
+    fields: v.array(v.string()), // the columns that changed; [] for a new row, which has all of them
     ...origin,
-    // The next columns are filled only for an admin's action; see admin/actions.ts.
+    // The next columns are filled only for an admin's action, which is one entry from its start to its end; see
+    // admin/actions.ts.
     action: v.optional(v.string()),
     requestId: v.optional(v.string()),
     removesAdmin: v.optional(v.boolean()), // true: once the action is done, the target is no admin
     reason: v.optional(v.string()), // why it was denied, or the code of the error it failed with
     status: v.optional(v.number()), // of the answer it failed with
+    endedAt: v.optional(v.number()), // when it was done or failed, by Convex's clock; it started at _creationTime
   })
-    .index("by_source", ["source"])
-    // eslint-disable-next-line @convex-dev/no-duplicate-indexes -- sorted by _creationTime, not by outcome
+    // No more indexes: each costs about 100 bytes with every entry, and every user has entries.
     .index("by_clerk_id", ["clerkId"])
-    .index("by_outcome", ["outcome"])
-    .index("by_clerk_id_and_outcome", ["clerkId", "outcome"])
-    .index("by_request_id", ["requestId"]),
+    .index("by_outcome", ["outcome"]),
 
-  // Counts of users. The sum of the shards is the count; see users/stats.ts.
+  // The requests of admins whose answer may be asked for again: actions under way, and recent denials. With an index on
+  // clerkAudit each change of a user would pay for what only these few entries need.
+  clerkActions: defineTable({
+    requestId: v.string(),
+    entry: v.id("clerkAudit"),
+  }).index("by_request_id", ["requestId"]),
+
+  // One document: when a webhook last changed a row; see upkeep/webhook.ts.
+  clerkWebhook: defineTable({
+    lastAt: v.number(), // by Convex's clock, at most a minute too early
+  }),
+
+  // Counts of users: one document for each key of a generation. The changes that clerkStatsDeltas and clerkStatsMoves
+  // still hold are to be added; see users/totals.ts.
   clerkStats: defineTable({
     generation: v.number(),
     key: v.string(), // "status", or a month: "2026-11"
-    shard: v.number(),
+    shard: v.optional(v.number()), // earlier versions kept several documents of a key, whose sum is the count
     counts: v.record(v.string(), v.number()), // by status, or by day: "2026-11-22"
-  }).index("by_generation_and_key_and_shard", ["generation", "key", "shard"]),
+  }).index("by_generation_and_key", ["generation", "key"]),
 
-  // One document: the generation of counts that is read, and the progress of a rebuild.
+  // One document: which generation of counts is read. Every mutation that changes a count reads it, so it changes only
+  // when a rebuild starts or ends.
   clerkStatsState: defineTable({
     generation: v.number(), // 0: nothing has been counted yet
     next: v.optional(v.number()), // the generation that a running rebuild fills
-    position: v.optional(v.string()), // the last clerkId that the rebuild has counted
+    position: v.optional(v.string()), // of a rebuild of an earlier version
   }),
+
+  // The progress of a running rebuild; see users/rebuild.ts.
+  clerkStatsRebuild: defineTable({
+    next: v.number(), // the generation that it fills
+    position: v.string(), // the last clerkId that it has counted
+    end: v.string(), // the last clerkId that it will count
+  }),
+
+  // What a mutation has changed of the counts, until a fold adds it to clerkStats. The text has the generation, and by
+  // how much each count changes: "1 banned active:-1 2026-11-22:3". No index, because one is written for each new user.
+  clerkStatsDeltas: defineTable({ delta: v.string() }),
+
+  // The same while a rebuild runs, for each changed row.
+  clerkStatsMoves: defineTable({
+    clerkId: v.string(),
+    next: v.number(), // the generation that the rebuild filled
+    delta: v.string(),
+  }).index("by_clerk_id", ["clerkId"]),
 
   // One document for each of the last backfills; see backfill/runs.ts.
   clerkBackfills: defineTable({

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from clerk_convex.backfill import Report, backfill, repair_duplicates, verify
 from clerk_convex.backfill.session import Session
 from clerk_convex.clerk.api import Clerk
+from clerk_convex.convex import INDEXED_BYTES
 from clerk_convex.entities.changes import Upsert
 from clerk_convex.errors import (
     ChangeRefused,
@@ -25,6 +26,7 @@ from clerk_convex.errors import (
     DeploymentUnavailable,
     SettingsError,
 )
+from clerk_convex.settings import Settings
 from tests.support.backfill_set import Then, small_pages
 from tests.support.backfill_wire import Answer, Request, Wire, failure
 from tests.support.virtual_time import now, run
@@ -476,6 +478,28 @@ def test_the_instance_is_read_only_if_it_is_set(wire: Wire) -> None:
     wire.answer = lambda request: STRAYS["404"]() if request.what == "/instance" else None
     assert run(backfill(wire.settings)).ok
     assert wire.asked("/instance") == []
+
+
+def test_every_run_writes_at_the_pace_of_the_settings(wire: Wire) -> None:
+    """A backfill, a follower, `repair` and `adopt`, which calls mutations of its own. By default it is half
+    of what Convex's usual class takes. A comparison writes nothing."""
+    default = Settings(**{**dict(wire.settings), "clerk_convex_pace": ""})
+
+    async def main() -> tuple[float, float]:
+        async with Session.open(default, concurrency=1, dry_run=True) as session:
+            assert session.writer.pace is None
+            await session.write("repairDuplicates", {"clerkIds": ["user_1"] * 100}, 100)
+            assert now() < 0.001
+        async with Session.open(default, concurrency=1, dry_run=False) as session:
+            assert session.writer.pace is not None
+            rate = session.writer.pace.rate
+            for _ in range(20):
+                await session.write("repairDuplicates", {"clerkIds": ["user_1"] * 100}, 100)
+            return rate, now()
+
+    rate, seconds = run(main())
+    assert rate == 2 * 1024 * 1024
+    assert seconds == pytest.approx(19 * 100 * INDEXED_BYTES / rate, rel=0.1)
 
 
 def test_the_heartbeat_ends_with_the_run(wire: Wire) -> None:

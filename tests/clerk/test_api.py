@@ -131,6 +131,59 @@ async def test_public_keys(local: LocalClerk, server: StandIn) -> None:
 
 
 @pytest.mark.anyio
+async def test_several_users_are_banned_in_one_call(local: LocalClerk) -> None:
+    """Fifty at most. Each user comes back as Clerk has it then."""
+    clerk = connected(local)
+    ids = [local.create_user()["id"] for _ in range(3)]
+    page = await clerk.ban_users(ids[:2])
+    assert [(user["id"], user["banned"]) for user in page.users] == [(ids[0], True), (ids[1], True)]
+    assert 0 < page.observed_at < time.time() * 1000
+    assert [local.get_user(user_id)["banned"] for user_id in ids] == [True, True, False]
+    assert [user["banned"] for user in (await clerk.unban_users(ids[:1])).users] == [False]
+    assert [local.get_user(user_id)["banned"] for user_id in ids] == [False, True, False]
+
+
+@pytest.mark.anyio
+async def test_sessions_are_listed_and_revoked(local: LocalClerk) -> None:
+    """With the device of each, the newest first. An unknown one is a 404 that is not about a user."""
+    clerk = connected(local)
+    ada = local.create_user()["id"]
+    assert await clerk.list_sessions(ada) == []
+    first, second = (local.sign_in(ada)["id"] for _ in range(2))
+    found = await clerk.list_sessions(ada, status="active")
+    assert [session["id"] for session in found] == [second, first]
+    assert found[0]["latest_activity"]["browser_name"]
+    assert await clerk.list_sessions(ada, limit=1, offset=1) == [found[1]]
+    assert (await clerk.revoke_session(first))["status"] == "revoked"
+    assert (await clerk.get_session(first))["status"] == "revoked"
+    assert [session["id"] for session in await clerk.list_sessions(ada, status="active")] == [second]
+    with pytest.raises(ClerkError, match=r"no such session \(any more\)") as caught:
+        await clerk.revoke_session("sess_nobody")
+    assert type(caught.value) is ClerkError
+
+
+@pytest.mark.anyio
+async def test_invitations_come_without_their_link(local: LocalClerk) -> None:
+    """The link is as good as the invitation. A second revocation is refused."""
+    clerk = connected(local)
+    made = await clerk.create_invitation(
+        {"email_address": SECRET, "public_metadata": {"role": "admin"}, "expires_in_days": 7}
+    )
+    assert made["status"] == "pending"
+    assert made["expires_at"] == made["created_at"] + 7 * 86_400_000
+    assert await clerk.list_invitations(query="ADA@") == await clerk.list_invitations() == [made]
+    revoked = await clerk.revoke_invitation(made["id"])
+    assert revoked["status"] == "revoked"
+    assert await clerk.list_invitations() == []
+    assert await clerk.list_invitations(status="revoked", order_by="email_address", limit=1) == [revoked]
+    assert not any("url" in invitation for invitation in (made, revoked))
+    with pytest.raises(ClerkError, match=r"invitation_already_revoked.*Nothing is left to do"):
+        await clerk.revoke_invitation(made["id"])
+    with pytest.raises(ClerkError, match="no such invitation"):
+        await clerk.revoke_invitation("inv_nobody")
+
+
+@pytest.mark.anyio
 async def test_a_user_can_be_managed(local: LocalClerk) -> None:
     """Each write has the effect that its name says, and returns the user as Clerk has it then."""
     clerk = connected(local)
@@ -251,8 +304,13 @@ def test_invalid_arguments_are_not_sent(wire: Wire) -> None:
         with pytest.raises(ValueError, match="100"):
             await clerk.existing(["user_a"] * 101)
         for user_id in ("", ".", ".."):
-            with pytest.raises(ValueError, match="not a user's id"):
+            with pytest.raises(ValueError, match="not the id of a user"):
                 await clerk.delete_user(user_id)
+            with pytest.raises(ValueError, match="not the id of a session"):
+                await clerk.revoke_session(user_id)
+        for count in (0, 51):
+            with pytest.raises(ValueError, match="1 to 50 users"):
+                await clerk.ban_users(["user_a"] * count)
         with pytest.raises(ValueError, match="JSON"):
             await clerk.update_user("user_a", {"n": float("nan")})
 
@@ -649,6 +707,40 @@ def test_one_429_holds_all_calls(wire: Wire) -> None:
     first, *rest = wire.times
     assert rest[0] == pytest.approx(first + 20)
     assert [later - earlier for earlier, later in itertools.pairwise(rest)] == pytest.approx([1 / 7] * 5)
+
+
+def test_the_limit_of_invitations_holds_no_other_call(wire: Wire) -> None:
+    """It is for an hour. The invitation fails with Clerk's time, and users are read meanwhile."""
+    wire.answers = [refusal(429, retry_after="3000")]
+    clerk = Clerk(KEY)
+
+    async def main() -> None:
+        with pytest.raises(ClerkUnavailable, match=r"429 .* in 3000 s") as caught:
+            await clerk.create_invitation({"email_address": SECRET})
+        assert caught.value.may_be_done is False
+        await clerk.list_users()
+
+    run(main())
+    assert wire.times[1] - wire.times[0] < 1
+
+
+def test_an_invitation_is_not_sent_or_revoked_twice(wire: Wire) -> None:
+    """If Clerk may have done it, the call fails, and says so."""
+    calls: tuple[Callable[[Clerk], Awaitable[Any]], ...] = (
+        lambda clerk: clerk.create_invitation({"email_address": SECRET}),
+        lambda clerk: clerk.revoke_invitation("inv_1"),
+    )
+    for call in calls:
+        wire.requests.clear()
+        wire.answers = [refusal(502)]
+
+        async def main(call: Callable[[Clerk], Awaitable[Any]] = call) -> None:
+            with pytest.raises(ClerkUnavailable) as caught:
+                await call(Clerk(KEY, patience=60))
+            assert caught.value.may_be_done
+
+        run(main())
+        assert len(wire.requests) == 1
 
 
 def test_a_call_that_would_wait_too_long_fails_early(wire: Wire) -> None:

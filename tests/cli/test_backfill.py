@@ -18,8 +18,10 @@ import pytest
 from clerk_convex.backfill import OnProgress, Progress
 from clerk_convex.backfill.display import Bar, Lines
 from clerk_convex.cli import backfill as command
-from clerk_convex.local.clerk import Faults, LocalClerk
-from tests.support.backfill_set import BackfillSet, functions_of, hasty
+from clerk_convex.errors import SettingsError
+from clerk_convex.local.clerk import Faults
+from clerk_convex.settings import Settings
+from tests.support.backfill_set import BackfillSet, functions_of, hasty, shared_clerk
 from tests.support.functions import Functions, upsert
 
 
@@ -31,13 +33,12 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 @pytest.fixture
 def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        local = BackfillSet(clerk, functions)
-        for name, value in local.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
-        hasty(monkeypatch)
-        yield local
+    local = BackfillSet(shared_clerk(), functions)
+    for name, value in local.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
+    hasty(monkeypatch)
+    yield local
 
 
 def test_done_is_0_and_not_equal_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +131,9 @@ def test_debug_shows_where_an_error_came_from(
         ["--verify", "--prune"],
         ["--verify", "--dry-run"],
         ["--verify", "--restart"],
+        ["--verify", "--pace", "4"],
+        ["--pace", "0"],
+        ["--pace", "fast"],
         ["--concurrency", "0"],
         ["--patience", "soon"],
     ],
@@ -139,6 +143,22 @@ def test_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) ->
         command.main(arguments)
     assert error.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_the_pace_is_the_options_or_else_the_settings(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[float] = []
+
+    def stop(settings: Settings, **options: Any) -> None:
+        used.append(settings.clerk_convex_pace)
+        raise SettingsError("enough")
+
+    monkeypatch.setattr(command, "backfill", stop)
+    monkeypatch.setenv("CLERK_CONVEX_PACE", "0.5")
+    given: list[list[str]] = [[], ["--pace", "4"], ["--nightly", "--pace", "8"]]
+    assert [command.main(options) for options in given] == [2, 2, 2]
+    assert used == [0.5, 4.0, 8.0]
 
 
 def test_help_is_short_and_leads_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { beforeEach, suite, test, type TestContext } from "node:test";
 import { LocalSession } from "../../examples/dashboard/src/auth/localSession.ts";
 import { patiently } from "../../examples/dashboard/src/auth/patience.ts";
-import { clockTime, subscribeToClock } from "../../examples/dashboard/src/ui/clock.ts";
+import { clockTime, subscribeToClock } from "../../react/src/ui/clock.ts";
 
 const page = new EventTarget();
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.functions import LATER, Denied, Functions, Project, delete, upsert
+from clerk_convex.entities.changes import Change, SignIn
+from tests.support.functions import LATER, Denied, Functions, Project, as_json, delete, upsert
 
 DAY = 24 * 60 * 60.0
 
@@ -121,11 +122,22 @@ def test_only_admins_read_the_refusals(functions: Functions) -> None:
             caller.query("users:refusals")
 
 
+OLDER = """
+import { internalMutation } from "./_generated/server";
+
+// Removes what earlier versions of the functions did not keep.
+export const make = internalMutation(async ({ db }) => {
+  for (const { _id } of await db.query("clerkWebhook").collect()) await db.delete("clerkWebhook", _id);
+});
+"""
+
+
 @pytest.fixture(scope="module")
 def small_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
     """Functions with small numbers, a clock that can be set, and a stricter rule of who is an admin."""
     project = Project(tmp_path_factory.mktemp("upkeep"))
     project.write("later.ts", LATER)
+    project.write("older.ts", OLDER)
     project.replace("clerk/upkeep/refusals.ts", "MOST = 10_000", "MOST = 3")
     project.replace("clerk/upkeep/refusals.ts", "BATCH = 1000", "BATCH = 2")
     project.replace("clerk/upkeep/refusals.ts", "COUNTED = 1000", "COUNTED = 4")
@@ -212,7 +224,7 @@ def test_the_status_says_what_is_there_and_how_fresh_it_is(functions: Functions)
     status = functions.query("users:status", {})
     assert (status["users"]["total"], status["users"]["banned"]) == (3, 1)
     assert status["hasActiveAdmin"] is True
-    assert status["lastWebhookAt"] <= status["now"]
+    assert status["now"] - 60_000 < status["lastWebhookAt"] <= status["now"]
     assert (status["lastBackfill"]["finishedAt"], status["lastBackfill"]["counts"]) == (None, {})
     assert status["lastFinishedBackfillAt"] <= status["lastVerification"].pop("at")
     assert status["lastVerification"] == VERIFIED
@@ -225,6 +237,44 @@ def test_only_the_teams_own_rule_makes_an_admin(small: Functions) -> None:
     assert small.query("users:status", {})["hasActiveAdmin"] is False
     small.sync([upsert("user_2", role="admin")])
     assert small.query("users:status", {})["hasActiveAdmin"] is True
+
+
+def test_time_of_the_last_webhook_is_written_once_a_minute(small: Functions) -> None:
+    """It is the time of one that changed a row, also by a sign-in. Other sources and late events do not
+    count."""
+
+    def last() -> float | None:
+        at: float | None = small.query("users:lastWebhookAt", {})
+        assert small.query("users:status", {})["lastWebhookAt"] == at
+        return at
+
+    def later(seconds: float, change: Change) -> float | None:
+        small.later(seconds, "syncUsers", {"changes": [as_json(change)]})
+        return last()
+
+    assert later(0, upsert(source="backfill")) is None
+    assert later(0, upsert(updated_at=9.0, firstName="stale")) is None
+    first = later(0, upsert(updated_at=11.0, firstName="Ada"))
+    assert first is not None
+    assert later(55, upsert(updated_at=12.0, firstName="Grace")) == first
+    assert later(61, upsert(updated_at=13.0, firstName="Grace", source="backfill")) == first
+    assert later(61, upsert(updated_at=13.0, firstName="Grace")) == first  # nothing new
+    second = later(61, SignIn("user_1", 5.0, "webhook"))
+    assert second is not None
+    assert second >= first + 60_000
+    third = later(122, delete())
+    assert third is not None
+    assert third >= second + 60_000
+
+
+def test_time_of_the_last_webhook_before_it_was_kept(small: Functions) -> None:
+    """After an upgrade it is that of the newest entry of a webhook among the latest of the audit log."""
+    small.sync([upsert()])
+    small.sync([upsert(f"user_{number}", source="manual") for number in range(2, 101)])
+    small.mutation("older:make", {})
+    assert small.query("users:lastWebhookAt", {}) is not None
+    small.sync([upsert("user_101", source="manual")])
+    assert small.query("users:lastWebhookAt", {}) is None
 
 
 # A person
@@ -258,13 +308,14 @@ def fill(functions: Functions) -> None:
     functions.sync(
         [upsert("user_ada", updated_at=20.0 + n, role="admin", firstName=f"Ada {n}") for n in range(6)]
     )
+    # The action is recorded before the changes that it makes.
+    action = {"actor": "user_ada", "action": "ban", "target": "user_bob", "requestId": "req_1"}
+    assert functions.mutation("users:beginAction", action)["allowed"]
     own = upsert("user_ada", updated_at=30.0, source="admin", role="admin", actor="user_ada", lastName="L")
     functions.sync([own])
     for number in range(5):
         functions.sync([upsert(f"user_{number}", source="admin", actor="user_ada", role="admin")])
     functions.sync([upsert("user_bob", source="admin", actor="user_0", event_id="msg_2")])
-    action = {"actor": "user_ada", "action": "ban", "target": "user_bob", "requestId": "req_1"}
-    assert functions.mutation("users:beginAction", action)["allowed"]
     record(functions, refused("user_ada", observed_at=1000.0), refused("user_bob", observed_at=1000.0))
     run = functions.mutation("users:startBackfill", {"options": "a", "restart": False})
     place = {"createdAt": 1, "id": "user_ada"}
@@ -283,7 +334,7 @@ def test_the_export_has_everything_of_a_person_and_nothing_of_another(small: Fun
     stored, entries, calls = export(small, "user_ada")
     (row,) = stored["rows"]
     assert (row["clerkId"], row["role"]) == ("user_ada", "admin")
-    assert stored["version"] == {"clerkId": "user_ada", "updatedAt": 30, "observedAt": 100}
+    assert (row["clerkStamp"], stored["version"]) == ([30, 100], None)
     assert stored["refusal"]["reason"] == "why"
     assert [(it["reasons"], it["isPosition"]) for it in stored["backfills"]] == [(["why"], True), ([], True)]
     assert len(entries) == len({it["_id"] for it in entries}) == 8 + 6
@@ -326,6 +377,31 @@ def test_forgetting_a_person_leaves_the_tombstone_and_a_pseudonym(small: Functio
     assert (ban["actor"], ban["clerkId"]) == ("forgotten_1", "user_bob")
     assert told(small) == {"user_bob": 1}
     assert small.sync([upsert("user_ada", updated_at=99.0, observed_at=9e12)]) == ["tombstoned"]
+
+
+def test_only_the_entries_of_an_actor_are_looked_for_among_all(small: Functions) -> None:
+    """The log may be long, and most of the people who are forgotten never did an action."""
+    fill(small)
+    small.sync([upsert(f"user_many{number}") for number in range(30)])
+    lists = 5  # the entries about the person, and those of actions by their four outcomes
+    assert export(small, "user_nobody")[2] == forget(small, "user_nobody")[1] == lists
+    assert export(small, "user_ada")[2] > 10 + lists
+
+
+def test_a_stopped_erasure_is_completed_by_the_next(small: Functions) -> None:
+    """Wherever it was stopped. Entries of changes are erased before those of the actions that made them, by
+    which the next erasure finds that the person was an actor."""
+    fill(small)
+    _, calls = forget(small, "user_ada")
+    for stop in range(1, calls):
+        small.clear()
+        fill(small)
+        cursor = None
+        for _ in range(stop):
+            arguments = {"clerkId": "user_ada", "pseudonym": "forgotten_1", "cursor": cursor}
+            cursor = small.mutation("users:forgetPerson", arguments)["cursor"]
+        forget(small, "user_ada")
+        assert "user_ada" not in str(small.signed_in("user_0").pages("users:auditLog", 100))
 
 
 def test_forgetting_twice_or_nobody_does_nothing(small: Functions) -> None:

@@ -46,9 +46,9 @@ TESTS = {
     "convex/clerk/backfill/*.ts": "tests/functions tests/backfill/test_position.py",
     "convex/clerk/*.ts": "tests/functions",
     "convex/clerk/*/*.ts": "tests/functions",
-    "dashboard/src/*/use[A-Z]*.ts": "browser",
-    "dashboard/src/*/*.ts": "node",
-    "dashboard/src/*/*.tsx": "browser",
+    "src/*/use[A-Z]*.ts": "browser",
+    "src/*/*.ts": "node",
+    "src/*/*.tsx": "browser",
 }
 
 
@@ -172,7 +172,7 @@ class Sandbox:
 
 def tests_of(path: Path) -> list[str]:
     names = next(names for pattern, names in TESTS.items() if path.match(pattern))
-    node = 'node --test "tests/dashboard/*.test.ts"'
+    node = 'node --test "tests/dashboard/*.test.ts" "tests/react/*.test.ts"'
     if names == "node":
         return ["sh", "-ec", node]
     # The tests that remove a rule search for its text.
@@ -191,7 +191,8 @@ def tests_of(path: Path) -> list[str]:
 def types_of(path: Path) -> list[str]:
     if path.suffix == ".py":
         return [sys.executable, "-m", "mypy", str(path)]
-    return ["tsc", "-p", "examples/dashboard" if path.is_relative_to("examples") else "convex"]
+    project = next((it for it in ("examples/dashboard", "react") if path.is_relative_to(it)), "convex")
+    return ["tsc", "-p", project]
 
 
 def _diff(path: Path, before: str, after: str) -> list[str]:

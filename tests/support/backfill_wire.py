@@ -83,6 +83,7 @@ class Wire:
             clerk_api_url="https://clerk.test",
             convex_url="https://convex.test",
             convex_deploy_key=SecretStr("dev:test|x"),
+            clerk_convex_pace=1000.0,
         )
 
     def asked(self, what: str) -> list[Request]:

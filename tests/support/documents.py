@@ -304,17 +304,23 @@ def stand_in_for_pip(arguments: Sequence[str]) -> None:
 
 
 def stand_in_for_npm(arguments: Sequence[str]) -> None:
-    """Check `npm install [PACKAGE…]` and `npm run SCRIPT` against this project's package.json."""
+    """Check `npm install [PACKAGE…]`, `npm pack` and `npm run SCRIPT` against this project's package.json."""
     match arguments:
         case ["install", *rest]:
             package = json.loads((ROOT / "package.json").read_text())
             versions = package["devDependencies"]
             for name in (it for it in rest if not it.startswith("-")):
+                if name.endswith(".tgz"):
+                    assert Path(name).is_file(), name
+                    continue
                 name, _, version = name.partition("@")
                 assert name in versions or (ROOT / "node_modules" / name).is_dir(), name
                 assert version in {"", versions.get(name)}, f"{name}@{version}, and not {versions.get(name)}"
             if not Path("node_modules").exists():
                 Path("node_modules").symlink_to(ROOT / "node_modules")
+        case ["pack", "--workspace", folder]:
+            package = json.loads((ROOT / folder / "package.json").read_text())
+            Path(f"{package['name']}-{package['version']}.tgz").touch()
         case ["run", script]:
             assert script in json.loads(Path("package.json").read_text())["scripts"], script
         case _:

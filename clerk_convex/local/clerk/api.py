@@ -32,7 +32,7 @@ from clerk_convex.local.clerk.http import (
 )
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.lacks import refuse_path
-from clerk_convex.local.clerk.lists import read_list, read_sessions
+from clerk_convex.local.clerk.lists import read_invitations, read_list, read_sessions
 from clerk_convex.local.clerk.objects import IDENTIFIERS, METADATA, ClerkRefusal, check_depth, to_json
 
 __all__ = ["MAX_BODY", "RateLimit", "create_api"]
@@ -40,6 +40,8 @@ __all__ = ["MAX_BODY", "RateLimit", "create_api"]
 MAX_IDS = 50  # of a bulk ban
 RATE_WINDOW = 10.0  # seconds
 CHANGES_OF_ONE = 10  # changes of one user within RATE_WINDOW
+INVITATIONS, INVITATION_WINDOW = 100, 3600.0  # invitations within so many seconds
+MAX_DAYS = 365  # until an invitation expires
 MAX_LIFETIME = 315_360_000  # seconds: ten years
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -76,6 +78,7 @@ class _Api:
         # This limit is for each user, in addition to that of the secret key.
         limit = CHANGES_OF_ONE if clerk.rate_limit else 0
         self._changes: defaultdict[str, RateLimit] = defaultdict(lambda: RateLimit(limit))
+        self._invited = RateLimit(INVITATIONS if clerk.rate_limit else 0, INVITATION_WINDOW)
 
     async def list_users(self, request: Request) -> Response:
         page = self._clerk.select(read_list(request.query_params.multi_items()))
@@ -170,6 +173,24 @@ class _Api:
     async def revoke_session(self, request: Request) -> Response:
         return answer(self._clerk.revoke_session(request.path_params["session_id"]))
 
+    async def list_invitations(self, request: Request) -> Response:
+        question = read_invitations(request.query_params.multi_items())
+        found = self._clerk.invitations(question)
+        page = found[question.offset : question.offset + question.limit]
+        return answer({"data": page, "total_count": len(found)} if question.paginated else page)
+
+    async def create_invitation(self, request: Request) -> Response:
+        if wait := self._invited.wait():
+            return _too_many_requests(wait)
+        fields = await _fields(request, INVITE)
+        if not fields.get("email_address"):
+            text = "email_address must be given."
+            raise ClerkRefusal(422, "form_param_missing", "is missing", text, "email_address")
+        return answer(self._clerk.invite(**fields))
+
+    async def revoke_invitation(self, request: Request) -> Response:
+        return answer(self._clerk.revoke_invitation(request.path_params["invitation_id"]))
+
     async def create_token(self, request: Request) -> Response:
         fields = await _fields(request, {"expires_in_seconds": _lifetime}, empty=True)
         template = request.path_params.get("template")
@@ -258,6 +279,9 @@ def create_api(clerk: "ClerkInstance") -> ASGIApp:
             Route("/v1/sessions/{session_id}/revoke", api.revoke_session, methods=["POST"]),
             Route("/v1/sessions/{session_id}/tokens", api.create_token, methods=["POST"]),
             Route("/v1/sessions/{session_id}/tokens/{template}", api.create_token, methods=["POST"]),
+            Route("/v1/invitations", api.list_invitations),
+            Route("/v1/invitations", api.create_invitation, methods=["POST"]),
+            Route("/v1/invitations/{invitation_id}/revoke", api.revoke_invitation, methods=["POST"]),
             Route("/v1/instance", api.get_instance),
             Route("/v1/jwks", api.jwks),
         ],
@@ -354,6 +378,24 @@ def _lifetime(key: str, value: Any) -> int:
     return int(value)
 
 
+def _days(key: str, value: Any) -> int:
+    if not 1 <= _integer(key, value) <= MAX_DAYS:
+        raise _refused(key, f"{key} must be between 1 and {MAX_DAYS}.")
+    return int(value)
+
+
+def _email_address(key: str, value: Any) -> str:
+    if not isinstance(value, str) or "@" not in value:
+        raise _refused(key, f"{key} must be a valid email address.")
+    return value
+
+
+def _template(key: str, value: Any) -> str:
+    if value not in ("invitation", "waitlist_invitation"):
+        raise _refused(key, f"{key} must be invitation or waitlist_invitation.")
+    return str(value)
+
+
 def _object(key: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _refused(key, f"{key} must be an object.")
@@ -411,6 +453,15 @@ CREATE: dict[str, Reader] = {
     **dict.fromkeys(("phone_number", "web3_wallet"), _texts),
     **dict.fromkeys(METADATA, _object),
     **dict.fromkeys(("banned", "locked", "skip_user_requirement", "skip_password_requirement"), _boolean),
+}
+# No email is sent, so some of these have no effect.
+INVITE: dict[str, Reader] = {
+    "email_address": _email_address,
+    "public_metadata": _object,
+    "redirect_url": _text,
+    "expires_in_days": _days,
+    "template_slug": _template,
+    **dict.fromkeys(("notify", "ignore_existing"), _boolean),
 }
 # Metadata has its own path since Clerk's API version 2026-05-12.
 UPDATE: dict[str, Reader] = {

@@ -1,4 +1,4 @@
-"""The state of a Clerk instance: users and sessions in memory, and a signed webhook for each change.
+"""The state of a Clerk instance: users, sessions and invitations in memory, and signed webhooks.
 
 This module serves no HTTP. `api` and `pages` serve an instance, `server` runs one in a process, and
 LocalClerk in `process` starts that process.
@@ -17,7 +17,8 @@ from typing import Any
 
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk.faults import Faults
-from clerk_convex.local.clerk.lists import UserList
+from clerk_convex.local.clerk.invitations import Invitations
+from clerk_convex.local.clerk.lists import InvitationList, UserList
 from clerk_convex.local.clerk.objects import (
     IDENTIFIERS,
     ClerkRefusal,
@@ -134,6 +135,7 @@ class ClerkInstance:
         # The user id for each (kind, value) that must be unique, such as an email address.
         self._owners: dict[tuple[str, str], str] = {}
         self._sessions = Sessions()
+        self._invitations = Invitations()
         self._keys = SigningKeys()
         self._latest = 0
         self._at_start = {name: getattr(self, name) for name in _CHANGEABLE}
@@ -151,6 +153,7 @@ class ClerkInstance:
             self._order.clear()
             self._owners.clear()
             self._sessions = Sessions()
+            self._invitations = Invitations()
             for name, value in self._at_start.items():
                 setattr(self, name, value)
 
@@ -318,6 +321,26 @@ class ClerkInstance:
 
     def remove_session(self, session_id: str) -> dict[str, Any]:
         return self._finish(session_id, "removed")
+
+    def invite(self, **fields: Any) -> dict[str, Any]:
+        """Create an invitation with the fields of POST /invitations. No email is sent."""
+        with self._lock:
+            owner = ("email_address", fields["email_address"].lower())
+            if owner in self._owners and not fields.get("ignore_existing"):
+                text = "A user has this email address already."
+                raise ClerkRefusal(422, "form_identifier_exists", "is taken", text, "email_address")
+            invitation_id, ticket = self._new_id("inv"), self._new_id("ticket")
+            link = f"{self.issuer}/v1/tickets/accept?ticket={ticket}"
+            return self._invitations.add(invitation_id, link, fields, self._now())
+
+    def invitations(self, question: InvitationList) -> list[dict[str, Any]]:
+        """Return all invitations that match, not only those of the page."""
+        with self._lock:
+            return self._invitations.select(question, self._now())
+
+    def revoke_invitation(self, invitation_id: str) -> dict[str, Any]:
+        with self._lock:
+            return self._invitations.revoke(invitation_id, self._now())
 
     def session_token(
         self,

@@ -10,7 +10,7 @@ __all__ = ["refuse_path"]
 RESOURCES = (
     *("actor_tokens", "admin_portal_link_tokens", "agents", "allowlist_identifiers", "api_keys"),
     *("beta_features", "billing", "blocklist_identifiers", "clients", "domains", "email_addresses"),
-    *("enterprise_connections", "invitations", "jwt_templates", "m2m_tokens", "machines"),
+    *("enterprise_connections", "jwt_templates", "m2m_tokens", "machines"),
     *("oauth_applications", "organization_domains", "organization_invitations"),
     *("organization_memberships", "organization_permissions", "organization_roles", "organizations"),
     *("phone_numbers", "proxy_checks", "public", "redirect_urls", "role_sets", "saml_connections"),
@@ -31,9 +31,9 @@ LACKING = re.compile(
     rf"/v1/(?:(?:{'|'.join(RESOURCES)})(?:/.*)?"
     rf"|users/[^/]+/(?:{'|'.join(OF_A_USER)})(?:/.*)?"
     rf"|instance(?:/(?:{'|'.join(OF_THE_INSTANCE)}))?"
-    r"|sessions/[^/]+/refresh)"
+    r"|sessions/[^/]+/refresh|invitations/bulk)"
 )
-HERE = "The local Clerk has users, sessions and the instance"
+HERE = "The local Clerk has users, sessions, invitations and the instance"
 
 
 def refuse_path(path: str) -> ClerkRefusal:

@@ -1,4 +1,4 @@
-"""Read the query parameters of `/v1/users`, `/v1/users/count` and `/v1/sessions`, and match users.
+"""Read the query parameters of lists and counts: of users, sessions and invitations, and match them.
 Limits and parameter names are those of Clerk's Backend API (version 2026-05-12).
 """
 
@@ -170,17 +170,69 @@ def read_sessions(items: Iterable[tuple[str, str]]) -> SessionList:
         )
     if first.get("status", "active") not in STATUSES:
         raise _invalid("status", f"status must be one of {', '.join(STATUSES)}.")
-    if first.get("paginated", "true") not in ("true", "false"):
-        raise _invalid("paginated", "paginated must be true or false.")
     limit, offset = _page(first)
     return SessionList(
         user_id=first.get("user_id"),
         client_id=first.get("client_id"),
         status=first.get("status"),
-        paginated=first.get("paginated") == "true",
+        paginated=_is_paginated(first),
         limit=limit,
         offset=offset,
     )
+
+
+INVITATION_STATUSES = ("pending", "accepted", "revoked", "expired")
+INVITATION_ORDERS = ("created_at", "email_address", "expires_at")
+INVITATION_FILTERS = {"status", "query", "order_by", "paginated", "limit", "offset"}
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationList:
+    """A query for invitations: the filters, the order and the page. `query` is in lower case."""
+
+    status: str | None
+    query: str | None
+    paginated: bool = False
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    order_by: str = "created_at"
+    descending: bool = True
+
+    def matches(self, invitation: Mapping[str, Any]) -> bool:
+        """Return whether all filters match. Without a status, revoked invitations do not."""
+        if self.status is None and invitation["status"] == "revoked":
+            return False
+        if self.status not in (None, invitation["status"]):
+            return False
+        texts = (invitation["email_address"].lower(), invitation["id"].lower())
+        return self.query is None or any(self.query in text for text in texts)
+
+
+def read_invitations(items: Iterable[tuple[str, str]]) -> InvitationList:
+    """Return the query for invitations of a query string. Raises ClerkRefusal (422) as `read_list` does."""
+    first = {key: found[0] for key, found in _values(items, INVITATION_FILTERS).items()}
+    if first.get("status", "pending") not in INVITATION_STATUSES:
+        raise _invalid("status", f"status must be one of {', '.join(INVITATION_STATUSES)}.")
+    order_by = first.get("order_by", "-created_at")
+    name = order_by[1:] if order_by[:1] in ("+", "-") else order_by
+    if name not in INVITATION_ORDERS:
+        raise _invalid("order_by", f"order_by must be one of {', '.join(INVITATION_ORDERS)}.")
+    limit, offset = _page(first)
+    return InvitationList(
+        status=first.get("status"),
+        query=first["query"].lower() if "query" in first else None,
+        paginated=_is_paginated(first),
+        limit=limit,
+        offset=offset,
+        order_by=name,
+        descending=order_by.startswith("-"),
+    )
+
+
+def _is_paginated(first: Mapping[str, str]) -> bool:
+    if first.get("paginated", "true") not in ("true", "false"):
+        raise _invalid("paginated", "paginated must be true or false.")
+    return first.get("paginated") == "true"
 
 
 def _values(items: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, list[str]]:

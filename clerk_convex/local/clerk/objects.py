@@ -176,19 +176,46 @@ def identifiers(user: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield kind, user[kind].lower() if kind == "username" else user[kind]
 
 
+DEVICES: tuple[dict[str, Any], ...] = (
+    {
+        "device_type": "Macintosh",
+        "is_mobile": False,
+        "browser_name": "Chrome",
+        "browser_version": "128.0.0.0",
+    },
+    {"device_type": "iPhone", "is_mobile": True, "browser_name": "Safari", "browser_version": "18.0"},
+    {"device_type": "Windows", "is_mobile": False, "browser_name": "Firefox", "browser_version": "131.0"},
+)
+"""The devices of sessions, in turn. The address is one for documentation (RFC 5737)."""
+
+
+def _activity(session_id: str) -> dict[str, Any]:
+    _, _, suffix = session_id.partition("_")
+    return {
+        "object": "session_activity",
+        "id": f"sess_activity_{suffix}",
+        **DEVICES[sum(suffix.encode()) % len(DEVICES)],
+        "ip_address": "192.0.2.1",
+        "city": "Berlin",
+        "country": "DE",
+    }
+
+
 def new_session(
     user: Mapping[str, Any], new_id: NewId, now: int, *, client_id: str | None = None, status: str = "active"
 ) -> dict[str, Any]:
     """Return a session as the Backend API shows it. `now` is in Unix milliseconds."""
+    session_id = new_id("sess")
     return {
         "object": "session",
-        "id": new_id("sess"),
+        "id": session_id,
         "user_id": user["id"],
         "client_id": client_id or new_id("client"),
         "actor": None,
         "status": status,
         "last_active_organization_id": None,
         "last_active_at": now,
+        "latest_activity": _activity(session_id),
         "expire_at": now + 7 * 86_400_000,
         "abandon_at": now + 30 * 86_400_000,
         "created_at": now,

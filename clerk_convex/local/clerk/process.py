@@ -4,8 +4,9 @@
         user = clerk.create_user(first_name="Ada", email_address=["ada@example.com"])
         clerk.webhooks.drain(timeout=5)
 
-The instance has the parts of Clerk that this project uses: users, metadata, sessions, session tokens, and a
-page to sign in. It has no organizations, no plans and no page to sign up. Its data is lost when it closes.
+The instance has the parts of Clerk that this project uses: users, metadata, sessions, session tokens,
+invitations, and a page to sign in. It has no organizations, no plans and no page to sign up. Its data is
+lost when it closes.
 
 It needs a process of its own because the official ConvexClient holds the GIL until Convex has fetched this
 Clerk's public keys. In the same process the two would wait for each other.

@@ -1,4 +1,6 @@
-// Decides whether an admin may do an action at Clerk, and records how it ended. Each action is one row of the audit log.
+// Decides whether an admin may do an action at Clerk, and records how it ended. Each action is one entry of the audit
+// log: inserted when it starts or is denied, and patched when it ends.
+import type { WithoutSystemFields } from "convex/server";
 import { v, type Infer } from "convex/values";
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx } from "../../_generated/server";
@@ -8,7 +10,7 @@ import { readUser } from "../state";
 
 const OPEN_MS = 60 * 1000; // after that, the effect of an action has reached the users table, or there was none
 const ABANDONED_MS = 10 * 60 * 1000; // far longer than a service retries to record the end
-const BATCH = 100; // abandoned actions that one transaction closes, and the newest rows of one request that it reads
+const BATCH = 100; // abandoned actions and old requests that one transaction closes, and rows of one request it reads
 
 const MESSAGES = {
   ...ACCESS_MESSAGES,
@@ -40,6 +42,7 @@ export const permission = v.union(
 
 type WantedAction = Infer<typeof wantedAction>;
 type Refusal = Infer<typeof refusal>;
+type Entry = Doc<"clerkAudit">;
 type Json = Record<string, unknown>;
 
 // Returns whether the action may be done at Clerk, and records it. The row of an allowed action is open until `finish`;
@@ -52,45 +55,70 @@ export async function begin(ctx: MutationCtx, wanted: WantedAction): Promise<Inf
   const known = await findKnown(ctx, wanted);
   const reason = known?.outcome === "denied" ? (known.reason as Refusal) : await whyNot(ctx, wanted, removesAdmin);
   if (reason !== null) {
-    if (known?.outcome !== "denied") await ctx.db.insert("clerkAudit", { ...row, outcome: "denied", reason });
+    if (known?.outcome !== "denied") await open(ctx, { ...row, outcome: "denied", reason });
     return { allowed: false, reason, message: MESSAGES[reason] };
   }
-  return { allowed: true, id: known?._id ?? (await ctx.db.insert("clerkAudit", { ...row, outcome: "started" })) };
+  return { allowed: true, id: known?._id ?? (await open(ctx, { ...row, outcome: "started" })) };
 }
 
-// Closes the rows of actions whose service never recorded the end, because it stopped for example. Returns whether
-// there may be more of them.
+// Inserts the row of an action, to be found by its request.
+async function open(ctx: MutationCtx, row: WithoutSystemFields<Entry> & { requestId: string }) {
+  const entry = await ctx.db.insert("clerkAudit", row);
+  await ctx.db.insert("clerkActions", { requestId: row.requestId, entry });
+  return entry;
+}
+
+// Closes the rows of actions whose service never recorded the end, because it stopped for example, and forgets their
+// requests and those of old denials. Returns whether there may be more of them.
 export async function closeAbandoned(ctx: MutationCtx): Promise<boolean> {
+  const since = Date.now() - ABANDONED_MS;
+  const old = await ctx.db
+    .query("clerkActions")
+    .withIndex("by_creation_time", (q) => q.lt("_creationTime", since))
+    .take(BATCH);
+  for (const { _id } of old) await ctx.db.delete("clerkActions", _id);
   const abandoned = await ctx.db
     .query("clerkAudit")
-    .withIndex("by_outcome", (q) => q.eq("outcome", "started").lt("_creationTime", Date.now() - ABANDONED_MS))
+    .withIndex("by_outcome", (q) => q.eq("outcome", "started").lt("_creationTime", since))
     .take(BATCH);
   for (const { _id } of abandoned) await ctx.db.patch("clerkAudit", _id, { outcome: "failed", reason: "unknown" });
-  return abandoned.length === BATCH;
+  return old.length === BATCH || abandoned.length === BATCH;
 }
 
 // Closes the row of an action. A second call changes nothing.
 export async function finish(
   ctx: MutationCtx,
   id: Id<"clerkAudit">,
-  end: Pick<Doc<"clerkAudit">, "outcome" | "status" | "reason">,
+  end: Pick<Entry, "outcome" | "status" | "reason">,
 ): Promise<void> {
   const row = await ctx.db.get("clerkAudit", id);
-  if (row?.outcome === "started") await ctx.db.patch("clerkAudit", id, end);
+  if (row?.outcome !== "started") return;
+  await ctx.db.patch("clerkAudit", id, { ...end, endedAt: Date.now() });
+  for (const { _id, entry } of await requests(ctx, row.requestId)) {
+    if (entry === id) await ctx.db.delete("clerkActions", _id);
+  }
 }
 
 // Returns the row of the same action, if the service asks again because it did not get our answer. A denial is repeated
 // for OPEN_MS, and a permission until the row is closed.
 async function findKnown(ctx: MutationCtx, { actor, action, target, requestId }: WantedAction) {
-  const rows = await ctx.db
-    .query("clerkAudit")
-    .withIndex("by_request_id", (q) => q.eq("requestId", requestId))
-    .order("desc")
-    .take(BATCH);
-  const same = rows.filter((row) => row.actor === actor && row.action === action && row.clerkId === target);
+  const found = await requests(ctx, requestId);
+  const rows = await Promise.all(found.map(({ entry }) => ctx.db.get("clerkAudit", entry)));
+  const same = rows.flatMap((row) =>
+    row?.actor === actor && row.action === action && row.clerkId === target ? [row] : [],
+  );
   const since = Date.now() - OPEN_MS;
   const denied = same.find((row) => row.outcome === "denied" && row._creationTime > since);
   return denied ?? same.find((row) => row.outcome === "started") ?? null;
+}
+
+// Returns the open and the recently denied actions with a request id, the newest first.
+async function requests(ctx: MutationCtx, requestId: string | undefined) {
+  return await ctx.db
+    .query("clerkActions")
+    .withIndex("by_request_id", (q) => q.eq("requestId", requestId ?? ""))
+    .order("desc")
+    .take(BATCH);
 }
 
 async function whyNot(

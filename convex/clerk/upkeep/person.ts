@@ -4,8 +4,10 @@
 // The audit log shows what admins did, so its entries stay when a person is erased. A pseudonym that nobody can trace
 // back takes the place of the Clerk id, and the ids of events and requests, which lead to other logs, are removed.
 //
-// No index finds the entries of an actor: it would be written with each entry, and is needed rarely. All of them have
-// the source "admin", so those entries are read in parts.
+// No index finds the entries of an actor: it would be written with each entry, and is needed rarely. An actor has at
+// least one entry of an action, so first the entries of actions are looked through. Only for an actor all entries are
+// read, the newest first: then a change that an action has made is erased before the action itself, and an erasure that
+// was stopped finds the actor again.
 import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
@@ -45,8 +47,12 @@ export const forgotten = v.object({
   cursor: v.nullable(v.string()),
 });
 
-// Entries about the person come first, then all of admins. The cursor has the name of the list and Convex's cursor.
-type Cursor = { list: "subject" | "actor"; convex: string | null };
+// The lists that are read one after the other: entries about the person, then those of actions by their outcome, then
+// all if the person was an actor. The cursor has the name of the list and Convex's cursor.
+const ACTIONS = ["started", "done", "denied", "failed"] as const; // the outcomes of actions
+const LISTS = ["subject", ...ACTIONS, "all"] as const;
+type List = (typeof LISTS)[number];
+type Cursor = { list: List; convex: string | null };
 type Entry = Doc<"clerkAudit">;
 
 // Returns a part of what is stored.
@@ -132,19 +138,24 @@ async function readEntries(
   clerkId: string,
   { list, convex }: Cursor,
 ): Promise<{ entries: Entry[]; next: string | null }> {
+  const { page, isDone, continueCursor } = await listed(ctx, clerkId, list).paginate({ numItems: BATCH, cursor: convex });
+  const following = LISTS[LISTS.indexOf(list) + 1];
+  const next = isDone ? following && `${following}:` : `${list}:${continueCursor}`;
+  if (list === "subject") return { entries: page, next: next! };
+  const acted = page.filter((row) => row.actor === clerkId && row.clerkId !== clerkId);
+  if (list === "all") return { entries: acted, next: next ?? null };
+  if (acted.length > 0) return { entries: [], next: "all:" };
+  return { entries: [], next: list === "failed" && isDone ? null : next! };
+}
+
+function listed(ctx: QueryCtx, clerkId: string, list: List) {
   const entries = ctx.db.query("clerkAudit");
-  const listed =
-    list === "subject"
-      ? entries.withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId))
-      : entries.withIndex("by_source", (q) => q.eq("source", "admin"));
-  const { page, isDone, continueCursor } = await listed.paginate({ numItems: BATCH, cursor: convex });
-  if (list === "subject") return { entries: page, next: isDone ? "actor:" : `subject:${continueCursor}` };
-  const others = page.filter((row) => row.actor === clerkId && row.clerkId !== clerkId);
-  return { entries: others, next: isDone ? null : `actor:${continueCursor}` };
+  if (list === "subject") return entries.withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId));
+  if (list === "all") return entries.order("desc");
+  return entries.withIndex("by_outcome", (q) => q.eq("outcome", list));
 }
 
 function parse(cursor: string | null): Cursor {
-  if (cursor === null) return { list: "subject", convex: null };
-  const [list, ...rest] = cursor.split(":");
-  return { list: list === "actor" ? "actor" : "subject", convex: rest.join(":") || null };
+  const [name, ...rest] = (cursor ?? "").split(":");
+  return { list: LISTS.find((list) => list === name) ?? "subject", convex: rest.join(":") || null };
 }

@@ -4,17 +4,17 @@ import type { Doc } from "../../_generated/dataModel";
 import type { QueryCtx } from "../../_generated/server";
 import { isAdmin, possibleAdmins } from "../access";
 import { isWhole } from "../adopt/whole";
-import { lastWebhookAt } from "../audit/log";
 import { lastFollow, readLastFollow } from "../backfill/follow";
 import { verified } from "../tables";
 import { readStats, usersStats } from "../users/stats";
 import { latestRefusals, readLatest } from "./refusals";
+import { lastWebhookAt } from "./webhook";
 
 export const status = v.object({
   now: v.number(), // this time and all others are by Convex's clock
   users: usersStats.omit("days"),
   hasActiveAdmin: v.boolean(),
-  lastWebhookAt: v.nullable(v.number()), // when the last webhook changed a row
+  lastWebhookAt: v.nullable(v.number()), // when a webhook last changed a row, or up to a minute before
   lastBackfill: v.nullable(
     v.object({
       startedAt: v.number(),

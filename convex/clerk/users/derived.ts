@@ -1,6 +1,6 @@
 // Computes from a user's columns what sorting, search and the name on the page need.
 import type { Row } from "../tables";
-import { domainTerms, fold, PADDING, words } from "./text";
+import { domainTerms, fold, PADDING, valueTerms, words } from "./text";
 
 // Convex ranks a short text before a long one. Texts of equal length are ranked by the number of words that match, so
 // the few users who have all the words come before the many who have one of them.
@@ -10,8 +10,15 @@ type Underived = Partial<Row> & { clerkId: string };
 
 // Returns the derived columns of a user.
 export function derived(row: Underived): Pick<Row, "sortName" | "sortEmail" | "searchText"> {
-  const terms = new Set([...words(fullName(row)), ...words(row.username ?? ""), ...domainTerms(row.email)]);
-  const padding: string[] = Array(Math.max(LENGTH - terms.size, 0)).fill(PADDING);
+  const terms = new Set([
+    ...words(fullName(row)),
+    ...words(row.username ?? ""),
+    ...domainTerms(row.email),
+    ...valueTerms("externalId", row.externalId),
+    ...valueTerms("phone", row.phone),
+  ]);
+  // At least one, by which `possibleAdmins` finds the row.
+  const padding: string[] = Array(Math.max(LENGTH - terms.size, 1)).fill(PADDING);
   return {
     sortName: namesOf(row).map(fold).find(Boolean) ?? row.clerkId,
     sortEmail: row.email?.toLowerCase(),

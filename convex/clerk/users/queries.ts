@@ -1,4 +1,5 @@
-// Reads users for the users page and for tools. Lists leave out the metadata and the columns for sorting and search.
+// Reads users for the users page and for tools. Lists leave out the metadata, the stamp and the columns for sorting
+// and search.
 import { paginationResultValidator, type PaginationOptions } from "convex/server";
 import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
@@ -6,13 +7,16 @@ import type { QueryCtx } from "../../_generated/server";
 import { isAdmin, requireSignedIn } from "../access";
 import { isWhole } from "../adopt/whole";
 import { USERS, type User } from "../module";
+import { versionOf } from "../order/rules";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
-import { readPage } from "./pages";
+import { passes, readFiltered, within, type UserFilter } from "./filters";
+import { readMergedPage, readPage } from "./pages";
 import { searchUsers } from "./search";
+import { INDEXES, keyOf, readSorted, type Range, type Sorted, type Span } from "./sorted";
 
 export const userSummary = clerkTables[USERS].validator
-  .omit("publicMetadata", "sortName", "sortEmail", "searchText")
+  .omit("publicMetadata", "sortName", "sortEmail", "searchText", "clerkStamp")
   .extend({ _id: v.id(USERS), _creationTime: v.number() });
 
 export const userDetails = userSummary.extend({
@@ -37,16 +41,7 @@ export type UserSummary = Infer<typeof userSummary>;
 export type UserDetails = Infer<typeof userDetails>;
 export type UserSort = Infer<typeof userSort>;
 
-// For each sort, the index of all users and the index of the users with a given status. Users without a value come
-// first in ascending order and last in descending order.
-const INDEXES = {
-  createdAt: ["by_created_at", "by_status_and_created_at"],
-  lastSignInAt: ["by_last_sign_in_at", "by_status_and_last_sign_in_at"],
-  email: ["by_sort_email", "by_status_and_sort_email"],
-  name: ["by_sort_name", "by_status_and_sort_name"],
-} as const;
-
-// For each sort, the column by which its indexes are sorted.
+// For each sort, the column.
 const SORTED = { createdAt: "createdAt", lastSignInAt: "lastSignInAt", email: "sortEmail", name: "sortName" } as const;
 
 export type UsersRequest = {
@@ -54,23 +49,45 @@ export type UsersRequest = {
   status?: Status;
   sort?: UserSort;
   search?: string; // if not blank, the page has the best matches, and `sort` is not used
+  filter?: UserFilter;
 };
 
 // Returns a page of users.
-export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, search = "" }: UsersRequest) {
+export async function listUsers(
+  ctx: QueryCtx,
+  { paginationOpts, status, sort, search = "", filter = {} }: UsersRequest,
+) {
   if (search.trim() !== "") {
-    const found = paginationOpts.cursor === null ? await searchUsers(ctx, search, status) : [];
-    return { page: found.filter(isWhole).map(summary), isDone: true, continueCursor: "" };
+    const accepts = (user: User) => isWhole(user) && passes(user, filter);
+    const found = paginationOpts.cursor === null ? (await searchUsers(ctx, search, status, accepts)).users : [];
+    return { page: found.map(summary), isDone: true, continueCursor: "" };
   }
   const { by, order } = sort ?? { by: "createdAt", order: "desc" };
-  const [ofAll, ofStatus] = INDEXES[by];
-  const users = ctx.db.query(USERS);
-  const sorted =
-    status === undefined ? users.withIndex(ofAll) : users.withIndex(ofStatus, (q) => q.eq("status", status));
-  const field = SORTED[by];
-  const keyOf = (user: User) => [user[field], user._creationTime, user._id];
-  const result = await readPage({ rows: sorted.order(order), order, keyOf }, paginationOpts);
+  const { sorted, isScan } = within(SORTED[by], order, filter);
+  const { field } = sorted;
+  if (isScan) {
+    const read = (span: Span, most: number) => readFiltered(ctx, sorted, status, filter, span, most);
+    const found = await readMergedPage({ read }, paginationOpts);
+    return { ...found, page: found.page.map(summary) };
+  }
+  const read = async (span: Span, most: number) => {
+    const page = await readSorted(ctx, sorted, undefined, span, most);
+    return { page, reached: page.length < most ? null : keyOf(page[most - 1]!, field) };
+  };
+  const keyOfRow = (user: User) => keyOf(user, field);
+  const result =
+    status === undefined
+      ? await readMergedPage({ read }, paginationOpts)
+      : await readPage({ rows: ofStatus(ctx, sorted, status).order(order), order, keyOf: keyOfRow }, paginationOpts);
   return { ...result, page: result.page.filter(isWhole).map(summary) };
+}
+
+function ofStatus(ctx: QueryCtx, { field, from, before }: Sorted, status: Status) {
+  return ctx.db.query(USERS).withIndex(INDEXES[field], (q) => {
+    const every = (q as unknown as Range).eq("status", status);
+    const above = from === undefined ? every : every.gte(field, from);
+    return (before === undefined ? above : above.lt(field, before)) as never;
+  });
 }
 
 // Returns the details of one user, or null.
@@ -92,18 +109,21 @@ export async function exportUsers(ctx: QueryCtx, paginationOpts: PaginationOptio
   const users = await ctx.db.query(USERS).order(order).paginate(paginationOpts);
   const page = users.page.map(async (user) => {
     const isLinked = typeof user.clerkId === "string"; // a row of a loose table may have no Clerk id
-    const version = isLinked ? await readVersion(ctx, user.clerkId) : null;
-    return { ...user, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
+    const version = versionOf({ row: user, version: isLinked ? await readVersion(ctx, user.clerkId) : null });
+    // eslint-disable-next-line @typescript-eslint/no-unused-vars -- names the column to omit
+    const { clerkStamp, ...rest } = user;
+    return { ...rest, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
   });
   return { ...users, page: await Promise.all(page) };
 }
 
 function summary(row: User): UserSummary {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- names the columns to omit
-  const { publicMetadata, sortName, sortEmail, searchText, ...rest } = row;
+  const { publicMetadata, sortName, sortEmail, searchText, clerkStamp, ...rest } = row;
   return rest;
 }
 
 function details(row: User, version: Doc<"clerkVersions"> | null): UserDetails {
-  return { ...summary(row), publicMetadata: row.publicMetadata, updatedAt: version?.updatedAt ?? null };
+  const updatedAt = versionOf({ row, version })?.updatedAt ?? null;
+  return { ...summary(row), publicMetadata: row.publicMetadata, updatedAt };
 }

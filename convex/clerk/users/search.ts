@@ -1,18 +1,27 @@
 // Finds users by a search text: whole ids and addresses first, then beginnings of them, then words of names.
+//
+// An index is written with every row, so only names, addresses and Clerk ids are found by one. External ids and phone
+// numbers are terms of the search text, and are then compared as a whole.
 import type { QueryCtx } from "../../_generated/server";
 import { USERS, type User } from "../module";
 import type { Status } from "../tables";
-import { domainOf, domainTerm, fold, words } from "./text";
+import { readSorted } from "./sorted";
+import { domainOf, domainTerm, fold, valueTerms, words } from "./text";
 
 const BEST = 50; // matches that a search returns, and rows that one read of an index returns at most
 const CANDIDATES = 100; // rows with any of the words, from which the rows with all words are chosen
 const LONGEST = 256; // characters of a search text; no id and no address is longer
 const MOST_TERMS = 16; // the limit of Convex: https://docs.convex.dev/production/state/limits
 const SHORTEST = { id: 8, externalId: 3, phone: 3 }; // characters of a beginning; every Clerk id begins with "user_"
+const SCANNED = 200; // rows with the beginning of a Clerk id, among which those of one status are looked for
 
-
-// Returns at most 50 users, the best matches first.
-export async function searchUsers(ctx: QueryCtx, search: string, status?: Status): Promise<User[]> {
+// Returns at most 50 of the users who are accepted, the best matches first, and whether there may be more.
+export async function searchUsers(
+  ctx: QueryCtx,
+  search: string,
+  status: Status | undefined,
+  accepts: (user: User) => boolean,
+): Promise<{ users: User[]; isMore: boolean }> {
   const text = clean(search);
   const email = text.toLowerCase();
   const name = fold(text);
@@ -20,18 +29,18 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
   const digits = phone.startsWith("+") ? phone : `+${phone}`;
   const isPhone = /^\+\d+$/.test(digits) && phone.length >= SHORTEST.phone;
 
-  // In each index, an exact match comes before the values that only begin with the text.
+  // Of each column, an exact match comes before the values that only begin with the text.
   const [ids, externalIds, emails, names, phones, others] = await Promise.all([
-    beginning(ctx, "clerkId", text, SHORTEST.id, status),
-    beginning(ctx, "externalId", text, SHORTEST.externalId, status),
-    beginning(ctx, "sortEmail", email, 1, status),
-    beginning(ctx, "sortName", name, 1, status),
-    isPhone ? beginning(ctx, "phone", digits, 1, status) : [],
+    withClerkId(ctx, text, status),
+    withValue(ctx, "externalId", text, SHORTEST.externalId, status),
+    beginning(ctx, "sortEmail", email, status),
+    beginning(ctx, "sortName", name, status),
+    isPhone ? withValue(ctx, "phone", digits, 1, status) : [],
     withAllParts(ctx, text, status),
   ]);
   // A whole Clerk id finds only its user, although parts of it may be words of other users' names.
   const whole = ids.filter((user) => user.clerkId === text);
-  if (whole.length > 0) return whole;
+  if (whole.length > 0) return { users: whole.filter(accepts), isMore: false };
   const exact = [
     ...externalIds.filter((user) => user.externalId === text),
     ...emails.filter((user) => user.sortEmail === email),
@@ -39,7 +48,9 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
     ...names.filter((user) => user.sortName === name),
   ];
   const all = [...exact, ...emails, ...names, ...phones, ...externalIds, ...ids, ...others];
-  return [...new Map(all.map((user) => [user._id, user])).values()].slice(0, BEST);
+  const users = [...new Map(all.map((user) => [user._id, user])).values()];
+  // A read that has found as many as it returns may have left out others.
+  return { users: users.filter(accepts).slice(0, BEST), isMore: users.length >= BEST };
 }
 
 // Returns the text in one line of limited length. It is cut between characters, because Convex refuses half of a
@@ -48,32 +59,48 @@ function clean(search: string): string {
   return [...search.trim().replace(/\s+/g, " ")].slice(0, LONGEST).join("");
 }
 
-const INDEXES = {
-  clerkId: ["by_clerk_id", "by_status_and_clerk_id"],
-  externalId: ["by_external_id", "by_status_and_external_id"],
-  sortEmail: ["by_sort_email", "by_status_and_sort_email"],
-  sortName: ["by_sort_name", "by_status_and_sort_name"],
-  phone: ["by_phone", "by_status_and_phone"],
-} as const;
+// Greater than all texts that begin with `prefix`: U+10FFFF is no character of a text.
+function endOf(prefix: string): string {
+  return `${prefix}\u{10ffff}`;
+}
 
-// Returns the users whose `field` begins with `prefix`, or equals it if `prefix` has fewer than `shortest` characters.
+// Returns the users whose Clerk id begins with the text, or equals it if it is short.
+async function withClerkId(ctx: QueryCtx, text: string, status: Status | undefined): Promise<User[]> {
+  const end = text.length < SHORTEST.id ? `${text}\0` : endOf(text);
+  const users = await ctx.db
+    .query(USERS)
+    .withIndex("by_clerk_id", (q) => q.gte("clerkId", text).lt("clerkId", end))
+    .take(status === undefined ? BEST : SCANNED);
+  return users.filter((user) => status === undefined || user.status === status).slice(0, BEST);
+}
+
+// Returns the users whose `field` begins with `prefix`, in its order.
 async function beginning(
   ctx: QueryCtx,
-  field: keyof typeof INDEXES,
+  field: "sortEmail" | "sortName",
+  prefix: string,
+  status: Status | undefined,
+): Promise<User[]> {
+  // An empty text has no beginning: it only equals another empty text.
+  const before = prefix === "" ? "\0" : endOf(prefix);
+  const sorted = { field, order: "asc" as const, from: prefix, before };
+  return await readSorted(ctx, sorted, status, { after: null, until: null }, BEST);
+}
+
+// Returns the users whose `field` begins with `prefix`, or equals it if `prefix` has fewer than `shortest` characters.
+async function withValue(
+  ctx: QueryCtx,
+  field: "externalId" | "phone",
   prefix: string,
   shortest: number,
   status: Status | undefined,
 ): Promise<User[]> {
-  // The range ends before `end`. U+10FFFF is no character of a text, so it is greater than all that begins with the
-  // prefix.
-  const end = prefix + (prefix.length < shortest ? "\0" : "\u{10ffff}");
-  const [ofAll, ofStatus] = INDEXES[field];
-  const users = ctx.db.query(USERS);
-  const found =
-    status === undefined
-      ? users.withIndex(ofAll, (q) => q.gte(field, prefix).lt(field, end))
-      : users.withIndex(ofStatus, (q) => q.eq("status", status).gte(field, prefix).lt(field, end));
-  return await found.take(BEST);
+  const terms = valueTerms(field, prefix);
+  if (terms.length === 0) return [];
+  const found = await withAny(ctx, terms, BEST, status);
+  return found.filter(({ [field]: value }) =>
+    prefix.length < shortest ? value === prefix : value?.startsWith(prefix) === true,
+  );
 }
 
 // A part of the search text between two blanks: words of a name, a domain, or both if it may be either ("st.john").

@@ -24,11 +24,11 @@ const PLAIN: Record<string, string> = {
 };
 const SPECIAL = new RegExp(`[${Object.keys(PLAIN).join("")}]`, "g");
 
-// A letter that no folded text contains, because normalization replaces it. It marks terms that are no word of a name.
-const MARK = "\u00aa";
+// Letters that no folded text contains, because normalization replaces them. They mark terms that are no word of a name.
+const MARKS = { domain: "\u00aa", externalId: "\u00ba", phone: "\u02b0" };
 
-// A word that no search contains.
-export const PADDING = MARK;
+// A word that every row has and that no text of a search contains.
+export const PADDING = MARKS.domain;
 
 // Returns the text in lower case, without diacritics and with single blanks.
 export function fold(text: string): string {
@@ -39,7 +39,11 @@ export function fold(text: string): string {
 
 // Returns the folded words of a text, split as Convex splits them.
 export function words(text: string): string[] {
-  return (fold(text).match(/[\p{Alphabetic}\p{N}]+/gu) ?? []).map(cut);
+  return split(text).map(cut);
+}
+
+function split(text: string): string[] {
+  return fold(text).match(/[\p{Alphabetic}\p{N}]+/gu) ?? [];
 }
 
 // Returns the folded domain of an address, or "" if there is none.
@@ -50,7 +54,20 @@ export function domainOf(email: string | undefined): string {
 
 // Returns a domain as one term. Its labels alone, such as "com", would match too many users.
 export function domainTerm(domain: string): string {
-  return cut(MARK + words(domain).join(""));
+  return cut(MARKS.domain + words(domain).join(""));
+}
+
+// Returns an external id or a phone number as terms: its letters and digits, in pieces of the longest length that
+// Convex indexes. The terms of a beginning are the first terms of the whole, except that the last one may be shorter.
+export function valueTerms(kind: "externalId" | "phone", value: string | undefined): string[] {
+  let rest = split(value ?? "").join("");
+  const terms: string[] = [];
+  while (rest !== "") {
+    const term = cut(MARKS[kind] + rest);
+    terms.push(term);
+    rest = rest.slice(term.length - MARKS[kind].length);
+  }
+  return terms;
 }
 
 // Returns the terms by which an address is found: its domain and each domain above it, except for the top level.

@@ -1,7 +1,7 @@
+import { functionsOf, type Functions } from "clerk-convex-react";
 import { ConvexReactClient } from "convex/react";
 import type { ComponentType, ReactNode } from "react";
 import { loadConfig } from "./config.ts";
-import { functionsOf, type Functions } from "./functions.ts";
 
 export type Setup = { functions: Functions; AuthProvider: ComponentType<{ children: ReactNode }> };
 

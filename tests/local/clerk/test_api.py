@@ -577,6 +577,85 @@ def test_sessions(clerk: ClerkInstance, api: Api) -> None:
         assert_refused(answer, 404, "resource_not_found")
 
 
+def test_invitations(clerk: ClerkInstance, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address has one pending invitation and no user, unless that is to be ignored. Pending ones have a
+    link, and expire."""
+    made = [api.post("/invitations", json={"email_address": f"{it}@example.com"}).json() for it in "bca"]
+    assert all(it["url"].startswith(f"{clerk.issuer}/v1/tickets/accept?ticket=") for it in made)
+    taken = {"email_address": "B@example.com"}
+    assert_refused(api.post("/invitations", json=taken), 400, "duplicate_record")
+    clerk.create_user(email_address=["ada@example.com"])
+    exists = {"email_address": "Ada@example.com"}
+    assert_refused(api.post("/invitations", json=exists), 422, "form_identifier_exists", "email_address")
+    for again in (taken, exists):
+        answer = api.post("/invitations", json={**again, "ignore_existing": True, "expires_in_days": 1})
+        assert answer.status_code == 200
+
+    def found(query: str) -> list[str]:
+        return [it["email_address"] for it in api.get(f"/invitations?limit=500&{query}").json()]
+
+    assert found("order_by=email_address&query=%40EXAMPLE.com") == [
+        *("Ada@example.com", "B@example.com", "a@example.com", "b@example.com", "c@example.com")
+    ]
+    assert found("query=" + made[0]["id"]) == ["b@example.com"]
+    assert found("order_by=-created_at&offset=4") == ["b@example.com"]
+    page = api.get("/invitations?limit=1&paginated=true").json()
+    assert (len(page["data"]), page["total_count"]) == (1, 5)
+    revoked = api.post(f"/invitations/{made[1]['id']}/revoke").json()
+    assert (revoked["status"], revoked["revoked"], "url" in revoked) == ("revoked", True, False)
+    assert_refused(api.post(f"/invitations/{made[1]['id']}/revoke"), 400, "invitation_already_revoked")
+    assert_refused(api.post("/invitations/inv_1/revoke"), 404, "resource_not_found")
+    assert "c@example.com" not in found("")
+    assert found("status=revoked") == ["c@example.com"]
+    assert (
+        api.post(
+            "/invitations", json={"email_address": "c@example.com", "template_slug": "invitation"}
+        ).status_code
+        == 200
+    )
+    later = clerk._now() + 86_400_000
+    monkeypatch.setattr(clerk, "_now", lambda: later)
+    assert found("status=expired&order_by=email_address") == ["Ada@example.com", "B@example.com"]
+    assert not any("url" in it for it in api.get("/invitations?status=expired").json())
+    clerk.reset()
+    assert found("") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"email_address": None}, "email_address"),
+        ({"email_address": "ada"}, "email_address"),
+        ({"email_address": "a@b.c", "expires_in_days": 0}, "expires_in_days"),
+        ({"email_address": "a@b.c", "expires_in_days": 366}, "expires_in_days"),
+        ({"email_address": "a@b.c", "template_slug": "other"}, "template_slug"),
+        ({"email_address": "a@b.c", "notify": 1}, "notify"),
+        ({"email_address": "a@b.c", "role": "x"}, "role"),
+    ],
+)
+def test_wrong_invitations(api: Api, body: dict[str, Any], param: str) -> None:
+    answer = api.post("/invitations", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["meta"]["param_name"] == param
+    assert api.get("/invitations").json() == []
+
+
+@pytest.mark.parametrize("query", ["status=lost", "order_by=name", "paginated=1", "limit=501", "email=x"])
+def test_wrong_parameters_of_invitations(api: Api, query: str) -> None:
+    answer = api.get(f"/invitations?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["meta"]["param_name"] == query.partition("=")[0]
+
+
+def test_a_hundred_invitations_an_hour() -> None:
+    """As at Clerk. Other calls go on."""
+    api = Api(ClerkInstance(rate_limit=1000))
+    invite = [api.post("/invitations", json={"email_address": f"{it}@example.com"}) for it in range(101)]
+    assert [answer.status_code for answer in invite[-2:]] == [200, 429]
+    assert 3000 < int(invite[-1].headers["retry-after"]) <= 3600
+    assert api.get("/invitations").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("query", "code", "param"),
     [

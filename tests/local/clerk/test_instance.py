@@ -223,7 +223,7 @@ def test_a_sign_in_sends_an_event_with_the_user(clerk: ClerkInstance, events: Ev
     """The user in the event has a later last_sign_in_at and the same updated_at."""
     user = clerk.create_user()
     first, second = clerk.sign_in(user["id"]), clerk.sign_in(user["id"])
-    assert first.keys() == set(SESSION) | {"actor", "last_active_organization_id"}
+    assert first.keys() == set(SESSION) | {"actor", "last_active_organization_id", "latest_activity"}
     assert (first["status"], first["user_id"]) == ("active", user["id"])
     assert [event["type"] for event in events[1:]] == ["session.created"] * 2
     embedded = [event["data"].pop("user") for event in events[1:]]

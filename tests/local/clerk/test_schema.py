@@ -32,6 +32,9 @@ TOKEN = TypeAdapter(models.CreateSessionTokenResponseBody)
 TEMPLATE_TOKEN = TypeAdapter(models.CreateSessionTokenFromTemplateResponseBody)
 INSTANCE = TypeAdapter(models.Instance)
 JWKS = TypeAdapter(models.Jwks)
+INVITATION = TypeAdapter(models.Invitation)
+INVITATIONS = TypeAdapter(list[models.Invitation])
+REVOKED = TypeAdapter(models.InvitationRevoked)
 ERRORS = TypeAdapter(models.ClerkErrorsData)
 
 # The models lack kinds of verification that newer versions of Clerk have, and halves of surrogate pairs.
@@ -142,6 +145,11 @@ def test_every_answer_fits(clerk: ClerkInstance) -> None:
     api.call(TOKEN, "POST", f"/sessions/{session}/tokens")
     api.call(TEMPLATE_TOKEN, "POST", f"/sessions/{session}/tokens/convex")
     api.call(SESSION, "POST", f"/sessions/{session}/revoke")
+    invited = {"email_address": "b@example.com", "expires_in_days": 7, "notify": False}
+    invitation = api.call(INVITATION, "POST", "/invitations", invited)["id"]
+    api.call(INVITATIONS, "GET", "/invitations?status=pending&limit=500")
+    api.call(REVOKED, "POST", f"/invitations/{invitation}/revoke")
+    api.call(INVITATIONS, "GET", "/invitations?status=revoked")
     clerk.deprovision(ada)
     api.call(USER, "GET", f"/users/{ada}")
     api.call(INSTANCE, "GET", "/instance")
@@ -172,6 +180,8 @@ def test_every_refusal_fits(clerk: ClerkInstance) -> None:
     api.refuse(422, "GET", "/users?limit=501")
     api.refuse(422, "GET", "/sessions")
     api.refuse(422, "POST", "/users/ban", json={"user_ids": []})
+    api.refuse(422, "POST", "/invitations", json={})
+    api.refuse(404, "POST", "/invitations/inv_1/revoke")
     api.refuse(501, "GET", "/organizations")
     limited = Checked(ClerkInstance(rate_limit=1))
     limited.call(USERS, "GET", "/users")

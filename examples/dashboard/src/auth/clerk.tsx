@@ -1,10 +1,10 @@
 // Signs in with Clerk.
 import { ClerkProvider, SignIn, useAuth, useClerk } from "@clerk/react";
+import { SessionProvider, type Session } from "clerk-convex-react";
 import type { ConvexReactClient } from "convex/react";
 import { ConvexProviderWithClerk } from "convex/react-clerk";
 import { useCallback, useMemo, type ReactNode } from "react";
 import { patiently } from "./patience.ts";
-import { SessionProvider, type Session } from "./session.ts";
 
 export function clerkAuth(convex: ConvexReactClient, publishableKey: string) {
   return function ClerkAuth({ children }: { children: ReactNode }) {

@@ -1,9 +1,9 @@
 // Signs in at the local Clerk, to try the page without an account.
+import { SessionProvider, type Session } from "clerk-convex-react";
 import type { ConvexReactClient } from "convex/react";
 import { ConvexProviderWithClerk } from "convex/react-clerk";
 import { useMemo, useSyncExternalStore, type ReactNode } from "react";
 import { LocalSession } from "./localSession.ts";
-import { SessionProvider, type Session } from "./session.ts";
 
 export function localAuth(convex: ConvexReactClient, clerkUrl: string) {
   const local = new LocalSession(clerkUrl);

@@ -1,8 +1,0 @@
-// The parts for <UsersPage manage={manage} />, within <ManageProvider>.
-import type { Manage } from "../users/manage.ts";
-import { NewUserButton } from "./NewUserButton.tsx";
-import { Progress } from "./Progress.tsx";
-import { RowMenu } from "./RowMenu.tsx";
-import { DetailsNotices, UserActions } from "./UserActions.tsx";
-
-export const manage: Manage = { NewUserButton, RowMenu, UserActions, DetailsNotices, Progress };

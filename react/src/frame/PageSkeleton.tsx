@@ -1,0 +1,81 @@
+import { version, type ReactNode } from "react";
+import { useOptions } from "../admin/options.ts";
+import { AuditFilters } from "../audit/AuditFilters.tsx";
+import { AuditHead } from "../audit/AuditHead.tsx";
+import { AUDIT_CELLS } from "../audit/cells.ts";
+import { StatsPanel } from "../stats/StatsPanel.tsx";
+import { LiveSign } from "../ui/Live.tsx";
+import { SkeletonRows } from "../ui/Skeleton.tsx";
+import { userCells } from "../users/cells.ts";
+import { Filters } from "../users/Filters.tsx";
+import { UsersHead } from "../users/UsersHead.tsx";
+import { NEWEST_FIRST } from "../users/usersView.ts";
+import { Frame } from "./Frame.tsx";
+import { Nav } from "./Nav.tsx";
+
+// React 18 passes an attribute that it does not know as it is, and leaves out "true".
+const INERT = { inert: version.startsWith("18.") ? "" : true } as { inert?: boolean };
+
+const nothing = () => {};
+const connecting = <LiveSign connection={{ state: "connecting" }} />;
+const newUser = (
+  <span className="new-user">
+    <button className="button is-primary" type="button">
+      New user
+    </button>
+  </span>
+);
+
+type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode };
+
+// The page without data. Its parts keep their places when the data arrive.
+export function PageSkeleton({ page, isManaged, live = connecting }: Props): ReactNode {
+  return (
+    <Frame
+      nav={<Nav />}
+      end={
+        <>
+          {live}
+          <span className="avatar is-small bone" />
+        </>
+      }
+    >
+      <h1 className="visually-hidden">{page === "users" ? "Users" : "Audit log"}</h1>
+      <div {...INERT} aria-busy="true">
+        {page === "users" ? <UsersSkeleton isManaged={isManaged} /> : <AuditSkeleton />}
+        <p className="skeleton-note">Still waiting for an answer…</p>
+      </div>
+    </Frame>
+  );
+}
+
+function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
+  const { columns } = useOptions();
+  const view = { search: "", status: null, sort: NEWEST_FIRST };
+  return (
+    <>
+      <StatsPanel stats={undefined} error={undefined} onRetry={nothing} />
+      <Filters view={view} onChange={nothing} counts={undefined} end={isManaged && newUser} />
+      <div className="table-frame">
+        <table className="table users-table">
+          <UsersHead view={view} onSort={nothing} hasActions={isManaged} />
+          <SkeletonRows cells={userCells(columns.length, isManaged)} />
+        </table>
+      </div>
+    </>
+  );
+}
+
+function AuditSkeleton() {
+  return (
+    <>
+      <AuditFilters view={{ clerkId: null, outcome: null }} onChange={nothing} />
+      <div className="table-frame">
+        <table className="table audit-table">
+          <AuditHead />
+          <SkeletonRows cells={AUDIT_CELLS} />
+        </table>
+      </div>
+    </>
+  );
+}

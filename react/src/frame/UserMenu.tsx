@@ -1,0 +1,58 @@
+import { useEffect, useRef, useState } from "react";
+import { useSession } from "../auth/session.ts";
+import { Avatar } from "../ui/Avatar.tsx";
+import { displayName, type Named } from "../users/displayName.ts";
+
+type MenuUser = Named & { imageUrl?: string; role?: string };
+
+export function UserMenu({ user }: { user: MenuUser }) {
+  const { signOut, switchAccount } = useSession();
+  const [problem, setProblem] = useState<string | null>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  const panel = useRef<HTMLDivElement>(null);
+  const name = displayName(user);
+
+  // The attribute has another name in React 18.
+  useEffect(() => {
+    button.current!.popoverTargetElement = panel.current;
+  }, []);
+
+  const attempt = (action: () => Promise<void>) => () => {
+    setProblem(null);
+    action().catch(() => setProblem("Clerk cannot be reached, so you are still signed in. Try again."));
+  };
+
+  return (
+    <div>
+      <button className="menu-button" type="button" ref={button} aria-label={`Your account: ${name}`}>
+        <Avatar seed={user.clerkId} name={name} src={user.imageUrl} size="small" />
+      </button>
+      <div ref={panel} className="menu-panel" popover="auto">
+        <div className="menu-user">
+          <strong className="truncate" dir="auto" title={name}>
+            {name}
+          </strong>
+          <span className="truncate muted" title={user.email}>
+            {user.email ?? user.clerkId}
+          </span>
+          {user.role !== undefined && <span className="muted">Role: {user.role}</span>}
+        </div>
+        {problem !== null && (
+          <p className="menu-problem" role="alert">
+            {problem}
+          </p>
+        )}
+        {switchAccount !== undefined && (
+          <button className="menu-item" type="button" onClick={attempt(switchAccount)}>
+            Switch account
+          </button>
+        )}
+        {signOut !== undefined && (
+          <button className="menu-item" type="button" onClick={attempt(signOut)}>
+            Sign out
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}

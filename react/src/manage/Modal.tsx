@@ -1,0 +1,32 @@
+import { useRef, type ReactNode } from "react";
+import { useLayout } from "../ui/useLayout.ts";
+
+type Props = { labelId: string; role?: "alertdialog"; describedBy?: string; onClose: () => void; children: ReactNode };
+
+// A dialog in the middle of the window. It focuses the element with data-first, and restores the focus when it closes.
+export function Modal({ labelId, role, describedBy, onClose, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+
+  useLayout(() => {
+    const element = dialog.current;
+    element?.showModal();
+    element?.querySelector<HTMLElement>("[data-first]")?.focus();
+    return () => element?.close();
+  }, []);
+
+  return (
+    <dialog
+      ref={dialog}
+      className="modal"
+      role={role}
+      aria-labelledby={labelId}
+      aria-describedby={describedBy}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+    >
+      {children}
+    </dialog>
+  );
+}

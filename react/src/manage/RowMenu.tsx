@@ -1,0 +1,55 @@
+import { useRef } from "react";
+import { useLayout } from "../ui/useLayout.ts";
+import type { UserSummary } from "../functions.ts";
+import { useOptions } from "../admin/options.ts";
+import { Icon } from "../ui/Icon.tsx";
+import { displayName } from "../users/displayName.ts";
+import { useManaged, useManaging } from "./context.ts";
+import { actionsFor } from "./words.tsx";
+
+// The button at the end of a row. All rows share one menu.
+export function RowMenu({ user }: { user: UserSummary }) {
+  const { manager } = useManaging();
+  const { isOn } = useOptions();
+  const isOpen = useManaged((state) => state.menu?.user.clerkId === user.clerkId);
+  const button = useRef<HTMLButtonElement>(null);
+
+  // When the row disappears, the focus moves to the next row.
+  useLayout(() => {
+    const element = button.current;
+    return () => {
+      if (element === null || document.activeElement !== element) return;
+      const row = element.closest("tr");
+      const next = row?.nextElementSibling ?? row?.previousElementSibling;
+      next?.querySelector<HTMLElement>(".row-menu-button")?.focus();
+    };
+  }, []);
+
+  if (actionsFor(user.status, isOn).length === 0) return null;
+  const open = () => manager.openMenu(user, button.current!);
+
+  return (
+    <button
+      ref={button}
+      className="icon-button row-menu-button"
+      type="button"
+      aria-label={`Actions for ${displayName(user)}`}
+      aria-haspopup="menu"
+      aria-expanded={isOpen}
+      onClick={(event) => {
+        const isByMouse = event.detail > 0;
+        if (!(isByMouse && isOpen)) open(); // the same click has closed an open menu already
+      }}
+      onKeyDown={(event) => {
+        if (event.key !== "ArrowDown") return;
+        event.preventDefault();
+        event.stopPropagation(); // the row would move the focus to the next row
+        open();
+      }}
+    >
+      <Icon size={16}>
+        <path d="M3.5 8h.01M8 8h.01M12.5 8h.01" strokeWidth="2" />
+      </Icon>
+    </button>
+  );
+}

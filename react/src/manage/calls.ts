@@ -1,0 +1,173 @@
+// Calls the service: clerk_convex's user_routes(), which act at Clerk and write the result to Convex.
+import type { GetToken } from "../auth/session.ts";
+
+export type UserAction = "update" | "role" | "ban" | "unban" | "lock" | "unlock" | "delete";
+export type Action = "create" | UserAction;
+
+export type NewUser = Partial<
+  Record<"email_address" | "phone_number" | "username" | "first_name" | "last_name" | "external_id", string>
+> & { public_metadata?: { role: string } };
+
+// null removes a value.
+export type Changes = Partial<Record<"username" | "first_name" | "last_name" | "external_id", string | null>>;
+
+export type UserCall =
+  | { action: "update"; clerkId: string; body: Changes }
+  | { action: "role"; clerkId: string; role: string | null }
+  | { action: Exclude<UserAction, "update" | "role">; clerkId: string };
+export type Call = { action: "create"; body: NewUser } | UserCall;
+
+// synced: the change is in Convex too. If not, `message` says why, and how it will arrive.
+export type Done = { isDone: true; synced: boolean; message: string };
+export type Problem = {
+  isDone: false;
+  mayBeDone: boolean; // true: unknown whether the action was done
+  code: string;
+  message: string;
+  fields: Record<string, string>; // messages by the name of the field in the body
+  retryAt: number; // Unix milliseconds, until which the call will be refused again; 0: unknown
+  canRetry: boolean; // the same call may succeed later
+  requestId: string; // also in the service's log and in Convex's audit log
+};
+export type Answer = Done | Problem;
+
+export type Service = { url: string; getToken: GetToken };
+
+const TOKEN_TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 30_000; // longer than the service waits for Clerk and for Convex
+
+const TAKEN = "form_identifier_exists";
+const IDENTIFIERS = new Set(["email_address", "phone_number", "username", "external_id"]);
+
+const UNKNOWN = "It may have been done all the same: look at the user before you try again.";
+const NOTHING = "Nothing was changed.";
+
+// Sends a call. Never throws: every error is returned as an answer with a message for a person.
+export async function send(call: Call, service: Service): Promise<Answer> {
+  const answer = await attempt(call, service, false);
+  // The token may have expired, or belong to a session that has ended. Retry once with a fresh token.
+  const isRefusedToken = !answer.isDone && answer.code.endsWith("_token");
+  return isRefusedToken ? attempt(call, service, true) : answer;
+}
+
+async function attempt(call: Call, { url, getToken }: Service, skipCache: boolean): Promise<Answer> {
+  const requestId = newRequestId();
+  const problem = (code: string, message: string, more: Partial<Problem> = {}): Problem => ({
+    isDone: false,
+    mayBeDone: false,
+    code,
+    message: `${message} ${more.mayBeDone ? UNKNOWN : NOTHING}`,
+    fields: {},
+    retryAt: 0,
+    canRetry: true,
+    requestId,
+    ...more,
+  });
+
+  let token: string | null;
+  try {
+    token = await within(TOKEN_TIMEOUT_MS, getToken({ skipCache }));
+  } catch {
+    return problem("no_clerk", "Clerk cannot be reached, so the service cannot check your session.");
+  }
+  if (token === null) return problem("signed_out", "You are signed out. Sign in and try again.");
+
+  const { method, path, body } = request(call);
+  let response: Response;
+  let answer: any;
+  try {
+    response = await fetch(url + path, {
+      method,
+      headers: {
+        Authorization: `Bearer ${token}`,
+        "X-Request-Id": requestId,
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    answer = await response.json().catch((error: unknown) => {
+      if (error instanceof SyntaxError) return null;
+      throw error;
+    });
+  } catch (error) {
+    if (!navigator.onLine) return problem("no_network", "There is no network.");
+    const isSlow = error instanceof DOMException && error.name === "TimeoutError";
+    const what = isSlow
+      ? `The service did not answer within ${TIMEOUT_MS / 1000} s.`
+      : "The service cannot be reached, or the connection broke.";
+    return problem(isSlow ? "too_slow" : "no_service", what, { mayBeDone: true });
+  }
+
+  const { status } = response;
+  if (response.ok && typeof answer?.synced === "boolean") {
+    return { isDone: true, synced: answer.synced, message: answer.message ?? "" };
+  }
+  const error = answer?.error;
+  if (typeof error?.code === "string" && typeof error.message === "string") {
+    return {
+      isDone: false,
+      mayBeDone: error.may_be_done ?? status === 500,
+      code: error.code,
+      message: error.clerk_message ? `${error.message} Clerk’s words: “${error.clerk_message}”` : error.message,
+      fields: error.code === TAKEN ? takenField(body, error) : fieldErrors(error.errors),
+      retryAt: error.retry_after ? Date.now() + error.retry_after * 1000 : 0,
+      canRetry: status >= 500 || status === 401 || status === 409 || status === 429,
+      requestId: error.request_id ?? requestId,
+    };
+  }
+  // A host of static files answers like this, or with the page itself.
+  if (response.ok || status === 404 || status === 405) {
+    return problem("not_mounted", `User management is not served at ${url}.`, { canRetry: false });
+  }
+  const what = `The service, or what is in front of it, answered ${status}.`;
+  return problem(`status_${status}`, what, { mayBeDone: status >= 500 });
+}
+
+function request(call: Call): { method: string; path: string; body?: object } {
+  if (call.action === "create") return { method: "POST", path: "", body: call.body };
+  const path = `/${encodeURIComponent(call.clerkId)}`;
+  switch (call.action) {
+    case "update":
+      return { method: "PATCH", path, body: call.body };
+    case "role":
+      return { method: "PATCH", path: `${path}/metadata`, body: { public_metadata: { role: call.role } } };
+    case "delete":
+      return { method: "DELETE", path };
+    default:
+      return { method: "POST", path: `${path}/${call.action}` };
+  }
+}
+
+// Clerk does not say which field is taken. If only one identifier was sent, it is that one.
+function takenField(body: object | undefined, error: any): Record<string, string> {
+  const sent = Object.keys(body ?? {}).filter((name) => IDENTIFIERS.has(name));
+  return sent.length === 1 ? { [sent[0]!]: error.clerk_message ?? error.message } : {};
+}
+
+// Returns messages by field. A nested name such as "public_metadata.role" counts for the field public_metadata.
+function fieldErrors(errors: unknown): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const { field, message } of Array.isArray(errors) ? errors : []) {
+    found[String(field).split(".")[0]!] ??= sentence(String(message));
+  }
+  return found;
+}
+
+// The service's messages have no subject: "is not an email address".
+function sentence(message: string): string {
+  const whole = /^[A-Z]/.test(message) ? message : `This ${message}`;
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+}
+
+function newRequestId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return `req_${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+function within<Value>(ms: number, promise: Promise<Value>): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("too slow")), ms);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

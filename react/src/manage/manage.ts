@@ -1,0 +1,8 @@
+// The parts that ManageProvider gives to the users page.
+import type { Manage } from "../users/manage.ts";
+import { NewUserButton } from "./NewUserButton.tsx";
+import { Progress } from "./Progress.tsx";
+import { RowMenu } from "./RowMenu.tsx";
+import { DetailsNotices, UserActions } from "./UserActions.tsx";
+
+export const manage: Manage = { NewUserButton, RowMenu, UserActions, DetailsNotices, Progress };

@@ -1,0 +1,48 @@
+import { useRef, type ReactNode } from "react";
+import { useLayout } from "./useLayout.ts";
+import { Icon } from "./Icon.tsx";
+
+type Props = { label: string; onClose: () => void; children: ReactNode };
+
+// A dialog at the side of the window. It is a native <dialog>, which traps and restores the focus and closes on Escape.
+export function Sheet({ label, onClose, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+
+  useLayout(() => {
+    const element = dialog.current;
+    element?.showModal();
+    element?.focus(); // focus the dialog and not its first button
+    return () => element?.close(); // close() restores the focus; removing the element does not
+  }, []);
+
+  return (
+    <dialog
+      ref={dialog}
+      className="sheet"
+      tabIndex={-1}
+      aria-label={label}
+      onCancel={(event) => {
+        event.preventDefault(); // the URL decides whether the sheet is open
+        onClose();
+      }}
+      onClick={(event) => {
+        if (event.target === event.currentTarget) onClose();
+      }}
+    >
+      <div className="sheet-body">
+        <button
+          className="icon-button sheet-close"
+          type="button"
+          aria-label="Close"
+          title="Close"
+          onClick={onClose}
+        >
+          <Icon size={16}>
+            <path d="m4 4 8 8m0-8-8 8" />
+          </Icon>
+        </button>
+        {children}
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,158 @@
+import type { ReactNode } from "react";
+import { useOptions } from "../admin/options.ts";
+import type { UserDetails } from "../functions.ts";
+import { Avatar } from "../ui/Avatar.tsx";
+import { CopyButton } from "../ui/CopyButton.tsx";
+import { prettyJson } from "../ui/prettyJson.ts";
+import { ExactTime, Time } from "../ui/Time.tsx";
+import { AuditLink } from "./AuditLink.tsx";
+import { displayName } from "./displayName.ts";
+import type { Manage } from "./manage.ts";
+import { OwnColumn, textOf } from "./OwnColumn.tsx";
+import { UserStatus } from "./UserStatus.tsx";
+
+// The columns with a place of their own below. All others are the team's own columns.
+const KNOWN = new Set<string>([
+  "_id",
+  "_creationTime",
+  "clerkId",
+  "externalId",
+  "firstName",
+  "lastName",
+  "username",
+  "email",
+  "emailVerified",
+  "phone",
+  "imageUrl",
+  "role",
+  "status",
+  "publicMetadata",
+  "createdAt",
+  "lastSignInAt",
+  "lockedUntil",
+  "updatedAt",
+] satisfies (keyof UserDetails)[]);
+
+// Shows all columns that Convex has of a user.
+export function UserFields({ user, manage }: { user: UserDetails; manage: Manage | undefined }) {
+  const { columns } = useOptions();
+  const name = displayName(user);
+  const own = Object.entries(user).filter(
+    ([column]) => !KNOWN.has(column) && !columns.some(({ name }) => name === column),
+  );
+  return (
+    <>
+      <header className="sheet-head">
+        <Avatar seed={user.clerkId} name={name} src={user.imageUrl} size="large" />
+        <div className="user-text">
+          <h2 className="truncate" dir="auto" title={name}>
+            {name}
+          </h2>
+          <UserStatus user={user} manage={manage} />
+        </div>
+      </header>
+      {manage !== undefined && <manage.UserActions user={user} />}
+      <dl>
+        <Field label="Email" text={user.email} copies>
+          {user.emailVerified === false && <span className="unverified">Unverified</span>}
+        </Field>
+        <Field label="Phone" text={user.phone} copies />
+        <Field label="Username" text={user.username} copies />
+        <Field label="First name" text={user.firstName} />
+        <Field label="Last name" text={user.lastName} />
+        <Field label="Role" text={user.role} />
+        {user.lockedUntil !== undefined && <TimeField label="Locked until" value={user.lockedUntil} />}
+        <TimeField label="Joined" value={user.createdAt} />
+        <TimeField label="Last sign-in" value={user.lastSignInAt} missing="Never" />
+        <TimeField label="Updated" value={user.updatedAt ?? undefined} missing="Unknown" />
+        <Field label="Clerk id" text={user.clerkId} copies isCode />
+        <Field label="External id" text={user.externalId} copies isCode />
+        <Field label="Convex id" text={user._id} copies isCode />
+        {columns.map((column) => (
+          <div key={column.name} className="field">
+            <dt>{column.label ?? column.name}</dt>
+            <dd>
+              <OwnColumn column={column} user={user} />
+            </dd>
+          </div>
+        ))}
+        {own.map(([column, value]) => (
+          <Field key={column} label={column} text={textOf(value)} />
+        ))}
+      </dl>
+      <section className="metadata">
+        <div className="metadata-head">
+          <h3>Public metadata</h3>
+          {user.publicMetadata !== undefined && (
+            <CopyButton text={user.publicMetadata} label="public metadata" />
+          )}
+        </div>
+        {user.publicMetadata === undefined ? (
+          <p className="muted">None</p>
+        ) : (
+          <pre tabIndex={0} role="region" aria-label="Public metadata">
+            <code dir="ltr">{prettyJson(user.publicMetadata)}</code>
+          </pre>
+        )}
+      </section>
+      <footer className="sheet-foot">
+        <AuditLink clerkId={user.clerkId} />
+      </footer>
+    </>
+  );
+}
+
+type FieldProps = {
+  label: string;
+  text: string | undefined;
+  copies?: boolean;
+  isCode?: boolean;
+  children?: ReactNode;
+};
+
+function Field({ label, text, copies = false, isCode = false, children }: FieldProps) {
+  return (
+    <div className="field">
+      <dt>{label}</dt>
+      <dd>
+        {text === undefined ? (
+          <span className="muted">None</span>
+        ) : (
+          <span className={isCode ? "field-text is-code" : "field-text"} dir="auto" title={text}>
+            {text}
+          </span>
+        )}
+        {children}
+        {copies && text !== undefined && <CopyButton text={text} label={label.toLowerCase()} />}
+      </dd>
+    </div>
+  );
+}
+
+function TimeField({
+  label,
+  value,
+  missing,
+}: {
+  label: string;
+  value: number | undefined;
+  missing?: string;
+}) {
+  return (
+    <div className="field">
+      <dt>{label}</dt>
+      <dd>
+        {value === undefined ? (
+          <span className="muted">{missing}</span>
+        ) : (
+          <span className="field-time">
+            <ExactTime value={value} />
+            <span className="muted">
+              <Time value={value} />
+            </span>
+          </span>
+        )}
+      </dd>
+    </div>
+  );
+}

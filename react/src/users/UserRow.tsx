@@ -1,0 +1,98 @@
+import { memo } from "react";
+import { useOptions } from "../admin/options.ts";
+import { useFlash } from "../data/useFlash.ts";
+import type { UserSummary } from "../functions.ts";
+import { Avatar } from "../ui/Avatar.tsx";
+import { Nothing } from "../ui/Nothing.tsx";
+import { Time } from "../ui/Time.tsx";
+import { displayName } from "./displayName.ts";
+import type { Manage } from "./manage.ts";
+import { OwnColumn } from "./OwnColumn.tsx";
+import { UserStatus } from "./UserStatus.tsx";
+
+type Props = { user: UserSummary; isNew: boolean; manage?: Manage };
+
+// A user who has not changed is the same object (see usePages), so only changed rows render again. The ARIA roles are
+// those of a table; they are explicit because on narrow screens the rows are displayed as cards.
+export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
+  const flash = useFlash(user);
+  const { columns } = useOptions();
+  const name = displayName(user);
+  return (
+    <tr role="row" data-clerk-id={user.clerkId} data-new={isNew || undefined} data-flash={flash}>
+      <td role="cell" className="col-user" colSpan={2}>
+        <div className="user-cell">
+          <Avatar seed={user.clerkId} name={name} src={user.imageUrl} />
+          <div className="user-text">
+            <a
+              className="user-name truncate"
+              href={`?user=${encodeURIComponent(user.clerkId)}`}
+              dir="auto"
+              title={name}
+            >
+              {name}
+            </a>
+            <UserAddress user={user} name={name} />
+          </div>
+        </div>
+      </td>
+      <td role="cell" className="col-status">
+        <UserStatus user={user} manage={manage} />
+      </td>
+      <td role="cell" className="col-role">
+        {user.role === undefined ? (
+          <Nothing />
+        ) : (
+          <span className="tag truncate" dir="auto" title={user.role}>
+            {user.role}
+          </span>
+        )}
+      </td>
+      <td role="cell" className="col-time col-joined">
+        <span className="card-label">Joined </span>
+        <Time value={user.createdAt} />
+      </td>
+      <td role="cell" className="col-time col-sign-in">
+        {user.lastSignInAt === undefined ? (
+          <>
+            Never<span className="card-label"> signed in</span>
+          </>
+        ) : (
+          <>
+            <span className="card-label">Signed in </span>
+            <Time value={user.lastSignInAt} />
+          </>
+        )}
+      </td>
+      {columns.map((column) => (
+        <td key={column.name} role="cell" className="col-own">
+          <OwnColumn column={column} user={user} />
+        </td>
+      ))}
+      {manage !== undefined && (
+        <td role="cell" className="col-actions">
+          <manage.RowMenu user={user} />
+        </td>
+      )}
+    </tr>
+  );
+});
+
+function UserAddress({ user, name }: { user: UserSummary; name: string }) {
+  if (user.email === undefined) {
+    const hasPhone = user.phone !== undefined && user.phone !== name;
+    return <span className="user-email truncate muted">{hasPhone ? user.phone : "No email"}</span>;
+  }
+  return (
+    <span className="user-email muted">
+      {user.email === name ? (
+        "No name"
+      ) : (
+        <span className="truncate" title={user.email}>
+          {user.email}
+        </span>
+      )}
+      {user.emailVerified === false && <span className="unverified">Unverified</span>}
+    </span>
+  );
+}

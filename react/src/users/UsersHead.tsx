@@ -1,0 +1,67 @@
+import { useOptions } from "../admin/options.ts";
+import { naturalOrder, type Sort, type SortKey, type UsersView } from "./usersView.ts";
+
+type Props = { view: UsersView; onSort: (sort: Sort) => void };
+
+export function UsersHead({ view, onSort, hasActions }: Props & { hasActions: boolean }) {
+  const { columns } = useOptions();
+  return (
+    <thead role="rowgroup">
+      <tr role="row">
+        <SortHeader by="name" label="Name" view={view} onSort={onSort} />
+        <SortHeader by="email" label="Email" view={view} onSort={onSort} />
+        <th role="columnheader" scope="col" className="col-status">
+          Status
+        </th>
+        <th role="columnheader" scope="col" className="col-role">
+          Role
+        </th>
+        <SortHeader by="createdAt" label="Joined" view={view} onSort={onSort} />
+        <SortHeader by="lastSignInAt" label="Last sign-in" view={view} onSort={onSort} />
+        {columns.map(({ name, label = name, width }) => (
+          <th key={name} role="columnheader" scope="col" className="col-own" style={{ width }}>
+            {label}
+          </th>
+        ))}
+        {hasActions && (
+          <th role="columnheader" scope="col" className="col-actions">
+            <span className="visually-hidden">Actions</span>
+          </th>
+        )}
+      </tr>
+    </thead>
+  );
+}
+
+type HeaderProps = Props & { by: SortKey; label: string };
+
+function SortHeader({ by, label, view, onSort }: HeaderProps) {
+  const isSearch = view.search.trim() !== ""; // a search is sorted by relevance, so the chosen order is not used
+  const isSorted = !isSearch && view.sort.by === by;
+  return (
+    <th
+      role="columnheader"
+      scope="col"
+      className={`col-${by}`}
+      aria-sort={isSorted ? (view.sort.order === "asc" ? "ascending" : "descending") : undefined}
+    >
+      <button
+        className="sort"
+        type="button"
+        disabled={isSearch}
+        title={isSearch ? "Matches come best first" : undefined}
+        onClick={() => onSort(nextSort(by, view.sort))}
+      >
+        {label}
+        <svg className="sort-arrow" viewBox="0 0 10 10" width="10" height="10" aria-hidden="true">
+          <path d="M5 8.5v-7M2 4.5l3-3 3 3" fill="none" stroke="currentColor" strokeWidth="1.5" />
+        </svg>
+      </button>
+    </th>
+  );
+}
+
+function nextSort(by: SortKey, sort: Sort): Sort {
+  if (sort.by !== by) return { by, order: naturalOrder(by) };
+  return { by, order: sort.order === "asc" ? "desc" : "asc" };
+}

@@ -1,0 +1,41 @@
+import { useMemo } from "react";
+import { useAdminAnswer } from "../data/useAnswer.ts";
+import { useLast } from "../data/useLast.ts";
+import { useFunctions } from "../functions.ts";
+import { RefusalsNotice } from "../refusals/RefusalsNotice.tsx";
+import { StatsPanel } from "../stats/StatsPanel.tsx";
+import { useToday } from "../stats/useToday.ts";
+import { Region } from "../ui/Region.tsx";
+import { useTitle } from "../ui/useTitle.ts";
+import { Filters } from "./Filters.tsx";
+import { useManage } from "./manage.ts";
+import { UserDialog } from "./UserDialog.tsx";
+import { UsersTable } from "./UsersTable.tsx";
+import { useUsersUrl } from "./useUsersUrl.ts";
+
+// The content of the page, within <Admin>.
+export function Users() {
+  const manage = useManage();
+  useTitle("Users");
+  const { view, setView, userId, open, close } = useUsersUrl();
+  const functions = useFunctions();
+  const today = useToday();
+  const answer = useAdminAnswer(
+    functions.stats,
+    useMemo(() => ({ today }), [today]),
+  );
+  const stats = useLast(answer.value);
+
+  return (
+    <>
+      <h1 className="visually-hidden">Users</h1>
+      <StatsPanel stats={stats} error={answer.error} onRetry={answer.retry} />
+      <RefusalsNotice />
+      <Filters view={view} onChange={setView} counts={stats} end={manage && <manage.NewUserButton />} />
+      <Region title="The users could not be loaded" resetKey={view}>
+        <UsersTable view={view} onChange={setView} onOpen={open} counts={stats} manage={manage} />
+      </Region>
+      {userId !== null && <UserDialog key={userId} clerkId={userId} onClose={close} manage={manage} />}
+    </>
+  );
+}

@@ -1,0 +1,91 @@
+import { useMemo } from "react";
+import { useOptions } from "../admin/options.ts";
+import { usePages } from "../data/usePages.ts";
+import { useFunctions } from "../functions.ts";
+import { LoadMore } from "../ui/LoadMore.tsx";
+import { onRowClick, onRowKeyDown } from "../ui/rows.ts";
+import { SkeletonRows } from "../ui/Skeleton.tsx";
+import { number } from "../ui/number.ts";
+import { userCells } from "./cells.ts";
+import { NoMatch, NoUsers } from "./Empty.tsx";
+import type { Manage } from "./manage.ts";
+import { UserRow } from "./UserRow.tsx";
+import { UsersHead } from "./UsersHead.tsx";
+import { SEARCH_LIMIT, type Counts, type UsersView } from "./usersView.ts";
+
+type Props = {
+  view: UsersView;
+  onChange: (change: Partial<UsersView>) => void;
+  onOpen: (clerkId: string) => void;
+  counts: Counts | undefined;
+  manage?: Manage;
+};
+
+export function UsersTable({ view, onChange, onOpen, counts, manage }: Props) {
+  const { getUsers } = useFunctions();
+  const { columns } = useOptions();
+  const search = view.search.trim();
+  const args = useMemo(
+    () => ({
+      ...(view.status === null ? {} : { status: view.status }),
+      // A search is sorted by relevance.
+      ...(search === "" ? { sort: view.sort } : { search }),
+    }),
+    [view.status, view.sort, search],
+  );
+  const {
+    rows,
+    args: shown,
+    arrived,
+    isLoading,
+    isStale,
+    isLoadingMore,
+    loadMore,
+  } = usePages(getUsers, args);
+
+  if (!isLoading && rows.length === 0) {
+    const isFiltered = shown.search !== undefined || shown.status !== undefined;
+    const clear = () => onChange({ search: "", status: null });
+    return (
+      <div className="table-frame" aria-busy={isStale}>
+        {isFiltered ? <NoMatch search={shown.search} status={shown.status} onClear={clear} /> : <NoUsers />}
+      </div>
+    );
+  }
+
+  const total = shown.status === undefined ? counts?.total : counts?.[shown.status];
+  return (
+    <div className="table-frame">
+      <table className="table users-table" role="table" aria-label="Users" aria-busy={isLoading || isStale}>
+        <UsersHead view={view} onSort={(sort) => onChange({ sort })} hasActions={manage !== undefined} />
+        {isLoading ? (
+          <SkeletonRows cells={userCells(columns.length, manage !== undefined)} />
+        ) : (
+          <tbody
+            role="rowgroup"
+            onClick={(event) => onRowClick(event, (row) => onOpen(row.dataset.clerkId!))}
+            onKeyDown={onRowKeyDown}
+          >
+            {rows.map((user) => (
+              <UserRow key={user.clerkId} user={user} isNew={arrived.has(user._id)} manage={manage} />
+            ))}
+          </tbody>
+        )}
+      </table>
+      {!isLoading && (
+        <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
+          {summary(rows.length, shown.search !== undefined, total)}
+        </LoadMore>
+      )}
+    </div>
+  );
+}
+
+function summary(shown: number, isSearch: boolean, total: number | undefined): string {
+  if (!isSearch) {
+    const isCounted = total !== undefined && total >= shown;
+    return isCounted ? `${number.format(shown)} of ${number.format(total)}` : number.format(shown);
+  }
+  if (shown >= SEARCH_LIMIT) return `${SEARCH_LIMIT} best matches. Type more to narrow them down.`;
+  return shown === 1 ? "1 match" : `${shown} matches, best first`;
+}

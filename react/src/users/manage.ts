@@ -1,0 +1,17 @@
+import { createContext, useContext, type ComponentType, type ReactNode } from "react";
+import type { UserSummary } from "../functions.ts";
+
+// The parts of the page by which admins act; see ../manage/. Without them the page only reads.
+export type Manage = {
+  NewUserButton: ComponentType;
+  RowMenu: ComponentType<{ user: UserSummary }>;
+  UserActions: ComponentType<{ user: UserSummary }>;
+  DetailsNotices: ComponentType;
+  Progress: ComponentType<{ user: UserSummary; children: ReactNode }>;
+};
+
+export const ManageContext = createContext<Manage | undefined>(undefined);
+
+export function useManage(): Manage | undefined {
+  return useContext(ManageContext);
+}

@@ -36,6 +36,7 @@ import type * as clerk_users_derived from "../clerk/users/derived.js";
 import type * as clerk_users_pages from "../clerk/users/pages.js";
 import type * as clerk_users_queries from "../clerk/users/queries.js";
 import type * as clerk_users_search from "../clerk/users/search.js";
+import type * as clerk_users_sorted from "../clerk/users/sorted.js";
 import type * as clerk_users_stats from "../clerk/users/stats.js";
 import type * as clerk_users_text from "../clerk/users/text.js";
 import type * as clerk_version from "../clerk/version.js";
@@ -74,6 +75,7 @@ declare const fullApi: ApiFromModules<{
   "clerk/users/pages": typeof clerk_users_pages;
   "clerk/users/queries": typeof clerk_users_queries;
   "clerk/users/search": typeof clerk_users_search;
+  "clerk/users/sorted": typeof clerk_users_sorted;
   "clerk/users/stats": typeof clerk_users_stats;
   "clerk/users/text": typeof clerk_users_text;
   "clerk/version": typeof clerk_version;

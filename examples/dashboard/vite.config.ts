@@ -1,5 +1,6 @@
 import react from "@vitejs/plugin-react";
-import { PageSkeleton } from "clerk-convex-react";
+import { PageSkeleton, Shell } from "clerk-convex-react";
+import { WouterRouter } from "clerk-convex-react/wouter";
 import { createElement } from "react";
 import { renderToStaticMarkup } from "react-dom/server";
 import { defineConfig, loadEnv, type Plugin } from "vite";
@@ -13,7 +14,8 @@ const firstPaint = (isManaged: boolean): Plugin => ({
   name: "first-paint",
   transformIndexHtml(html) {
     const page = createElement(PageSkeleton, { page: "users", isManaged });
-    const router = createElement(Router, { base: "/dashboard", ssrPath: "/dashboard/users", children: page });
+    const shell = createElement(WouterRouter, { children: createElement(Shell, { children: page }) });
+    const router = createElement(Router, { base: "/dashboard", ssrPath: "/dashboard/users", children: shell });
     return html.replace("<!-- first paint -->", () => renderToStaticMarkup(router));
   },
 });

@@ -1,17 +1,25 @@
+"use client";
 export { Gate } from "./access/Gate.tsx";
 export { useEnsureUser } from "./access/useEnsureUser.ts";
-export { AuditPage } from "./audit/AuditPage.tsx";
-export { SessionProvider, useSession, type Session } from "./auth/session.ts";
+export { Admin, type AdminProps } from "./admin/Admin.tsx";
+export type { Column } from "./admin/options.ts";
+export { Shell, type ShellProps } from "./admin/Shell.tsx";
+export { Audit } from "./audit/AuditPage.tsx";
+export { SessionProvider, useSession, type GetToken, type Session } from "./auth/session.ts";
 export { Frame } from "./frame/Frame.tsx";
-export { Nav } from "./frame/Nav.tsx";
 export { PageSkeleton } from "./frame/PageSkeleton.tsx";
-export { UserMenu } from "./frame/UserMenu.tsx";
-export { functionsOf, FunctionsProvider, type Functions, type Me } from "./functions.ts";
-export { manage } from "./manage/manage.ts";
-export { ManageProvider } from "./manage/ManageProvider.tsx";
+export {
+  functionsOf,
+  FunctionsProvider,
+  type Functions,
+  type Me,
+  type UserDetails,
+  type UserStatus,
+  type UserSummary,
+} from "./functions.ts";
+export { AuditPage, UsersPage, type PageProps } from "./pages.tsx";
 export { RefusalsNotice } from "./refusals/RefusalsNotice.tsx";
-export { StatsPanel } from "./stats/StatsPanel.tsx";
-export { Boundary } from "./ui/Boundary.tsx";
+export { HistoryRouter, RouterProvider, type LinkProps, type Router } from "./router/router.tsx";
 export { Failure } from "./ui/Failure.tsx";
 export { Live } from "./ui/Live.tsx";
-export { UsersPage } from "./users/UsersPage.tsx";
+export { Users } from "./users/UsersPage.tsx";

@@ -5,6 +5,7 @@ import { deniedReason } from "../data/denied.ts";
 import { useAnswer } from "../data/useAnswer.ts";
 import { Frame } from "../frame/Frame.tsx";
 import { useFunctions, type Me } from "../functions.ts";
+import type { Service } from "../manage/calls.ts";
 import { Boundary } from "../ui/Boundary.tsx";
 import { Failure } from "../ui/Failure.tsx";
 import { Live } from "../ui/Live.tsx";
@@ -13,19 +14,21 @@ import { useEnsureUser } from "./useEnsureUser.ts";
 
 const NO_ARGS = {};
 
-// api: the URL of user_routes(), which brings the row of a user who has just signed up. null: the webhook brings it.
-type Props = { children: (me: Me) => ReactNode; waiting: ReactNode; api?: string | null };
+// service: brings the row of a user who has just signed up. null: the webhook brings it.
+type Props = { children: (me: Me) => ReactNode; waiting: ReactNode; service?: Service | null };
+
+const noToken = async () => null;
 
 // Shows its children to admins, as long as they are admins. It subscribes to the caller's own user, which everyone who
 // is signed in may read. So the page disappears, with open dialogs, when an admin is demoted, and appears when a user
 // is promoted.
-export function Gate({ children, waiting, api = null }: Props): ReactNode {
+export function Gate({ children, waiting, service = null }: Props): ReactNode {
   const { isLoading, isAuthenticated } = useConvexAuth();
-  const { isSignedIn, getToken } = useSession();
+  const { isSignedIn } = useSession();
   const { currentUser } = useFunctions();
   const { value: me, error, retry } = useAnswer(currentUser, isAuthenticated ? NO_ARGS : null);
 
-  useEnsureUser(api, me?.state === "not_synced", getToken);
+  useEnsureUser(service?.url ?? null, me?.state === "not_synced", service?.getToken ?? noToken);
 
   if (isLoading) return waiting;
   if (!isAuthenticated) return <AccessPage reason={isSignedIn ? "not_accepted" : "not_signed_in"} />;

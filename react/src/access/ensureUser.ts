@@ -1,6 +1,6 @@
 // Asks the service to write the caller's own row: POST /api/users/me of clerk_convex's user_routes(). It reads the user
 // from Clerk, so the row is there right after the sign-up, before the first webhook.
-export type GetToken = (options?: { skipCache?: boolean }) => Promise<string | null>;
+import type { GetToken } from "../auth/session.ts";
 
 const ATTEMPTS = 5;
 const TIMEOUT_MS = 30_000; // longer than the service waits for Clerk and for Convex

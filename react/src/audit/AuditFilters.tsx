@@ -1,11 +1,14 @@
 import { useState, type FormEvent } from "react";
-import { Link } from "wouter";
+import { useOptions } from "../admin/options.ts";
+import { useRouter } from "../router/router.tsx";
 import { Icon } from "../ui/Icon.tsx";
 import { OUTCOMES, OUTCOME_LABELS, type AuditView } from "./auditView.ts";
 
 type Props = { view: AuditView; onChange: (change: Partial<AuditView>) => void };
 
 export function AuditFilters({ view, onChange }: Props) {
+  const { Link } = useRouter();
+  const { paths } = useOptions();
   return (
     <div className="toolbar" role="search" aria-label="Audit log">
       <UserFilter key={view.clerkId} clerkId={view.clerkId} onPick={(clerkId) => onChange({ clerkId })} />
@@ -24,8 +27,8 @@ export function AuditFilters({ view, onChange }: Props) {
           </option>
         ))}
       </select>
-      {view.clerkId !== null && (
-        <Link className="button" href={`/users?user=${encodeURIComponent(view.clerkId)}`}>
+      {view.clerkId !== null && paths.users !== null && (
+        <Link className="button" href={`${paths.users}?user=${encodeURIComponent(view.clerkId)}`}>
           Show user
         </Link>
       )}

@@ -4,7 +4,8 @@ import { AuditFilters } from "./AuditFilters.tsx";
 import { AuditTable } from "./AuditTable.tsx";
 import { useAuditUrl } from "./useAuditUrl.ts";
 
-export function AuditPage() {
+// The content of the page, within <Admin>.
+export function Audit() {
   useTitle("Audit log");
   const { view, setView } = useAuditUrl();
   return (

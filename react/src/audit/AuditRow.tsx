@@ -1,7 +1,7 @@
 import { memo } from "react";
-import { Link } from "wouter";
 import { useFlash } from "../data/useFlash.ts";
 import type { AuditEntry } from "../functions.ts";
+import { pathOf, useRouter } from "../router/router.tsx";
 import { Nothing } from "../ui/Nothing.tsx";
 import { number } from "../ui/number.ts";
 import { Time } from "../ui/Time.tsx";
@@ -57,6 +57,7 @@ export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
 });
 
 function Who({ entry: { clerkId, count, name } }: { entry: AuditEntry }) {
+  const { Link, location } = useRouter();
   if (clerkId === undefined) {
     if (count === undefined) return <Nothing />;
     return <>{count === 1 ? "1 user" : `${number.format(count)} users`}</>;
@@ -64,7 +65,7 @@ function Who({ entry: { clerkId, count, name } }: { entry: AuditEntry }) {
   return (
     <Link
       className="who truncate"
-      href={`/audit?user=${encodeURIComponent(clerkId)}`}
+      href={`${pathOf(location)}?user=${encodeURIComponent(clerkId)}`}
       title={clerkId}
       dir="auto"
     >

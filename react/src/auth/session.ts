@@ -1,20 +1,22 @@
-// The interface between the page and sign-in, which Clerk or the local Clerk implements.
+// The interface between the pages and sign-in. Whether somebody is signed in at Convex, Convex's own provider says.
 import { createContext, useContext, type ReactNode } from "react";
 
+export type GetToken = (options?: { skipCache?: boolean }) => Promise<string | null>;
+
+// Each part is optional. A part that is missing is not offered.
 export type Session = {
-  isSignedIn: boolean;
-  signIn: ReactNode; // a link or a form
-  // Returns the session token, or null if nobody is signed in. It waits for Clerk without a limit.
-  getToken: (options?: { skipCache?: boolean }) => Promise<string | null>;
-  signOut: () => Promise<void>;
-  switchAccount: () => Promise<void>;
+  // Returns the session token for the service, or null if nobody is signed in. Without it the pages only read.
+  getToken?: GetToken;
+  // Whether Clerk has somebody signed in, so that a token that Convex does not accept can be told from no token.
+  isSignedIn?: boolean;
+  signIn?: ReactNode; // a link or a form
+  signOut?: () => Promise<void>;
+  switchAccount?: () => Promise<void>;
 };
 
-const SessionContext = createContext<Session | null>(null);
+const SessionContext = createContext<Session>({});
 export const SessionProvider = SessionContext.Provider;
 
 export function useSession(): Session {
-  const session = useContext(SessionContext);
-  if (session === null) throw new Error("useSession: there is no SessionProvider around this component.");
-  return session;
+  return useContext(SessionContext);
 }

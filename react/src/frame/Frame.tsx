@@ -1,8 +1,11 @@
 import type { ReactNode } from "react";
+import { useOptions } from "../admin/options.ts";
 
 type Props = { children: ReactNode; nav?: ReactNode; end?: ReactNode };
 
-export function Frame({ children, nav, end }: Props) {
+export function Frame({ children, nav, end }: Props): ReactNode {
+  const { title, frame } = useOptions();
+  if (!frame) return <div className="frame-main">{children}</div>;
   return (
     <>
       <header className="frame-header">
@@ -13,7 +16,7 @@ export function Frame({ children, nav, end }: Props) {
               <circle cx="8" cy="6" r="2.4" fill="#fff" />
               <path d="M3.6 13a4.4 4 0 0 1 8.8 0z" fill="#fff" />
             </svg>
-            <span className="brand-name">Dashboard</span>
+            <span className="brand-name">{title}</span>
           </div>
           {nav}
           <div className="frame-end">{end}</div>

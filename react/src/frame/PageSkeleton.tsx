@@ -1,16 +1,20 @@
-import type { ReactNode } from "react";
+import { version, type ReactNode } from "react";
+import { useOptions } from "../admin/options.ts";
 import { AuditFilters } from "../audit/AuditFilters.tsx";
 import { AuditHead } from "../audit/AuditHead.tsx";
 import { AUDIT_CELLS } from "../audit/cells.ts";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
 import { LiveSign } from "../ui/Live.tsx";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
-import { MANAGED_USER_CELLS, USER_CELLS } from "../users/cells.ts";
+import { userCells } from "../users/cells.ts";
 import { Filters } from "../users/Filters.tsx";
 import { UsersHead } from "../users/UsersHead.tsx";
 import { NEWEST_FIRST } from "../users/usersView.ts";
 import { Frame } from "./Frame.tsx";
 import { Nav } from "./Nav.tsx";
+
+// React 18 passes an attribute that it does not know as it is, and leaves out "true".
+const INERT = { inert: version.startsWith("18.") ? "" : true } as { inert?: boolean };
 
 const nothing = () => {};
 const connecting = <LiveSign connection={{ state: "connecting" }} />;
@@ -25,7 +29,7 @@ const newUser = (
 type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode };
 
 // The page without data. Its parts keep their places when the data arrive.
-export function PageSkeleton({ page, isManaged, live = connecting }: Props) {
+export function PageSkeleton({ page, isManaged, live = connecting }: Props): ReactNode {
   return (
     <Frame
       nav={<Nav />}
@@ -37,7 +41,7 @@ export function PageSkeleton({ page, isManaged, live = connecting }: Props) {
       }
     >
       <h1 className="visually-hidden">{page === "users" ? "Users" : "Audit log"}</h1>
-      <div inert aria-busy="true">
+      <div {...INERT} aria-busy="true">
         {page === "users" ? <UsersSkeleton isManaged={isManaged} /> : <AuditSkeleton />}
         <p className="skeleton-note">Still waiting for an answer…</p>
       </div>
@@ -46,6 +50,7 @@ export function PageSkeleton({ page, isManaged, live = connecting }: Props) {
 }
 
 function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
+  const { columns } = useOptions();
   const view = { search: "", status: null, sort: NEWEST_FIRST };
   return (
     <>
@@ -54,7 +59,7 @@ function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
       <div className="table-frame">
         <table className="table users-table">
           <UsersHead view={view} onSort={nothing} hasActions={isManaged} />
-          <SkeletonRows cells={isManaged ? MANAGED_USER_CELLS : USER_CELLS} />
+          <SkeletonRows cells={userCells(columns.length, isManaged)} />
         </table>
       </div>
     </>

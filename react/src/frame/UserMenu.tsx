@@ -1,4 +1,4 @@
-import { useId, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useSession } from "../auth/session.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { displayName, type Named } from "../users/displayName.ts";
@@ -8,8 +8,14 @@ type MenuUser = Named & { imageUrl?: string; role?: string };
 export function UserMenu({ user }: { user: MenuUser }) {
   const { signOut, switchAccount } = useSession();
   const [problem, setProblem] = useState<string | null>(null);
-  const id = useId();
+  const button = useRef<HTMLButtonElement>(null);
+  const panel = useRef<HTMLDivElement>(null);
   const name = displayName(user);
+
+  // The attribute has another name in React 18.
+  useEffect(() => {
+    button.current!.popoverTargetElement = panel.current;
+  }, []);
 
   const attempt = (action: () => Promise<void>) => () => {
     setProblem(null);
@@ -18,10 +24,10 @@ export function UserMenu({ user }: { user: MenuUser }) {
 
   return (
     <div>
-      <button className="menu-button" type="button" popoverTarget={id} aria-label={`Your account: ${name}`}>
+      <button className="menu-button" type="button" ref={button} aria-label={`Your account: ${name}`}>
         <Avatar seed={user.clerkId} name={name} src={user.imageUrl} size="small" />
       </button>
-      <div className="menu-panel" id={id} popover="auto">
+      <div ref={panel} className="menu-panel" popover="auto">
         <div className="menu-user">
           <strong className="truncate" dir="auto" title={name}>
             {name}
@@ -36,12 +42,16 @@ export function UserMenu({ user }: { user: MenuUser }) {
             {problem}
           </p>
         )}
-        <button className="menu-item" type="button" onClick={attempt(switchAccount)}>
-          Switch account
-        </button>
-        <button className="menu-item" type="button" onClick={attempt(signOut)}>
-          Sign out
-        </button>
+        {switchAccount !== undefined && (
+          <button className="menu-item" type="button" onClick={attempt(switchAccount)}>
+            Switch account
+          </button>
+        )}
+        {signOut !== undefined && (
+          <button className="menu-item" type="button" onClick={attempt(signOut)}>
+            Sign out
+          </button>
+        )}
       </div>
     </div>
   );

@@ -1,29 +1,31 @@
-import { useLayoutEffect, useMemo, useState, type ReactNode } from "react";
-import { useSession } from "../auth/session.ts";
+import { useMemo, useState, type ReactNode } from "react";
 import type { Me } from "../functions.ts";
+import { useLayout } from "../ui/useLayout.ts";
+import { ManageContext } from "../users/manage.ts";
+import type { Service } from "./calls.ts";
 import { Confirm } from "./Confirm.tsx";
 import { ManagerProvider, useManaged } from "./context.ts";
 import { EditUser } from "./EditUser.tsx";
 import { EditRole } from "./EditRole.tsx";
 import { Manager } from "./Manager.ts";
+import { manage } from "./manage.ts";
 import { Menu } from "./Menu.tsx";
 import { NewUser } from "./NewUser.tsx";
 import { Notices } from "./Notices.tsx";
 
-type Props = { url: string; me: Me; children: ReactNode };
+type Props = { service: Service; me: Me; children: ReactNode };
 
 // Provides the actions of admins to the pages within it.
-export function ManageProvider({ url, me, children }: Props) {
-  const { getToken } = useSession();
-  const [manager] = useState(() => new Manager({ url, getToken }));
-  useLayoutEffect(() => {
-    manager.connect({ url, getToken });
-  }, [manager, url, getToken]);
+export function ManageProvider({ service, me, children }: Props) {
+  const [manager] = useState(() => new Manager(service));
+  useLayout(() => {
+    manager.connect(service);
+  }, [manager, service]);
   const myId = me.user.clerkId;
 
   return (
     <ManagerProvider value={useMemo(() => ({ manager, myId }), [manager, myId])}>
-      {children}
+      <ManageContext.Provider value={manage}>{children}</ManageContext.Provider>
       <Menu />
       <OpenDialog />
       <PageNotices />

@@ -1,6 +1,8 @@
-import { useEffectEvent, useId, useLayoutEffect, useRef, type KeyboardEvent } from "react";
+import { useId, useRef, type KeyboardEvent } from "react";
+import { useLatest, useLayout } from "../ui/useLayout.ts";
 import type { UserSummary } from "../functions.ts";
 import { displayName } from "../users/displayName.ts";
+import { useOptions } from "../admin/options.ts";
 import { ActionButton } from "./ActionButton.tsx";
 import { useManaged, useManaging } from "./context.ts";
 import { useRefusals } from "./useRefusals.ts";
@@ -17,13 +19,14 @@ type Props = { user: UserSummary; anchor: HTMLElement };
 
 function OpenMenu({ user, anchor }: Props) {
   const { manager } = useManaging();
+  const { isOn } = useOptions();
   const refusals = useRefusals(user);
   const panel = useRef<HTMLDivElement>(null);
   const id = useId();
   const name = displayName(user);
 
-  const close = useEffectEvent(() => manager.set({ menu: null }));
-  useLayoutEffect(() => {
+  const close = useLatest(() => manager.set({ menu: null }));
+  useLayout(() => {
     const element = panel.current!;
     anchor.focus({ preventScroll: true }); // Safari does not focus a clicked button; the focus returns to it when the menu closes
     element.showPopover();
@@ -42,7 +45,7 @@ function OpenMenu({ user, anchor }: Props) {
       removeEventListener("scroll", onScroll);
       element.hidePopover();
     };
-  }, [anchor]);
+  }, [anchor, close]);
 
   const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
     const all = items(panel.current!);
@@ -62,7 +65,7 @@ function OpenMenu({ user, anchor }: Props) {
         {name}
       </p>
       <div role="menu" aria-label={`Actions for ${name}`}>
-        {actionsFor(user.status).map((group, index) => (
+        {actionsFor(user.status, isOn).map((group, index) => (
           <div key={index} className="row-menu-group" role="group">
             {group.map((action) => (
               <ActionButton
@@ -100,6 +103,8 @@ function place(panel: HTMLElement, anchor: HTMLElement): void {
   const button = anchor.getBoundingClientRect();
   const { offsetHeight, offsetWidth } = panel;
   const fits = button.bottom + GAP + offsetHeight + GAP <= innerHeight;
-  panel.style.top = `${Math.max(GAP, fits ? button.bottom + GAP : button.top - GAP - offsetHeight)}px`;
-  panel.style.left = `${Math.max(GAP, button.right - offsetWidth)}px`;
+  const top = Math.max(GAP, fits ? button.bottom + GAP : button.top - GAP - offsetHeight);
+  const left = Math.max(GAP, button.right - offsetWidth);
+  panel.style.setProperty("top", `${top}px`, "important"); // as the stylesheet is
+  panel.style.setProperty("left", `${left}px`, "important");
 }

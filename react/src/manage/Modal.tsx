@@ -1,4 +1,5 @@
-import { useLayoutEffect, useRef, type ReactNode } from "react";
+import { useRef, type ReactNode } from "react";
+import { useLayout } from "../ui/useLayout.ts";
 
 type Props = { labelId: string; role?: "alertdialog"; describedBy?: string; onClose: () => void; children: ReactNode };
 
@@ -6,7 +7,7 @@ type Props = { labelId: string; role?: "alertdialog"; describedBy?: string; onCl
 export function Modal({ labelId, role, describedBy, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
 
-  useLayoutEffect(() => {
+  useLayout(() => {
     const element = dialog.current;
     element?.showModal();
     element?.querySelector<HTMLElement>("[data-first]")?.focus();

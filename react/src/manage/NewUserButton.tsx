@@ -1,11 +1,14 @@
 import { useId } from "react";
+import { useOptions } from "../admin/options.ts";
 import { useManaging, useObstacle } from "./context.ts";
 import { WORDS } from "./words.tsx";
 
 export function NewUserButton() {
   const { manager } = useManaging();
   const obstacle = useObstacle();
+  const { isOn } = useOptions();
   const id = useId();
+  if (!isOn("create")) return null;
   return (
     <span className="new-user">
       <button

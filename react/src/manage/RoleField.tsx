@@ -1,11 +1,11 @@
 import { useState } from "react";
+import { useOptions } from "../admin/options.ts";
 import { Field } from "./Field.tsx";
 import type { Errors } from "./Form.tsx";
 
-// Suggested roles. Any text can be a role, and the app decides what it means; this page only knows "admin".
-const ROLES = ["admin", "editor", "member"];
-
+// Any text can be a role, and the app decides what it means; this page only knows "admin".
 export function RoleField({ role, errors, isFirst }: { role: string; errors: Errors; isFirst?: boolean }) {
+  const { roles } = useOptions();
   const [text, setText] = useState(role);
   return (
     <div className="role-field">
@@ -21,7 +21,7 @@ export function RoleField({ role, errors, isFirst }: { role: string; errors: Err
         onChange={(event) => setText(event.target.value)}
       />
       <div className="choices" role="group" aria-label="Usual roles">
-        {[...ROLES, ""].map((choice) => (
+        {[...roles, ""].map((choice) => (
           <button
             key={choice}
             className="choice"

@@ -1,26 +1,31 @@
-import { useLayoutEffect, useRef } from "react";
+import { useRef } from "react";
+import { useLayout } from "../ui/useLayout.ts";
 import type { UserSummary } from "../functions.ts";
+import { useOptions } from "../admin/options.ts";
 import { Icon } from "../ui/Icon.tsx";
 import { displayName } from "../users/displayName.ts";
 import { useManaged, useManaging } from "./context.ts";
+import { actionsFor } from "./words.tsx";
 
 // The button at the end of a row. All rows share one menu.
 export function RowMenu({ user }: { user: UserSummary }) {
   const { manager } = useManaging();
+  const { isOn } = useOptions();
   const isOpen = useManaged((state) => state.menu?.user.clerkId === user.clerkId);
   const button = useRef<HTMLButtonElement>(null);
 
   // When the row disappears, the focus moves to the next row.
-  useLayoutEffect(() => {
-    const element = button.current!;
+  useLayout(() => {
+    const element = button.current;
     return () => {
-      if (document.activeElement !== element) return;
+      if (element === null || document.activeElement !== element) return;
       const row = element.closest("tr");
       const next = row?.nextElementSibling ?? row?.previousElementSibling;
       next?.querySelector<HTMLElement>(".row-menu-button")?.focus();
     };
   }, []);
 
+  if (actionsFor(user.status, isOn).length === 0) return null;
   const open = () => manager.openMenu(user, button.current!);
 
   return (

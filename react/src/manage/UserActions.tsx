@@ -1,5 +1,7 @@
-import { useId, useLayoutEffect, useRef } from "react";
+import { useId, useRef } from "react";
+import { useLayout } from "../ui/useLayout.ts";
 import type { UserSummary } from "../functions.ts";
+import { useOptions } from "../admin/options.ts";
 import { ActionButton } from "./ActionButton.tsx";
 import { useManaging } from "./context.ts";
 import { Notices } from "./Notices.tsx";
@@ -8,11 +10,12 @@ import { actionsFor, WORDS } from "./words.tsx";
 
 // The actions on a user, in the details.
 export function UserActions({ user }: { user: UserSummary }) {
+  const { isOn } = useOptions();
   const refusals = useRefusals(user);
   const id = useId();
   const group = useRef<HTMLDivElement>(null);
 
-  useLayoutEffect(() => {
+  useLayout(() => {
     const element = group.current!;
     return () => {
       if (element.contains(document.activeElement)) element.closest("dialog")?.focus();
@@ -22,7 +25,7 @@ export function UserActions({ user }: { user: UserSummary }) {
   return (
     <div className="user-actions">
       <div ref={group} className="buttons" role="group" aria-label="Actions">
-        {actionsFor(user.status)
+        {actionsFor(user.status, isOn)
           .flat()
           .map((action) => (
             <ActionButton
@@ -49,7 +52,7 @@ export function UserActions({ user }: { user: UserSummary }) {
 // Notices within the dialog of the details, because everything outside a modal dialog is inert.
 export function DetailsNotices() {
   const { manager } = useManaging();
-  useLayoutEffect(() => {
+  useLayout(() => {
     manager.set({ isInDetails: true });
     return () => manager.set({ isInDetails: false });
   }, [manager]);

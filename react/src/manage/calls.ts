@@ -1,4 +1,6 @@
 // Calls the service: clerk_convex's user_routes(), which act at Clerk and write the result to Convex.
+import type { GetToken } from "../auth/session.ts";
+
 export type UserAction = "update" | "role" | "ban" | "unban" | "lock" | "unlock" | "delete";
 export type Action = "create" | UserAction;
 
@@ -29,7 +31,6 @@ export type Problem = {
 };
 export type Answer = Done | Problem;
 
-export type GetToken = (options?: { skipCache?: boolean }) => Promise<string | null>;
 export type Service = { url: string; getToken: GetToken };
 
 const TOKEN_TIMEOUT_MS = 10_000;

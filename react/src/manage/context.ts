@@ -16,7 +16,8 @@ export function useManaging(): Managing {
 // Subscribes to a part of the state. `pick` must return the same object until that part changes.
 export function useManaged<Value>(pick: (state: State) => Value): Value {
   const { manager } = useManaging();
-  return useSyncExternalStore(manager.subscribe, () => pick(manager.state));
+  const read = () => pick(manager.state);
+  return useSyncExternalStore(manager.subscribe, read, read);
 }
 
 // Returns why no action is possible at the moment, or null if actions are possible.

@@ -1,4 +1,4 @@
-// The parts for <UsersPage manage={manage} />, within <ManageProvider>.
+// The parts that ManageProvider gives to the users page.
 import type { Manage } from "../users/manage.ts";
 import { NewUserButton } from "./NewUserButton.tsx";
 import { Progress } from "./Progress.tsx";

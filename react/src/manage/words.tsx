@@ -32,9 +32,11 @@ const STANDING: Record<UserStatus, UserAction[]> = {
   locked: ["ban", "unlock"],
 };
 
-// Returns the actions for the status of a row, which is the first of banned, deprovisioned and locked that applies.
-export function actionsFor(status: UserStatus): UserAction[][] {
-  return [["update", "role"], STANDING[status], ["delete"]];
+// Returns the actions for the status of a row, which is the first of banned, deprovisioned and locked that applies, in
+// groups, without those that the app has switched off.
+export function actionsFor(status: UserStatus, isOn: (action: UserAction) => boolean): UserAction[][] {
+  const groups: UserAction[][] = [["update", "role"], STANDING[status], ["delete"]];
+  return groups.map((group) => group.filter(isOn)).filter((group) => group.length > 0);
 }
 
 const OWN = new Set<UserAction>(["role", "ban", "lock", "delete"]);

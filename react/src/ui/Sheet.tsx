@@ -1,4 +1,5 @@
-import { useLayoutEffect, useRef, type ReactNode } from "react";
+import { useRef, type ReactNode } from "react";
+import { useLayout } from "./useLayout.ts";
 import { Icon } from "./Icon.tsx";
 
 type Props = { label: string; onClose: () => void; children: ReactNode };
@@ -7,7 +8,7 @@ type Props = { label: string; onClose: () => void; children: ReactNode };
 export function Sheet({ label, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
 
-  useLayoutEffect(() => {
+  useLayout(() => {
     const element = dialog.current;
     element?.showModal();
     element?.focus(); // focus the dialog and not its first button

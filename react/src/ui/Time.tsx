@@ -20,7 +20,8 @@ type Props = { value: number; hasSeconds?: boolean };
 // A relative time that stays up to date, with the exact time on hover. As time passes, only this component renders
 // again.
 export function Time({ value, hasSeconds = false }: Props) {
-  const text = useSyncExternalStore(subscribeToClock, () => ago(value, clockTime(), hasSeconds));
+  const read = () => ago(value, clockTime(), hasSeconds);
+  const text = useSyncExternalStore(subscribeToClock, read, read);
   const date = new Date(value);
   if (Number.isNaN(date.getTime())) return <>unknown</>; // Date ends in the year 275760
   return (

@@ -12,7 +12,11 @@ export function useConnection(): Connection {
   const { isLoading } = useConvexAuth(); // true: not known yet whether somebody is signed in, so nothing is shown
   const { url } = useConvex();
   // A socket takes a minute to notice that the network is gone. The browser knows it immediately.
-  const hasNetwork = useSyncExternalStore(subscribeToNetwork, () => navigator.onLine || isOnThisMachine(url));
+  const hasNetwork = useSyncExternalStore(
+    subscribeToNetwork,
+    () => navigator.onLine || isOnThisMachine(url),
+    () => true,
+  );
   const isConnected = isWebSocketConnected && hasNetwork;
   const [lostAt, setLostAt] = useState<number | null>(null);
 

@@ -1,8 +1,12 @@
-import { Link } from "wouter";
+import { useOptions } from "../admin/options.ts";
+import { useRouter } from "../router/router.tsx";
 
 export function AuditLink({ clerkId }: { clerkId: string }) {
+  const { Link } = useRouter();
+  const { paths } = useOptions();
+  if (paths.audit === null) return null;
   return (
-    <Link className="button" href={`/audit?user=${encodeURIComponent(clerkId)}`}>
+    <Link className="button" href={`${paths.audit}?user=${encodeURIComponent(clerkId)}`}>
       Audit log of this user
     </Link>
   );

@@ -1,5 +1,6 @@
-import { useEffect, useEffectEvent, useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Icon } from "../ui/Icon.tsx";
+import { useLatest } from "../ui/useLayout.ts";
 import { useSlashKey } from "../ui/useSlashKey.ts";
 
 const DEBOUNCE_MS = 150;
@@ -20,12 +21,12 @@ export function SearchBox({ search, onSearch }: Props) {
     setText(search);
   }
 
-  const send = useEffectEvent(onSearch);
+  const send = useLatest(onSearch);
   useEffect(() => {
     if (text === search) return;
     const timer = setTimeout(() => send(text), DEBOUNCE_MS);
     return () => clearTimeout(timer);
-  }, [text, search]);
+  }, [text, search, send]);
 
   const onKeyDown = (event: React.KeyboardEvent) => {
     if (event.nativeEvent.isComposing || event.key !== "Escape") return;

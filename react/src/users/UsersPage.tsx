@@ -8,12 +8,14 @@ import { useToday } from "../stats/useToday.ts";
 import { Region } from "../ui/Region.tsx";
 import { useTitle } from "../ui/useTitle.ts";
 import { Filters } from "./Filters.tsx";
-import type { Manage } from "./manage.ts";
+import { useManage } from "./manage.ts";
 import { UserDialog } from "./UserDialog.tsx";
 import { UsersTable } from "./UsersTable.tsx";
 import { useUsersUrl } from "./useUsersUrl.ts";
 
-export function UsersPage({ manage }: { manage?: Manage }) {
+// The content of the page, within <Admin>.
+export function Users() {
+  const manage = useManage();
   useTitle("Users");
   const { view, setView, userId, open, close } = useUsersUrl();
   const functions = useFunctions();

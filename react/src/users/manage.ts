@@ -1,4 +1,4 @@
-import type { ComponentType, ReactNode } from "react";
+import { createContext, useContext, type ComponentType, type ReactNode } from "react";
 import type { UserSummary } from "../functions.ts";
 
 // The parts of the page by which admins act; see ../manage/. Without them the page only reads.
@@ -9,3 +9,9 @@ export type Manage = {
   DetailsNotices: ComponentType;
   Progress: ComponentType<{ user: UserSummary; children: ReactNode }>;
 };
+
+export const ManageContext = createContext<Manage | undefined>(undefined);
+
+export function useManage(): Manage | undefined {
+  return useContext(ManageContext);
+}

@@ -1,13 +1,13 @@
-// Keeps the page's state in the URL. An app with another router changes this file and no other in users/.
-import { useCallback, useMemo } from "react";
-import { useSearchParams } from "wouter";
+// Keeps the page's state in the URL.
+import { useCallback, useMemo, useRef } from "react";
+import { useQueryParams } from "../router/router.tsx";
+import { useLatest } from "../ui/useLayout.ts";
 import { readView, writeView, type UsersView } from "./usersView.ts";
 
-const OPENED_HERE = { opened: "here" };
-
 export function useUsersUrl() {
-  const [params, setParams] = useSearchParams();
+  const [params, setParams] = useQueryParams();
   const view = useMemo(() => readView(params), [params]);
+  const openedHere = useRef(false);
 
   // The back button undoes a choice. Typing adds no entries to the history.
   const setView = useCallback(
@@ -17,15 +17,19 @@ export function useUsersUrl() {
   );
 
   const open = useCallback(
-    (clerkId: string) => setParams((now) => withUser(now, clerkId), { state: OPENED_HERE }),
+    (clerkId: string) => {
+      openedHere.current = true;
+      setParams((now) => withUser(now, clerkId));
+    },
     [setParams],
   );
 
   // If the details were opened from the list, go back to it, so that the back button does not open them again.
-  const close = useCallback(() => {
-    if ((history.state as typeof OPENED_HERE | null)?.opened === "here") return history.back();
-    setParams((now) => withUser(now, null), { replace: true });
-  }, [setParams]);
+  const close = useLatest(() => {
+    if (openedHere.current) history.back();
+    else setParams((now) => withUser(now, null), { replace: true });
+    openedHere.current = false;
+  });
 
   return { view, setView, userId: params.get("user"), open, close };
 }

@@ -1,0 +1,74 @@
+import type { ReactNode } from "react";
+import { Gate } from "../access/Gate.tsx";
+import { useSession } from "../auth/session.ts";
+import { Frame } from "../frame/Frame.tsx";
+import { Nav } from "../frame/Nav.tsx";
+import { PageSkeleton } from "../frame/PageSkeleton.tsx";
+import { UserMenu } from "../frame/UserMenu.tsx";
+import type { Me } from "../functions.ts";
+import type { Service } from "../manage/calls.ts";
+import { ManageProvider } from "../manage/ManageProvider.tsx";
+import { pathOf, useRouter } from "../router/router.tsx";
+import { Live } from "../ui/Live.tsx";
+import { useOptions } from "./options.ts";
+import { useService } from "./service.ts";
+import { Shell, type ShellProps } from "./Shell.tsx";
+
+export type AdminProps = ShellProps & {
+  // The URL of the service's user_routes(), through which admins act. Without it the pages only read.
+  api?: string | null;
+  // What is drawn while the data load; default: by the path.
+  page?: "users" | "audit";
+};
+
+// The pages' frame, for admins. An app with both pages and one gate puts <Users> and <Audit> into it.
+export function Admin({ children, api = null, page, ...shell }: AdminProps & { children: ReactNode }): ReactNode {
+  return (
+    <Shell {...shell}>
+      <Gated api={api} page={page} isManaged={api !== null && shell.actions !== false}>
+        {children}
+      </Gated>
+    </Shell>
+  );
+}
+
+type Props = { api: string | null; page: AdminProps["page"]; isManaged: boolean; children: ReactNode };
+
+function Gated({ api, page, isManaged, children }: Props) {
+  const { location } = useRouter();
+  const { paths } = useOptions();
+  const { getToken } = useSession();
+  const service = useService(api);
+  const drawn = page ?? (pathOf(location) === paths.audit ? "audit" : "users");
+  return (
+    <Gate
+      waiting={<PageSkeleton page={drawn} isManaged={isManaged && getToken !== undefined} live={<Live />} />}
+      service={service}
+    >
+      {(me) => (
+        <Frame
+          nav={<Nav />}
+          end={
+            <>
+              <Live />
+              <UserMenu user={me.user} />
+            </>
+          }
+        >
+          <Managed service={isManaged ? service : null} me={me}>
+            {children}
+          </Managed>
+        </Frame>
+      )}
+    </Gate>
+  );
+}
+
+function Managed({ service, me, children }: { service: Service | null; me: Me; children: ReactNode }) {
+  if (service === null) return children;
+  return (
+    <ManageProvider service={service} me={me}>
+      {children}
+    </ManageProvider>
+  );
+}

@@ -1,0 +1,59 @@
+import { useMemo, type ReactNode } from "react";
+import { SessionProvider, useSession, type Session } from "../auth/session.ts";
+import { FunctionsProvider, useFunctions, type Functions } from "../functions.ts";
+import type { Action } from "../manage/calls.ts";
+import { AnyRouter } from "../router/router.tsx";
+import { DEFAULTS, OptionsProvider, type Column, type Options } from "./options.ts";
+
+export type ShellProps = {
+  // Who signs in and out, and the token for the service.
+  session?: Session;
+  // The functions of a module that is not named "users": functionsOf("people").
+  functions?: Functions;
+  // Where the pages are, as the router names it. null: the app does not have this page.
+  paths?: Partial<Options["paths"]>;
+  // The name in the header. With the frame the pages also set the title of the document.
+  title?: string;
+  // false: only the content, for an app with a header and a navigation of its own.
+  frame?: boolean;
+  // The roles that are suggested.
+  roles?: readonly string[];
+  // The team's own columns.
+  columns?: readonly Column[];
+  // false: the pages only read. An object switches single actions off: { delete: false }.
+  actions?: boolean | Partial<Record<Action, boolean>>;
+};
+
+// The element that the stylesheet is about. It gives the parts within it the functions, the session and the options.
+export function Shell({ children, ...props }: ShellProps & { children: ReactNode }): ReactNode {
+  const { title, frame, paths, roles, columns, actions } = props;
+  const users = paths?.users;
+  const audit = paths?.audit;
+  const options = useMemo<Options>(
+    () => ({
+      title: title ?? DEFAULTS.title,
+      frame: frame ?? DEFAULTS.frame,
+      paths: {
+        users: users === undefined ? DEFAULTS.paths.users : users,
+        audit: audit === undefined ? DEFAULTS.paths.audit : audit,
+      },
+      roles: roles ?? DEFAULTS.roles,
+      columns: columns ?? DEFAULTS.columns,
+      isOn: (action) => (typeof actions === "object" ? (actions[action] ?? true) : (actions ?? true)),
+    }),
+    [title, frame, users, audit, roles, columns, actions],
+  );
+  const session = useSession();
+  const functions = useFunctions();
+  return (
+    <div className={options.frame ? "ccx" : "ccx is-frameless"}>
+      <OptionsProvider value={options}>
+        <FunctionsProvider value={props.functions ?? functions}>
+          <SessionProvider value={props.session ?? session}>
+            <AnyRouter>{children}</AnyRouter>
+          </SessionProvider>
+        </FunctionsProvider>
+      </OptionsProvider>
+    </div>
+  );
+}

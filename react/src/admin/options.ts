@@ -1,0 +1,38 @@
+// What an app sets for the pages, for all their parts.
+import { createContext, useContext, type ReactNode } from "react";
+import type { UserSummary } from "../functions.ts";
+import type { Action } from "../manage/calls.ts";
+
+// A column of a team, in the table and in the details. `name` is that of the column in Convex, or any text that is
+// unique. Without `render` the value of the column is shown.
+export type Column = {
+  name: string;
+  label?: string; // default: the name
+  render?: (user: UserSummary & Record<string, unknown>) => ReactNode;
+  width?: string; // of the column in the table, such as "120px"
+};
+
+export type Options = {
+  title: string;
+  frame: boolean;
+  paths: { users: string | null; audit: string | null };
+  roles: readonly string[];
+  columns: readonly Column[];
+  isOn: (action: Action) => boolean;
+};
+
+export const DEFAULTS: Options = {
+  title: "Dashboard",
+  frame: true,
+  paths: { users: "/users", audit: "/audit" },
+  roles: ["admin", "editor", "member"],
+  columns: [],
+  isOn: () => true,
+};
+
+const OptionsContext = createContext(DEFAULTS);
+export const OptionsProvider = OptionsContext.Provider;
+
+export function useOptions(): Options {
+  return useContext(OptionsContext);
+}

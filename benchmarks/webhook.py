@@ -160,6 +160,10 @@ class Model:
         """Return the number of `calls` of the app beside ours, and of those `refused`."""
         return self._counted()["app"]
 
+    def rebuild(self) -> None:
+        """Let a rebuild of the totals run until the model ends."""
+        httpx.post(f"{self.url}/model/rebuild").raise_for_status()
+
     def hang(self) -> None:
         """Make the model answer no further mutation."""
         httpx.post(f"{self.url}/model/hang").raise_for_status()
@@ -169,10 +173,13 @@ class Model:
 
 
 @contextlib.contextmanager
-def model(*, row_bytes: int = 0, app_rate: float = 0) -> Iterator[Model]:
-    """Run the model. With `row_bytes` it has the limits of Convex, with `app_rate` an app beside ours."""
+def model(*, row_bytes: int = 0, app_rate: float = 0, totals: str = "deltas") -> Iterator[Model]:
+    """Run the model. With `row_bytes` it has the limits of Convex, with `app_rate` an app beside ours.
+
+    With the totals "shards" it counts users as earlier versions did, for comparison.
+    """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    command = [str(NODE), str(HERE / "model.ts"), str(row_bytes), str(app_rate)]
+    command = [str(NODE), str(HERE / "model.ts"), str(row_bytes), str(app_rate), totals]
     with child(command, {}, **pipes) as process:
         yield Model(f"http://127.0.0.1:{first_line(process)}")
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from benchmarks import bodies, costs
+from benchmarks import bodies, costs, totals
 from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
@@ -138,7 +138,7 @@ async def test_the_model_has_the_limits_of_convex() -> None:
     """It refuses what is written too fast, after retries of its own, to the app, too; and it tries conflicts
     again. Each call that is not refused is written."""
     call = {"path": "users:syncUsers", "args": {"changes": [{}]}}
-    with model(row_bytes=1_000_000, app_rate=100) as convex:
+    with model(row_bytes=1_000_000, app_rate=100, totals="shards") as convex:
         async with httpx.AsyncClient(base_url=convex.url, trust_env=False, timeout=30) as client:
             answers = await asyncio.gather(*(client.post("/api/mutation", json=call) for _ in range(100)))
         counted, app = convex.written(), convex.app()
@@ -147,6 +147,30 @@ async def test_the_model_has_the_limits_of_convex() -> None:
     assert counted["refused"]["TooManyWrites"] == refused.count("TooManyWrites") == len(refused) > 0
     assert counted["conflicts"] > 0
     assert app["calls"] > 20
+
+
+def test_totals_conflict_only_in_shards() -> None:
+    """A rebuild refuses the long mutations of earlier versions, and none of ours."""
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.totals", "--seconds=0.5", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    before, now = (totals.Counted(**counted) for counted in json.loads(run.stdout))
+    assert (before.totals, now.totals) == ("shards", "deltas")
+    assert before.conflicts > 0
+    assert before.refused_in_rebuild > 0
+    assert before.committed_in_rebuild == 0
+    assert now.conflicts == now.refused_in_rebuild == 0
+    assert now.committed_in_rebuild >= 8
+    assert totals.report([now]).splitlines()[1].split() == [
+        "deltas",
+        "0.00",
+        str(now.committed_in_rebuild),
+        "0",
+    ]
 
 
 @pytest.mark.anyio
@@ -178,10 +202,13 @@ def test_documented_costs_are_those_that_are_counted() -> None:
     rows = re.findall(r"^\| (\w[\w ]*) \| ([\d,]+) \| (\d+) \| ([\d,]+) \|$", page, re.MULTILINE)
     documented = {name: [int(number.replace(",", "")) for number in numbers] for name, *numbers in rows}
     with costs.running() as convex:
+        night = costs.nightly_costs(convex)
         counted = {
-            name: [it.bytes_written, it.entries_written, it.bytes_read] for name, it in costs.costs(convex)
+            name: [it.bytes_written, it.entries_written, it.bytes_read]
+            for name, it in [*costs.costs(convex), ("verified at night", night)]
         }
         in_a_batch = max(costs.in_a_batch(convex))
     assert documented == counted
+    assert 1 <= night.documents_read <= 2  # the row and the version, once
     # A run keeps to its pace by this number. If it were much too large, runs would be needlessly slow.
     assert in_a_batch <= INDEXED_BYTES <= in_a_batch * 1.1

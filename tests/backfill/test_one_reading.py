@@ -150,6 +150,7 @@ def trouble(local: BackfillSet) -> list[str]:
     fill(local)
     functions = local.functions
     functions.mutation("users:deleteUser", {"clerkId": ids[0]})  # missing, for ever
+    functions.sync([upsert(ids[1], updated_at=9e12, observed_at=9e12)])  # differs until then, and is
     functions.mutation("test:edit", {"clerkId": ids[1], "columns": {"copy": {}}})  # duplicate
     functions.mutation("test:edit", {"clerkId": ids[2], "columns": {"copy": {"createdAt": 1}}})
     functions.mutation("test:edit", {"clerkId": ids[3], "columns": {"createdAt": 5, "lastName": "By hand"}})
@@ -189,7 +190,7 @@ def test_it_prunes_the_rows_of_users_that_are_gone(
     """Wherever they are: among other users, before the first and after the last one."""
     small_pages(monkeypatch, 8)
     ids = local.sign_up(20)
-    night(local)
+    fill(local)
     old, new = upsert("user_old", createdAt=1.0), upsert("user_new", createdAt=2e12)
     local.functions.sync([old, new, upsert("user_banned", createdAt=2e12, status="banned")])
     local.clerk.delete_user(ids[7])

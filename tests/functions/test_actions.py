@@ -379,7 +379,6 @@ def test_admin_with_many_words_remains(functions: Functions) -> None:
         "firstName": "One Two Three Four Five Six",
         "lastName": "Seven Eight Nine",
         "username": "ten",
-        "email": "eleven@a.b.c.d.example.com",
         "externalId": "x" * 64,
         "phone": "+15551234567",
     }

@@ -68,7 +68,9 @@ class SignedHeaders:
             raise _uncheckable(
                 "id", "svix-id is malformed: it is up to 255 characters of ASCII, without spaces"
             )
-        signatures = [binascii.a2b_base64(part[3:]) for part in signature.split() if _SIGNATURE.fullmatch(part)]
+        signatures = [
+            binascii.a2b_base64(part[3:]) for part in signature.split() if _SIGNATURE.fullmatch(part)
+        ]
         if not signatures:
             raise _uncheckable(
                 "signature",
@@ -84,9 +86,7 @@ def signing_key(secret: str) -> bytes:
     return binascii.a2b_base64(secret.removeprefix("whsec_") + "==")
 
 
-def verify(
-    keys: Sequence[bytes], signed: SignedHeaders, body: bytes, headers: Mapping[str, str]
-) -> None:
+def verify(keys: Sequence[bytes], signed: SignedHeaders, body: bytes, headers: Mapping[str, str]) -> None:
     """Raise EventError unless the body is signed with one of `keys`. The text names the likely cause."""
     _check_time(signed.sent_at)  # again: receiving the body took time
     content = b"%b.%d.%b" % (signed.event_id.encode(), int(signed.sent_at), body)

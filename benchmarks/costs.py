@@ -11,6 +11,7 @@ they are the same on every machine.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,15 +21,19 @@ from functools import partial
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from benchmarks.webhook import HERE
+from clerk_convex.backfill.nightly import nightly
 from clerk_convex.entities import Change, Delete, Source, Upsert, read_user
 from clerk_convex.entities.changes import encode
+from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk.objects import new_user
 from clerk_convex.local.convex import LocalConvex
+from clerk_convex.settings import Settings
 
 MINUTE = 60_000.0  # milliseconds
-OTHERS = 250
+PAGE = 500  # users that a nightly run compares in one call
 BATCH = 100  # users that a run writes in one mutation
 CREATED_AT = 1_790_000_000_000.0  # Unix milliseconds
 
@@ -50,10 +55,14 @@ class Convex:
     def __init__(self, convex: LocalConvex) -> None:
         self._convex = convex
         headers = {"Authorization": f"Convex {convex.deploy_key}", "Content-Type": "application/json"}
+        self.url, self.deploy_key = convex.url, convex.deploy_key
         self._http = httpx.Client(base_url=convex.url, headers=headers, trust_env=False)
 
     def close(self) -> None:
         self._http.close()
+
+    def clear(self) -> None:
+        self._convex.clear()
 
     def sync(self, *changes: Change) -> None:
         body = b'{"path":"users:syncUsers","args":{"changes":[' + b",".join(map(encode, changes)) + b"]}}"
@@ -99,11 +108,11 @@ def upsert(user: Mapping[str, Any], observed_at: float, source: Source = "webhoo
 def costs(convex: Convex) -> Iterator[tuple[str, Cost]]:
     """Yield each step of a user's life with its cost.
 
-    Other users come first, one by one, so that every shard of the totals has a document.
+    Another user comes first. The totals that these steps change are added up by a job seconds later, which
+    is not part of the cost: it writes some 200 bytes for each step that changed a total.
     """
     at = CREATED_AT
-    for number in range(1, OTHERS + 1):
-        convex.sync(upsert(typical_user(number), at))
+    convex.sync(upsert(typical_user(1), at))
     user = typical_user(updated_at=int(at))
     yield "created", convex.cost(lambda: convex.sync(upsert(user, at)))
     renamed = {**user, "first_name": "Amazing", "updated_at": int(at + MINUTE)}
@@ -113,8 +122,40 @@ def costs(convex: Convex) -> Iterator[tuple[str, Cost]]:
     yield "signed in", convex.cost(lambda: convex.sync(upsert(signed_in, 0.0)))
     deletion = Delete(user["id"], at + 4 * MINUTE, "webhook", "msg_2cYQ3kFJr8vFiKzQ0Hh8XkXkXkX")
     yield "deleted", convex.cost(lambda: convex.sync(deletion))
-    filled = typical_user(OTHERS + 1, updated_at=int(at))
+    filled = typical_user(2, updated_at=int(at))
     yield "backfilled", convex.cost(lambda: convex.sync(upsert(filled, at, "backfill")))
+
+
+def nightly_costs(convex: Convex) -> Cost:
+    """Return what a nightly run over users that have not changed costs for each of them.
+
+    It is the difference between runs over a page of users and over two pages, divided by the users of a page:
+    the start and the end of a run do not count. It begins with empty tables.
+    """
+    convex.clear()
+    with LocalClerk(rate_limit=0) as clerk:
+        settings = Settings(
+            clerk_secret_key=SecretStr(clerk.secret_key),
+            clerk_api_url=clerk.url,
+            convex_url=convex.url,
+            convex_deploy_key=SecretStr(convex.deploy_key),
+        )
+
+        def run() -> None:
+            report, verification = asyncio.run(nightly(settings))
+            if not (report.ok and verification is not None and verification.equal):
+                raise RuntimeError(f"The nightly run found differences: {report} {verification}")
+
+        measured: list[Cost] = []
+        for page in range(2):
+            numbers = range(100_000 + page * PAGE, 100_000 + (page + 1) * PAGE)
+            times = [{"created_at": CREATED_AT + number, "updated_at": CREATED_AT} for number in numbers]
+            people = [typical_user(number, **time) for number, time in zip(numbers, times, strict=True)]
+            users = clerk.create_users(people)
+            convex.sync(*(upsert(user, CREATED_AT, "backfill") for user in users))
+            measured.append(convex.cost(run))
+        one, two = measured
+        return Cost(*(round((vars(two)[name] - number) / PAGE) for name, number in vars(one).items()))
 
 
 def in_a_batch(convex: Convex) -> Iterator[float]:
@@ -146,16 +187,16 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="the numbers as JSON")
     options = parser.parse_args()
     with running() as convex:
-        measured = dict(costs(convex))
+        measured = {**dict(costs(convex)), "verified at night": nightly_costs(convex)}
     if options.json:
         sys.stdout.write(json.dumps({name: vars(cost) for name, cost in measured.items()}) + "\n")
         return 0
-    sys.stdout.write(f"{'user':<12}{'bytes':>8}{'documents':>11}{'entries':>9}{'read':>9}\n")
+    sys.stdout.write(f"{'user':<20}{'bytes':>8}{'documents':>11}{'entries':>9}{'read':>9}\n")
     for name, it in measured.items():
         numbers = (
             f"{it.bytes_written:>8,}{it.documents_written:>11}{it.entries_written:>9}{it.bytes_read:>9,}"
         )
-        sys.stdout.write(f"{name:<12}{numbers}\n")
+        sys.stdout.write(f"{name:<20}{numbers}\n")
     return 0
 
 

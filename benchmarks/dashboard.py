@@ -57,7 +57,8 @@ def measure(users: int, changes: int) -> Run:
     with LocalStack(connected=False) as stack, sync_playwright() as playwright:
         user_ids = begin(stack, users, io.StringIO())
         flags = ["--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        chromium = shutil.which("chromium") or shutil.which("chromium-headless-shell")
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         page = browser.new_page()
         page.goto(f"{stack.clerk.url}/sign-in?redirect_url={stack.dashboard_url}")
         page.get_by_role("button", name="Ada Admin").click()

@@ -49,6 +49,8 @@ class Timeouts:
     """From when on a webhook watches for a sender that disconnects. Most changes are written by then."""
     on_change: float = 5.0
     """One call of `on_change`."""
+    bulk: float = 15.0
+    """From the start of a request for several users until no further call of Clerk is begun for it."""
     audit_wait: float = 2.0
     """How long an admin's answer waits for the end of its audit row. Recording continues after that."""
     ledger: float = 1.0

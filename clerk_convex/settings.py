@@ -437,6 +437,12 @@ class Settings(BaseModel):
     clerk_convex_write_limit: _RateLimit = Field(
         default="60/minute", description="calls of user management that change something, for each caller"
     )
+    clerk_convex_bulk_limit: _RateLimit = Field(
+        default="20/minute", description="calls of POST /api/users/bulk, for each caller"
+    )
+    clerk_convex_invitation_limit: _RateLimit = Field(
+        default="100/hour", description="invitations to the app, for each caller; Clerk's own limit for all"
+    )
     clerk_convex_me_limit: _RateLimit = Field(
         default="10/minute", description="calls of a user for the own row, POST /api/users/me"
     )

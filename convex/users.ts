@@ -8,6 +8,7 @@ import { requireAdmin } from "./clerk/access";
 import * as actions from "./clerk/admin/actions";
 import * as adopt from "./clerk/adopt/rows";
 import * as audit from "./clerk/audit/log";
+import * as compare from "./clerk/backfill/compare";
 import * as follow from "./clerk/backfill/follow";
 import * as backfill from "./clerk/backfill/runs";
 import * as duplicates from "./clerk/order/duplicates";
@@ -18,8 +19,11 @@ import * as persons from "./clerk/upkeep/person";
 import * as ledger from "./clerk/upkeep/refusals";
 import * as upkeep from "./clerk/upkeep/status";
 import * as webhook from "./clerk/upkeep/webhook";
+import * as filters from "./clerk/users/filters";
 import * as queries from "./clerk/users/queries";
+import * as rebuilds from "./clerk/users/rebuild";
 import * as counts from "./clerk/users/stats";
+import * as totals from "./clerk/users/totals";
 import * as version from "./clerk/version";
 
 // Returns the caller's own user, and whether the user is an admin. For everyone who is signed in.
@@ -36,11 +40,22 @@ export const getUsers = query({
     status: v.optional(tables.status),
     sort: v.optional(queries.userSort),
     search: v.optional(v.string()),
+    filter: v.optional(filters.userFilter),
   },
   returns: queries.usersPage,
   handler: async (ctx, request) => {
     await requireAdmin(ctx);
     return await queries.listUsers(ctx, request);
+  },
+});
+
+// Returns how many users of each status a search or a filter has, up to a hundred. For admins.
+export const segments = query({
+  args: { search: v.optional(v.string()), filter: v.optional(filters.userFilter) },
+  returns: filters.usersSegments,
+  handler: async (ctx, { search = "", filter = {} }) => {
+    await requireAdmin(ctx);
+    return await filters.readSegments(ctx, search, filter);
   },
 });
 
@@ -102,6 +117,14 @@ export const compareUsers = internalQuery({
   args: { changes: v.array(change) },
   returns: v.array(outcome),
   handler: (ctx, { changes }) => sync.compareChanges(ctx, changes),
+});
+
+// Returns how a page of Clerk's users and the rows of the same part of the table compare, or null if the part has too
+// many rows. Without a range the part is the rows with a status that is none of ours. The nightly run calls it.
+export const compareRange = internalQuery({
+  args: { changes: v.array(change), range: v.nullable(compare.createdRange) },
+  returns: v.nullable(compare.compared),
+  handler: (ctx, { changes, range }) => compare.compareRange(ctx, changes, range),
 });
 
 // Returns a page of whole rows with their stamps for tools, sorted by the time when the rows were created.
@@ -213,7 +236,7 @@ export const finishAction = internalMutation({
 export const rebuildStats = internalMutation({
   args: {},
   returns: v.string(),
-  handler: (ctx) => counts.rebuild(ctx),
+  handler: (ctx) => rebuilds.rebuild(ctx),
 });
 
 // Counts a batch. rebuildStats schedules it, and it schedules itself until all users are counted.
@@ -221,7 +244,7 @@ export const rebuildStatsStep = internalMutation({
   args: { next: v.number() },
   returns: v.null(),
   handler: async (ctx, { next }) => {
-    console.info(await counts.rebuildStep(ctx, next));
+    console.info(await rebuilds.rebuildStep(ctx, next));
     return null;
   },
 });
@@ -231,7 +254,18 @@ export const dropOldStats = internalMutation({
   args: {},
   returns: v.null(),
   handler: async (ctx) => {
-    await counts.dropOld(ctx);
+    await rebuilds.dropOld(ctx);
+    return null;
+  },
+});
+
+// Adds a batch of changes to the totals. The changes schedule it now and then, and it schedules itself until there are
+// none left.
+export const foldStats = internalMutation({
+  args: {},
+  returns: v.null(),
+  handler: async (ctx) => {
+    await totals.fold(ctx);
     return null;
   },
 });

@@ -49,6 +49,8 @@ def test_all_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "CLERK_CONVEX_CORS_ORIGINS": "https://admin.example.com",
         "CLERK_CONVEX_READ_LIMIT": "10/second",
         "CLERK_CONVEX_WRITE_LIMIT": "20/minute",
+        "CLERK_CONVEX_BULK_LIMIT": "7/minute",
+        "CLERK_CONVEX_INVITATION_LIMIT": "50/hour",
         "CLERK_CONVEX_ME_LIMIT": "5/minute",
         "CLERK_CONVEX_ADDRESS_LIMIT": "30/hour",
         "CLERK_CONVEX_REDIS_URL": "async+redis://:s3cret@127.0.0.1:6379/0",
@@ -77,6 +79,8 @@ def test_all_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.clerk_convex_cors_origins == ("https://admin.example.com",)
     assert settings.clerk_convex_read_limit == "10/second"
     assert settings.clerk_convex_write_limit == "20/minute"
+    assert settings.clerk_convex_bulk_limit == "7/minute"
+    assert settings.clerk_convex_invitation_limit == "50/hour"
     assert settings.clerk_convex_me_limit == "5/minute"
     assert settings.clerk_convex_address_limit == "30/hour"
     assert settings.clerk_convex_redis_url is not None

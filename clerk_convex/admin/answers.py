@@ -12,7 +12,7 @@ from clerk_convex.entities.json import canonical_json
 from clerk_convex.entities.users import is_verified
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkUnavailable
 
-__all__ = ["Problem", "answer", "clerk_problem", "user_of"]
+__all__ = ["Problem", "answer", "clerk_problem", "invitation_of", "session_of", "user_of"]
 
 _RETRY_AFTER = 5.0  # seconds
 _NOT_DONE = "Nothing was changed."
@@ -25,6 +25,18 @@ _FIELDS = (
     *("primary_email_address_id", "primary_phone_number_id", "public_metadata"),
     *("banned", "deprovisioned", "locked", "password_enabled", "two_factor_enabled"),
     *("created_at", "updated_at", "last_sign_in_at", "last_active_at"),
+)
+
+
+_SESSION_FIELDS = ("id", "status", "created_at", "last_active_at", "expire_at")
+_DEVICE_FIELDS = (
+    *("device_type", "is_mobile", "browser_name", "browser_version"),
+    *("ip_address", "city", "country"),
+)
+# Not the url: everyone who has it can accept the invitation.
+_INVITATION_FIELDS = (
+    *("id", "email_address", "status", "public_metadata"),
+    *("created_at", "updated_at", "expires_at"),
 )
 
 
@@ -77,6 +89,19 @@ def user_of(user: Any) -> dict[str, Any]:
             if isinstance(item, dict)
         ]
     return shown
+
+
+def session_of(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what admins see of a session. Its device is null if Clerk does not know it."""
+    activity = session.get("latest_activity")
+    device = {name: activity[name] for name in _DEVICE_FIELDS if name in activity} if activity else None
+    shown = {name: session[name] for name in _SESSION_FIELDS if name in session}
+    return {**shown, "device": device, "impersonated": session.get("actor") is not None}
+
+
+def invitation_of(invitation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what admins see of an invitation."""
+    return {name: invitation[name] for name in _INVITATION_FIELDS if name in invitation}
 
 
 def clerk_problem(error: ClerkError, *, is_write: bool) -> Problem:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Self
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from clerk_convex.entities.json import canonical_json
 
-__all__ = ["Changes", "MetadataPatch", "NewUser", "Nothing", "NothingAsked", "Question"]
+__all__ = [
+    "Changes",
+    "InvitationId",
+    "InvitationQuestion",
+    "Many",
+    "MetadataPatch",
+    "NewInvitation",
+    "NewUser",
+    "Nothing",
+    "NothingAsked",
+    "Question",
+    "SessionId",
+    "SessionQuestion",
+]
 
 _LARGEST_METADATA = 8 * 1024  # bytes; Clerk's own limit
 _DEEPEST_METADATA = 32  # levels
@@ -17,6 +31,7 @@ _SORTS = (
     *("created_at", "updated_at", "email_address", "first_name", "last_name", "phone_number", "username"),
     *("last_active_at", "last_sign_in_at"),
 )
+_INVITATION_SORTS = ("created_at", "email_address", "expires_at")
 
 
 def _text(value: str) -> str:
@@ -59,12 +74,26 @@ def _phone(value: str) -> str:
     return value
 
 
-def _order(value: str) -> str:
-    # A "+" in a query string is decoded as a space: %2B would be correct, but is rarely written.
-    order = value.strip().removeprefix("+")
-    if order.removeprefix("-") not in _SORTS:
-        raise ValueError(f"is not an order; use one of {', '.join(_SORTS)}, with - in front for descending")
-    return order
+def _order(sorts: Collection[str]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        # A "+" in a query string is decoded as a space: %2B would be correct, but is rarely written.
+        order = value.strip().removeprefix("+")
+        if order.removeprefix("-") not in sorts:
+            raise ValueError(
+                f"is not an order; use one of {', '.join(sorts)}, with - in front for descending"
+            )
+        return order
+
+    return check
+
+
+def _id(prefix: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not re.fullmatch(rf"{prefix}_[A-Za-z0-9_]{{1,64}}", value):
+            raise ValueError(f"is not such an id; write {prefix}_…")
+        return value
+
+    return check
 
 
 # On single fields, not on whole models: there it would also strip the keys of metadata.
@@ -75,6 +104,8 @@ _Username = Annotated[_Text, Field(min_length=1, max_length=64)]
 _Email = Annotated[_Text, Field(max_length=254), AfterValidator(_email)]
 _Phone = Annotated[str, _stripped, AfterValidator(_phone)]
 _Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+_Limit = Annotated[int, Field(ge=1, le=100)]
+_Offset = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class _Body(BaseModel):
@@ -121,8 +152,47 @@ class MetadataPatch(_Body):
     public_metadata: Annotated[_Metadata, Field(min_length=1)]
 
 
+class SessionId(_Body):
+    """The body of `revoke_session`."""
+
+    session_id: Annotated[str, AfterValidator(_id("sess"))]
+
+
+class NewInvitation(_Body):
+    """The body of `create_invitation`. The metadata becomes that of the user who accepts it."""
+
+    email_address: _Email
+    public_metadata: _Metadata = {}
+    expires_in_days: Annotated[int, Field(ge=1, le=365)] | None = None
+
+
+class InvitationId(_Body):
+    """The body of `revoke_invitation`."""
+
+    invitation_id: Annotated[str, AfterValidator(_id("inv"))]
+
+
 class Nothing(_Body):
     """The body of actions that need none. It may be empty or {}."""
+
+
+class Many(_Body):
+    """The body of a request for several users: an action with a target, and its own fields."""
+
+    action: Literal["ban", "unban", "lock", "unlock", "delete", "update_metadata"]
+    user_ids: Annotated[
+        list[Annotated[str, AfterValidator(_id("user"))]],
+        Field(min_length=1, max_length=50),  # as many as Clerk bans in one call
+    ]
+    public_metadata: _Metadata | None = None
+
+    @model_validator(mode="after")
+    def _has_the_fields_of_its_action(self) -> Self:
+        if self.action == "update_metadata" and not self.public_metadata:
+            raise ValueError("needs public_metadata with at least one key")
+        if self.action != "update_metadata" and self.public_metadata is not None:
+            raise ValueError("takes public_metadata only with update_metadata")
+        return self
 
 
 class _Query(BaseModel):
@@ -138,9 +208,27 @@ class Question(_Query):
     username: Annotated[_Text, Field(max_length=64)] | None = None
     external_id: Annotated[_Text, Field(max_length=255)] | None = None
     banned: bool | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    order_by: Annotated[str, AfterValidator(_order)] = "-created_at"
+    limit: _Limit = 20
+    offset: _Offset = 0
+    order_by: Annotated[str, AfterValidator(_order(_SORTS))] = "-created_at"
+
+
+class SessionQuestion(_Query):
+    """The query string of `list_sessions`."""
+
+    status: Literal["active", "abandoned", "ended", "expired", "removed", "replaced", "revoked"] = "active"
+    limit: _Limit = 20
+    offset: _Offset = 0
+
+
+class InvitationQuestion(_Query):
+    """The query string of `list_invitations`. Without a status it asks for all that are not revoked."""
+
+    status: Literal["pending", "accepted", "revoked", "expired"] | None = None
+    query: Annotated[_Text, Field(max_length=200)] | None = None
+    limit: _Limit = 20
+    offset: _Offset = 0
+    order_by: Annotated[str, AfterValidator(_order(_INVITATION_SORTS))] = "-created_at"
 
 
 class NothingAsked(_Query):

@@ -13,20 +13,9 @@ from clerk_convex.entities.users import Fields, read_user
 from clerk_convex.errors import ChangeRefused, ClerkConvexError, ClerkError, ClerkNotFound, UserError
 from clerk_convex.service import Service
 
-__all__ = ["is_own_row", "write_own_row"]
+__all__ = ["write_own_row"]
 
-_PATH = "/me"  # below the prefix; no Clerk id is written so
 _RETRY_AFTER = 5.0  # seconds
-
-
-def is_own_row(method: str, path: str) -> bool:
-    """Return whether a request is the one for the own row. Raises Problem with 405 for another method."""
-    if path.removesuffix("/") != _PATH:
-        return False
-    if method != "POST":
-        text = "The method is not allowed here. Use POST."
-        raise Problem(405, "method_not_allowed", text, headers={"Allow": "POST"})
-    return True
 
 
 async def write_own_row(service: Service, caller: str, fields: Fields | None) -> Outcome:

@@ -6,20 +6,22 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from clerk_convex.admin.actions import Action, Done
+from clerk_convex.admin.actions import ACTIONS, Action, Done
 from clerk_convex.admin.answers import Problem
-from clerk_convex.admin.models import MetadataPatch, Nothing
+from clerk_convex.admin.models import Many, MetadataPatch, Nothing
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.entities.json import canonical_json
 from clerk_convex.entities.users import USER_ID
 from clerk_convex.net.bodies import BodyRefused, closing, read_body
 
-__all__ = ["Call", "read_call"]
+__all__ = ["Call", "read_call", "read_calls"]
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _LARGEST_BODY = 32 * 1024  # bytes
 _SLOWEST_BODY = 10.0  # seconds until the body is complete
@@ -53,6 +55,14 @@ async def read_call(request: Request, action: Action, target: str | None) -> Cal
         raise _invalid([("user_id", "is not a user's id; write user_…")])
     value = _query(request) if action.is_read else await _body(request, action.model)
     return Call(action, target, _checked(action.model, value))
+
+
+async def read_calls(request: Request) -> list[Call]:
+    """Return the calls of a request for several users, one for each. Raises Problem if it is malformed."""
+    many: Many = _checked(Many, await _body(request, Many))
+    (action,) = (action for action in ACTIONS if action.name == many.action)
+    arguments = action.model.model_validate(many.model_dump(include=set(action.model.model_fields)))
+    return [Call(action, user_id, arguments) for user_id in dict.fromkeys(many.user_ids)]
 
 
 def _query(request: Request) -> dict[str, str]:
@@ -94,7 +104,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _checked(model: type[BaseModel], value: object) -> BaseModel:
+def _checked(model: type[Model], value: object) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -20,12 +21,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from clerk_convex.admin.actions import find_action
+from clerk_convex.admin.actions import Done, find_action, is_post
 from clerk_convex.admin.answers import Problem, answer, clerk_problem
 from clerk_convex.admin.audit import AuditRow
+from clerk_convex.admin.bulk import Bulk
 from clerk_convex.admin.caller import Callers
-from clerk_convex.admin.own_row import is_own_row, write_own_row
-from clerk_convex.admin.requests import Call, read_call
+from clerk_convex.admin.own_row import write_own_row
+from clerk_convex.admin.requests import Call, read_call, read_calls
 from clerk_convex.clerk.api import Snapshot
 from clerk_convex.convex.refusals import refusal_of
 from clerk_convex.entities.changes import Change, Delete, Upsert
@@ -52,6 +54,7 @@ logger = logging.getLogger("clerk_convex")
 
 T = TypeVar("T")
 
+_RETRY_AFTER = 5.0  # seconds
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
 
@@ -127,6 +130,8 @@ class Manager(Endpoint):
         texts = {
             "reads": self._settings.clerk_convex_read_limit,
             "writes": self._settings.clerk_convex_write_limit,
+            "bulk": self._settings.clerk_convex_bulk_limit,
+            "invitations": self._settings.clerk_convex_invitation_limit,
             "me": self._settings.clerk_convex_me_limit,
             "addresses": self._settings.clerk_convex_address_limit,
         }
@@ -159,13 +164,15 @@ class Manager(Endpoint):
     async def _answer(self, request: Request, request_id: str) -> Response:
         """Find the action, authenticate and limit the caller, read the request, and perform the action.
 
-        The call for the caller's own row is no action: it needs no admin, and takes no body.
+        The call for the caller's own row is no action: it needs no admin, and takes no body. A request for
+        several users is an action for each.
 
         Raises Problem and SettingsError.
         """
-        is_own = is_own_row(request.method, _path(request))
-        if not is_own:
-            action, target = find_action(request.method, _path(request))
+        method, path = request.method, _path(request)
+        is_own, is_bulk = is_post("/me", method, path), is_post("/bulk", method, path)
+        if not (is_own or is_bulk):
+            action, target = find_action(method, path)
         if not is_on_asyncio():
             raise Problem(503, "needs_asyncio", NEEDS_ASYNCIO)
         caller = await self._authenticate(request)
@@ -173,7 +180,11 @@ class Manager(Endpoint):
         if is_own:
             await self._limit("me", caller)
             return answer({"outcome": await write_own_row(self.service, caller, self._read_fields)})
-        await self._limit("reads" if action.is_read else "writes", caller)
+        if is_bulk:
+            await self._limit("bulk", caller)
+            calls = await read_calls(request)
+            return await asyncio.shield(self._start(self._perform_all(calls, caller, request_id)))
+        await self._limit(action.limit or ("reads" if action.is_read else "writes"), caller)
         call = await read_call(request, action, target)
         # Shielded: once it has begun it is completed and recorded, even if the caller disconnects.
         return await asyncio.shield(self._start(self._perform(call, caller, request_id)))
@@ -186,18 +197,41 @@ class Manager(Endpoint):
         if not call.action.is_read:
             await self._callers.refresh(self.service, caller, self._read_fields)
         row = await self._begin(call, caller, request_id)
+        body = await self._complete(row, call, caller, call.run(self.service.clerk), request_id)
+        return answer(body, call.action.status)
+
+    async def _perform_all(self, calls: Sequence[Call], caller: str, request_id: str) -> Response:
+        """Perform one action for several users, and answer with the result of each."""
+        await self._callers.refresh(self.service, caller, self._read_fields)
+        ids = {call.target: f"{request_id}.{number}" for number, call in enumerate(calls, 1)}
+        bulk = Bulk(
+            self.service.clerk,
+            begin=lambda call: self._begin(call, caller, ids[call.target]),
+            complete=lambda row, call, run: self._complete(row, call, caller, run, ids[call.target]),
+            seconds=self.service.timeouts.bulk,
+        )
+        return answer(await bulk.run(calls))
+
+    async def _complete(
+        self, row: AuditRow, call: Call, caller: str, run: Awaitable[Done], request_id: str
+    ) -> dict[str, Any]:
+        """Call Clerk by `run`, write the change, close the row, and return the body of the answer.
+
+        Raises Problem.
+        """
         try:
-            done = await call.run(self.service.clerk)
+            done = await run
+            body = done.body
+            if done.snapshot is not None:
+                body |= await self._write(call, done, done.snapshot, caller)
         except Exception as error:
-            problem = self._problem(error, request_id, is_write=not call.action.is_read)
+            is_write = not (call.action.is_read or call.action.is_sync)
+            problem = self._problem(error, request_id, is_write=is_write)
             await self._finish(row, problem)
             raise problem from error
-        body = done.body
-        if done.snapshot is not None:
-            body |= await self._write(call, done.snapshot, caller)
         # Only now: until the change is in Convex, the open row tells Convex that an admin is being removed.
         await self._finish(row, wait=body.get("synced", True))
-        return answer(body, call.action.status)
+        return body
 
     async def _authenticate(self, request: Request) -> str:
         """Return the Clerk id of the caller. Raises Problem."""
@@ -238,22 +272,40 @@ class Manager(Endpoint):
             raise
         return row
 
-    async def _write(self, call: Call, snapshot: Snapshot, caller: str) -> dict[str, Any]:
-        """Write what Clerk returned to Convex. Return fields of the answer that say whether it is there."""
+    async def _write(self, call: Call, done: Done, snapshot: Snapshot, caller: str) -> dict[str, Any]:
+        """Write what Clerk returned to Convex. Return fields of the answer that say whether it is there.
+
+        Raises Problem if that was all there was to do.
+        """
         try:
-            await self.service.writer.submit(self._change(call, snapshot, caller))
+            if done.is_concluded and not await self._is_known(call):
+                return {"synced": True, "outcome": "unchanged"}
+            outcome = await self.service.writer.submit(self._change(call, done, snapshot, caller))
         except ClerkConvexError as error:
+            problem = Problem(503, "convex_unavailable", _not_synced(error), retry_after=_RETRY_AFTER)
             if isinstance(error, UserError | ChangeRefused):
                 self.service.ledger.add(refusal_of(error, "admin"))
+                problem = Problem(502, "refused", _not_synced(error))
+            if call.action.is_sync:
+                raise problem from None
             text = (
                 "Clerk has done it, but it is not in Convex yet: the webhook will bring it, or the next"
                 f" backfill. {error}"
             )
             return {"synced": False, "message": text}
-        return {"synced": True}
+        return {"synced": True, "outcome": outcome} if call.action.is_sync else {"synced": True}
 
-    def _change(self, call: Call, snapshot: Snapshot, caller: str) -> Change:
+    async def _is_known(self, call: Call) -> bool:
+        """Return whether Convex has anything of the target, so that a mistyped id leaves no tombstone."""
+        name = f"{self._settings.convex_users_module}:exportPerson"
+        arguments = json.dumps({"clerkId": call.target, "cursor": None}).encode()
+        person: Any = await self.service.writer.deployment.send("query", name, arguments)
+        return any(person["stored"].values())
+
+    def _change(self, call: Call, done: Done, snapshot: Snapshot, caller: str) -> Change:
         """Return the change of the users table after a call. Raises UserError."""
+        if call.target is not None and done.is_concluded:  # a later event of the user lifts it
+            return Delete(call.target, snapshot.observed_at, "backfill")
         if call.target is not None and call.action.name == "delete":
             return Delete(call.target, snapshot.observed_at, "admin", actor=caller)
         user = read_user(snapshot.user, self._read_fields, observed_at=snapshot.observed_at)
@@ -296,6 +348,10 @@ class Manager(Endpoint):
                 return clerk_problem(error, is_write=is_write)
         logger.error("Request %s is answered with 500: unexpected %s.", request_id, describe(error))
         return Problem(500, "internal", "This should not have happened. The log of the service says more.")
+
+
+def _not_synced(error: ClerkConvexError) -> str:
+    return f"The user could not be written to Convex as Clerk has it. {error}"
 
 
 def _path(request: Request) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clerk_convex.backfill.duplicates import find_duplicates
@@ -26,12 +26,11 @@ from clerk_convex.errors import ClerkError, DeploymentError
 from clerk_convex.net.observer import DRIFT
 from clerk_convex.settings import Settings
 
-__all__ = ["verify"]
+__all__ = ["SUSPECTS", "Comparison", "State", "state_of", "verify"]
 
 AGAIN = 5.0  # seconds between two comparisons of a user
 MOST_LOOKS = 10  # comparisons of a user that changes all the time
-
-_SUSPECTS = 20_000  # users at most that wait for their second comparison
+SUSPECTS = 20_000  # users at most that wait for their second comparison
 _AT_ONCE = 100  # ids that Clerk takes in one call
 
 
@@ -60,26 +59,9 @@ async def verify(
     )
     async with opened as session:
         total = await session.preflight()
-        comparison = _Comparison(session, total, await find_duplicates(session), on_progress)
+        comparison = Comparison(session, total, await find_duplicates(session), on_progress)
         await comparison.run()
-        doubt = await _doubt(session, settings, comparison.counts["extra"], comparison.rows)
-        last_webhook_at = await session.call("query", "lastWebhookAt", {})
-        numbers = {kind: comparison.counts[kind] for kind in DRIFT}
-        numbers |= {"users": comparison.users, "rows": comparison.rows}
-        if save:
-            verified = {name: float(number) for name, number in numbers.items()}
-            try:
-                await session.call("mutation", "saveVerification", {"verified": verified})
-            except DeploymentError as error:  # the result itself is worth more
-                on_progress.note(f"The numbers of the comparison are not kept in Convex: {error}")
-    return Verification(
-        **numbers,
-        examples=tuple(comparison.examples),
-        last_webhook_at=last_webhook_at,
-        now=time.time() * 1000,
-        seconds=time.monotonic() - started,
-        doubt=doubt,
-    )
+        return await comparison.result(settings, started, save=save)
 
 
 async def _doubt(session: Session, settings: Settings, extra: int, rows: int) -> str | None:
@@ -105,16 +87,20 @@ async def _doubt(session: Session, settings: Settings, extra: int, rows: int) ->
     return None
 
 
+State = tuple[object, object]
+"""A user's updatedAt and lastSignInAt at Clerk."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Suspect:
     """A user that was not equal at `seen_at` (by the loop's clock), after that many `looks`.
 
-    `state` is Clerk's updatedAt and lastSignInAt at that time; None for a row without a user.
+    `state` is the user's at that time; None for a row without a user.
     """
 
     clerk_id: str
     seen_at: float
-    state: tuple[object, object] | None = None
+    state: State | None = None
     looks: int = 1
 
 
@@ -127,7 +113,7 @@ class _SecondLooks:
 
     def __init__(self, look: Look) -> None:
         self._look = look
-        self._suspects: asyncio.Queue[_Suspect | None] = asyncio.Queue(_SUSPECTS)
+        self._suspects: asyncio.Queue[_Suspect | None] = asyncio.Queue(SUSPECTS)
 
     async def add(self, suspect: _Suspect) -> None:
         await self._suspects.put(suspect)
@@ -157,7 +143,9 @@ class _SecondLooks:
                 batch = await self._look(batch)
 
 
-class _Comparison:
+class Comparison:
+    """Counts the differences between Clerk and Convex. `duplicates` are users with several rows."""
+
     def __init__(
         self, session: Session, total: int, duplicates: Sequence[str], on_progress: OnProgress
     ) -> None:
@@ -167,7 +155,7 @@ class _Comparison:
         self._session = session
         self._duplicates = frozenset(duplicates)
         for clerk_id in duplicates:
-            self._found("duplicate", clerk_id)
+            self.found("duplicate", clerk_id)
         self._total = total
         self._on_progress = on_progress
         self._users_again = _SecondLooks(self._look_at_users)
@@ -180,6 +168,45 @@ class _Comparison:
         # The rows come after the users, to find those of users that were deleted meanwhile.
         await self._rows_again.after(self._find_absent(), width)
 
+    async def look_again(self, users: Mapping[str, State], rows: Sequence[str]) -> None:
+        """Compare users that were not equal a moment ago, and rows whose user Clerk does not list."""
+        now = asyncio.get_running_loop().time()
+
+        async def add_users() -> None:
+            for clerk_id, state in users.items():
+                if clerk_id not in self._duplicates:
+                    await self._users_again.add(_Suspect(clerk_id, now, state))
+
+        async def add_rows() -> None:
+            for clerk_id in rows:
+                await self._suspect_row(clerk_id)
+
+        width = self._session.concurrency
+        await self._users_again.after(add_users(), width)
+        await self._rows_again.after(add_rows(), width)
+
+    async def result(self, settings: Settings, started: float, *, save: bool) -> Verification:
+        """Return what was found, and with `save` keep the numbers in Convex."""
+        session = self._session
+        doubt = await _doubt(session, settings, self.counts["extra"], self.rows)
+        last_webhook_at = await session.call("query", "lastWebhookAt", {})
+        numbers = {kind: self.counts[kind] for kind in DRIFT}
+        numbers |= {"users": self.users, "rows": self.rows}
+        if save:
+            verified = {name: float(number) for name, number in numbers.items()}
+            try:
+                await session.call("mutation", "saveVerification", {"verified": verified})
+            except DeploymentError as error:  # the result itself is worth more
+                self._on_progress.note(f"The numbers of the comparison are not kept in Convex: {error}")
+        return Verification(
+            **numbers,
+            examples=tuple(self.examples),
+            last_webhook_at=last_webhook_at,
+            now=time.time() * 1000,
+            seconds=time.monotonic() - started,
+            doubt=doubt,
+        )
+
     async def _compare(self, page: Page) -> None:
         self.users += len(page.users)
         for suspect, _ in await self._suspects(page):
@@ -190,12 +217,12 @@ class _Comparison:
         """Return the users of a page that are not equal, each with the kind of difference."""
         changes, unread = read_page(page, self._session.fields)
         for error in unread:
-            self._found("unreadable", error.clerk_id or NAMELESS)
+            self.found("unreadable", error.clerk_id or NAMELESS)
         now = asyncio.get_running_loop().time()
         outcomes = await self._session.submit(changes)
         return [
             (
-                _Suspect(change.clerk_id, now, _state(change)),
+                _Suspect(change.clerk_id, now, state_of(change)),
                 "missing" if outcome in ("created", "tombstoned") else "differing",
             )
             for change, outcome in zip(changes, outcomes, strict=True)
@@ -209,7 +236,7 @@ class _Comparison:
             for suspect, kind in await self._suspects(page):
                 earlier = before[suspect.clerk_id]
                 if suspect.state == earlier.state or earlier.looks >= MOST_LOOKS:
-                    self._found(kind, suspect.clerk_id)
+                    self.found(kind, suspect.clerk_id)
                 else:  # it changed in between: its webhook may still arrive
                     again.append(replace(suspect, looks=earlier.looks + 1))
         return again
@@ -235,12 +262,12 @@ class _Comparison:
         announced = [replace(deletion, source="webhook") for deletion in deletions]
         for deletion, outcome in zip(announced, await self._session.submit(announced), strict=True):
             if outcome != "unchanged":  # the row is still there
-                self._found("extra", deletion.clerk_id)
+                self.found("extra", deletion.clerk_id)
         return []
 
     async def _find_absent(self) -> None:
         def unlinked(row_id: str) -> None:
-            self._found("unlinked", row_id)
+            self.found("unlinked", row_id)
 
         await find_absent(self._session, self._suspect_row, self._count_rows, unlinked)
 
@@ -248,13 +275,14 @@ class _Comparison:
         self.rows = looked_at
         self._on_progress.step(Progress("verifying the rows", looked_at, None))
 
-    def _found(self, kind: str, clerk_id: str) -> None:
+    def found(self, kind: str, clerk_id: str) -> None:
         if self.counts[kind] < NAMED:
             self.examples.append((kind, clerk_id))
         self.counts[kind] += 1
 
 
-def _state(change: Upsert) -> tuple[object, object]:
+def state_of(change: Upsert) -> State:
+    """Return what tells whether a user has changed at Clerk between two looks."""
     return change.updated_at, change.columns["lastSignInAt"]
 
 

@@ -11,12 +11,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypedDict
+from math import inf, nextafter
+from typing import Any, Self, TypedDict
 
 from clerk_convex.entities import number
+from clerk_convex.entities.times import LAST_MILLISECOND, milliseconds
 from clerk_convex.errors import ClerkError
 
-__all__ = ["PAGE", "Position", "Question", "Range", "Span", "Walk", "created_at", "to_ranges", "to_split"]
+__all__ = [
+    "PAGE",
+    "Part",
+    "Position",
+    "Question",
+    "Range",
+    "Span",
+    "Walk",
+    "created_at",
+    "to_ranges",
+    "to_split",
+]
 
 PAGE = 500  # users; the most that Clerk gives in one call
 
@@ -54,6 +67,31 @@ class Question(TypedDict, total=False):
     created_at_after: float | None
     created_at_before: float | None
     starting_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows that a page belongs to, by their createdAt: later than `after`, not later than `up_to`.
+
+    A bound that is None is open. The parts of all pages of a run cover the whole table.
+    """
+
+    after: float | None
+    up_to: float | None
+
+    @classmethod
+    def of(cls, range: Range) -> Self:  # noqa: A002 - the name fits best
+        """Return the part of a whole range."""
+        return cls(_just_before(range.after), _just_before(range.before))
+
+    def split(self, position: Position | None) -> tuple[Self, Self]:
+        """Return the part up to a position, and the rest."""
+        reached = None if position is None else milliseconds(position.created_at)
+        if reached is None or (self.after is not None and reached < self.after):
+            reached = self.after
+        if reached is None:  # nothing is reached, so there is nothing before it
+            reached = -LAST_MILLISECOND
+        return type(self)(self.after, reached), type(self)(reached, self.up_to)
 
 
 class Walk:
@@ -173,6 +211,11 @@ def created_at(user: Any) -> float | None:
     It is not converted as `milliseconds` would: the next page is asked for with the very same number.
     """
     return number(user.get("created_at")) if isinstance(user, dict) else None
+
+
+def _just_before(time: float | None) -> float | None:
+    reached = milliseconds(time)
+    return None if reached is None else nextafter(reached, -inf)
 
 
 def _id(user: Any) -> str | None:

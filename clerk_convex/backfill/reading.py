@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from clerk_convex.backfill.ranges import PAGE, Range, Span, Walk, created_at, to_ranges, to_split
+from clerk_convex.backfill.ranges import PAGE, Part, Range, Span, Walk, created_at, to_ranges, to_split
 from clerk_convex.clerk import Clerk, Page
 from clerk_convex.errors import (
     ClerkConvexError,
@@ -16,9 +17,17 @@ from clerk_convex.errors import (
     ClerkUnavailable,
 )
 
-__all__ = ["find_user", "plan", "read", "together"]
+__all__ = ["PartPage", "find_user", "plan", "read", "together"]
 
-Handle = Callable[[Page], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class PartPage(Page):
+    """A page of users with the part of the table to which they belong."""
+
+    part: Part
+
+
+Handle = Callable[[PartPage], Awaitable[None]]
 """Processes the users of a page."""
 Moved = Callable[[int, Range], Awaitable[None]]
 """Called when a range's users are processed up to a position: with the range's number and its new state."""
@@ -48,8 +57,18 @@ async def plan(clerk: Clerk, total: int, concurrency: int) -> list[Range]:
     return to_ranges(spans, total, ranges)
 
 
-async def read(clerk: Clerk, ranges: Sequence[Range], handle: Handle, moved: Moved, concurrency: int) -> None:
+async def read(
+    clerk: Clerk,
+    ranges: Sequence[Range],
+    handle: Handle,
+    moved: Moved,
+    concurrency: int,
+    *,
+    to_the_end: bool = False,
+) -> None:
     """Pass every user to `handle`, page by page.
+
+    With `to_the_end` it gets the last part of each range even if that page has no users.
 
     At most `concurrency` ranges are read concurrently. Two pages of each are in memory: one on its way from
     Clerk, one in `handle`. The first error ends the reading.
@@ -59,7 +78,7 @@ async def read(clerk: Clerk, ranges: Sequence[Range], handle: Handle, moved: Mov
     async def work() -> None:
         while waiting:
             number, part = waiting.popleft()
-            await _read_range(clerk, number, part, handle, moved)
+            await _read_range(clerk, number, part, handle, moved, to_the_end=to_the_end)
 
     await together(*(work() for _ in range(concurrency)))
 
@@ -89,11 +108,14 @@ async def together(*jobs: Awaitable[None]) -> None:
         raise first from None
 
 
-async def _read_range(clerk: Clerk, number: int, part: Range, handle: Handle, moved: Moved) -> None:
+async def _read_range(
+    clerk: Clerk, number: int, part: Range, handle: Handle, moved: Moved, *, to_the_end: bool
+) -> None:
     walk = Walk(part)
+    rest = Part.of(part)
 
-    async def process(page: Page, reached: Range) -> None:
-        if page.users:
+    async def process(page: PartPage, reached: Range) -> None:
+        if page.users or (to_the_end and reached.done):
             await handle(page)
         await moved(number, reached)
 
@@ -108,8 +130,9 @@ async def _read_range(clerk: Clerk, number: int, part: Range, handle: Handle, mo
             if page is None:
                 continue
             reached = Range(part.after, part.before, walk.position, walk.is_done)
+            here, rest = (rest, rest) if reached.done else rest.split(walk.position)
             await processing
-            processing = group.create_task(process(page, reached))
+            processing = group.create_task(process(PartPage(page.users, page.observed_at, here), reached))
 
 
 async def _ask(clerk: Clerk, walk: Walk) -> Page | None:

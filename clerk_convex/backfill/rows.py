@@ -7,15 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from clerk_convex.backfill.reading import together
 from clerk_convex.backfill.session import Session
+from clerk_convex.clerk.absence import SECOND_LOOK, is_gone
 from clerk_convex.entities import Delete
 from clerk_convex.errors import ClerkNotFound
 
 __all__ = ["confirm", "find_absent"]
 
 _IDS = 100  # Clerk takes so many in one call
-# Seconds after the first 404: dates have whole seconds (1), and clocks may differ (1), at both looks, and
-# the second stamp must be the later one (1).
-_SECOND_LOOK = 5.0
 
 
 async def find_absent(
@@ -60,22 +58,16 @@ async def find_absent(
 
 
 async def confirm(session: Session, clerk_ids: Sequence[str]) -> list[Delete]:
-    """Return deletions of those users for which Clerk answers 404 twice.
-
-    One 404 does not prove enough: a gateway may have sent it, and its stamp is up to some seconds too early.
-    An event of the user's last second would then count as later, and would bring the row back. The second
-    call is made after the latest moment at which the first may have looked, so its stamp is later than all
-    that ever happened to the user. If it is not, by the dates in Clerk's answers, the row stays.
-    """
+    """Return deletions of those users for which Clerk answers 404 twice; `clerk.absence` says why twice."""
     first = await _ask_for_each(session, clerk_ids)
     if not first:
         return []
-    await asyncio.sleep(_SECOND_LOOK)
+    await asyncio.sleep(SECOND_LOOK)
     second = await _ask_for_each(session, list(first))
     return [
         Delete(clerk_id, error.observed_at, "backfill")
         for clerk_id, error in second.items()
-        if error.observed_at > first[clerk_id].gone_by
+        if is_gone(first[clerk_id], error)
     ]
 
 

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 from clerk_convex.backfill.position import KeptRun, Run, options_text
 from clerk_convex.backfill.ranges import Range
-from clerk_convex.backfill.reading import plan, read
+from clerk_convex.backfill.reading import PartPage, plan, read
 from clerk_convex.backfill.report import Failure, OnProgress, Progress, Pruning, Report
 from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.session import PATIENCE, Session
 from clerk_convex.clerk import Page
 from clerk_convex.convex import refusal_of
-from clerk_convex.entities import Fields, Source, Upsert, read_user
+from clerk_convex.entities import Fields, Outcome, Source, Upsert, read_user
 from clerk_convex.errors import ChangeRefused, ClerkConvexError, UserError
 from clerk_convex.settings import Settings
 
 __all__ = [
     "CONCURRENCY",
     "NAMELESS",
+    "Pass",
     "backfill",
     "bring_in",
     "most_pruned",
     "prune_rows",
     "read_page",
     "record",
+    "remove_absent",
+    "run_backfill",
+    "tally",
     "write_page",
 ]
 
@@ -63,6 +67,52 @@ async def backfill(
     Raises SettingsError, ClerkError or DeploymentError if the run cannot start. A later error that stops it
     is the report's `error`. Users that cannot be read or are refused are skipped; they are its `failures`.
     """
+    return await run_backfill(
+        settings,
+        Pass,
+        dry_run=dry_run,
+        prune=prune,
+        yes=yes,
+        restart=restart,
+        concurrency=concurrency,
+        patience=patience,
+        on_progress=on_progress,
+    )
+
+
+class Pass:
+    """What a run does with each page, and how it finds and removes the rows of users that are gone."""
+
+    def __init__(self, session: Session, run: Run, on_progress: OnProgress) -> None:
+        self.session = session
+        self.run = run
+        self.on_progress = on_progress
+
+    async def begin(self) -> None:
+        """Do what must be done before the first page."""
+
+    async def write(self, page: PartPage) -> None:
+        """Write the users of a page, and count them in the run. The last page of a range may be empty."""
+        await write_page(self.session, self.run, page)
+
+    async def prune(self, *, yes: bool) -> Pruning:
+        """Remove the rows of users that Clerk does not have. Called after all pages."""
+        return await prune_rows(self.session, self.run, yes=yes, on_progress=self.on_progress)
+
+
+async def run_backfill(
+    settings: Settings | None,
+    make_pass: Callable[[Session, Run, OnProgress], Pass],
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    yes: bool = False,
+    restart: bool = False,
+    concurrency: int = CONCURRENCY,
+    patience: float = PATIENCE,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Do as `backfill`, with another way to treat the pages."""
     settings = Settings.from_env() if settings is None else settings
     on_progress = on_progress or OnProgress()
     started = time.monotonic()
@@ -90,9 +140,11 @@ async def backfill(
         pruning: Pruning | None = None
         problem: ClerkConvexError | None = None
         try:
-            await bring_in(session, run, total, on_progress)
+            work = make_pass(session, run, on_progress)
+            await work.begin()
+            await bring_in(session, run, total, on_progress, work.write)
             if prune:
-                pruning = await prune_rows(session, run, yes=yes, on_progress=on_progress)
+                pruning = await work.prune(yes=yes)
             await run.finish()
         except ClerkConvexError as error:
             problem = error
@@ -140,27 +192,40 @@ async def write_page(session: Session, run: Run, page: Page) -> None:
     """Write the users of a page, and count them in the run. Forgets the users of the page."""
     changes, unread = read_page(page, session.fields)
     page.users.clear()  # frees the memory for the next page
-    answers = await session.submit(changes)
+    await tally(session, run, await session.submit(changes), unread)
+
+
+async def tally(
+    session: Session, run: Run, answers: Sequence[Outcome | ChangeRefused], unread: Sequence[UserError]
+) -> None:
+    """Count the users of a page in the run, and keep in Convex which were refused."""
     outcomes = Counter(str(answer) for answer in answers if not isinstance(answer, ChangeRefused))
     refused = [answer for answer in answers if isinstance(answer, ChangeRefused)]
     run.tally.add(outcomes, await record(session, [*unread, *refused]))
 
 
-async def bring_in(session: Session, run: Run, total: int, on_progress: OnProgress) -> None:
-    """Read all users of Clerk that the run has not read, and write them."""
+async def bring_in(
+    session: Session,
+    run: Run,
+    total: int,
+    on_progress: OnProgress,
+    write: Callable[[PartPage], Awaitable[None]] | None = None,
+) -> None:
+    """Read all users of Clerk that the run has not read, and write them, by default with `write_page`."""
     if not run.ranges:
         run.ranges = await plan(session.clerk, total, session.concurrency)
     on_progress.step(Progress("reading", run.tally.total, total))
 
-    async def write(page: Page) -> None:
-        await write_page(session, run, page)
+    async def handle(page: PartPage) -> None:
+        await (write_page(session, run, page) if write is None else write(page))
         on_progress.step(Progress("reading", run.tally.total, total))
 
     async def moved(number: int, part: Range) -> None:
         run.ranges[number] = part
         await run.save()
 
-    await read(session.clerk, run.ranges, write, moved, session.concurrency)
+    to_the_end = write is not None
+    await read(session.clerk, run.ranges, handle, moved, session.concurrency, to_the_end=to_the_end)
 
 
 async def prune_rows(session: Session, run: Run, *, yes: bool, on_progress: OnProgress) -> Pruning:
@@ -178,15 +243,26 @@ async def prune_rows(session: Session, run: Run, *, yes: bool, on_progress: OnPr
 
     unlinked: list[str] = []
     await find_absent(session, found, counted, unlinked.append)
+    pruning, _ = await remove_absent(session, run, list(absent), rows, len(unlinked), yes=yes)
+    return pruning
+
+
+async def remove_absent(
+    session: Session, run: Run, absent: Sequence[str], rows: int, unlinked: int, *, yes: bool
+) -> tuple[Pruning, list[str]]:
+    """Remove rows of users whom Clerk does not list, each one confirmed. Return also the ids that stay."""
     limit = most_pruned(rows)
     if len(absent) > limit and not yes:
-        return Pruning(rows, len(absent), deleted=0, limit=limit, refused=True, unlinked=len(unlinked))
+        return Pruning(rows, len(absent), 0, limit, refused=True, unlinked=unlinked), list(absent)
 
-    deleted = 0
+    left = dict.fromkeys(absent)
     for start in range(0, len(absent), _PRUNED_AT_ONCE):
-        deletions = await confirm(session, list(absent)[start : start + _PRUNED_AT_ONCE])
+        deletions = await confirm(session, absent[start : start + _PRUNED_AT_ONCE])
         answers = await session.submit(deletions)
-        deleted += answers.count("deleted")
+        for deletion, answer in zip(deletions, answers, strict=True):
+            if answer == "deleted":
+                del left[deletion.clerk_id]
         refused = [answer for answer in answers if isinstance(answer, ChangeRefused)]
         run.tally.add({}, await record(session, refused))
-    return Pruning(rows, len(absent), deleted, limit, refused=False, unlinked=len(unlinked))
+    deleted = len(absent) - len(left)
+    return Pruning(rows, len(absent), deleted, limit, refused=False, unlinked=unlinked), list(left)

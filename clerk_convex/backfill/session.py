@@ -18,7 +18,16 @@ from convex import convex_to_json
 
 from clerk_convex.backfill.report import OnProgress
 from clerk_convex.clerk import Clerk
-from clerk_convex.convex import AT_ONCE, INDEXED_BYTES, Kind, Refusal, Writer, WriterLimits, to_arguments
+from clerk_convex.convex import (
+    AT_ONCE,
+    INDEXED_BYTES,
+    CallRefused,
+    Kind,
+    Refusal,
+    Writer,
+    WriterLimits,
+    to_arguments,
+)
 from clerk_convex.entities import Change, Fields, Outcome
 from clerk_convex.errors import (
     ChangeRefused,
@@ -193,6 +202,35 @@ class Session:
         encoded = json.dumps(convex_to_json(arguments), allow_nan=False).encode()
         name = f"{self._module}:{function}"
         return await self._patiently(lambda: self.writer.deployment.send(kind, name, encoded))
+
+    async def compare(
+        self, changes: Sequence[Change], after: float | None, up_to: float | None
+    ) -> dict[str, Any] | None:
+        """Compare the users of a page with the rows of its part of the table; see users:compareRange.
+
+        Return None if they cannot be compared so: there are too many rows, or Convex refuses a change.
+        """
+        try:
+            encoded = b",".join(self.writer.encode(change) for change in changes)
+        except ChangeRefused:
+            return None
+        bounds = json.dumps({"after": after, "upTo": up_to}).encode()
+        arguments = b'{"changes":[%b],"range":%b}' % (encoded, bounds)
+        return await self._compare(arguments)
+
+    async def compare_without_status(self) -> dict[str, Any] | None:
+        """Return the rows with a status that is none of ours, as `compare` does."""
+        return await self._compare(b'{"changes":[],"range":null}')
+
+    async def _compare(self, arguments: bytes) -> dict[str, Any] | None:
+        async def attempt() -> Any:
+            try:
+                return await self.writer.deployment.send("query", f"{self._module}:compareRange", arguments)
+            except CallRefused:
+                return None
+
+        answer: dict[str, Any] | None = await self._patiently(attempt)
+        return answer
 
     async def write(self, function: str, arguments: dict[str, Any], rows: int) -> Any:
         """Call a mutation that writes about so many rows, at the writer's pace. Raises DeploymentError."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from clerk_convex.backfill import backfill, verify
 from clerk_convex.backfill.display import Bar, Lines
+from clerk_convex.backfill.nightly import nightly
 from clerk_convex.backfill.report import OnProgress, Report, Verification
 from clerk_convex.backfill.run import CONCURRENCY
 from clerk_convex.backfill.session import PATIENCE
@@ -64,23 +65,25 @@ async def _run_once(options: Options, display: OnProgress) -> int:
 
 async def _run_nightly(options: Options, display: OnProgress) -> int:
     """Backfill with --prune, then verify. Problems go to stderr, nothing goes to stdout."""
-    report = await _backfill(options, display, prune=True)
+    report, verification = await nightly(
+        _settings(options),
+        restart=options.restart,
+        concurrency=options.concurrency,
+        patience=options.patience,
+        on_progress=display,
+    )
     if not report.ok:
         say(str(report))
-    if report.error is not None:
+    if verification is None:
         return status_of(report.error)
-    verification = await _verify(options, display, save=True)
     if not verification.equal:
         say(str(verification))
     return DONE if report.ok and verification.equal else NOT_ALL
 
 
 async def _backfill(options: Options, display: OnProgress, *, prune: bool) -> Report:
-    settings = Settings.from_env()
-    if options.pace is not None:
-        settings = settings.model_copy(update={"clerk_convex_pace": options.pace})
     return await backfill(
-        settings,
+        _settings(options),
         dry_run=options.dry_run,
         prune=prune,
         yes=options.yes,
@@ -91,10 +94,15 @@ async def _backfill(options: Options, display: OnProgress, *, prune: bool) -> Re
     )
 
 
-async def _verify(options: Options, display: OnProgress, *, save: bool = False) -> Verification:
-    return await verify(
-        concurrency=options.concurrency, patience=options.patience, save=save, on_progress=display
-    )
+async def _verify(options: Options, display: OnProgress) -> Verification:
+    return await verify(concurrency=options.concurrency, patience=options.patience, on_progress=display)
+
+
+def _settings(options: Options) -> Settings:
+    settings = Settings.from_env()
+    if options.pace is None:
+        return settings
+    return settings.model_copy(update={"clerk_convex_pace": options.pace})
 
 
 def _display(options: Options) -> OnProgress:

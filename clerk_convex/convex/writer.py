@@ -10,7 +10,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from convex.values import ConvexValue
@@ -29,9 +29,10 @@ from clerk_convex.errors import (
     DeploymentUnavailable,
     QueueFull,
 )
+from clerk_convex.net.alarms import Alarms
 from clerk_convex.net.logs import OnceAMinute
 
-__all__ = ["Status", "Writer", "WriterLimits"]
+__all__ = ["Answer", "Status", "Withdrawn", "Writer", "WriterLimits", "withdraw"]
 
 logger = logging.getLogger("clerk_convex")
 
@@ -115,6 +116,7 @@ class Writer:
         self._omit = omit
         self._batches = BatchWriter(self._call, deployment.observer, module=module, dry_run=dry_run)
         self._tasks: set[asyncio.Task[None]] = set()  # one for each batch in flight
+        self._deadlines: Alarms[Answer] | None = None
         self._is_flush_due = self._is_closed = False
         self._sent_at: dict[Answer, float] = {}  # of changes with a pace: when they were sent first
         self._next_portion: asyncio.TimerHandle | None = None  # set while changes wait for the pace
@@ -134,15 +136,16 @@ class Writer:
             last_error_at=self._last_error_at,
         )
 
-    async def submit(self, change: Change) -> Outcome:
+    async def submit(self, change: Change, hold: Callable[[Answer], object] | None = None) -> Outcome:
         """Write a change and return its outcome, once it is committed.
 
-        Cancelling withdraws a change that was not sent yet.
+        Cancelling withdraws a change that was not sent yet, and so does `withdraw` with the answer that
+        `hold` is called with; submit then raises Withdrawn.
 
         Raises QueueFull; ChangeRefused, if Convex refuses the change or could not hold it;
         DeploymentMisconfigured; DeploymentUnavailable, if it was not written within the deadline.
         """
-        encoded = _encode(change, self._omit)
+        encoded = self.encode(change)
         if self._is_closed:
             raise DeploymentUnavailable(_SHUTTING_DOWN)
         try:
@@ -150,15 +153,18 @@ class Writer:
         except QueueFull:
             self._observer.limit_hit("queue")
             raise
-        loop = asyncio.get_running_loop()
         if not self._is_flush_due:
             self._is_flush_due = True
-            loop.call_soon(self._flush)
-        timer = loop.call_later(self.limits.deadline, self._expire, answer)
+            asyncio.get_running_loop().call_soon(self._flush)
+        if self._deadlines is None:
+            self._deadlines = Alarms(self.limits.deadline, self._expire)
+        deadline = self._deadlines.set(answer)
+        if hold is not None:
+            hold(answer)
         try:
             result = await answer
         finally:
-            timer.cancel()
+            deadline.discard(answer)
             self.queue.remove(answer, encoded)
             self._sent_at.pop(answer, None)
         if self.pace is not None and result in _UNWRITTEN:
@@ -169,6 +175,10 @@ class Writer:
                 _say_whose(error, change)
             raise error
         return result
+
+    def encode(self, change: Change) -> bytes:
+        """Return a change as it is sent. Raises ChangeRefused if Convex could not hold it."""
+        return _encode(change, self._omit)
 
     async def check(self) -> None:
         """Check that the functions in Convex are those of this version and can be called. Writes nothing.
@@ -271,6 +281,15 @@ class Writer:
         self._last_error, self._last_error_at = error, time.time()
         if self._once_a_minute.should_log():
             logger.error("%s", error)
+
+
+class Withdrawn(DeploymentError):
+    """The change was withdrawn, because nobody waits for its outcome any more."""
+
+
+def withdraw(answer: Answer) -> None:
+    """Withdraw a change that was not sent yet, and let its `submit` raise Withdrawn in any case."""
+    answer_all([answer], Withdrawn("Withdrawn by its sender."))
 
 
 def _fail(parts: list[Batch], error: DeploymentError) -> None:

@@ -45,7 +45,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     "convex": ("refused", "misconfigured", "too_many_writes", "conflict", "throttled", "unavailable"),
     "clerk": ("refused", "misconfigured", "not_found", "throttled", "unavailable"),
     "source": ("webhook", "backfill", "admin", "user", "manual", _OTHER),
-    "limit": ("reads", "writes", "me", "addresses", "queue", _OTHER),
+    "limit": ("reads", "writes", "bulk", "invitations", "me", "addresses", "queue", _OTHER),
     "drift": (*DRIFT, _OTHER),
 }  # fmt: skip
 """The values of each label. Anything else is counted as "other"."""

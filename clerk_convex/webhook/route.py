@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from clerk_convex.convex.refusals import refusal_of
+from clerk_convex.convex.writer import Answer, Withdrawn, withdraw
 from clerk_convex.entities.changes import OUTCOMES, Change, Outcome
 from clerk_convex.entities.users import Fields
 from clerk_convex.errors import (
@@ -116,16 +117,17 @@ class Receiver(Endpoint):
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         event = _Event()
-        with contextlib.suppress(ClientDisconnect):
-            try:
-                response, applied = await self._answer(scope, receive, event)
-            finally:
-                self._observe(event)
-            self._observer.answered(response.status_code)
-            with contextlib.suppress(OSError):  # the client has gone, ASGI 2.4 says
-                await response(scope, receive, send)
-            if applied is not None and self._on_change is not None:
-                await self._call_on_change(self._on_change, *applied)
+        try:
+            response, applied = await self._answer(scope, receive, event)
+        except ClientDisconnect:
+            return
+        finally:
+            self._observe(event)
+        self._observer.answered(response.status_code)
+        with contextlib.suppress(OSError):  # the client has gone, ASGI 2.4 says
+            await response(scope, receive, send)
+        if applied is not None and self._on_change is not None:
+            await self._call_on_change(self._on_change, *applied)
 
     @cached_property
     def service(self) -> Service:
@@ -212,12 +214,9 @@ class Receiver(Endpoint):
         waiting = _Waiting(receive)
         watch = self._watches.get().set(waiting)
         try:
-            async with waiting.timeout:
-                return await self.service.writer.submit(change)
-        except TimeoutError:
-            if waiting.timeout.expired():
-                raise ClientDisconnect from None
-            raise
+            return await self.service.writer.submit(change, waiting.hold)
+        except Withdrawn:
+            raise ClientDisconnect from None
         finally:
             watch.discard(waiting)
             if waiting.watcher is not None:
@@ -309,22 +308,27 @@ _NOBODY = Observer()
 
 
 class _Waiting:
-    """A request whose change is being written. Its timeout expires when the client disconnects."""
+    """A request whose change is being written. The change is withdrawn when the client disconnects."""
 
-    __slots__ = ("receive", "timeout", "watcher")
+    __slots__ = ("answer", "receive", "watcher")
+
+    answer: Answer
 
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
-        self.timeout = asyncio.timeout(None)
         self.watcher: asyncio.Task[None] | None = None
+
+    def hold(self, answer: Answer) -> None:
+        """Take the answer that is waited for."""
+        self.answer = answer
 
     def watch(self) -> None:
         """Start to watch for a client that disconnects."""
-        self.watcher = asyncio.get_running_loop().create_task(self._expire_on_disconnect())
+        self.watcher = asyncio.get_running_loop().create_task(self._withdraw_on_disconnect())
 
-    async def _expire_on_disconnect(self) -> None:
+    async def _withdraw_on_disconnect(self) -> None:
         if (await self.receive())["type"] == "http.disconnect":  # after the body nothing else can be received
-            self.timeout.reschedule(asyncio.get_running_loop().time())
+            withdraw(self.answer)
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -1,13 +1,15 @@
-// Reads what Convex has of one Clerk id: the user's row and its version.
+// Reads what Convex has of one Clerk id: the user's row, and its document in clerkVersions.
 //
 // A table that existed before these functions, or rows written by hand, may hold two rows of one user. Then every
 // function uses the oldest row, which is the first one in the index. order/duplicates.ts finds and merges the others.
 import type { QueryCtx } from "../_generated/server";
 import { isWhole } from "./adopt/whole";
-import { USERS } from "./module";
+import { USERS, type User } from "./module";
 
-export async function readState(ctx: QueryCtx, clerkId: string) {
-  const [row, version] = await Promise.all([usersOf(ctx, clerkId).first(), readVersion(ctx, clerkId)]);
+// Returns the row and the version. `known` is the row, if it was read before.
+export async function readState(ctx: QueryCtx, clerkId: string, known?: User | null) {
+  const read = known === undefined ? usersOf(ctx, clerkId).first() : known;
+  const [row, version] = await Promise.all([read, readVersion(ctx, clerkId)]);
   return { row, version };
 }
 

@@ -137,6 +137,9 @@ export const clerkTables = {
     ...optional(optionalColumns),
     ...derivedColumns,
     sortEmail: v.optional(v.string()),
+    // The stamp of the change that last wrote the row: [updatedAt, observedAt]. An array costs the fewest bytes, and a
+    // table that existed before may have an updatedAt of its own.
+    clerkStamp: v.optional(v.array(v.number())),
     ...ownColumns,
   })
     // An index is written with every row, so there are few. Each order has one, which begins with the status, and the
@@ -149,8 +152,9 @@ export const clerkTables = {
     .index("by_status_and_sort_name", ["status", "sortName"])
     .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status", "role"] }),
 
-  // One small document per Clerk id with the stamps. The list queries do not read it, so a new stamp of an unchanged
-  // user does not run them again.
+  // What a row cannot hold: the tombstone of a deleted user, and a newer stamp of a user whose row did not change. The
+  // list queries do not read this table, so a new stamp of an unchanged user does not run them again. When the row is
+  // written again it has the greater stamp, and the document is left as it is: order/rules.ts takes the greater one.
   clerkVersions: defineTable({
     clerkId: v.string(),
     ...stamps,
@@ -190,20 +194,40 @@ export const clerkTables = {
     lastAt: v.number(), // by Convex's clock, at most a minute too early
   }),
 
-  // Counts of users. The sum of the shards is the count; see users/stats.ts.
+  // Counts of users: one document for each key of a generation. The changes that clerkStatsDeltas and clerkStatsMoves
+  // still hold are to be added; see users/totals.ts.
   clerkStats: defineTable({
     generation: v.number(),
     key: v.string(), // "status", or a month: "2026-11"
-    shard: v.number(),
+    shard: v.optional(v.number()), // earlier versions kept several documents of a key, whose sum is the count
     counts: v.record(v.string(), v.number()), // by status, or by day: "2026-11-22"
-  }).index("by_generation_and_key_and_shard", ["generation", "key", "shard"]),
+  }).index("by_generation_and_key", ["generation", "key"]),
 
-  // One document: the generation of counts that is read, and the progress of a rebuild.
+  // One document: which generation of counts is read. Every mutation that changes a count reads it, so it changes only
+  // when a rebuild starts or ends.
   clerkStatsState: defineTable({
     generation: v.number(), // 0: nothing has been counted yet
     next: v.optional(v.number()), // the generation that a running rebuild fills
-    position: v.optional(v.string()), // the last clerkId that the rebuild has counted
+    position: v.optional(v.string()), // of a rebuild of an earlier version
   }),
+
+  // The progress of a running rebuild; see users/rebuild.ts.
+  clerkStatsRebuild: defineTable({
+    next: v.number(), // the generation that it fills
+    position: v.string(), // the last clerkId that it has counted
+    end: v.string(), // the last clerkId that it will count
+  }),
+
+  // What a mutation has changed of the counts, until a fold adds it to clerkStats. The text has the generation, and by
+  // how much each count changes: "1 banned active:-1 2026-11-22:3". No index, because one is written for each new user.
+  clerkStatsDeltas: defineTable({ delta: v.string() }),
+
+  // The same while a rebuild runs, for each changed row.
+  clerkStatsMoves: defineTable({
+    clerkId: v.string(),
+    next: v.number(), // the generation that the rebuild filled
+    delta: v.string(),
+  }).index("by_clerk_id", ["clerkId"]),
 
   // One document for each of the last backfills; see backfill/runs.ts.
   clerkBackfills: defineTable({

@@ -91,6 +91,8 @@ NEW = {"username": "ada"}
         ("POST", "/user_1/ban", {"reason": "x"}, "reason", "not permitted"),
         ("POST", "/user_1/ban", 7, "body", "valid dictionary"),
         ("DELETE", "/user_1", {"force": True}, "force", "not permitted"),
+        ("POST", "/user_1/sessions/revoke", {"session_id": "sess_"}, "session_id", "write sess_…"),
+        ("POST", "/invitations/revoke", {"invitation_id": "inv_1\n"}, "invitation_id", "write inv_…"),
         ("DELETE", "/..", None, "user_id", "is not a user's id; write user_…"),
         ("GET", "/user_", None, "user_id", "is not a user's id"),
         ("GET", "/user_é", None, "user_id", "is not a user's id"),
@@ -278,7 +280,10 @@ bodies = (
     | st.binary(max_size=50)
 )
 segments = st.sampled_from(
-    ["", "USER", "user_x", "..", "metadata", "ban", "unban", "lock", "unlock", "delete"]
+    [
+        *("", "USER", "user_x", "..", "metadata", "ban", "unban", "lock", "unlock", "delete"),
+        *("sessions", "revoke", "revoke_all", "invitations", "bulk"),
+    ]
 ) | st.text(max_size=10)
 queries = st.lists(
     st.tuples(
@@ -305,6 +310,9 @@ methods = st.sampled_from(["GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPT
 @example("PATCH", ["USER"], [], {}, b'{"first_name":"\\u0000"}')
 @example("POST", [], [], {}, b'{"email_address":"a@b","public_metadata":{"_":null}}')
 @example("GET", [], [("query", "\ud800")], {}, b"")
+@example("GET", ["invitations"], [("query", "\ud800")], {}, b"")
+@example("POST", ["USER", "sessions", "revoke_all"], [], {}, b"")
+@example("POST", ["bulk"], [], {}, b'{"action":"ban","user_ids":["user_x","user_y"]}')
 @given(method=methods, path=st.lists(segments, max_size=3), query=queries, more=headers, body=bodies)
 def test_anything(
     managed: Managed,
@@ -322,7 +330,8 @@ def test_anything(
     target = managed.eve
     address = "/".join(["", *(target if part == "USER" else part for part in path)])
     raw = [(name.encode(), value.encode("latin-1")) for name, value in more.items()]
-    app = managed.app(CLERK_CONVEX_READ_LIMIT="100000/minute", CLERK_CONVEX_WRITE_LIMIT="100000/minute")
+    limits = dict.fromkeys(("READ", "WRITE", "BULK", "INVITATION"), "100000/minute")
+    app = managed.app(**{f"CLERK_CONVEX_{name}_LIMIT": limit for name, limit in limits.items()})
     token = managed.token(managed.ada)
     sent: list[Message] = []
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clerk_convex.backfill.ranges import Position, Range, Span, Walk, created_at, to_ranges, to_split
+from clerk_convex.backfill.ranges import Part, Position, Range, Span, Walk, created_at, to_ranges, to_split
+from clerk_convex.entities.times import milliseconds
 from clerk_convex.errors import ClerkError
 
 User = dict[str, Any]
@@ -256,3 +258,40 @@ def test_ranges_cover_all_times(counts: list[int], ranges: int) -> None:
     assert found[0].after is None
     assert found[-1].before is None
     assert [part.before for part in found[:-1]] == [part.after for part in found[1:]]
+
+
+# ---------------------------------------------------------------- the rows of a page
+
+MOMENTS = st.one_of(st.none(), st.integers(0, 60), st.integers(10**11, 10**11 + 60))
+
+
+@given(ranges=st.lists(MOMENTS, max_size=3), pages=st.lists(MOMENTS, max_size=5), row=MOMENTS.filter(bool))
+def test_the_parts_of_all_pages_cover_the_whole_table(
+    ranges: list[int | None], pages: list[int | None], row: int
+) -> None:
+    """Every row is in the part of a page, whatever times Clerk's users have; some of them may be seconds."""
+    bounds = [None, *sorted(bound for bound in ranges if bound is not None), None]
+    parts: list[Part] = []
+    for after, before in pairwise(bounds):
+        rest = Part.of(Range(after, before))
+        for page in pages:
+            here, rest = rest.split(None if page is None else Position(page, "user_1"))
+            parts.append(here)
+        parts.append(rest)
+    at = milliseconds(row)
+    assert at is not None
+    assert any(
+        (it.after is None or at > it.after) and (it.up_to is None or at <= it.up_to) for it in parts
+    ), parts
+
+
+def test_a_part_ends_where_its_page_ends() -> None:
+    """A range begins with its first millisecond and ends before the first one of the next."""
+    whole = Part.of(Range(2e12, 3e12))
+    first, rest = whole.split(Position(2.5e12, "user_1"))
+    assert first.after is not None
+    assert first.after < 2e12 < first.after + 1
+    assert (first.up_to, rest.after) == (2.5e12, 2.5e12)
+    assert rest.up_to is not None
+    assert rest.up_to < 3e12 < rest.up_to + 1
+    assert rest.split(Position(1e12, "user_1"))[0] == Part(2.5e12, 2.5e12)  # out of order: nothing is there

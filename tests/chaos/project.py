@@ -27,7 +27,7 @@ WITNESS = """
 import type { MutationCtx } from "../_generated/server";
 export type UserChange = { outcome: string; clerkId: string; userId: any; before: any; source: string };
 
-const SILENT = new Set(["lastSignInAt", "sortName", "sortEmail", "searchText"]);
+const SILENT = new Set(["lastSignInAt", "clerkStamp", "sortName", "sortEmail", "searchText"]);
 
 export async function onUserChange(ctx: MutationCtx, change: UserChange): Promise<void> {
   const { outcome, clerkId, userId, before, source } = change;
@@ -42,6 +42,11 @@ export async function onUserChange(ctx: MutationCtx, change: UserChange): Promis
 PAGE = """
 import { v } from "convex/values";
 import { internalQuery } from "./_generated/server";
+
+export const together = internalQuery({
+  args: { tables: v.array(v.string()) },
+  handler: (ctx, { tables }) => Promise.all(tables.map((table) => ctx.db.query(table as "users").collect())),
+});
 
 export const page = internalQuery({
   args: { table: v.string(), cursor: v.nullable(v.string()) },
@@ -70,6 +75,10 @@ class Tables:
                 return rows
             cursor = page["continueCursor"]
 
+    def together(self, *tables: str) -> list[list[dict[str, Any]]]:
+        """Return the rows of small tables as they are at one moment."""
+        return self._functions.query("chaos:together", {"tables": tables})  # type: ignore[no-any-return]
+
     def call(self, name: str) -> None:
         """Run a mutation of users.ts that has no arguments."""
         self._functions.mutation(f"users:{name}", {})
@@ -85,6 +94,8 @@ def deployed(folder: Path, broken: Sequence[tuple[str, str, str]] = ()) -> Itera
     project.write("schema.ts", SCHEMA)
     project.write("clerk/onUserChange.ts", WITNESS)
     project.write("chaos.ts", PAGE)
+    # So that many changes of the totals are added while others wait.
+    project.replace("clerk/users/totals.ts", "const SETTLED_MS = 10_000", "const SETTLED_MS = 100")
     for name, text, instead in broken:
         project.replace(name, text, instead)
     with LocalConvex(project=folder) as convex:

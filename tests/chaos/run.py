@@ -127,6 +127,7 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
             "workers killed": workers.kill,
             "backfills killed": backfills.kill,
             "rebuilds of totals": lambda: tables.call("rebuildStats"),
+            "folds of totals": lambda: tables.call("foldStats"),
             "prunes of the audit log": lambda: tables.call("pruneClerkAudit"),
             "clock set ahead": history.turn_clock,
         }

@@ -32,7 +32,7 @@ def differences(clerk: Clerk, tables: Tables) -> list[str]:
         *_twice("row", rows),
         *_twice("version", versions),
         *_rows(users, {row["clerkId"]: row for row in rows}),
-        *_versions(users, clerk.deleted, {version["clerkId"]: version for version in versions}),
+        *_versions(users, clerk.deleted, rows, {version["clerkId"]: version for version in versions}),
         *_totals(users.values(), tables),
         *_audit(users, tables.all("clerkAudit"), tables.all("chaosWitness")),
         *_refusals(tables.all("clerkRefusals")),
@@ -93,11 +93,14 @@ def _wanted(user: Row) -> dict[str, Any]:
 
 
 def _versions(
-    users: Mapping[str, Row], deleted: Mapping[str, int], versions: Mapping[str, Row]
+    users: Mapping[str, Row], deleted: Mapping[str, int], rows: Sequence[Row], versions: Mapping[str, Row]
 ) -> Iterator[str]:
+    """Compare the greater of the times in the row and in the document of its version, and the tombstones."""
+    stamps = {row["clerkId"]: row.get("clerkStamp", [0.0])[0] for row in rows}
     for clerk_id, user in users.items():
         version = versions.get(clerk_id, {})
-        if version.get("updatedAt") != user["updated_at"] or "deletedAt" in version:
+        latest = max(stamps.get(clerk_id, 0.0), version.get("updatedAt", 0.0))
+        if latest != user["updated_at"] or "deletedAt" in version:
             yield f"{clerk_id}: the version is not that of Clerk's last change"
     for clerk_id, at in deleted.items():
         version = versions.get(clerk_id, {})
@@ -111,11 +114,20 @@ def _totals(users: Iterator[Row] | Any, tables: Tables) -> Iterator[str]:
     for user in users:
         day = datetime.fromtimestamp(user["created_at"] / 1000, UTC).date().isoformat()
         wanted.update((day, str(_wanted(user)["status"])))
-    (state,) = tables.all("clerkStatsState") or ({"generation": 0},)
+    states, folded, *unfolded = tables.together(
+        "clerkStatsState", "clerkStats", "clerkStatsDeltas", "clerkStatsMoves"
+    )
+    generation = states[0]["generation"] if states else 0
     counted: Counter[str] = Counter()
-    for shard in tables.all("clerkStats"):
-        if shard["generation"] == state["generation"]:
-            counted.update({name: int(number) for name, number in shard["counts"].items()})
+    for document in folded:
+        if document["generation"] == generation:
+            counted.update({name: int(number) for name, number in document["counts"].items()})
+    # What is not added yet: "1 banned active:-1".
+    for change in (*unfolded[0], *unfolded[1]):
+        own, *words = change["delta"].split()
+        if generation in (int(own), change.get("next")):
+            for name, _, number in (word.partition(":") for word in words):
+                counted[name] += int(number or 1)
     for name in wanted.keys() | counted.keys():
         if wanted[name] != counted[name]:
             yield f"total {name}: {counted[name]} in place of {wanted[name]}"

@@ -11,6 +11,7 @@ import pytest
 
 import clerk_convex
 from clerk_convex import errors, webhook_route
+from clerk_convex.admin.actions import ACTIONS
 from clerk_convex.app import create_app
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.cli.main import COMMANDS
@@ -101,18 +102,17 @@ def test_routes_of_user_management() -> None:
     )
     words = {name for name in dir(Clerk) if not name.startswith("_")}
     words |= {word.partition("_")[2] for word in words} - {""}
-    paths = [
-        "/api/users",
-        "/api/users/{id}",
-        "/api/users/me",
-        *(f"/api/users/{{id}}/{word}" for word in sorted(words)),
-    ]
+    paths = {
+        *("/api/users/me", "/api/users/bulk"),
+        *(f"/api/users{action.path}" for action in ACTIONS),
+        *(f"/api/users/{{id}}/{word}" for word in words),
+    }
 
     async def probe() -> set[tuple[str, str]]:
         found: set[tuple[str, str]] = set()
         transport = httpx.ASGITransport(create_app(settings))
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            for path in paths:
+            for path in sorted(paths):
                 for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
                     answer = await client.request(method, path.replace("{id}", "user_1"))
                     if answer.status_code not in {404, 405}:
@@ -165,7 +165,7 @@ def test_tables() -> None:
         body = re.search(rf"^const {name} = {{\n(.*?)^}};", source, re.MULTILINE | re.DOTALL)
         assert body, name
         columns |= set(re.findall(r"^  (\w+)[:,]", body[1], re.MULTILINE))
-    columns.add("sortEmail")
+    columns |= {"sortEmail", "clerkStamp"}
     documented = {name for cells in rows(section("tables.md", "## users")) for name in code(cells[0])}
     assert documented == columns
 

@@ -231,6 +231,18 @@ def test_the_version_of_a_row_that_somebody_removed_does_not_keep_a_row_empty(lo
     assert check(loose) == {}
 
 
+@pytest.mark.parametrize("stamp", [[99, 99], "2020-01-01", [], [99], ["a", "b"], None])
+def test_the_stamp_of_a_linked_row_does_not_keep_it_empty(loose: Functions, stamp: Any) -> None:
+    """Neither that of another user, to whom the row was linked before, nor what a team has in that column."""
+    one, _ = insert(loose, {**OLD, "clerkStamp": stamp}, {**OLD, "clerkId": "user_bob", "clerkStamp": stamp})
+    assert adopt(loose, (one, "user_ada")) == ["linked"]
+    assert loose.sync([filled("user_ada")]) == ["created"]
+    is_stamp = stamp == [99, 99]
+    assert loose.sync([filled("user_bob")]) == ["stale" if is_stamp else "created"]
+    rows = {row["clerkId"]: row["updatedAt"] for row in loose.all_rows()}
+    assert (rows["user_ada"], rows["user_bob"]) == (10.0, 99.0 if is_stamp else 10.0)
+
+
 def test_a_row_that_a_webhook_created_is_merged_into_the_older_one(loose: Functions) -> None:
     """The team's row stays, with its id; it has Clerk's columns at once, and the totals count one user."""
     (row_id,) = insert(loose, OLD)

@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from clerk_convex.entities.changes import Change, Delete, SignIn, Upsert
@@ -48,7 +49,7 @@ def test_first_change_creates_the_whole_row(functions: Functions) -> None:
         "createdAt": CREATED_AT,
         "sortName": "ada lovelace",
         "sortEmail": "ada@example.com",
-        "searchText": "ada lovelace ªexamplecom ª ª ª ª ª",
+        "searchText": "ada lovelace ªexamplecom ºext1 ª ª ª ª",  # noqa: RUF001
         "updatedAt": 10.0,
         "observedAt": 100.0,
     }
@@ -398,6 +399,59 @@ def test_compare_returns_the_outcomes_of_sync_and_writes_nothing(functions: Func
     ]
 
 
+# ---------------------------------------------------------------- rows of earlier versions
+
+OLDER = """
+import { internalMutation } from "./_generated/server";
+
+// Keeps the stamps beside the rows, as earlier versions of the functions did.
+export const make = internalMutation(async ({ db }) => {
+  for (const { _id, clerkId, clerkStamp } of await db.query("users").collect()) {
+    const [updatedAt, observedAt] = clerkStamp!;
+    await db.patch("users", _id, { clerkStamp: undefined });
+    await db.insert("clerkVersions", { clerkId, updatedAt, observedAt });
+  }
+});
+"""
+
+
+def test_rows_of_an_earlier_version_keep_their_stamps(tmp_path: Path) -> None:
+    """The stamp beside the row counts until a change wins, and is then less than that of the row."""
+    project = Project(tmp_path)
+    project.write("older.ts", OLDER)
+    with project.running() as functions:
+        users = [f"user_{number}" for number in range(4)]
+        functions.sync([upsert(clerk_id, firstName="a", role="admin") for clerk_id in users])
+        before = functions.rows()
+        functions.mutation("older:make", {})
+        assert functions.rows() == before
+        assert functions.signed_in("user_0").query("users:getUser", {"clerkId": "user_1"})["updatedAt"] == 10
+        changes: list[Change] = [
+            upsert("user_0", updated_at=9.0, firstName="b"),
+            upsert("user_0", observed_at=300.0, source="backfill", firstName="a"),
+            upsert("user_1", updated_at=12.0, firstName="b"),
+            upsert("user_1", updated_at=11.0, firstName="c"),
+            upsert("user_2", updated_at=12.0, firstName="a"),
+            upsert("user_2", updated_at=11.0, firstName="c"),
+            delete("user_3", observed_at=100.0, source="backfill"),
+            delete("user_3"),
+            upsert("user_3", updated_at=99.0),
+        ]
+        outcomes = [
+            *("stale", "unchanged"),
+            *("updated", "stale"),
+            *("unchanged", "stale"),
+            *("stale", "deleted", "tombstoned"),
+        ]
+        assert functions.compare(changes) == outcomes
+        assert functions.sync(changes) == outcomes
+        assert {name: row["updatedAt"] for name, row in functions.rows().items()} == {
+            "user_0": 10.0,
+            "user_1": 12.0,
+            "user_2": 12.0,
+        }
+
+
 # ---------------------------------------------------------------- any order
 
 State = tuple[dict[str, Any] | None, bool]
@@ -522,6 +576,20 @@ def change_by_hand(functions: Functions, change: Change) -> None:
     functions.mutation("users:syncUser", {"clerkId": change.clerk_id, "userData": data})
 
 
+# Seeds with which the properties find a missing rule soon. Chance takes up to a hundred times as long.
+SEEDS = {
+    "comparing after the ends of locks": 65,
+    "the rule for equal stamps": 25,
+    "lastSignInAt apart": 28,
+    "the observation": 28,
+}
+
+
+def quick(rule: str, property_: Callable[[], None]) -> Callable[[], None]:
+    """Let a property begin with the examples of the rule's seed."""
+    return seed(SEEDS.get(rule, 5))(property_)
+
+
 class Diverged(Exception):
     """Two arrangements of one history ended differently."""
 
@@ -567,7 +635,7 @@ def test_any_order_ends_alike(functions: Functions) -> None:
 PLAY = """
 import { v } from "convex/values";
 import { internalQuery } from "./_generated/server";
-import { decide, decideLockEnd, stateAfter, type State } from "./clerk/order/rules";
+import { decide, decideLockEnd, stateAfter, versionOf, type State } from "./clerk/order/rules";
 
 const arrivals = v.array(v.object({ at: v.number(), change: v.any() }));
 
@@ -589,7 +657,8 @@ export const play = internalQuery({
         if (state.row?.lockedUntil !== undefined) ends.push(state.row.lockedUntil);
       }
       endLocks(Infinity);
-      return state;
+      // Which of the two keeps the stamp depends on the order.
+      return { row: state.row && { ...state.row, clerkStamp: undefined }, version: versionOf(state) };
     }),
 });
 """
@@ -650,6 +719,7 @@ def converges_in_time(
         phases=phases,
         deadline=None,
         database=None,
+        report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
 
@@ -692,8 +762,68 @@ WITHOUT_TIME = {
 def test_any_order_in_time_needs_every_rule(rule: str, tmp_path: Path) -> None:
     """The property finds a counterexample if one of the rules about ends of locks is removed."""
     with playing(tmp_path, *WITHOUT_TIME[rule]) as functions, pytest.raises(Diverged):
-        converges_in_time(functions, 2000, phases=(Phase.generate,))()
+        quick(rule, converges_in_time(functions, 2000, phases=(Phase.generate,)))()
 
+
+# ---------------------------------------------------------------- a stamp in the row and one beside it
+
+
+def all_orders_end_alike(functions: Functions) -> bool:
+    """Play each four of eight changes of a user in each order. Return whether all orders end alike.
+
+    A change that brings nothing new leaves its stamp beside the row, so the greater stamp is now here, now
+    there."""
+    changes = [
+        upsert(updated_at=1.0, observed_at=1.0, firstName="a"),
+        upsert(updated_at=1.0, observed_at=2.0, firstName="a", lastSignInAt=5.0),
+        upsert(updated_at=1.0, observed_at=3.0, firstName="b"),
+        upsert(updated_at=2.0, observed_at=0.0, firstName="a", lastSignInAt=6.0),
+        upsert(updated_at=2.0, observed_at=2.0, firstName="c"),
+        upsert(updated_at=2.0, observed_at=2.0, firstName="b"),
+        upsert(updated_at=2.0, observed_at=4.0, firstName="b"),
+        upsert(updated_at=3.0, observed_at=1.0, firstName="c"),
+    ]
+    arrivals = [{"at": 0.0, "change": as_json(change)} for change in changes]
+    orders = list(permutations(arrivals, 4))
+    states = functions.query("test:play", {"histories": orders})
+    ends: dict[frozenset[int], Any] = {}
+    return all(
+        ends.setdefault(frozenset(map(id, order)), state) == state
+        for order, state in zip(orders, states, strict=True)
+    )
+
+
+def test_all_orders_of_stamps_end_alike(played: Functions) -> None:
+    assert all_orders_end_alike(played)
+
+
+WITHOUT_PLACE = {
+    "the greater of two stamps": (
+        "compareStamps(version, ofRow) > 0 ? version : ofRow",
+        "false ? version : ofRow",
+    ),
+    "the stamp of the row": (
+        "compareStamps(version, ofRow) > 0 ? version : ofRow",
+        "true ? version : ofRow",
+    ),
+    "the observation": (
+        "one.updatedAt - version.updatedAt || one.observedAt - version.observedAt",
+        "one.updatedAt - version.updatedAt",
+    ),
+    "the kept stamp of a written row": (
+        "...(hasNewStamp && { clerkStamp })",
+        "...(false && { clerkStamp })",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", WITHOUT_PLACE)
+def test_all_orders_of_stamps_need_every_rule(rule: str, tmp_path: Path) -> None:
+    with playing(tmp_path, *WITHOUT_PLACE[rule]) as functions:
+        assert not all_orders_end_alike(functions)
+
+
+# ---------------------------------------------------------------- every rule is needed
 
 WITHOUT = {
     "the tombstone": (
@@ -704,13 +834,9 @@ WITHOUT = {
         "const isNewer = order > 0 || (order === 0",
         "const isNewer = true || (order === 0",
     ),
-    "the observation": (
-        "updatedAt - version.updatedAt || observedAt - version.observedAt",
-        "updatedAt - version.updatedAt",
-    ),
     "the kept stamp": (
-        "...(isNewer && !keepsStamp && { version: stamp })",
-        "...(false && keepsStamp && { version: stamp })",
+        "...(hasNewStamp && !isWritten && {",
+        "...(false && {",
     ),
     "the rule for equal stamps": (
         "|| (order === 0 && content.length > 0 && isGreater(patch, row))",
@@ -735,4 +861,4 @@ def test_any_order_needs_every_rule(rule: str, tmp_path: Path) -> None:
         in_order: list[Change] = [upsert(), upsert(updated_at=11.0, firstName="a"), delete(observed_at=300.0)]
         assert functions.sync(in_order) == ["created", "updated", "deleted"]
         with pytest.raises(Diverged):
-            converges(functions, 2000, phases=(Phase.generate,))()
+            quick(rule, converges(functions, 2000, phases=(Phase.generate,)))()

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from clerk_convex.entities.changes import Change, encode
-from tests.support.functions import Denied, Functions, Project, delete, eventually, upsert
+from clerk_convex.entities.changes import Change, Upsert, encode
+from tests.support.functions import LATER, Denied, Functions, Project, as_json, delete, eventually, upsert
 
 TODAY = "2026-03-01"  # three months lie in the 30 days before it
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp() * 1000
@@ -24,15 +25,25 @@ ADMIN = upsert("admin", role="admin", createdAt=NOON - 90 * DAY)
 TEST_FUNCTIONS = """
 import { v } from "convex/values";
 import { internalMutation, internalQuery } from "./_generated/server";
-import { dropOld, rebuild, rebuildStep } from "./clerk/users/stats";
+import { dropOld, rebuild, rebuildStep } from "./clerk/users/rebuild";
+import { countMoves } from "./clerk/users/stats";
+import { fold, readUnfolded } from "./clerk/users/totals";
+import * as users from "./users";
 
-// A rebuild that runs its next step only when the test calls it.
+// A job that runs its next step only when the test calls it.
 const still = { runAfter: async () => {} };
 const stopped = <Ctx>(ctx: Ctx): Ctx => ({ ...ctx, scheduler: still });
 export const begin = internalMutation({ args: {}, handler: (ctx) => rebuild(stopped(ctx)) });
 export const step = internalMutation({
   args: { next: v.number() },
   handler: (ctx, { next }) => rebuildStep(stopped(ctx), next),
+});
+export const foldSome = internalMutation({ args: {}, handler: (ctx) => fold(stopped(ctx)) });
+export const foldAll = internalMutation({
+  args: {},
+  handler: async (ctx) => {
+    for (let folds = 0; folds < 100; folds++) await fold(stopped(ctx));
+  },
 });
 export const drop = internalMutation({
   args: {},
@@ -48,15 +59,105 @@ export const look = internalQuery({
   handler: async (ctx) => {
     const state = await ctx.db.query("clerkStatsState").unique();
     const documents = await ctx.db.query("clerkStats").collect();
+    const deltas = await ctx.db.query("clerkStatsDeltas").collect();
+    const moves = await ctx.db.query("clerkStatsMoves").collect();
+    const rebuild = await ctx.db.query("clerkStatsRebuild").unique();
+    const of = (generation?: number) => documents.filter((it) => it.generation === generation);
+    const unfolded = state && (await readUnfolded(ctx, state, state.generation)).changes;
+    // What the rebuild has counted, and the changes of users whom it has passed.
+    const passed = rebuild === null ? [] : moves.filter(
+      ({ clerkId, next }) => next === rebuild.next && (clerkId <= rebuild.position || clerkId > rebuild.end),
+    );
     return {
       generation: state?.generation ?? null,
       next: state?.next ?? null,
       generations: [...new Set(documents.map(({ generation }) => generation))].sort(),
-      counts: documents.filter((it) => it.generation === state?.generation).map(({ counts }) => counts),
-      position: state?.position ?? null,
-      nextCounts: documents.filter((it) => it.generation === state?.next).map(({ counts }) => counts),
+      counts: [...of(state?.generation).map(({ counts }) => counts), Object.fromEntries(unfolded ?? [])],
+      position: rebuild?.position ?? null,
+      end: rebuild?.end ?? null,
+      nextCounts: [
+        ...of(rebuild?.next).map(({ counts }) => counts),
+        ...passed.flatMap(({ delta }) =>
+          delta.split(" ").slice(1).map((word) => {
+            const [name, change = "1"] = word.split(":");
+            return { [name]: Number(change) };
+          }),
+        ),
+      ],
       documents: documents.length,
+      rows: (await ctx.db.query("users").collect()).map(({ clerkId, status, createdAt }) => {
+        return { clerkId, status, createdAt };
+      }),
+      deltas: deltas.map(({ delta }) => delta),
+      moves: moves.map(({ delta }) => delta),
     };
+  },
+});
+
+// Counts users one by one, as so many mutations would. They have no rows.
+export const count = internalMutation({
+  args: { users: v.number() },
+  handler: async (ctx, { users }) => {
+    const columns = { status: "locked", createdAt: 1.7e12, sortName: "", searchText: "" } as const;
+    const after = { clerkId: "user", ...columns };
+    for (let number = 0; number < users; number++) {
+      await countMoves(ctx, [{ clerkId: "user", before: null, after }]);
+    }
+  },
+});
+
+export const jobs = internalQuery({
+  args: {},
+  handler: async (ctx) => {
+    const jobs = await ctx.db.system.query("_scheduled_functions").collect();
+    return jobs.map(({ name, scheduledTime }) => [name, scheduledTime - Date.now()]);
+  },
+});
+
+// Runs a mutation of users.ts. Returns the tables that it reads and writes, and the bounds of what it reads.
+export const traced = internalMutation({
+  args: { name: v.string(), args: v.any() },
+  handler: async (ctx, { name, args }) => {
+    const reads: Record<string, any[]> = {};
+    const writes = new Set<string>();
+    const boundsOf = (range: any) => {
+      const bounds: any[] = [];
+      const builder: any = new Proxy({}, {
+        get: (_, bound) => (field: string, value: any) => (bounds.push([bound, field, value]), builder),
+      });
+      range(builder);
+      return bounds;
+    };
+    const db = new Proxy(ctx.db, {
+      get: (target: any, method: string) => (table: string, ...rest: any[]) => {
+        const result = target[method](table, ...rest);
+        if (method !== "query" && method !== "get") writes.add(table);
+        if (method === "insert") return result;
+        reads[table] ??= [];
+        if (method !== "query") return result;
+        return new Proxy(result, {
+          get: (query: any, part: string) => (...given: any[]) => {
+            if (part === "withIndex") reads[table].push(boundsOf(given[1]));
+            return query[part](...given);
+          },
+        });
+      },
+    });
+    const result = await (users as any)[name]._handler({ ...ctx, db, scheduler: still }, args);
+    return { result, reads, writes: [...writes] };
+  },
+});
+
+// Puts counts of an earlier version in the place of ours.
+export const older = internalMutation({
+  args: { documents: v.array(v.any()), state: v.any() },
+  handler: async (ctx, { documents, state }) => {
+    const { _id } = (await ctx.db.query("clerkStatsState").unique())!;
+    await ctx.db.replace("clerkStatsState", _id, state);
+    for (const { _id } of await ctx.db.query("clerkStatsDeltas").collect()) {
+      await ctx.db.delete("clerkStatsDeltas", _id);
+    }
+    for (const document of documents) await ctx.db.insert("clerkStats", document);
   },
 });
 
@@ -73,9 +174,10 @@ export const double = internalMutation({
 export const forget = internalMutation({
   args: {},
   handler: async (ctx) => {
-    for (const { _id } of await ctx.db.query("clerkStats").collect()) await ctx.db.delete("clerkStats", _id);
-    const state = await ctx.db.query("clerkStatsState").unique();
-    if (state !== null) await ctx.db.delete("clerkStatsState", state._id);
+    const names = ["", "State", "Rebuild", "Deltas", "Moves"];
+    for (const table of names.map((name) => `clerkStats${name}`) as "clerkStats"[]) {
+      for (const { _id } of await ctx.db.query(table).collect()) await ctx.db.delete(table, _id);
+    }
   },
 });
 """
@@ -87,6 +189,23 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
         yield functions
 
 
+@pytest.fixture(scope="module")
+def plain_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    project = Project(tmp_path_factory.mktemp("plain"))
+    project.write("test.ts", TEST_FUNCTIONS)
+    project.write("later.ts", LATER)
+    project.replace("clerk/users/rebuild.ts", "const BATCH = 500", "const BATCH = 3")
+    with project.running() as functions:
+        yield functions
+
+
+@pytest.fixture
+def plain(plain_deployment: Functions) -> Functions:
+    """The functions with folds as they are."""
+    plain_deployment.clear()
+    return plain_deployment
+
+
 @pytest.fixture
 def functions(deployment: Functions) -> Functions:
     deployment.clear()
@@ -94,8 +213,17 @@ def functions(deployment: Functions) -> Functions:
 
 
 def small_batches(project: Project) -> Project:
+    """Batches of three users, folds of two deltas of any age, and none that a change schedules."""
     project.write("test.ts", TEST_FUNCTIONS)
-    project.replace("clerk/users/stats.ts", "const BATCH = 500", "const BATCH = 3")
+    project.replace("clerk/users/rebuild.ts", "const BATCH = 500", "const BATCH = 3")
+    for line, instead in (
+        ("const SETTLED_MS = 10_000", "const SETTLED_MS = 0"),
+        ("Date.now() - SETTLED_MS", "Date.now() + 60_000"),
+        ("const FOLDED_BYTES = 256 * 1024", "const FOLDED_BYTES = 2 * DELTA_BYTES"),
+        ("const MOST_FOLDS = 1 / 8", "const MOST_FOLDS = 0"),
+        ("const READ_BYTES = 4 * 1024 * 1024", "const READ_BYTES = 400 * DELTA_BYTES"),
+    ):
+        project.replace("clerk/users/totals.ts", line, instead)
     return project
 
 
@@ -119,19 +247,24 @@ class Inexact(Exception):
 def check_counts(functions: Functions) -> None:
     """Raise Inexact unless the counts that are read, and those of a rebuild so far, equal the rows."""
     look = functions.query("test:look", {})
-    pairs = [(added_up(look["counts"]), recounted(functions))]
-    if look["next"] is not None:
-        pairs.append((added_up(look["nextCounts"]), recounted(functions, until=look["position"] or "")))
+    pairs = [(added_up(look["counts"]), recount(look["rows"]))]
+    if look["position"] is not None:
+        left_out = (look["position"], look["end"])
+        pairs.append((added_up(look["nextCounts"]), recount(look["rows"], *left_out)))
     for found, wanted in pairs:
         if found != wanted:
             raise Inexact(f"{found} is not {wanted}")
 
 
-def recounted(functions: Functions, until: str | None = None) -> Counter[str]:
-    """Return the same sums of the rows, or of the rows whose Clerk id is not after `until`."""
+def recounted(functions: Functions, until: str | None = None, end: str = "") -> Counter[str]:
+    """Return the same sums of the rows, without those after `until` that are not after `end`."""
+    return recount(functions.all_rows(), until, end)
+
+
+def recount(rows: list[dict[str, Any]], until: str | None = None, end: str = "") -> Counter[str]:
     sums: Counter[str] = Counter()
-    for row in functions.all_rows():
-        if until is not None and row["clerkId"] > until:
+    for row in rows:
+        if until is not None and until < row["clerkId"] <= end:
             continue
         sums[row["status"]] += 1
         if 0 <= row["createdAt"] < 253_402_300_800_000:
@@ -217,16 +350,23 @@ def test_absurd_time_is_counted_on_no_day(functions: Functions, created_at: floa
 # ---------------------------------------------------------------- what it costs to write
 
 
-def test_writers_share_no_document(functions: Functions) -> None:
-    """Each mutation writes to one of 16 shards: one document for the totals and one for each month."""
+def test_a_mutation_inserts_one_document(functions: Functions) -> None:
+    """However many users it changes. A rebuild needs one for each. The counts do not change."""
     functions.sync([ADMIN])
-    before = functions.query("test:look", {})["documents"]
+    before = functions.query("test:look", {})
     functions.sync([upsert(f"user_{number}", createdAt=NOON) for number in range(200)])
-    assert functions.query("test:look", {})["documents"] - before <= 2
-    for number in range(200):
-        functions.sync([upsert(f"user_{number}", updated_at=11.0, createdAt=NOON, status="banned")])
-    assert 16 < functions.query("test:look", {})["documents"] <= 16 * 2 + 16
+    functions.sync([upsert("user_0", updated_at=11.0, createdAt=NOON, status="banned"), delete("user_1")])
+    after = functions.query("test:look", {})
+    assert after["deltas"] == [
+        *before["deltas"],
+        "1 active:200 2026-03-01:200",
+        "1 active:-2 banned 2026-03-01:-1",
+    ]
+    assert after["documents"] == before["documents"] == 0
     assert counted(functions) == recounted(functions)
+    functions.mutation("test:begin", {})
+    functions.sync([upsert("user_0", updated_at=12.0, createdAt=NOON), delete("user_2")])
+    assert functions.query("test:look", {})["moves"] == ["1 banned:-1 active", "1 active:-1 2026-03-01:-1"]
 
 
 def test_change_without_effect_on_the_counts_writes_none(functions: Functions) -> None:
@@ -238,6 +378,87 @@ def test_change_without_effect_on_the_counts_writes_none(functions: Functions) -
     assert functions.query("test:look", {}) == before
 
 
+def test_created_user_costs_few_bytes(plain: Functions) -> None:
+    """What the totals write, by Convex's formulas: in the transaction, and when the change is folded."""
+    plain.sync([ADMIN])
+    plain.convex.metered()
+    plain.mutation("test:count", {"users": 1})
+    assert plain.convex.metered()["bytesWritten"] <= 320
+    plain.mutation("test:count", {"users": 63})
+    plain.convex.metered()
+    plain.later(60, "foldStats", {})
+    assert plain.query("test:look", {})["deltas"] == []
+    assert plain.convex.metered()["bytesWritten"] / 65 <= 200
+
+
+def test_nobody_reads_what_jobs_write(plain: Functions) -> None:
+    """No mutation of users conflicts with another one, a fold or a step of a rebuild because of the totals.
+    Only the start and the end of a rebuild write what mutations read."""
+
+    def trace(name: str, **args: Any) -> dict[str, Any]:
+        return plain.mutation("test:traced", {"name": name, "args": args})  # type: ignore[no-any-return]
+
+    def sync(*changes: Change) -> dict[str, Any]:
+        return trace("syncUsers", changes=[as_json(change) for change in changes])
+
+    plain.sync([ADMIN, *(upsert(f"user_{number}") for number in range(7))])
+    syncs = [sync(upsert("user_new"), upsert("user_1", updated_at=11.0, status="banned"), delete("user_2"))]
+    begun = trace("rebuildStats")
+    syncs.append(sync(upsert("user_zoe"), upsert("user_3", updated_at=11.0, status="banned")))
+    fold = trace("foldStats")
+    steps = [trace("rebuildStatsStep", next=2) for _ in range(2)]
+    assert plain.query("test:look", {})["next"] is None
+
+    read = {table for one in syncs for table in one["reads"]}
+    assert read == {"users", "clerkVersions", "clerkRefusals", "clerkWebhook", "clerkStatsState"}
+    written = {table for one in syncs for table in one["writes"]}
+    assert {table for table in written if "Stats" in table} == {"clerkStatsDeltas", "clerkStatsMoves"}
+    assert read.isdisjoint(fold["writes"])
+    assert read.isdisjoint(steps[0]["writes"])
+    for ends in (begun, steps[1]):
+        assert read & set(ends["writes"]) == {"clerkStatsState"}
+
+    # Of what mutations write, jobs read nothing of the last seconds, or nothing but the batch's own users.
+    for table in ("clerkStatsDeltas", "clerkStatsMoves"):
+        [[[bound, field, until]]] = fold["reads"][table]
+        assert (bound, field) == ("lt", "_creationTime")
+        assert until < time.time() * 1000 - 9_000
+    assert steps[0]["reads"]["users"] == [
+        [["gt", "clerkId", "user_1"], ["lte", "clerkId", "user_new"]],
+        [["eq", "clerkId", "user_5"]],
+    ]
+    assert steps[0]["reads"]["clerkStatsMoves"] == [
+        [["gt", "clerkId", "user_1"], ["lte", "clerkId", "user_5"]]
+    ]
+    assert steps[1]["reads"]["users"] == [[["gt", "clerkId", "user_5"], ["lte", "clerkId", "user_new"]]]
+    assert steps[1]["reads"]["clerkStatsMoves"] == steps[1]["reads"]["users"]
+
+
+def test_changes_draw_the_folds(plain: Functions) -> None:
+    """Nobody counts the changes that wait. About every sixtieth change of one user schedules a fold, for when
+    all transactions of its time have ended."""
+    plain.sync([ADMIN])
+    plain.mutation("test:count", {"users": 2000})
+    folds = [delay for name, delay in plain.query("test:jobs", {}) if name == "users:foldStats"]
+    assert 8 < len(folds) < 80  # 33.6 on average
+    assert all(5_000 < delay <= 10_000 for delay in folds)
+
+
+def test_many_changes_that_wait(functions: Functions) -> None:
+    """A query reads so many, and says that the totals are not complete. Folds add them in batches."""
+    functions.sync([ADMIN])
+    functions.mutation("test:count", {"users": 300})
+    assert stats(functions) == {**EMPTY, "total": 301, "active": 1, "locked": 300}
+    functions.mutation("test:count", {"users": 300})
+    partly = stats(functions)
+    assert partly["rebuilding"] is True
+    assert partly["active"] == 1
+    assert 300 < partly["locked"] < 600
+    functions.mutation("users:foldStats", {})
+    assert eventually(lambda: functions.query("test:look", {})["deltas"] == [])
+    assert stats(functions) == {**EMPTY, "total": 601, "active": 1, "locked": 600}
+
+
 # ---------------------------------------------------------------- any order
 
 users = st.sampled_from([f"user_{number}" for number in range(8)])
@@ -245,14 +466,17 @@ times = st.sampled_from([NOON, NOON - DAY, NOON - 40 * DAY, -1.0, 1e18])
 statuses = st.sampled_from(STATUSES)
 
 
+LATEST = 0.0  # in the place of a time after all others
+
+
 @st.composite
 def changes(draw: st.DrawFn) -> Change:
     who = draw(users)
-    if draw(st.integers(0, 3)) == 0:
-        return delete(who, source=draw(st.sampled_from(["webhook", "backfill", "backfill"])))
+    if draw(st.integers(0, 5)) == 0:
+        return delete(who, source=draw(st.sampled_from(["webhook", "backfill", "backfill", "backfill"])))
     return upsert(
         who,
-        updated_at=float(draw(st.integers(1, 9))),
+        updated_at=draw(st.sampled_from([LATEST, LATEST, 5.0])),
         observed_at=float(draw(st.integers(100, 300))),
         status=draw(statuses),
         createdAt=draw(times),
@@ -277,13 +501,13 @@ operations: st.SearchStrategy[Operation] = st.one_of(
     st.permutations([f"user_{number}" for number in range(8)]).map(lambda order: Swap(order[:2])),
     st.tuples(st.sampled_from(["users:resetUser", "users:deleteUser"]), users).map(Hand),
     st.sampled_from(["begin", "step", "step", "drop"]),
-    st.sampled_from(["begin", "step"]),
+    st.sampled_from(["begin", "step", "foldSome", "foldSome"]),
 )
 
 
-def perform(functions: Functions, operation: Operation, rebuilds: list[float]) -> None:
+def perform(functions: Functions, operation: Operation, rebuilds: list[float], now: float) -> None:
     if isinstance(operation, Sync):
-        functions.sync(operation)
+        functions.sync([timed(change, now) for change in operation])
     elif isinstance(operation, Swap):
         swap(functions, *operation)
     elif isinstance(operation, Hand):
@@ -296,6 +520,12 @@ def perform(functions: Functions, operation: Operation, rebuilds: list[float]) -
         functions.mutation(f"test:{operation}", {})
         if operation == "begin" and (begun := functions.query("test:look", {})["next"]) is not None:
             rebuilds.append(begun)
+
+
+def timed(change: Change, now: float) -> Change:
+    if isinstance(change, Upsert) and change.updated_at == LATEST:
+        return replace(change, updated_at=now)
+    return change
 
 
 def swap(functions: Functions, *clerk_ids: str) -> None:
@@ -328,20 +558,22 @@ def stays_exact(
         functions.clear()
         # Neighbours have different statuses, so that a swap changes both.
         functions.sync(
-            [ADMIN, *(upsert(f"user_{number}", status=STATUSES[number % 2]) for number in range(7))]
+            [ADMIN, *(upsert(f"user_{number}", status=STATUSES[number % 2]) for number in range(5))]
         )
         rebuilds: list[float] = []
-        for operation in history:
-            perform(functions, operation, rebuilds)
+        for turn, operation in enumerate(history):
+            perform(functions, operation, rebuilds, 100.0 + turn)
             check_counts(functions)
         while (next_generation := functions.query("test:look", {})["next"]) is not None:
             functions.mutation("test:step", {"next": next_generation})
         check_counts(functions)
         while functions.mutation("test:drop", {}):
             pass
+        functions.mutation("test:foldAll", {})
+        check_counts(functions)
         look = functions.query("test:look", {})
-        if look["generations"] != [look["generation"]]:
-            raise Inexact(f"{look} has counts of other generations")
+        if look["deltas"] or look["moves"] or look["generations"] not in ([look["generation"]], []):
+            raise Inexact(f"{look} has deltas, or counts of other generations")
 
     return counts_equal_rows
 
@@ -352,24 +584,57 @@ def test_counts_are_exact_after_any_changes(functions: Functions) -> None:
     stays_exact(functions, 60)()
 
 
+TALLY, TOTALS, REBUILD = (f"clerk/users/{name}.ts" for name in ("tally", "totals", "rebuild"))
 WITHOUT = {
     "subtracting the old values": (
+        TALLY,
         "    countUser(before, -1);",
         "    if (before === null) countUser(before, -1);",
     ),
-    "counting into the new generation": ("await add(ctx, next, tally(counted));", ""),
+    "the changes by user during a rebuild": (TOTALS, "if (next === undefined) {", "if (true) {"),
     "counting moves that cancel out": (
-        "if (counting.length === 0) return;",
-        "if (tally(moves).size === 0) return;",
+        TOTALS,
+        "let size = 0;\n  if",
+        "let size = 0;\n  if (tally(moves).size === 0) return;\n  if",
     ),
-    "leaving out users who are still to be counted": ("compareValues(clerkId, position) <= 0", "true"),
+    "leaving out users who are still to be counted": (
+        TOTALS,
+        "compareValues(clerkId, position) <= 0",
+        "true",
+    ),
     "counting the last user of a batch": (
+        TOTALS,
         "compareValues(clerkId, position) <= 0",
         "compareValues(clerkId, position) < 0",
     ),
-    "stopping when another rebuild has begun": ("state?.next !== next", "state?.next === undefined"),
-    "the new generation's own number": ("(state?.next ?? generation) + 1", "generation + 1"),
+    "counting users who came during the rebuild": (
+        TOTALS,
+        " || compareValues(clerkId, end) > 0",
+        "",
+    ),
+    "not reading users who came during the rebuild": (
+        REBUILD,
+        '.lte("clerkId", end)) // not the rows',
+        ") // not the rows",
+    ),
+    "folding the changes of a batch's users first": (
+        REBUILD,
+        "if (await foldBetween(ctx, position, last)) {",
+        "{",
+    ),
+    "folding all of them": (TOTALS, "return moves.isAll;", "return true;"),
+    "the changes of a rebuild that has ended": (TOTALS, " || next === state.generation;", ";"),
+    "leaving out the changes of earlier rebuilds": (TOTALS, "next === progress.next && ", ""),
+    "leaving out the changes before a rebuild": (TOTALS, "own === state.generation ||", "true ||"),
+    "deleting deltas that are folded": (TOTALS, 'await ctx.db.delete("clerkStatsDeltas", _id);', "_id;"),
+    "deleting moves that are folded": (TOTALS, 'await ctx.db.delete("clerkStatsMoves", _id);', "_id;"),
+    "the new generation's own number": (
+        REBUILD,
+        "(state?.next ?? generation) + 1",
+        "generation + 1",
+    ),
     "dropping the counts of stopped rebuilds": (
+        REBUILD,
         'q.lt("generation", generation)',
         'q.eq("generation", generation - 1)',
     ),
@@ -383,7 +648,7 @@ def test_exactness_needs_every_part(part: str, tmp_path: Path) -> None:
     The functions still run without it: an error of the functions is an AssertionError, which does not
     count."""
     project = small_batches(Project(tmp_path))
-    project.replace("clerk/users/stats.ts", *WITHOUT[part])
+    project.replace(*WITHOUT[part])
     with project.running() as functions:
         for clerk_id in ("user_1", "user_2"):
             functions.sync([upsert(clerk_id), delete(clerk_id)])
@@ -452,11 +717,11 @@ def test_rebuild_counts_each_row_of_a_user_with_several(functions: Functions) ->
 
 def assert_next_is_exact(functions: Functions) -> None:
     look = functions.query("test:look", {})
-    assert added_up(look["nextCounts"]) == recounted(functions, until=look["position"])
+    assert added_up(look["nextCounts"]) == recounted(functions, look["position"], look["end"])
 
 
 def test_counts_are_exact_with_concurrent_writers(functions: Functions) -> None:
-    """Twelve writers run at a time, while two rebuilds schedule their own steps."""
+    """Twelve writers run at a time, while two rebuilds and many folds schedule their own steps."""
     functions.sync([ADMIN, *(upsert(f"user_{number}", createdAt=NOON) for number in range(40))])
 
     async def write() -> None:
@@ -486,6 +751,8 @@ def test_counts_are_exact_with_concurrent_writers(functions: Functions) -> None:
             ]
             for place in (200, 100):
                 bodies.insert(place, b'{"path":"users:rebuildStats","format":"json","args":{}}')
+            for place in range(0, 300, 20):
+                bodies.insert(place, b'{"path":"users:foldStats","format":"json","args":{}}')
             await asyncio.gather(*map(call, bodies))
 
     asyncio.run(write())
@@ -564,6 +831,7 @@ def test_old_counts_are_dropped_in_batches(functions: Functions) -> None:
     """All of them, however many there are. The function schedules itself."""
     months = [upsert(f"user_{number}", createdAt=NOON - 31 * DAY * number) for number in range(12)]
     functions.sync([ADMIN, *months])
+    functions.mutation("users:foldStats", {})
     assert functions.query("test:look", {})["documents"] > 10
     functions.mutation("users:rebuildStats", {})
     assert eventually(lambda: functions.query("test:look", {})["generations"] == [2.0])
@@ -582,3 +850,74 @@ def test_first_count_is_shown_before_it_is_complete(functions: Functions) -> Non
         assert stats(functions) == {**EMPTY, "total": total, "active": total, "rebuilding": True}
     functions.mutation("test:step", {"next": 1})
     assert stats(functions) == {**EMPTY, "total": 10, "active": 10}
+
+
+def test_first_change_deletes_the_last_user(functions: Functions) -> None:
+    """What the first change did is part of the count that it starts, also of a user after the last one."""
+    functions.sync([ADMIN, *(upsert(f"user_{number}") for number in range(9))])
+    functions.mutation("test:forget", {})
+    functions.sync([delete("user_8"), upsert("user_1", updated_at=11.0, status="banned")])
+    assert eventually(lambda: functions.query("test:look", {})["generation"] == 1)
+    assert stats(functions) == {**EMPTY, "total": 9, "active": 8, "banned": 1}
+    assert counted(functions) == recounted(functions)
+
+
+# ---------------------------------------------------------------- an upgrade
+
+
+def older(generation: float, **shards: list[dict[str, float]]) -> list[dict[str, Any]]:
+    """Return the counts as an earlier version kept them, in shards."""
+    return [
+        {
+            "generation": generation,
+            "key": key.removeprefix("of_").replace("_", "-"),
+            "shard": shard,
+            "counts": counts,
+        }
+        for key, each in shards.items()
+        for shard, counts in enumerate(each)
+    ]
+
+
+ALL = older(
+    7,
+    status=[{"active": 2}, {"active": 1, "banned": 1}],
+    of_2026_03=[{"2026-03-01": 2}, {"2026-03-01": 1}],
+    of_2025_12=[{"2025-12-01": 1}],
+)
+
+
+def upgraded(functions: Functions, documents: list[dict[str, Any]], state: dict[str, Any]) -> None:
+    """Four users whose counts an earlier version has written."""
+    active = [upsert(f"user_{number}", createdAt=NOON) for number in range(2)]
+    functions.sync([ADMIN, *active, upsert("user_2", createdAt=NOON, status="banned")])
+    functions.mutation("test:older", {"documents": documents, "state": state})
+
+
+def test_counts_of_an_earlier_version_go_on(functions: Functions) -> None:
+    """They are read as they are, and a fold makes one document of the shards."""
+    upgraded(functions, ALL, {"generation": 7})
+    check_counts(functions)
+    assert stats(functions) == {**EMPTY, "total": 4, "active": 3, "banned": 1, "days": {"2026-03-01": 3}}
+    functions.sync([*(upsert(f"user_{number}", createdAt=NOON) for number in (3, 4)), delete("user_2")])
+    check_counts(functions)
+    functions.mutation("users:foldStats", {})
+    look = functions.query("test:look", {})
+    assert (look["deltas"], look["documents"]) == ([], 3)
+    check_counts(functions)
+
+
+def test_rebuild_of_an_earlier_version_starts_again(functions: Functions) -> None:
+    """Nothing that changes before its next step is lost, and folds in between do not disturb it."""
+    half = older(8, status=[{"active": 2}], of_2026_03=[{"2026-03-01": 1}], of_2025_12=[{"2025-12-01": 1}])
+    upgraded(functions, ALL + half, {"generation": 7, "next": 8, "position": "user_0"})
+    functions.sync([upsert("user_0", updated_at=11.0, createdAt=NOON, status="locked"), delete("user_2")])
+    functions.sync([upsert("user_3", createdAt=NOON)])
+    assert stats(functions)["rebuilding"] is True
+    check_counts(functions)
+    functions.mutation("users:foldStats", {})
+    check_counts(functions)
+    functions.mutation("users:rebuildStatsStep", {"next": 8})
+    assert eventually(lambda: functions.query("test:look", {})["generations"] == [9.0])
+    assert stats(functions) == {**EMPTY, "total": 4, "active": 3, "locked": 1, "days": {"2026-03-01": 3}}
+    check_counts(functions)

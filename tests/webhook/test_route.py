@@ -626,7 +626,7 @@ async def test_unexpected_error(
 ) -> None:
     """It is a 503, and the log has the place of the error without its text."""
 
-    async def submit(self: Writer, change: Change) -> Outcome:
+    async def submit(self: Writer, change: Change, hold: object) -> Outcome:
         raise kind("s3cret")
 
     monkeypatch.setattr(Writer, "submit", submit)
@@ -774,7 +774,7 @@ async def test_the_watch_for_a_disconnect_ends_with_the_answer(convex: StandIn) 
     sent, _ = await drive(app, [chunk(EVENT)], signed(EVENT), at_the_end=listen)
     assert sent[0]["status"] == 200
     await asyncio.sleep(0)
-    assert not [task for task in asyncio.all_tasks() if "_expire_on_disconnect" in repr(task)]
+    assert not [task for task in asyncio.all_tasks() if "_withdraw_on_disconnect" in repr(task)]
 
 
 async def test_a_quick_answer_needs_no_watch_for_a_disconnect(
@@ -782,13 +782,13 @@ async def test_a_quick_answer_needs_no_watch_for_a_disconnect(
 ) -> None:
     """The watch is a task, which most events do not need."""
     loop = asyncio.get_running_loop()
-    due: list[Callable[[], object]] = []
+    due: list[tuple[Any, ...]] = []
 
     def call_later(
         delay: float, *what: Any, later: Any = loop.call_later, **more: Any
     ) -> asyncio.TimerHandle:
         if delay == 61.5:
-            due.append(functools.partial(*what))
+            due.append(what)
         timer: asyncio.TimerHandle = later(delay, *what, **more)
         return timer
 
@@ -796,8 +796,8 @@ async def test_a_quick_answer_needs_no_watch_for_a_disconnect(
     app = app_for(convex, timeouts=Timeouts(disconnect_check=61.5))
     assert (await post(app)).status_code == 200
     tasks = asyncio.all_tasks()
-    for what in due:
-        what()
+    for ring, moment in due:
+        ring(moment)
     assert len(due) == 1
     assert asyncio.all_tasks() == tasks
 

@@ -9,7 +9,8 @@ import { USERS, type User } from "../module";
 import { onUserChange } from "../onUserChange";
 import { readVersion, usersOf } from "../state";
 import { clerkTables, type Row } from "../tables";
-import { countMoves, type Move } from "../users/stats";
+import { countMoves } from "../users/stats";
+import type { Move } from "../users/tally";
 import { isWhole, problemsOf } from "./whole";
 
 const SCANNED = 500; // rows that one query reads
@@ -125,7 +126,8 @@ async function isCreated(ctx: QueryCtx, row: User): Promise<boolean> {
 
 async function write(ctx: MutationCtx, { outcome, row, existing }: Decision, clerkId: string): Promise<Move[]> {
   if (row === null || (outcome !== "linked" && outcome !== "merged")) return [];
-  const patch = { ...(existing && contentOf(existing)), clerkId };
+  // A row that was linked to another user before may have a stamp.
+  const patch = { clerkStamp: undefined, ...(existing && contentOf(existing)), clerkId };
   const moves: Move[] = [{ clerkId, before: row, after: { ...row, ...patch } }];
   if (existing === undefined) {
     // What is left of a row that somebody deleted by hand. The next change counts as the first, and fills this row.

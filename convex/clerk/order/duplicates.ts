@@ -4,7 +4,8 @@ import type { MutationCtx, QueryCtx } from "../../_generated/server";
 import { USERS } from "../module";
 import { onUserChange } from "../onUserChange";
 import { usersOf, versionsOf } from "../state";
-import { countMoves, type Move } from "../users/stats";
+import { countMoves } from "../users/stats";
+import type { Move } from "../users/tally";
 import { decideMerge } from "./rules";
 
 const SCANNED = 500; // rows that one query reads

@@ -21,13 +21,15 @@ import { derived } from "../users/derived";
 
 const MINUTE_MS = 60 * 1000;
 
-// The row and the version that Convex has of one Clerk id.
+type Stamp = Pick<Version, "updatedAt" | "observedAt">;
+
+// The row that Convex has of one Clerk id, and its document in clerkVersions.
 export type State = { row: Row | null; version: Version | null };
 
 export type Decision = {
   outcome: Outcome;
   row?: Partial<Row> | null; // the patch for the row, or the new row; null: remove the row
-  version?: Version; // the new version
+  version?: Version | null; // the new document in clerkVersions; null: remove it
   // Names of the changed columns for the audit log, [] for a new row. undefined: no entry in the audit log.
   fields?: string[];
 };
@@ -49,7 +51,7 @@ export function decideLockEnd({ row }: State, lockedUntil: number): Decision {
 // Decides what the first row of a user takes over from the other rows: the team's own columns that it lacks, and the
 // latest sign-in. Clerk's columns stay, because changes were applied to the first row only.
 export function decideMerge(first: Row, others: Row[]): Decision {
-  const ours = new Set([...clerkColumns, "clerkId", ...Object.keys(derived(first))]);
+  const ours = new Set([...clerkColumns, "clerkId", "clerkStamp", ...Object.keys(derived(first))]);
   const own = (row: Row) =>
     Object.fromEntries(Object.entries(row).filter(([name]) => !name.startsWith("_") && !ours.has(name)));
   const merged: Partial<Row> = Object.assign({}, ...[first, ...others].reverse().map(own));
@@ -61,11 +63,27 @@ export function decideMerge(first: Row, others: Row[]): Decision {
 // Returns the state after a decision, without a write.
 export function stateAfter(state: State, { row, version }: Decision): State {
   const after = row === undefined ? state.row : row === null ? null : ({ ...state.row, ...row } as Row);
-  return { row: after, version: version ?? state.version };
+  return { row: after, version: version === undefined ? state.version : version };
 }
 
-function decideDelete({ version }: State, change: Delete): Decision {
+// Returns the tombstone of a Clerk id, or the greatest stamp of what was applied; null: nothing was. Usually the row has
+// it. A row that an earlier version of these functions wrote has none, and its document has it.
+export function versionOf({ row, version }: State): Version | null {
+  const stamp: unknown = row?.clerkStamp; // a row of a loose table may have something else
+  const [updatedAt, observedAt]: unknown[] = Array.isArray(stamp) ? stamp : [];
+  if (row === null || typeof updatedAt !== "number" || typeof observedAt !== "number") return version;
+  const ofRow = { clerkId: row.clerkId, updatedAt, observedAt };
+  if (version === null) return ofRow;
+  return version.deletedAt !== undefined || compareStamps(version, ofRow) > 0 ? version : ofRow;
+}
+
+function compareStamps(one: Stamp, version: Stamp): number {
+  return one.updatedAt - version.updatedAt || one.observedAt - version.observedAt;
+}
+
+function decideDelete(state: State, change: Delete): Decision {
   const { clerkId, observedAt } = change;
+  const version = versionOf(state);
   // A deletion that Clerk announced is final. A backfill only concludes one, because the user is missing at Clerk.
   const pruned = change.source === "backfill" || undefined;
   const tombstone = { clerkId, updatedAt: version?.updatedAt ?? 0, observedAt, deletedAt: observedAt, pruned };
@@ -85,9 +103,11 @@ function decideSignIn({ row, version }: State, change: SignIn): Decision {
   return { outcome: "updated", row: { lastSignInAt } };
 }
 
-function decideUpsert({ row, version }: State, change: Upsert, now: number): Decision {
+function decideUpsert(state: State, change: Upsert, now: number): Decision {
+  const { row } = state;
+  const version = versionOf(state);
   const { clerkId, updatedAt, observedAt, source } = change;
-  const stamp = { clerkId, updatedAt, observedAt };
+  const clerkStamp = [updatedAt, observedAt];
   const gone = version !== null && version.deletedAt !== undefined;
   if (gone && !(version.pruned && observedAt >= version.observedAt)) return { outcome: "tombstoned" };
 
@@ -100,20 +120,29 @@ function decideUpsert({ row, version }: State, change: Upsert, now: number): Dec
   const whole = withDerived({ ...row, clerkId }, { ...patch, lastSignInAt });
 
   if (row === null || version === null || gone) {
-    return { outcome: "created", row: { clerkId, ...whole }, version: stamp, fields: row === null ? [] : fields };
+    return {
+      outcome: "created",
+      row: { clerkId, ...whole, clerkStamp },
+      // A tombstone is lifted. Any other document is of a row that somebody removed, and may have a greater stamp.
+      ...(state.version !== null && { version: null }),
+      fields: row === null ? [] : fields,
+    };
   }
-  const order = updatedAt - version.updatedAt || observedAt - version.observedAt;
+  const order = compareStamps(change, version);
   const isNewer = order > 0 || (order === 0 && content.length > 0 && isGreater(patch, row));
-  if (isNewer && content.length > 0) return { outcome: "updated", row: whole, version: stamp, fields };
+  if (isNewer && content.length > 0) return { outcome: "updated", row: { ...whole, clerkStamp }, fields };
 
   // The newer stamp is kept although no column changes. Otherwise a change between the two stamps could still win. The
   // exception lets a nightly backfill of unchanged users write nothing.
   const keepsStamp = source === "backfill" && updatedAt === version.updatedAt && !isLaterSignIn;
+  const hasNewStamp = isNewer && !keepsStamp;
   const rest = { ...outdated(row), ...(isLaterSignIn && { lastSignInAt }) };
+  const isWritten = Object.keys(rest).length > 0;
   return {
     outcome: isLaterSignIn ? "updated" : isNewer || content.length === 0 ? "unchanged" : "stale",
-    ...(Object.keys(rest).length > 0 && { row: rest }),
-    ...(isNewer && !keepsStamp && { version: stamp }),
+    ...(isWritten && { row: { ...rest, ...(hasNewStamp && { clerkStamp }) } }),
+    // A row that is not written keeps its stamp, because a write would run the list queries again.
+    ...(hasNewStamp && !isWritten && { version: { clerkId, updatedAt, observedAt } }),
   };
 }
 
@@ -122,7 +151,8 @@ type Columns = Pick<Row, "status" | "createdAt"> & Partial<Row>;
 
 // Replaces null, which unsets a column in a change, by undefined, which unsets it in a row.
 function withoutNulls(columns: Omit<Upsert["columns"], "lastSignInAt">): Columns {
-  return Object.fromEntries(Object.entries(columns).map(([name, value]) => [name, value ?? undefined])) as Columns;
+  const values = Object.entries(columns).map(([name, value]) => [name, value ?? undefined]);
+  return Object.fromEntries(values) as Partial<Columns> as Columns;
 }
 
 // Replaces a lock that has ended by `now` by the status active. Only a locked user keeps a lockedUntil.

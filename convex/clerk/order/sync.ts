@@ -7,7 +7,8 @@ import { readState, usersOf, versionsOf } from "../state";
 import type { AppliedOutcome, Change, Outcome, Row, Source, UserData } from "../tables";
 import { dropRefusal, settleRefusals } from "../upkeep/refusals";
 import { noteWebhook } from "../upkeep/webhook";
-import { countMoves, type Move } from "../users/stats";
+import { countMoves } from "../users/stats";
+import type { Move } from "../users/tally";
 import { decide, decideLockEnd, stateAfter, type Decision, type State } from "./rules";
 
 const LONGEST_DELAY_MS = 365 * 24 * 60 * 60 * 1000; // Convex schedules at most five years ahead
@@ -71,13 +72,13 @@ export async function endLock(ctx: MutationCtx, clerkId: string, lockedUntil: nu
   else await countMoves(ctx, await write(ctx, state, decision, { clerkId, source: "schedule" }));
 }
 
-// Removes the rows and the version of a Clerk id, a tombstone included. Returns whether there were any.
+// Removes the rows of a Clerk id and its document in clerkVersions, a tombstone included. Returns whether there were any.
 export async function resetUser(ctx: MutationCtx, clerkId: string): Promise<boolean> {
-  const [rows, versions] = await Promise.all([usersOf(ctx, clerkId).collect(), versionsOf(ctx, clerkId).collect()]);
+  const rows = await usersOf(ctx, clerkId).collect();
+  const versions = await removeVersions(ctx, clerkId);
   await dropRefusal(ctx, clerkId);
-  if (rows.length === 0 && versions.length === 0) return false;
+  if (rows.length === 0 && versions === 0) return false;
   for (const row of rows) await ctx.db.delete(USERS, row._id);
-  for (const version of versions) await ctx.db.delete("clerkVersions", version._id);
   await countMoves(ctx, rows.map((before) => ({ clerkId, before, after: null })));
   await ctx.db.insert("clerkAudit", { outcome: "reset", clerkId, fields: [], source: "manual" });
   return true;
@@ -88,7 +89,7 @@ async function readStates(ctx: QueryCtx, changes: Change[]) {
   return new Map(await Promise.all(clerkIds.map(async (id) => [id, await readState(ctx, id)] as const)));
 }
 
-// Writes a decision: the version, the row, the audit log and the team's own logic. Returns the moves for the counts.
+// Writes a decision: the document of the version, the row, the audit log and the team's own logic. Returns the moves for the counts.
 async function write(
   ctx: MutationCtx,
   state: Awaited<ReturnType<typeof readState>>,
@@ -96,7 +97,8 @@ async function write(
   { clerkId, source, eventId, actor }: Origin,
 ): Promise<Move[]> {
   const { outcome, fields, version } = decision;
-  if (version !== undefined) {
+  if (version === null) await removeVersions(ctx, clerkId);
+  else if (version !== undefined) {
     if (state.version === null) await ctx.db.insert("clerkVersions", version);
     else await ctx.db.replace("clerkVersions", state.version._id, version);
   }
@@ -115,6 +117,13 @@ async function write(
 
 function isApplied(outcome: Outcome): outcome is AppliedOutcome {
   return outcome === "created" || outcome === "updated" || outcome === "deleted";
+}
+
+// Removes the document of a Clerk id, and returns the number of documents: a table may have had two.
+async function removeVersions(ctx: MutationCtx, clerkId: string): Promise<number> {
+  const versions = await versionsOf(ctx, clerkId).collect();
+  for (const { _id } of versions) await ctx.db.delete("clerkVersions", _id);
+  return versions.length;
 }
 
 type Written = { userId: UserId | null; before: User | null; after: Row | null };

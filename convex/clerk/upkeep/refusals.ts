@@ -5,7 +5,8 @@ import { paginationResultValidator, type PaginationOptions } from "convex/server
 import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
-import { readVersion } from "../state";
+import { versionOf } from "../order/rules";
+import { readState } from "../state";
 import { clerkTables, type Change } from "../tables";
 
 const MOST = 10_000; // documents that are kept; Convex allows 32,000 documents read
@@ -34,7 +35,8 @@ export async function recordRefusals(ctx: MutationCtx, refusals: Infer<typeof re
   if (refusals.length > RECORDED) throw new Error(`${refusals.length} refusals: send at most ${RECORDED}.`);
   const now = Date.now();
   for (const { clerkId, observedAt, count, source, eventId, reason } of refusals) {
-    const [version, known] = await Promise.all([readVersion(ctx, clerkId), readRefusal(ctx, clerkId)]);
+    const [state, known] = await Promise.all([readState(ctx, clerkId), readRefusal(ctx, clerkId)]);
+    const version = versionOf(state);
     if (observedAt > 0 && version !== null && version.observedAt >= observedAt) continue;
     const last = { source, eventId, reason: reason.slice(0, LONGEST_REASON), lastAt: now };
     if (known === null) {

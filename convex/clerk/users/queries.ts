@@ -1,4 +1,5 @@
-// Reads users for the users page and for tools. Lists leave out the metadata and the columns for sorting and search.
+// Reads users for the users page and for tools. Lists leave out the metadata, the stamp and the columns for sorting
+// and search.
 import { paginationResultValidator, type PaginationOptions } from "convex/server";
 import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
@@ -6,14 +7,16 @@ import type { QueryCtx } from "../../_generated/server";
 import { isAdmin, requireSignedIn } from "../access";
 import { isWhole } from "../adopt/whole";
 import { USERS, type User } from "../module";
+import { versionOf } from "../order/rules";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
+import { passes, readFiltered, within, type UserFilter } from "./filters";
 import { readMergedPage, readPage } from "./pages";
 import { searchUsers } from "./search";
-import { INDEXES, keyOf, readSorted, type Field } from "./sorted";
+import { INDEXES, keyOf, readSorted, type Range, type Sorted, type Span } from "./sorted";
 
 export const userSummary = clerkTables[USERS].validator
-  .omit("publicMetadata", "sortName", "sortEmail", "searchText")
+  .omit("publicMetadata", "sortName", "sortEmail", "searchText", "clerkStamp")
   .extend({ _id: v.id(USERS), _creationTime: v.number() });
 
 export const userDetails = userSummary.extend({
@@ -46,32 +49,45 @@ export type UsersRequest = {
   status?: Status;
   sort?: UserSort;
   search?: string; // if not blank, the page has the best matches, and `sort` is not used
+  filter?: UserFilter;
 };
 
 // Returns a page of users.
-export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, search = "" }: UsersRequest) {
+export async function listUsers(
+  ctx: QueryCtx,
+  { paginationOpts, status, sort, search = "", filter = {} }: UsersRequest,
+) {
   if (search.trim() !== "") {
-    const found = paginationOpts.cursor === null ? await searchUsers(ctx, search, status) : [];
-    return { page: found.filter(isWhole).map(summary), isDone: true, continueCursor: "" };
+    const accepts = (user: User) => isWhole(user) && passes(user, filter);
+    const found = paginationOpts.cursor === null ? (await searchUsers(ctx, search, status, accepts)).users : [];
+    return { page: found.map(summary), isDone: true, continueCursor: "" };
   }
   const { by, order } = sort ?? { by: "createdAt", order: "desc" };
-  const field = SORTED[by];
-  const positionOf = (user: User) => keyOf(user, field);
+  const { sorted, isScan } = within(SORTED[by], order, filter);
+  const { field } = sorted;
+  if (isScan) {
+    const read = (span: Span, most: number) => readFiltered(ctx, sorted, status, filter, span, most);
+    const found = await readMergedPage({ read }, paginationOpts);
+    return { ...found, page: found.page.map(summary) };
+  }
+  const read = async (span: Span, most: number) => {
+    const page = await readSorted(ctx, sorted, undefined, span, most);
+    return { page, reached: page.length < most ? null : keyOf(page[most - 1]!, field) };
+  };
+  const keyOfRow = (user: User) => keyOf(user, field);
   const result =
     status === undefined
-      ? await readMergedPage(
-          { read: (span, most) => readSorted(ctx, { field, order }, undefined, span, most), keyOf: positionOf },
-          paginationOpts,
-        )
-      : await readPage(
-          { rows: ofStatus(ctx, field, status).order(order), order, keyOf: positionOf },
-          paginationOpts,
-        );
+      ? await readMergedPage({ read }, paginationOpts)
+      : await readPage({ rows: ofStatus(ctx, sorted, status).order(order), order, keyOf: keyOfRow }, paginationOpts);
   return { ...result, page: result.page.filter(isWhole).map(summary) };
 }
 
-function ofStatus(ctx: QueryCtx, field: Field, status: Status) {
-  return ctx.db.query(USERS).withIndex(INDEXES[field], (q) => q.eq("status", status));
+function ofStatus(ctx: QueryCtx, { field, from, before }: Sorted, status: Status) {
+  return ctx.db.query(USERS).withIndex(INDEXES[field], (q) => {
+    const every = (q as unknown as Range).eq("status", status);
+    const above = from === undefined ? every : every.gte(field, from);
+    return (before === undefined ? above : above.lt(field, before)) as never;
+  });
 }
 
 // Returns the details of one user, or null.
@@ -93,18 +109,21 @@ export async function exportUsers(ctx: QueryCtx, paginationOpts: PaginationOptio
   const users = await ctx.db.query(USERS).order(order).paginate(paginationOpts);
   const page = users.page.map(async (user) => {
     const isLinked = typeof user.clerkId === "string"; // a row of a loose table may have no Clerk id
-    const version = isLinked ? await readVersion(ctx, user.clerkId) : null;
-    return { ...user, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
+    const version = versionOf({ row: user, version: isLinked ? await readVersion(ctx, user.clerkId) : null });
+    // eslint-disable-next-line @typescript-eslint/no-unused-vars -- names the column to omit
+    const { clerkStamp, ...rest } = user;
+    return { ...rest, updatedAt: version?.updatedAt ?? null, observedAt: version?.observedAt ?? null };
   });
   return { ...users, page: await Promise.all(page) };
 }
 
 function summary(row: User): UserSummary {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- names the columns to omit
-  const { publicMetadata, sortName, sortEmail, searchText, ...rest } = row;
+  const { publicMetadata, sortName, sortEmail, searchText, clerkStamp, ...rest } = row;
   return rest;
 }
 
 function details(row: User, version: Doc<"clerkVersions"> | null): UserDetails {
-  return { ...summary(row), publicMetadata: row.publicMetadata, updatedAt: version?.updatedAt ?? null };
+  const updatedAt = versionOf({ row, version })?.updatedAt ?? null;
+  return { ...summary(row), publicMetadata: row.publicMetadata, updatedAt };
 }

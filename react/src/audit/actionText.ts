@@ -4,6 +4,10 @@ const ACTIONS: Record<string, string> = {
   create: "Create user",
   update: "Edit",
   update_metadata: "Change role or metadata",
+  sync: "Sync now",
+  list_sessions: "Look at sessions",
+  list_invitations: "List invitations",
+  create_invitation: "Invite",
 };
 
 // The reasons of Convex's denials and of Clerk's refusals.
@@ -21,6 +25,9 @@ const REASONS: Record<string, string> = {
   deprovisioned: "the company’s directory has removed this user",
   user_managed_by_scim: "a company’s directory manages this user",
   attribute_managed_by_scim: "a company’s directory manages what was to be changed",
+  duplicate_record: "the address has an invitation already",
+  invitation_already_revoked: "the invitation was revoked before",
+  too_late: "the request took too long",
   resource_locked: "Clerk was changing the same user",
   clerk_unavailable: "Clerk had trouble, or could not be reached",
   clerk_too_slow: "Clerk did not answer in time",

@@ -829,4 +829,4 @@ def test_cost_does_not_grow_with_the_number_of_users(tmp_path: Path) -> None:
             total, read, ranges = functions.query("test:stats", {})
             assert total == last
             assert read <= 1 + 16 + 3 * 16
-            assert ranges == 3
+            assert ranges == 5

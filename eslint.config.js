@@ -4,7 +4,7 @@ import tseslint from "typescript-eslint";
 
 export default tseslint.config(
   // The fixtures are what teams may write, not what we would; the peers are written as their documentation has it.
-  { ignores: ["**/_generated/**", "tests/local/convex/backend/fixture/**", "benchmarks/peers/**", "react/dist/**"] },
+  { ignores: ["**/_generated/**", "tests/local/convex/backend/fixture/**", "benchmarks/peers/**", "react/dist/**", "**/.next/**", "**/next-env.d.ts"] },
   ...tseslint.configs.recommended,
   ...convex.configs.recommended,
   {
@@ -21,5 +21,5 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ["examples/dashboard/src/**", "react/src/**"], ...reactHooks.configs.flat.recommended },
+  { files: ["examples/dashboard/src/**", "examples/nextjs/**", "react/src/**"], ...reactHooks.configs.flat.recommended },
 );

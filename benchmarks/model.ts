@@ -5,13 +5,18 @@
 // Of a backfill's position it knows as much as it takes to begin and end. `POST /model/hang` makes it silent from then
 // on; `GET /model` counts what was written. It prints its port, and ends when its stdin does.
 //
-//     node model.ts [BYTES [RATE]]
+//     node model.ts [BYTES [RATE [shards]]]
 //
 // With BYTES, which a row writes, it has the limits of a deployment of the class S16, too (convex-backend,
 // crates/application and crates/database): a mutation begins only while at most 4 MiB were written in the last second;
-// it waits 5 s for one of the 16 slots; it conflicts if another one has changed its shard of the totals since it began.
+// it waits 5 s for one of the 16 slots; it conflicts if another one has changed a document that it reads since it began.
 // A mutation that writes too fast or conflicts is retried four times. Then the call is refused, with Convex's code.
 // With RATE an app beside ours makes so many small mutations per second, which need the same slots and the same budget.
+//
+// Of the documents it knows those of the totals. A mutation with rows reads which generation is counted, and inserts its
+// change of the totals, which conflicts with nothing. With `shards` it changes one of 16 documents, and a rebuild changes
+// the document that every mutation reads with each of its steps: so the totals were before, for comparison.
+// `POST /model/rebuild` runs a rebuild until the process ends.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -28,7 +33,8 @@ const SLOT_WAIT_MS = 5000;
 const RETRIES = 4;
 const FIRST_PAUSE_MS = 100; // before a retry; twice as long before each further one, shortened at random
 const LONGEST_PAUSE_MS = 2000;
-const SHARDS = 16; // of the totals; a mutation with rows changes one, as if each row were a new user's
+const SHARDS = 16;
+const STEP_MS = 125; // of a rebuild: 500 rows
 const APP_BYTES = 500; // of a small mutation of the app: a document and two or three index entries
 
 type Args = { changes?: unknown[] };
@@ -43,7 +49,8 @@ class Refused extends Error {
   }
 }
 
-const [rowBytes = 0, appRate = 0] = process.argv.slice(2).map(Number);
+const [rowBytes = 0, appRate = 0] = process.argv.slice(2, 4).map(Number);
+const hasShards = process.argv[4] === "shards";
 const isLimited = rowBytes > 0;
 
 const POSITION: Record<string, unknown> = {
@@ -68,13 +75,16 @@ const waiting = new Set<() => void>();
 const written: { at: number; bytes: number }[] = []; // in the last second
 let inWindow = 0; // bytes of `written`
 let commits = 0;
-const changedBy = Array<number>(SHARDS).fill(0); // for each shard the number of the last commit that changed it
+const changedBy = new Map<string, number>(); // for each document the number of the last commit that changed it
+let steps = 0; // of a rebuild
+
+type Touched = { reads: string[]; writes: string[] };
 
 async function mutate(path: string, args: Args): Promise<string[]> {
   if (hangs) await new Promise(() => {});
   const count = path in POSITION ? 0 : (args.changes?.length ?? 1);
   try {
-    await run(count || 1, (count || 1) * rowBytes, count > 0);
+    await run(count || 1, (count || 1) * rowBytes, () => (count > 0 ? totals() : NOTHING));
   } catch (error) {
     if (error instanceof Refused) refused[error.code]++;
     throw error;
@@ -85,19 +95,18 @@ async function mutate(path: string, args: Args): Promise<string[]> {
 }
 
 /** Take the time of a mutation and write `size` bytes. Throws Refused. */
-async function run(rowCount: number, size: number, hasTotals: boolean): Promise<void> {
+async function run(rowCount: number, size: number, touched: () => Touched): Promise<void> {
   for (let attempt = 0; ; attempt++) {
-    const trouble = await attemptOnce(rowCount, size, hasTotals);
+    const trouble = await attemptOnce(rowCount, size, touched());
     if (!trouble) return;
     if (attempt === RETRIES) throw new Refused(trouble);
     await sleep(Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt));
   }
 }
 
-async function attemptOnce(rowCount: number, size: number, hasTotals: boolean): Promise<Code | undefined> {
+async function attemptOnce(rowCount: number, size: number, touched: Touched): Promise<Code | undefined> {
   if (isLimited && bytesInWindow() > BUDGET) return "TooManyWrites";
   const begun = commits; // the transaction begins before it waits for its slot
-  const shard = Math.floor(Math.random() * SHARDS);
   if (running < AT_ONCE) running++;
   else await slot();
   await sleep(MUTATION_MS + ROW_MS * rowCount);
@@ -105,16 +114,39 @@ async function attemptOnce(rowCount: number, size: number, hasTotals: boolean): 
   if (next) next();
   else running--;
   if (!isLimited) return undefined;
-  if (hasTotals && (changedBy[shard] ?? 0) > begun) {
+  if (touched.reads.some((name) => (changedBy.get(name) ?? 0) > begun)) {
     conflicts++;
     return "OptimisticConcurrencyControlFailure";
   }
-  commits++;
-  if (hasTotals) changedBy[shard] = commits;
+  commit(touched.writes);
   written.push({ at: performance.now(), bytes: size });
   inWindow += size;
   bytes += size;
   return undefined;
+}
+
+function commit(writes: string[]): void {
+  commits++;
+  for (const name of writes) changedBy.set(name, commits);
+}
+
+const NOTHING: Touched = { reads: [], writes: [] };
+
+/** What a mutation of users reads and changes of the totals. */
+function totals(): Touched {
+  if (!hasShards) return { reads: ["state"], writes: [] };
+  const shard = `shard ${Math.floor(Math.random() * SHARDS)}`;
+  return { reads: ["state", shard], writes: [shard] };
+}
+
+/** Count all users, one step after the other. A step that conflicts is repeated, so no step is refused here. */
+async function rebuild(): Promise<void> {
+  commit(["state"]);
+  for (;;) {
+    await sleep(STEP_MS);
+    commit([hasShards ? "state" : "progress"]);
+    steps++;
+  }
 }
 
 /** Wait for a slot that another mutation leaves. With limits it throws Refused after 5 s. */
@@ -144,7 +176,7 @@ async function callOfApp(): Promise<void> {
   const begun = performance.now();
   app.calls++;
   try {
-    await run(1, APP_BYTES, false);
+    await run(1, APP_BYTES, () => NOTHING);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     app.refused++;
@@ -158,7 +190,11 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   let result: unknown;
   switch (request.url) {
     case "/model":
-      result = { rows, mutations, bytes, conflicts, refused, app };
+      result = { rows, mutations, bytes, conflicts, refused, app, steps };
+      break;
+    case "/model/rebuild":
+      void rebuild();
+      result = true;
       break;
     case "/model/hang":
       result = hangs = true;

@@ -19,6 +19,7 @@ import * as persons from "./clerk/upkeep/person";
 import * as ledger from "./clerk/upkeep/refusals";
 import * as upkeep from "./clerk/upkeep/status";
 import * as webhook from "./clerk/upkeep/webhook";
+import * as filters from "./clerk/users/filters";
 import * as queries from "./clerk/users/queries";
 import * as rebuilds from "./clerk/users/rebuild";
 import * as counts from "./clerk/users/stats";
@@ -39,11 +40,22 @@ export const getUsers = query({
     status: v.optional(tables.status),
     sort: v.optional(queries.userSort),
     search: v.optional(v.string()),
+    filter: v.optional(filters.userFilter),
   },
   returns: queries.usersPage,
   handler: async (ctx, request) => {
     await requireAdmin(ctx);
     return await queries.listUsers(ctx, request);
+  },
+});
+
+// Returns how many users of each status a search or a filter has, up to a hundred. For admins.
+export const segments = query({
+  args: { search: v.optional(v.string()), filter: v.optional(filters.userFilter) },
+  returns: filters.usersSegments,
+  handler: async (ctx, { search = "", filter = {} }) => {
+    await requireAdmin(ctx);
+    return await filters.readSegments(ctx, search, filter);
   },
 });
 

@@ -139,8 +139,9 @@ def _columns_to_json(columns: Mapping[str, CoercibleToConvexValue]) -> dict[str,
 
 def _to_json(value: CoercibleToConvexValue) -> JsonValue:
     """Return what convex_to_json does, sooner for the values that nearly all columns have."""
-    kind = type(value)
-    # JSON has no infinity and Convex none of its zeros below 0, so that convex_to_json writes these otherwise.
-    if kind is str or value is None or kind is bool or (kind is float and value and math.isfinite(value)):
+    if value is None or type(value) is str or type(value) is bool:
+        return value
+    # JSON has no infinity, and JavaScript's reader no -0.0: convex_to_json writes these as objects.
+    if type(value) is float and value and math.isfinite(value):
         return value
     return convex_to_json(value)

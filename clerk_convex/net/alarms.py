@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 __all__ = ["Alarms"]
@@ -41,6 +41,6 @@ class Alarms(Generic[T]):
         self._moment.add(item)
         return self._moment
 
-    def _reached(self, moment: set[T]) -> None:
+    def _reached(self, moment: Iterable[T]) -> None:
         for item in list(moment):
             self._ring(item)

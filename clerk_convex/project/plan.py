@@ -25,6 +25,14 @@ _LOWEST_CONVEX = (1, 31)
 # Names in users.ts, wherever it was copied from, by which it is known to be ours.
 _OURS = re.compile(r"""from ["'](\./|(\.\./)+)clerk/order/sync["']""")
 _MARKS = ("clerk/module.ts", "clerk/tables.ts", "clerk/state.ts")
+# In a team's own file, an index that earlier versions had and what finds the same rows now. Without it a deployment fails.
+_REPLACED = {
+    "clerk/access.ts": (
+        re.compile(r"""\.withIndex\(\s*["']by_role_and_status["'],\s*\(q\)\s*=>\s*q\b"""),
+        '.withSearchIndex("by_search_text", (q) => q.search("searchText", PADDING)',
+        'import { PADDING } from "./users/text";\n',
+    )
+}
 _TABLES_IN_ONE = (
     "Your table {table} becomes ours: move its columns to clerk/columns.ts, take it out of {file}, and see"
     " `clerk-convex adopt --help` for its rows. Then the schema needs:"
@@ -45,6 +53,7 @@ class Kind(Enum):
     MISSING = ("missing", "written", (Mode.INIT, Mode.UPGRADE))
     OLD = ("old", "replaced", (Mode.UPGRADE,))
     MERGE = ("old, and changed by you", "merged with your changes", (Mode.UPGRADE,))
+    RENEWED = ("uses an index that is gone", "changed in that line", (Mode.UPGRADE,))
     CONFLICT = ("old, and changed by you in the same place", "ours is beside it as .new", (Mode.UPGRADE,))
     FOREIGN = ("not as ours, and not written by init", "ours is beside it as .new", (Mode.UPGRADE,))
     OBSOLETE = ("no longer needed", "removed", (Mode.UPGRADE,))
@@ -237,6 +246,8 @@ class Plan:
             elif lacking := self._lacking(path):
                 where = "This file is yours, and our functions need from it:"
                 yield Step(path, Kind.BY_HAND, lines=(where, *(f"  {line}" for line in lacking)))
+            elif (renewed := _renewed(path, read_text(self.folder / path))) is not None:
+                yield Step(path, Kind.RENEWED, renewed)
 
     def _lacking(self, path: str) -> list[str]:
         """Return the exports of our file that the team's own file of that name does not have."""
@@ -265,6 +276,15 @@ class Plan:
                 yield Step(name, Kind.BY_HAND, lines=(wired.where, *(f"  {line}" for line in wired.lines)))
             elif wired is not None:
                 yield Step(name, Kind.LACKS, wired, _diff(text, wired, name))
+
+
+def _renewed(path: str, text: str) -> str | None:
+    """Return a team's own file without the index that is gone, or None if the file does not use it."""
+    if path not in _REPLACED:
+        return None
+    old, new, needed = _REPLACED[path]
+    renewed, count = old.subn(lambda _: new, text)
+    return needed + renewed if count else None
 
 
 def _beside(path: Path) -> Path:

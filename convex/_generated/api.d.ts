@@ -38,6 +38,7 @@ import type * as clerk_users_pages from "../clerk/users/pages.js";
 import type * as clerk_users_queries from "../clerk/users/queries.js";
 import type * as clerk_users_rebuild from "../clerk/users/rebuild.js";
 import type * as clerk_users_search from "../clerk/users/search.js";
+import type * as clerk_users_sorted from "../clerk/users/sorted.js";
 import type * as clerk_users_stats from "../clerk/users/stats.js";
 import type * as clerk_users_tally from "../clerk/users/tally.js";
 import type * as clerk_users_text from "../clerk/users/text.js";
@@ -80,6 +81,7 @@ declare const fullApi: ApiFromModules<{
   "clerk/users/queries": typeof clerk_users_queries;
   "clerk/users/rebuild": typeof clerk_users_rebuild;
   "clerk/users/search": typeof clerk_users_search;
+  "clerk/users/sorted": typeof clerk_users_sorted;
   "clerk/users/stats": typeof clerk_users_stats;
   "clerk/users/tally": typeof clerk_users_tally;
   "clerk/users/text": typeof clerk_users_text;

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from clerk_convex.admin.answers import invitation_of
 from clerk_convex.local.clerk import Faults
 from clerk_convex.service import Timeouts
 from tests.admin.test_routes import error
@@ -61,6 +62,7 @@ async def test_an_invitation_is_sent_listed_and_revoked(
     )
     assert "new@example.com" not in told
     answers = json.dumps([invitation, found, revoked.json()])
+    assert invitation_of({"id": "inv_1", "url": "https://clerk.example.com/?ticket=1"}) == {"id": "inv_1"}
     assert "ticket" not in told + answers
     assert "url" not in answers
 

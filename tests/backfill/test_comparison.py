@@ -14,10 +14,9 @@ from pydantic import SecretStr
 from clerk_convex.backfill import OnProgress, Progress, Verification, backfill, verify
 from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.errors import ClerkUnavailable
-from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.webhook.events import Ignored, read_event
-from tests.support.backfill_set import BackfillSet, functions_of, hasty, small_pages
+from tests.support.backfill_set import BackfillSet, functions_of, hasty, shared_clerk, small_pages
 from tests.support.backfill_wire import Answer, Request, Wire
 from tests.support.functions import Functions, delete, upsert
 from tests.support.virtual_time import now, run
@@ -33,8 +32,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
     hasty(monkeypatch)
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        yield BackfillSet(clerk, functions)
+    yield BackfillSet(shared_clerk(), functions)
 
 
 def apply_webhook(local: BackfillSet, kind: str, user: Mapping[str, Any]) -> None:

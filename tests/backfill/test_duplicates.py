@@ -11,8 +11,7 @@ from clerk_convex.backfill import repair_duplicates, verify
 from clerk_convex.backfill.duplicates import find_duplicates
 from clerk_convex.backfill.session import Session
 from clerk_convex.cli import main as cli
-from clerk_convex.local.clerk import LocalClerk
-from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty
+from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty, shared_clerk
 from tests.support.backfill_wire import Wire
 from tests.support.functions import Functions, eventually
 from tests.support.virtual_time import run
@@ -102,11 +101,10 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
     hasty(monkeypatch)
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.05)
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        local = BackfillSet(clerk, functions)
-        for name, value in local.environment().items():
-            monkeypatch.setenv(name, value)
-        yield local
+    local = BackfillSet(shared_clerk(), functions)
+    for name, value in local.environment().items():
+        monkeypatch.setenv(name, value)
+    yield local
 
 
 def next_commands(text: str) -> list[str]:

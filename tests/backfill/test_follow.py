@@ -22,8 +22,8 @@ from clerk_convex.backfill.report import OnProgress
 from clerk_convex.backfill.session import Session
 from clerk_convex.clerk import Page
 from clerk_convex.errors import ClerkMisconfigured
-from clerk_convex.local.clerk import Faults, LocalClerk
-from tests.support.backfill_set import BackfillSet, functions_of, hasty
+from clerk_convex.local.clerk import Faults
+from tests.support.backfill_set import BackfillSet, functions_of, hasty, shared_clerk
 from tests.support.functions import ROOT, Functions, eventually, upsert
 
 EVERY = 0.3  # seconds
@@ -38,8 +38,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 @pytest.fixture
 def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
     hasty(monkeypatch)
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        yield BackfillSet(clerk, functions)
+    yield BackfillSet(shared_clerk(), functions)
 
 
 class Notes(OnProgress):

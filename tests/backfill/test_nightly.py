@@ -17,8 +17,8 @@ from clerk_convex.backfill.reading import plan
 from clerk_convex.cli import backfill as command
 from clerk_convex.cli.env_file import load_env_file
 from clerk_convex.errors import SettingsError
-from clerk_convex.local.clerk import Faults, LocalClerk
-from tests.support.backfill_set import BackfillSet, hasty
+from clerk_convex.local.clerk import Faults
+from tests.support.backfill_set import BackfillSet, hasty, shared_clerk
 from tests.support.functions import ROOT, Functions, Project, upsert
 
 # A team's own logic that refuses a user every time.
@@ -35,8 +35,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 @pytest.fixture
 def local(functions: Functions) -> Iterator[BackfillSet]:
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        yield BackfillSet(clerk, functions)
+    yield BackfillSet(shared_clerk(), functions)
 
 
 @pytest.fixture

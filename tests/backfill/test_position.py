@@ -23,7 +23,7 @@ from clerk_convex.backfill.ranges import Position, Range
 from clerk_convex.backfill.session import Session
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk import Faults, LocalClerk
-from tests.support.backfill_set import DUMP, BackfillSet, Then, functions_of, hasty, small_pages
+from tests.support.backfill_set import DUMP, BackfillSet, Then, functions_of, hasty, shared_clerk, small_pages
 from tests.support.backfill_wire import Answer, Request, Wire
 from tests.support.functions import LATER, Functions, Project
 from tests.support.virtual_time import now, run
@@ -49,10 +49,9 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     hasty(monkeypatch)
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        yield BackfillSet(clerk, functions)
+    return BackfillSet(shared_clerk(), functions)
 
 
 def start(functions: Functions, options: str = "a", *, restart: bool = False) -> Any:

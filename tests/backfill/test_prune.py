@@ -13,7 +13,7 @@ from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.webhook.events import Ignored, read_event
-from tests.support.backfill_set import BackfillSet, functions_of, hasty
+from tests.support.backfill_set import BackfillSet, functions_of, hasty, shared_clerk
 from tests.support.functions import Functions, Project, upsert
 
 
@@ -26,8 +26,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 @pytest.fixture
 def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
     hasty(monkeypatch)
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        yield BackfillSet(clerk, functions)
+    yield BackfillSet(shared_clerk(), functions)
 
 
 def add_ghosts(local: BackfillSet, count: int, name: str = "a") -> list[str]:

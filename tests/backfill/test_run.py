@@ -34,7 +34,7 @@ from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.local.demo.people import people
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.webhook.events import Ignored, read_event
-from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty, small_pages
+from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty, shared_clerk, small_pages
 from tests.support.functions import Functions, Project, delete, upsert
 from tests.support.stand_in import DEPLOY_KEY, StandIn, failure
 
@@ -50,8 +50,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 @pytest.fixture
 def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
     hasty(monkeypatch)
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        yield BackfillSet(clerk, functions)
+    yield BackfillSet(shared_clerk(), functions)
 
 
 # ---------------------------------------------------------------- all of them

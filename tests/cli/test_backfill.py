@@ -19,9 +19,9 @@ from clerk_convex.backfill import OnProgress, Progress
 from clerk_convex.backfill.display import Bar, Lines
 from clerk_convex.cli import backfill as command
 from clerk_convex.errors import SettingsError
-from clerk_convex.local.clerk import Faults, LocalClerk
+from clerk_convex.local.clerk import Faults
 from clerk_convex.settings import Settings
-from tests.support.backfill_set import BackfillSet, functions_of, hasty
+from tests.support.backfill_set import BackfillSet, functions_of, hasty, shared_clerk
 from tests.support.functions import Functions, upsert
 
 
@@ -33,13 +33,12 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 @pytest.fixture
 def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        local = BackfillSet(clerk, functions)
-        for name, value in local.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
-        hasty(monkeypatch)
-        yield local
+    local = BackfillSet(shared_clerk(), functions)
+    for name, value in local.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
+    hasty(monkeypatch)
+    yield local
 
 
 def test_done_is_0_and_not_equal_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:

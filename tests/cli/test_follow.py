@@ -10,19 +10,17 @@ import pytest
 
 from clerk_convex.backfill.follow import Follower
 from clerk_convex.cli import follow as command
-from clerk_convex.local.clerk import LocalClerk
-from tests.support.backfill_set import BackfillSet, hasty
+from tests.support.backfill_set import BackfillSet, hasty, shared_clerk
 from tests.support.functions import Functions
 
 
 @pytest.fixture
 def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
     hasty(monkeypatch)
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        local = BackfillSet(clerk, functions)
-        for name, value in local.environment().items():
-            monkeypatch.setenv(name, value)
-        yield local
+    local = BackfillSet(shared_clerk(), functions)
+    for name, value in local.environment().items():
+        monkeypatch.setenv(name, value)
+    yield local
 
 
 def test_once_makes_one_pass(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:

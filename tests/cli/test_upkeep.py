@@ -11,11 +11,11 @@ import pytest
 
 from clerk_convex.cli import forget, main, repair
 from clerk_convex.errors import DeploymentUnavailable
-from clerk_convex.local.clerk import Faults, LocalClerk
+from clerk_convex.local.clerk import Faults
 from clerk_convex.settings import Settings
 from clerk_convex.upkeep import SyncStatus, read_status
 from tests.support import stand_in
-from tests.support.backfill_set import BackfillSet, functions_of, hasty
+from tests.support.backfill_set import BackfillSet, functions_of, hasty, shared_clerk
 from tests.support.functions import Functions, delete, upsert
 from tests.support.stand_in import DEPLOY_KEY, StandIn
 
@@ -28,13 +28,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 @pytest.fixture
 def local(project: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
-    with LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20) as clerk:
-        local = BackfillSet(clerk, project)
-        for name, value in local.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
-        hasty(monkeypatch)
-        yield local
+    local = BackfillSet(shared_clerk(), project)
+    for name, value in local.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
+    hasty(monkeypatch)
+    yield local
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ def test_bad_token_shows_nothing(
     if what not in ("of a pending session", "garbage"):
         refused.expect_complaints(NOT_TAKEN)
     refused.open()
-    words = re.compile("Convex did not accept your sign-in|Sign in to see the users")
+    words = re.compile("Your sign-in was not accepted|Sign in to see the users")
     expect(refused.page.get_by_role("main")).to_contain_text(words)
     assert given
     wait_for_a_change(stack, visit, person, crowd[1])

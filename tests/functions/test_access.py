@@ -10,6 +10,7 @@ from tests.support.functions import Caller, Denied, Functions, Project, delete, 
 PAGE = {"paginationOpts": {"numItems": 10, "cursor": None}}
 FOR_ADMINS: dict[str, dict[str, Any]] = {
     "users:getUsers": PAGE,
+    "users:segments": {},
     "users:getUser": {"clerkId": "user_ada"},
     "users:stats": {},
     "users:auditLog": PAGE,

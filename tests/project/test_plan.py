@@ -350,6 +350,26 @@ def test_an_interrupted_run_is_completed_by_the_next(
         assert check(team) == dict.fromkeys(["clerk/state.ts", "clerk/users/text.ts"], Kind.CHANGED)
 
 
+@pytest.mark.parametrize("between", ["", "\n      "])
+def test_an_index_that_is_gone_is_replaced_in_the_teams_rule(team: Team, between: str) -> None:
+    """The rule itself stays as the team wrote it, and nothing is left to do by hand."""
+    run(team)
+    team.edit("clerk/access.ts", 'role === "admin" &&', 'role === "boss" &&')
+    now = team.read("clerk/access.ts")
+    team.edit(
+        "clerk/access.ts",
+        '.withSearchIndex("by_search_text", (q) => q.search("searchText", PADDING).eq("role", "admin")',
+        f'.withIndex({between}"by_role_and_status", (q) => q.eq("role", "admin")',
+    )
+    team.edit("clerk/access.ts", 'import { PADDING } from "./users/text";\n', "")
+    assert check(team) == {"clerk/access.ts": Kind.RENEWED}
+    run(team)
+    assert "by_role_and_status" in team.read("clerk/access.ts")
+    assert run(team, Mode.UPGRADE).is_complete
+    assert sorted(team.read("clerk/access.ts").splitlines()) == sorted(now.splitlines())
+    assert check(team) == {}
+
+
 def test_line_ends_and_permissions_stay(team: Team) -> None:
     """A checkout with CRLF is not taken for changed, and a file keeps the line ends that it has."""
     run(team)

@@ -15,6 +15,9 @@ const { renderToString } = await import("react-dom/server");
 const { ConvexProviderWithAuth, ConvexReactClient } = await import("convex/react");
 const { AuditPage, Failure, RouterProvider, Shell, UsersPage } = await import("clerk-convex-react");
 
+const { UserRow } = await import("../../react/dist/users/UserRow.js");
+const { actionsFor } = await import("../../react/dist/manage/words.js");
+
 const client = new ConvexReactClient("https://happy-animal-123.convex.cloud");
 const useAuth = () => ({ isLoading: true, isAuthenticated: false, fetchAccessToken: async () => null });
 const router = {
@@ -22,6 +25,7 @@ const router = {
   navigate: () => {},
   Link: ({ href, children }: { href: string; children?: unknown }) => h("a", { href }, children as string),
 };
+const USER = { _id: "1", _creationTime: 1, clerkId: "user_1", status: "active", createdAt: 1, plan: "pro" } as const;
 const session = { getToken: async () => null };
 
 const render = (page: ReturnType<typeof h>) =>
@@ -32,6 +36,14 @@ process.stdout.write(
     version,
     users: render(h(RouterProvider, { router, children: h(UsersPage, { api: "/api/users", session }) })),
     audit: render(h(AuditPage, { frame: false })),
+    row: render(
+      h(Shell, {
+        columns: [{ name: "plan", label: "Plan" }, { name: "seats" }, { name: "card", render: (it) => h("b", null, it.clerkId) }],
+        children: h("table", null, h("tbody", null, h(UserRow, { user: USER, isNew: false }))),
+      }),
+    ),
+    columns: render(h(UsersPage, { title: "Acme", columns: [{ name: "plan", label: "Plan", width: "80px" }], frame: true })),
+    actions: actionsFor("locked", (action) => !["ban", "delete"].includes(action)),
     parts: render(
       h(Shell, { children: h(Failure, { title: "It broke", error: new Error("Not today."), onRetry: () => {} }) }),
     ),

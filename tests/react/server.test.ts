@@ -10,13 +10,21 @@ for (const major of [19, 18]) {
     const ran = spawnSync(process.execPath, [PROGRAM, String(major)], { encoding: "utf8" });
     assert.equal(ran.stderr, "");
     assert.equal(ran.status, 0);
-    const { version, users, audit, parts } = JSON.parse(ran.stdout) as Record<string, string>;
+    const { version, users, audit, row, columns, actions, parts } = JSON.parse(ran.stdout) as Record<string, string>;
     assert.equal(version!.split(".")[0], String(major));
     assert.match(users!, /^<div class="ccx"><header .*<div inert="" aria-busy="true">/);
     assert.match(users!, /href="\/audit"/);
     assert.match(users!, /New user/);
     assert.match(audit!, /^<div class="ccx is-frameless"><div class="frame-main">/);
     assert.doesNotMatch(audit!, /<header|<main/);
+    const [plan, seats, card] = row!.match(/<td role="cell" class="col-own">.*?<\/td>/g)!;
+    assert.match(plan!, />pro</);
+    assert.match(seats!, />none</);
+    assert.match(card!, /<span class="foreign"><b>user_1<\/b><\/span>/);
+    assert.match(columns!, /<th [^>]*class="col-own" style="width:80px">Plan<\/th>/);
+    assert.match(columns!, /<span class="brand-name">Acme<\/span>/);
+    assert.doesNotMatch(columns!, /New user/);
+    assert.deepEqual(actions, [["update", "role"], ["unlock"]]);
     assert.match(parts!, /<h2>It broke<\/h2><p>Not today\.<\/p>/);
   });
 }

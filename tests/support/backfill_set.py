@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,23 @@ def functions_of(folder: Path, *, silence_ms: str = "0") -> Iterator[Functions]:
     )
     with project.running() as functions:
         yield functions
+
+
+@cache
+def _production_clerk() -> LocalClerk:
+    clerk = LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20)
+    clerk.start()
+    atexit.register(clerk.close)
+    return clerk
+
+
+def shared_clerk() -> LocalClerk:
+    """Return the production instance that the tests of this process share, without users and faults."""
+    clerk = _production_clerk()
+    if clerk.process.poll() is not None:  # a test has closed it
+        clerk.start()
+    clerk.reset()
+    return clerk
 
 
 class BackfillSet:

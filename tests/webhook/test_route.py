@@ -796,8 +796,8 @@ async def test_a_quick_answer_needs_no_watch_for_a_disconnect(
     app = app_for(convex, timeouts=Timeouts(disconnect_check=61.5))
     assert (await post(app)).status_code == 200
     tasks = asyncio.all_tasks()
-    for what in due:
-        what()
+    for ring in due:
+        ring()
     assert len(due) == 1
     assert asyncio.all_tasks() == tasks
 

@@ -23,8 +23,8 @@ type List<Row> = {
 };
 
 type MergedList<Row> = {
-  read: (span: Span, most: number) => Promise<Row[]>; // in the order of the list
-  keyOf: (row: Row) => SortedKey;
+  // At most `most` rows, in the order of the list, and how far it was read: null if to the end of the span.
+  read: (span: Span, most: number) => Promise<{ page: Row[]; reached: SortedKey | null }>;
 };
 
 // Not PaginationOptions, which has no endCursor in convex 1.31.
@@ -65,7 +65,7 @@ export async function readPage<Row>(
 // page still starts where it did. So the answer recommends to split the page at its end. `usePaginatedQuery` then asks
 // for the page with an `endCursor`, which fixes the end, and for an empty rest, which reads nothing.
 export async function readMergedPage<Row>(
-  { read, keyOf }: MergedList<Row>,
+  { read }: MergedList<Row>,
   { numItems, cursor, endCursor }: Options,
 ): Promise<PaginationResult<Row>> {
   const after = cursor === null ? "start" : parseMerged(cursor);
@@ -76,9 +76,9 @@ export async function readMergedPage<Row>(
 
   const most = until === null ? bounded(numItems) : MOST;
   const isKey = (position: typeof until) => position !== null && typeof position !== "string";
-  const page = await read({ after: isKey(after) ? after : null, until: isKey(until) ? until : null }, most);
-  const last = page[page.length - 1];
-  const reached = page.length < most ? null : write({ position: keyOf(last!), convex: null }); // null: all is read
+  const found = await read({ after: isKey(after) ? after : null, until: isKey(until) ? until : null }, most);
+  const { page } = found;
+  const reached = found.reached === null ? null : write({ position: found.reached, convex: null });
   if (until === null) {
     if (reached === null) return { page, isDone: true, continueCursor: write({ position: "end", convex: null }) };
     return { page, isDone: false, continueCursor: reached, splitCursor: reached, pageStatus: "SplitRecommended" };

@@ -10,9 +10,10 @@ import { USERS, type User } from "../module";
 import { versionOf } from "../order/rules";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
+import { passes, readFiltered, within, type UserFilter } from "./filters";
 import { readMergedPage, readPage } from "./pages";
 import { searchUsers } from "./search";
-import { INDEXES, keyOf, readSorted, type Field } from "./sorted";
+import { INDEXES, keyOf, readSorted, type Range, type Sorted, type Span } from "./sorted";
 
 export const userSummary = clerkTables[USERS].validator
   .omit("publicMetadata", "sortName", "sortEmail", "searchText", "clerkStamp")
@@ -48,32 +49,45 @@ export type UsersRequest = {
   status?: Status;
   sort?: UserSort;
   search?: string; // if not blank, the page has the best matches, and `sort` is not used
+  filter?: UserFilter;
 };
 
 // Returns a page of users.
-export async function listUsers(ctx: QueryCtx, { paginationOpts, status, sort, search = "" }: UsersRequest) {
+export async function listUsers(
+  ctx: QueryCtx,
+  { paginationOpts, status, sort, search = "", filter = {} }: UsersRequest,
+) {
   if (search.trim() !== "") {
-    const found = paginationOpts.cursor === null ? await searchUsers(ctx, search, status) : [];
-    return { page: found.filter(isWhole).map(summary), isDone: true, continueCursor: "" };
+    const accepts = (user: User) => isWhole(user) && passes(user, filter);
+    const found = paginationOpts.cursor === null ? (await searchUsers(ctx, search, status, accepts)).users : [];
+    return { page: found.map(summary), isDone: true, continueCursor: "" };
   }
   const { by, order } = sort ?? { by: "createdAt", order: "desc" };
-  const field = SORTED[by];
-  const positionOf = (user: User) => keyOf(user, field);
+  const { sorted, isScan } = within(SORTED[by], order, filter);
+  const { field } = sorted;
+  if (isScan) {
+    const read = (span: Span, most: number) => readFiltered(ctx, sorted, status, filter, span, most);
+    const found = await readMergedPage({ read }, paginationOpts);
+    return { ...found, page: found.page.map(summary) };
+  }
+  const read = async (span: Span, most: number) => {
+    const page = await readSorted(ctx, sorted, undefined, span, most);
+    return { page, reached: page.length < most ? null : keyOf(page[most - 1]!, field) };
+  };
+  const keyOfRow = (user: User) => keyOf(user, field);
   const result =
     status === undefined
-      ? await readMergedPage(
-          { read: (span, most) => readSorted(ctx, { field, order }, undefined, span, most), keyOf: positionOf },
-          paginationOpts,
-        )
-      : await readPage(
-          { rows: ofStatus(ctx, field, status).order(order), order, keyOf: positionOf },
-          paginationOpts,
-        );
+      ? await readMergedPage({ read }, paginationOpts)
+      : await readPage({ rows: ofStatus(ctx, sorted, status).order(order), order, keyOf: keyOfRow }, paginationOpts);
   return { ...result, page: result.page.filter(isWhole).map(summary) };
 }
 
-function ofStatus(ctx: QueryCtx, field: Field, status: Status) {
-  return ctx.db.query(USERS).withIndex(INDEXES[field], (q) => q.eq("status", status));
+function ofStatus(ctx: QueryCtx, { field, from, before }: Sorted, status: Status) {
+  return ctx.db.query(USERS).withIndex(INDEXES[field], (q) => {
+    const every = (q as unknown as Range).eq("status", status);
+    const above = from === undefined ? every : every.gte(field, from);
+    return (before === undefined ? above : above.lt(field, before)) as never;
+  });
 }
 
 // Returns the details of one user, or null.

@@ -15,8 +15,13 @@ const MOST_TERMS = 16; // the limit of Convex: https://docs.convex.dev/productio
 const SHORTEST = { id: 8, externalId: 3, phone: 3 }; // characters of a beginning; every Clerk id begins with "user_"
 const SCANNED = 200; // rows with the beginning of a Clerk id, among which those of one status are looked for
 
-// Returns at most 50 users, the best matches first.
-export async function searchUsers(ctx: QueryCtx, search: string, status?: Status): Promise<User[]> {
+// Returns at most 50 of the users who are accepted, the best matches first, and whether there may be more.
+export async function searchUsers(
+  ctx: QueryCtx,
+  search: string,
+  status: Status | undefined,
+  accepts: (user: User) => boolean,
+): Promise<{ users: User[]; isMore: boolean }> {
   const text = clean(search);
   const email = text.toLowerCase();
   const name = fold(text);
@@ -35,7 +40,7 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
   ]);
   // A whole Clerk id finds only its user, although parts of it may be words of other users' names.
   const whole = ids.filter((user) => user.clerkId === text);
-  if (whole.length > 0) return whole;
+  if (whole.length > 0) return { users: whole.filter(accepts), isMore: false };
   const exact = [
     ...externalIds.filter((user) => user.externalId === text),
     ...emails.filter((user) => user.sortEmail === email),
@@ -43,7 +48,9 @@ export async function searchUsers(ctx: QueryCtx, search: string, status?: Status
     ...names.filter((user) => user.sortName === name),
   ];
   const all = [...exact, ...emails, ...names, ...phones, ...externalIds, ...ids, ...others];
-  return [...new Map(all.map((user) => [user._id, user])).values()].slice(0, BEST);
+  const users = [...new Map(all.map((user) => [user._id, user])).values()];
+  // A read that has found as many as it returns may have left out others.
+  return { users: users.filter(accepts).slice(0, BEST), isMore: users.length >= BEST };
 }
 
 // Returns the text in one line of limited length. It is cut between characters, because Convex refuses half of a

@@ -82,7 +82,7 @@ async function merge(ctx: QueryCtx, sorted: Sorted, span: Span, most: number): P
 }
 
 // What convex/server has as IndexRangeBuilder, without the types of a certain index.
-type Range = {
+export type Range = {
   eq(field: string, value: Value | undefined): Range;
   gt(field: string, value: Value | undefined): Range;
   gte(field: string, value: Value | undefined): Range;

@@ -1,4 +1,4 @@
-import { useState, type ReactNode } from "react";
+import { useEffect, useState } from "react";
 import { useSession } from "../auth/session.ts";
 import type { Reason } from "../data/denied.ts";
 import { Frame } from "../frame/Frame.tsx";
@@ -10,18 +10,18 @@ type Props = { reason: Reason | "not_accepted"; clerkId?: string };
 
 const GOES_ON = "This page continues by itself when that has happened.";
 
-const TEXTS: Record<Props["reason"], { title: string; text: ReactNode }> = {
+const TEXTS: Record<Props["reason"], { title: string; text: string }> = {
   not_signed_in: {
     title: "Sign in to see the users",
     text: "This dashboard is for administrators.",
   },
   not_accepted: {
-    title: "Convex did not accept your sign-in",
-    text: "You are signed in at Clerk, but Convex does not trust its tokens: check CLERK_JWT_ISSUER_DOMAIN in Convex.",
+    title: "Your sign-in was not accepted",
+    text: "You are signed in, but this page could not confirm it. Sign in again, and if that does not help, tell your administrator.",
   },
   not_synced: {
     title: "Your account has not arrived yet",
-    text: `The service, Clerk’s webhook or a backfill brings it to Convex. ${GOES_ON}`,
+    text: `It usually takes a few seconds. ${GOES_ON}`,
   },
   deleted: {
     title: "Your account was deleted",
@@ -33,13 +33,15 @@ const TEXTS: Record<Props["reason"], { title: string; text: ReactNode }> = {
   },
   not_admin: {
     title: "This page is for administrators",
-    text: (
-      <>
-        Ask one to make you an administrator, or set your public metadata to{" "}
-        <code>{'{"role": "admin"}'}</code> in Clerk. {GOES_ON}
-      </>
-    ),
+    text: `Your account has no access to it. If you need it, ask an administrator, who may want to know your id. ${GOES_ON}`,
   },
+};
+
+// For developers, on the console: the page itself is read by users.
+const HINTS: Partial<Record<Props["reason"], string>> = {
+  not_accepted: "clerk-convex: Clerk has a session, and Convex does not accept its token. Check CLERK_JWT_ISSUER_DOMAIN in Convex.",
+  not_synced: "clerk-convex: Convex has no row of this user. The service, Clerk's webhook or a backfill brings it.",
+  not_admin: 'clerk-convex: this user is no admin. In Clerk, set the public metadata {"role": "admin"}.',
 };
 
 // Explains why the caller may not see users, and what the caller can do.
@@ -48,6 +50,9 @@ export function AccessPage({ reason, clerkId }: Props) {
   const { title, text } = TEXTS[reason];
   const [problem, setProblem] = useState<string | null>(null);
   useTitle(title);
+  useEffect(() => {
+    if (HINTS[reason] !== undefined) console.info(HINTS[reason]);
+  }, [reason]);
 
   const attempt = (action: () => Promise<void>) => () => {
     setProblem(null);
@@ -66,7 +71,7 @@ export function AccessPage({ reason, clerkId }: Props) {
           </p>
         )}
         {reason === "not_signed_in" ? (
-          signIn
+          <div className="foreign">{signIn}</div>
         ) : (
           <div className="buttons">
             {switchAccount !== undefined && (

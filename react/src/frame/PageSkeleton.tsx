@@ -1,11 +1,12 @@
 import { version, type ReactNode } from "react";
+import { useOptions } from "../admin/options.ts";
 import { AuditFilters } from "../audit/AuditFilters.tsx";
 import { AuditHead } from "../audit/AuditHead.tsx";
 import { AUDIT_CELLS } from "../audit/cells.ts";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
 import { LiveSign } from "../ui/Live.tsx";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
-import { MANAGED_USER_CELLS, USER_CELLS } from "../users/cells.ts";
+import { userCells } from "../users/cells.ts";
 import { Filters } from "../users/Filters.tsx";
 import { UsersHead } from "../users/UsersHead.tsx";
 import { NEWEST_FIRST } from "../users/usersView.ts";
@@ -49,6 +50,7 @@ export function PageSkeleton({ page, isManaged, live = connecting }: Props): Rea
 }
 
 function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
+  const { columns } = useOptions();
   const view = { search: "", status: null, sort: NEWEST_FIRST };
   return (
     <>
@@ -57,7 +59,7 @@ function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
       <div className="table-frame">
         <table className="table users-table">
           <UsersHead view={view} onSort={nothing} hasActions={isManaged} />
-          <SkeletonRows cells={isManaged ? MANAGED_USER_CELLS : USER_CELLS} />
+          <SkeletonRows cells={userCells(columns.length, isManaged)} />
         </table>
       </div>
     </>

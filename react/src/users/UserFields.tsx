@@ -1,4 +1,5 @@
 import type { ReactNode } from "react";
+import { useOptions } from "../admin/options.ts";
 import type { UserDetails } from "../functions.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { CopyButton } from "../ui/CopyButton.tsx";
@@ -7,6 +8,7 @@ import { ExactTime, Time } from "../ui/Time.tsx";
 import { AuditLink } from "./AuditLink.tsx";
 import { displayName } from "./displayName.ts";
 import type { Manage } from "./manage.ts";
+import { OwnColumn, textOf } from "./OwnColumn.tsx";
 import { UserStatus } from "./UserStatus.tsx";
 
 // The columns with a place of their own below. All others are the team's own columns.
@@ -33,8 +35,11 @@ const KNOWN = new Set<string>([
 
 // Shows all columns that Convex has of a user.
 export function UserFields({ user, manage }: { user: UserDetails; manage: Manage | undefined }) {
+  const { columns } = useOptions();
   const name = displayName(user);
-  const own = Object.entries(user).filter(([column]) => !KNOWN.has(column));
+  const own = Object.entries(user).filter(
+    ([column]) => !KNOWN.has(column) && !columns.some(({ name }) => name === column),
+  );
   return (
     <>
       <header className="sheet-head">
@@ -63,12 +68,16 @@ export function UserFields({ user, manage }: { user: UserDetails; manage: Manage
         <Field label="Clerk id" text={user.clerkId} copies isCode />
         <Field label="External id" text={user.externalId} copies isCode />
         <Field label="Convex id" text={user._id} copies isCode />
+        {columns.map((column) => (
+          <div key={column.name} className="field">
+            <dt>{column.label ?? column.name}</dt>
+            <dd>
+              <OwnColumn column={column} user={user} />
+            </dd>
+          </div>
+        ))}
         {own.map(([column, value]) => (
-          <Field
-            key={column}
-            label={column}
-            text={typeof value === "string" ? value : JSON.stringify(value)}
-          />
+          <Field key={column} label={column} text={textOf(value)} />
         ))}
       </dl>
       <section className="metadata">

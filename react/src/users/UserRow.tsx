@@ -1,4 +1,5 @@
 import { memo } from "react";
+import { useOptions } from "../admin/options.ts";
 import { useFlash } from "../data/useFlash.ts";
 import type { UserSummary } from "../functions.ts";
 import { Avatar } from "../ui/Avatar.tsx";
@@ -6,6 +7,7 @@ import { Nothing } from "../ui/Nothing.tsx";
 import { Time } from "../ui/Time.tsx";
 import { displayName } from "./displayName.ts";
 import type { Manage } from "./manage.ts";
+import { OwnColumn } from "./OwnColumn.tsx";
 import { UserStatus } from "./UserStatus.tsx";
 
 type Props = { user: UserSummary; isNew: boolean; manage?: Manage };
@@ -14,6 +16,7 @@ type Props = { user: UserSummary; isNew: boolean; manage?: Manage };
 // those of a table; they are explicit because on narrow screens the rows are displayed as cards.
 export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
   const flash = useFlash(user);
+  const { columns } = useOptions();
   const name = displayName(user);
   return (
     <tr role="row" data-clerk-id={user.clerkId} data-new={isNew || undefined} data-flash={flash}>
@@ -61,6 +64,11 @@ export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
           </>
         )}
       </td>
+      {columns.map((column) => (
+        <td key={column.name} role="cell" className="col-own">
+          <OwnColumn column={column} user={user} />
+        </td>
+      ))}
       {manage !== undefined && (
         <td role="cell" className="col-actions">
           <manage.RowMenu user={user} />

@@ -1,8 +1,10 @@
+import { useOptions } from "../admin/options.ts";
 import { naturalOrder, type Sort, type SortKey, type UsersView } from "./usersView.ts";
 
 type Props = { view: UsersView; onSort: (sort: Sort) => void };
 
 export function UsersHead({ view, onSort, hasActions }: Props & { hasActions: boolean }) {
+  const { columns } = useOptions();
   return (
     <thead role="rowgroup">
       <tr role="row">
@@ -16,6 +18,11 @@ export function UsersHead({ view, onSort, hasActions }: Props & { hasActions: bo
         </th>
         <SortHeader by="createdAt" label="Joined" view={view} onSort={onSort} />
         <SortHeader by="lastSignInAt" label="Last sign-in" view={view} onSort={onSort} />
+        {columns.map(({ name, label = name, width }) => (
+          <th key={name} role="columnheader" scope="col" className="col-own" style={{ width }}>
+            {label}
+          </th>
+        ))}
         {hasActions && (
           <th role="columnheader" scope="col" className="col-actions">
             <span className="visually-hidden">Actions</span>

@@ -1,11 +1,12 @@
 import { useMemo } from "react";
+import { useOptions } from "../admin/options.ts";
 import { usePages } from "../data/usePages.ts";
 import { useFunctions } from "../functions.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { onRowClick, onRowKeyDown } from "../ui/rows.ts";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { number } from "../ui/number.ts";
-import { MANAGED_USER_CELLS, USER_CELLS } from "./cells.ts";
+import { userCells } from "./cells.ts";
 import { NoMatch, NoUsers } from "./Empty.tsx";
 import type { Manage } from "./manage.ts";
 import { UserRow } from "./UserRow.tsx";
@@ -22,6 +23,7 @@ type Props = {
 
 export function UsersTable({ view, onChange, onOpen, counts, manage }: Props) {
   const { getUsers } = useFunctions();
+  const { columns } = useOptions();
   const search = view.search.trim();
   const args = useMemo(
     () => ({
@@ -57,7 +59,7 @@ export function UsersTable({ view, onChange, onOpen, counts, manage }: Props) {
       <table className="table users-table" role="table" aria-label="Users" aria-busy={isLoading || isStale}>
         <UsersHead view={view} onSort={(sort) => onChange({ sort })} hasActions={manage !== undefined} />
         {isLoading ? (
-          <SkeletonRows cells={manage === undefined ? USER_CELLS : MANAGED_USER_CELLS} />
+          <SkeletonRows cells={userCells(columns.length, manage !== undefined)} />
         ) : (
           <tbody
             role="rowgroup"

@@ -1,7 +1,7 @@
 import type { SkeletonCell } from "../ui/Skeleton.tsx";
 
 // The columns of a row while it loads.
-export const USER_CELLS: SkeletonCell[] = [
+const USER_CELLS: SkeletonCell[] = [
   { className: "col-user", colSpan: 2, shape: "user" },
   { className: "col-status", shape: "word" },
   { className: "col-role", shape: "word" },
@@ -9,4 +9,9 @@ export const USER_CELLS: SkeletonCell[] = [
   { className: "col-time col-sign-in", shape: "word" },
 ];
 
-export const MANAGED_USER_CELLS: SkeletonCell[] = [...USER_CELLS, { className: "col-actions", shape: "none" }];
+const OWN: SkeletonCell = { className: "col-own", shape: "word" };
+const ACTIONS: SkeletonCell = { className: "col-actions", shape: "none" };
+
+export function userCells(ownColumns: number, isManaged: boolean): SkeletonCell[] {
+  return [...USER_CELLS, ...Array.from({ length: ownColumns }, () => OWN), ...(isManaged ? [ACTIONS] : [])];
+}

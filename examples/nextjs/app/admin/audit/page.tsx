@@ -1,0 +1,5 @@
+import { Audit } from "../pages";
+
+export default function Page() {
+  return <Audit />;
+}

@@ -1,0 +1,5 @@
+import { Users } from "../pages";
+
+export default function Page() {
+  return <Users />;
+}

@@ -61,6 +61,9 @@ class Convex:
     def close(self) -> None:
         self._http.close()
 
+    def clear(self) -> None:
+        self._convex.clear()
+
     def sync(self, *changes: Change) -> None:
         body = b'{"path":"users:syncUsers","args":{"changes":[' + b",".join(map(encode, changes)) + b"]}}"
         answer = self._http.post("/api/mutation", content=body).raise_for_status().json()
@@ -127,8 +130,9 @@ def nightly_costs(convex: Convex) -> Cost:
     """Return what a nightly run over users that have not changed costs for each of them.
 
     It is the difference between runs over a page of users and over two pages, divided by the users of a page:
-    the run's own position and the like do not count.
+    the start and the end of a run do not count. It begins with empty tables.
     """
+    convex.clear()
     with LocalClerk(rate_limit=0) as clerk:
         settings = Settings(
             clerk_secret_key=SecretStr(clerk.secret_key),
@@ -183,7 +187,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="the numbers as JSON")
     options = parser.parse_args()
     with running() as convex:
-        measured = {"verified at night": nightly_costs(convex), **dict(costs(convex))}
+        measured = {**dict(costs(convex)), "verified at night": nightly_costs(convex)}
     if options.json:
         sys.stdout.write(json.dumps({name: vars(cost) for name, cost in measured.items()}) + "\n")
         return 0

@@ -53,7 +53,7 @@ BREAKS = (
         "  if (removesAdmin) return null;\n  if (target",
     ),
     ("clerk/users/text.ts", '.replace(DIACRITICS, "")', ""),
-    ("clerk/users/queries.ts", "sorted.order(order)", 'sorted.order("asc")'),
+    ("clerk/users/sorted.ts", ".order(order);", '.order("asc");'),
     ("clerk/order/rules.ts", "if (gone && ", "if (false && gone && "),
     ("users.ts", "export const exportUsers = internalQuery(", "export const exportUsers = query("),
     ("crons.ts", 'crons.daily("prune the Clerk audit log"', 'crons.daily("another"'),

@@ -25,7 +25,7 @@ _LOWEST_CONVEX = (1, 31)
 # Names in users.ts, wherever it was copied from, by which it is known to be ours.
 _OURS = re.compile(r"""from ["'](\./|(\.\./)+)clerk/order/sync["']""")
 _MARKS = ("clerk/module.ts", "clerk/tables.ts", "clerk/state.ts")
-# In a team's own file, an index that earlier versions had and what finds the same rows now. Without it a deployment fails.
+# In a team's own file, an index that is gone, and what finds the same rows now. A deployment needs it.
 _REPLACED = {
     "clerk/access.ts": (
         re.compile(r"""\.withIndex\(\s*["']by_role_and_status["'],\s*\(q\)\s*=>\s*q\b"""),

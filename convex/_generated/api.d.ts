@@ -34,6 +34,7 @@ import type * as clerk_upkeep_refusals from "../clerk/upkeep/refusals.js";
 import type * as clerk_upkeep_status from "../clerk/upkeep/status.js";
 import type * as clerk_upkeep_webhook from "../clerk/upkeep/webhook.js";
 import type * as clerk_users_derived from "../clerk/users/derived.js";
+import type * as clerk_users_filters from "../clerk/users/filters.js";
 import type * as clerk_users_pages from "../clerk/users/pages.js";
 import type * as clerk_users_queries from "../clerk/users/queries.js";
 import type * as clerk_users_rebuild from "../clerk/users/rebuild.js";
@@ -77,6 +78,7 @@ declare const fullApi: ApiFromModules<{
   "clerk/upkeep/status": typeof clerk_upkeep_status;
   "clerk/upkeep/webhook": typeof clerk_upkeep_webhook;
   "clerk/users/derived": typeof clerk_users_derived;
+  "clerk/users/filters": typeof clerk_users_filters;
   "clerk/users/pages": typeof clerk_users_pages;
   "clerk/users/queries": typeof clerk_users_queries;
   "clerk/users/rebuild": typeof clerk_users_rebuild;

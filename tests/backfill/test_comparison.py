@@ -29,10 +29,10 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
     hasty(monkeypatch)
-    yield BackfillSet(shared_clerk(), functions)
+    return BackfillSet(shared_clerk(), functions)
 
 
 def apply_webhook(local: BackfillSet, kind: str, user: Mapping[str, Any]) -> None:

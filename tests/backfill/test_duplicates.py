@@ -98,13 +98,13 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     hasty(monkeypatch)
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.05)
     local = BackfillSet(shared_clerk(), functions)
     for name, value in local.environment().items():
         monkeypatch.setenv(name, value)
-    yield local
+    return local
 
 
 def next_commands(text: str) -> list[str]:

@@ -34,8 +34,8 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions) -> Iterator[BackfillSet]:
-    yield BackfillSet(shared_clerk(), functions)
+def local(functions: Functions) -> BackfillSet:
+    return BackfillSet(shared_clerk(), functions)
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     hasty(monkeypatch)
-    yield BackfillSet(shared_clerk(), functions)
+    return BackfillSet(shared_clerk(), functions)
 
 
 def add_ghosts(local: BackfillSet, count: int, name: str = "a") -> list[str]:

@@ -48,9 +48,9 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     hasty(monkeypatch)
-    yield BackfillSet(shared_clerk(), functions)
+    return BackfillSet(shared_clerk(), functions)
 
 
 # ---------------------------------------------------------------- all of them

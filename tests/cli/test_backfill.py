@@ -32,13 +32,13 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     local = BackfillSet(shared_clerk(), functions)
     for name, value in local.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
     hasty(monkeypatch)
-    yield local
+    return local
 
 
 def test_done_is_0_and_not_equal_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:

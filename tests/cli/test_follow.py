@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,12 +14,12 @@ from tests.support.functions import Functions
 
 
 @pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     hasty(monkeypatch)
     local = BackfillSet(shared_clerk(), functions)
     for name, value in local.environment().items():
         monkeypatch.setenv(name, value)
-    yield local
+    return local
 
 
 def test_once_makes_one_pass(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,13 +27,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
 
 
 @pytest.fixture
-def local(project: Functions, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackfillSet]:
+def local(project: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     local = BackfillSet(shared_clerk(), project)
     for name, value in local.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
     hasty(monkeypatch)
-    yield local
+    return local
 
 
 @pytest.fixture

@@ -375,7 +375,7 @@ def test_open_action_counts_for_a_minute(tmp_path: Path) -> None:
 def test_admin_with_many_words_remains(functions: Functions) -> None:
     """However many words and ids the row of the other admin has, it is found among many users."""
     others = [upsert(f"user_{number}", firstName="Ada", email="ada@example.com") for number in range(200)]
-    many = {
+    many: dict[str, Any] = {
         "firstName": "One Two Three Four Five Six",
         "lastName": "Seven Eight Nine",
         "username": "ten",

@@ -49,7 +49,7 @@ def test_first_change_creates_the_whole_row(functions: Functions) -> None:
         "createdAt": CREATED_AT,
         "sortName": "ada lovelace",
         "sortEmail": "ada@example.com",
-        "searchText": "ada lovelace ªexamplecom ºext1 ª ª ª ª",  # noqa: RUF001
+        "searchText": "ada lovelace ªexamplecom ºext1 ª ª ª ª",
         "updatedAt": 10.0,
         "observedAt": 100.0,
     }

@@ -24,7 +24,8 @@ def test_what_is_still_set_rings_in_time() -> None:
         await asyncio.sleep(5)
         alarms.set("later")
         await asyncio.sleep(30)
-        assert [item for item, _ in rung] == ["first", "same moment", "later"]
+        assert {item for item, _ in rung[:2]} == {"first", "same moment"}
+        assert [item for item, _ in rung[2:]] == ["later"]
         assert [time for _, time in rung] == pytest.approx([10.0, 10.0, 15.3])
 
     virtual_time.run(main())

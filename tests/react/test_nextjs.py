@@ -35,7 +35,7 @@ def app(chromium: str, clerk_convex: LocalSet) -> Iterator[str]:
         "NEXT_TELEMETRY_DISABLED": "1",
         "NEXT_PUBLIC_CONVEX_URL": clerk_convex.convex.url,
     }
-    command = [_node(), str(NEXT)]
+    command = [str(_node()), str(NEXT)]
     built = subprocess.run(
         [*command, "build"], cwd=EXAMPLE, env=environment, capture_output=True, text=True, check=False
     )

@@ -32,7 +32,7 @@ SIZE: ViewportSize = {"width": 1280, "height": 900}
 @pytest.fixture(scope="module")
 def hosts(chromium: str) -> dict[str, tuple[str, str]]:
     """Return the stylesheet and the content of each app."""
-    command = [str(_node()), str(HOSTS / "tailwind.mjs"), str(HOSTS / "shadcn.html")]
+    command = [str(_node()), str(HOSTS / "tailwind.ts"), str(HOSTS / "shadcn.html")]
     tailwind = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "@layer base" in tailwind
     return {

@@ -782,13 +782,13 @@ async def test_a_quick_answer_needs_no_watch_for_a_disconnect(
 ) -> None:
     """The watch is a task, which most events do not need."""
     loop = asyncio.get_running_loop()
-    due: list[Callable[[], object]] = []
+    due: list[tuple[Any, ...]] = []
 
     def call_later(
         delay: float, *what: Any, later: Any = loop.call_later, **more: Any
     ) -> asyncio.TimerHandle:
         if delay == 61.5:
-            due.append(functools.partial(*what))
+            due.append(what)
         timer: asyncio.TimerHandle = later(delay, *what, **more)
         return timer
 
@@ -796,8 +796,8 @@ async def test_a_quick_answer_needs_no_watch_for_a_disconnect(
     app = app_for(convex, timeouts=Timeouts(disconnect_check=61.5))
     assert (await post(app)).status_code == 200
     tasks = asyncio.all_tasks()
-    for ring in due:
-        ring()
+    for ring, moment in due:
+        ring(moment)
     assert len(due) == 1
     assert asyncio.all_tasks() == tasks
 

@@ -5,7 +5,8 @@ import { compile } from "tailwindcss";
 
 const require = createRequire(import.meta.url);
 const globals = new URL("../../../examples/nextjs/app/globals.css", import.meta.url);
-const classes = [...readFileSync(process.argv[2], "utf8").matchAll(/class="([^"]*)"/g)].flatMap(([, text]) => text.split(" "));
+const html = readFileSync(process.argv[2]!, "utf8");
+const classes = [...html.matchAll(/class="([^"]*)"/g)].flatMap(([, text]) => text!.split(" "));
 const loadStylesheet = async () => {
   const path = require.resolve("tailwindcss/index.css");
   return { path, base: "", content: readFileSync(path, "utf8") };

@@ -152,7 +152,7 @@ def trouble(local: BackfillSet) -> list[str]:
     functions.mutation("users:deleteUser", {"clerkId": ids[0]})  # missing, for ever
     functions.sync([upsert(ids[1], updated_at=9e12, observed_at=9e12)])  # differs until then, and is
     functions.mutation("test:edit", {"clerkId": ids[1], "columns": {"copy": {}}})  # duplicate
-    functions.mutation("test:edit", {"clerkId": ids[2], "columns": {"copy": {"createdAt": 1}}})
+    functions.mutation("test:edit", {"clerkId": ids[20], "columns": {"copy": {"createdAt": 1}}})
     functions.mutation("test:edit", {"clerkId": ids[3], "columns": {"createdAt": 5, "lastName": "By hand"}})
     functions.mutation("test:edit", {"clerkId": ids[4], "columns": None})
     functions.mutation("test:edit", {"clerkId": ids[5], "columns": {"status": "pending"}})

@@ -1,7 +1,7 @@
 import { useMemo, type ReactNode } from "react";
 import { SessionProvider, useSession, type Session } from "../auth/session.ts";
 import { FunctionsProvider, useFunctions, type Functions } from "../functions.ts";
-import type { Action } from "../manage/calls.ts";
+import type { Switch } from "../manage/calls.ts";
 import { AnyRouter } from "../router/router.tsx";
 import { DEFAULTS, OptionsProvider, type Column, type Options } from "./options.ts";
 
@@ -21,7 +21,7 @@ export type ShellProps = {
   // The team's own columns.
   columns?: readonly Column[];
   // false: the pages only read. An object switches single actions off: { delete: false }.
-  actions?: boolean | Partial<Record<Action, boolean>>;
+  actions?: boolean | Partial<Record<Switch, boolean>>;
 };
 
 // The element that the stylesheet is about. It gives the parts within it the functions, the session and the options.

@@ -1,7 +1,7 @@
 // What an app sets for the pages, for all their parts.
 import { createContext, useContext, type ReactNode } from "react";
 import type { UserSummary } from "../functions.ts";
-import type { Action } from "../manage/calls.ts";
+import type { Switch } from "../manage/calls.ts";
 
 // A column of a team, in the table and in the details. `name` is that of the column in Convex, or any text that is
 // unique. Without `render` the value of the column is shown.
@@ -18,7 +18,7 @@ export type Options = {
   paths: { users: string | null; audit: string | null };
   roles: readonly string[];
   columns: readonly Column[];
-  isOn: (action: Action) => boolean;
+  isOn: (action: Switch) => boolean;
 };
 
 export const DEFAULTS: Options = {

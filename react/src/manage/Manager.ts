@@ -2,7 +2,7 @@
 // so that an action on one user renders only that user's row again.
 import type { UserSummary } from "../functions.ts";
 import { displayName } from "../users/displayName.ts";
-import { send, type Answer, type Call, type Problem, type Service, type UserAction, type UserCall } from "./calls.ts";
+import { ask, send, type Answer, type Asked as Answered, type Call, type Problem, type Request, type Service, type UserAction, type UserCall } from "./calls.ts";
 
 const NOTICE_MS = 6000; // how long a notice of success is shown
 const SHOWN_WITHIN_MS = 5000; // how long to wait for Convex's update of the row; after that the row is shown as it is
@@ -87,6 +87,13 @@ export class Manager {
     if (clerkId !== null) this.#settle(clerkId, call as UserCall, answer);
     if (answer.isDone) this.tell({ call, name, answer });
     else this.#note(answer);
+    return answer;
+  }
+
+  // Sends a request that is shown where it was made.
+  async ask<Value>(request: Request, read: (body: any) => Value | undefined): Promise<Answered<Value>> {
+    const answer = await ask(request, this.#service, read);
+    if (!answer.isDone) this.#note(answer);
     return answer;
   }
 

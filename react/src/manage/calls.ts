@@ -3,6 +3,8 @@ import type { GetToken } from "../auth/session.ts";
 
 export type UserAction = "update" | "role" | "ban" | "unban" | "lock" | "unlock" | "delete";
 export type Action = "create" | UserAction;
+// What an app can switch off.
+export type Switch = Action | "revoke" | "sync";
 
 export type NewUser = Partial<
   Record<"email_address" | "phone_number" | "username" | "first_name" | "last_name" | "external_id", string>
@@ -31,6 +33,9 @@ export type Problem = {
 };
 export type Answer = Done | Problem;
 
+export type Request = { method: "GET" | "POST" | "PATCH" | "DELETE"; path: string; body?: object };
+export type Asked<Value> = { isDone: true; value: Value } | Problem;
+
 export type Service = { url: string; getToken: GetToken };
 
 const TOKEN_TIMEOUT_MS = 10_000;
@@ -44,19 +49,40 @@ const NOTHING = "Nothing was changed.";
 
 // Sends a call. Never throws: every error is returned as an answer with a message for a person.
 export async function send(call: Call, service: Service): Promise<Answer> {
-  const answer = await attempt(call, service, false);
-  // The token may have expired, or belong to a session that has ended. Retry once with a fresh token.
-  const isRefusedToken = !answer.isDone && answer.code.endsWith("_token");
-  return isRefusedToken ? attempt(call, service, true) : answer;
+  const answer = await ask(request(call), service, readDone);
+  return answer.isDone ? answer.value : answer;
 }
 
-async function attempt(call: Call, { url, getToken }: Service, skipCache: boolean): Promise<Answer> {
+function readDone(body: any): Done | undefined {
+  if (typeof body?.synced !== "boolean") return undefined;
+  return { isDone: true, synced: body.synced, message: body.message ?? "" };
+}
+
+// Sends a request, as `send` does. `read` returns the value of a success, or undefined if the service did not answer so.
+export async function ask<Value>(
+  request: Request,
+  service: Service,
+  read: (body: any) => Value | undefined,
+): Promise<Asked<Value>> {
+  const answer = await attempt(request, service, read, false);
+  // The token may have expired, or belong to a session that has ended. Retry once with a fresh token.
+  const isRefusedToken = !answer.isDone && answer.code.endsWith("_token");
+  return isRefusedToken ? attempt(request, service, read, true) : answer;
+}
+
+async function attempt<Value>(
+  { method, path, body }: Request,
+  { url, getToken }: Service,
+  read: (body: any) => Value | undefined,
+  skipCache: boolean,
+): Promise<Asked<Value>> {
   const requestId = newRequestId();
-  const problem = (code: string, message: string, more: Partial<Problem> = {}): Problem => ({
+  const isRead = method === "GET"; // it changes nothing, whatever becomes of it
+  const problem = (code: string, message: string, { mayBeDone = false, ...more }: Partial<Problem> = {}): Problem => ({
     isDone: false,
-    mayBeDone: false,
+    mayBeDone: mayBeDone && !isRead,
     code,
-    message: `${message} ${more.mayBeDone ? UNKNOWN : NOTHING}`,
+    message: isRead ? message : `${message} ${mayBeDone ? UNKNOWN : NOTHING}`,
     fields: {},
     retryAt: 0,
     canRetry: true,
@@ -72,7 +98,6 @@ async function attempt(call: Call, { url, getToken }: Service, skipCache: boolea
   }
   if (token === null) return problem("signed_out", "You are signed out. Sign in and try again.");
 
-  const { method, path, body } = request(call);
   let response: Response;
   let answer: any;
   try {
@@ -100,14 +125,13 @@ async function attempt(call: Call, { url, getToken }: Service, skipCache: boolea
   }
 
   const { status } = response;
-  if (response.ok && typeof answer?.synced === "boolean") {
-    return { isDone: true, synced: answer.synced, message: answer.message ?? "" };
-  }
+  const value = response.ok ? read(answer) : undefined;
+  if (value !== undefined) return { isDone: true, value };
   const error = answer?.error;
   if (typeof error?.code === "string" && typeof error.message === "string") {
     return {
       isDone: false,
-      mayBeDone: error.may_be_done ?? status === 500,
+      mayBeDone: !isRead && (error.may_be_done ?? status === 500),
       code: error.code,
       message: error.clerk_message ? `${error.message} Clerk’s words: “${error.clerk_message}”` : error.message,
       fields: error.code === TAKEN ? takenField(body, error) : fieldErrors(error.errors),
@@ -124,7 +148,7 @@ async function attempt(call: Call, { url, getToken }: Service, skipCache: boolea
   return problem(`status_${status}`, what, { mayBeDone: status >= 500 });
 }
 
-function request(call: Call): { method: string; path: string; body?: object } {
+function request(call: Call): Request {
   if (call.action === "create") return { method: "POST", path: "", body: call.body };
   const path = `/${encodeURIComponent(call.clerkId)}`;
   switch (call.action) {

@@ -3,6 +3,8 @@ import type { Manage } from "../users/manage.ts";
 import { NewUserButton } from "./NewUserButton.tsx";
 import { Progress } from "./Progress.tsx";
 import { RowMenu } from "./RowMenu.tsx";
+import { Sessions } from "./Sessions.tsx";
+import { SyncNow } from "./SyncNow.tsx";
 import { DetailsNotices, UserActions } from "./UserActions.tsx";
 
-export const manage: Manage = { NewUserButton, RowMenu, UserActions, DetailsNotices, Progress };
+export const manage: Manage = { NewUserButton, RowMenu, UserActions, DetailsNotices, Progress, Sessions, SyncNow };

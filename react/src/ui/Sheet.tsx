@@ -1,19 +1,29 @@
 import { useRef, type ReactNode } from "react";
-import { useLayout } from "./useLayout.ts";
+import { useLatest, useLayout } from "./useLayout.ts";
 import { Icon } from "./Icon.tsx";
 
-type Props = { label: string; onClose: () => void; children: ReactNode };
+type Props = {
+  label: string;
+  // The element that gets the focus afterwards, if not the one that had it before.
+  returnTo: () => HTMLElement | null;
+  onClose: () => void;
+  children: ReactNode;
+};
 
 // A dialog at the side of the window. It is a native <dialog>, which traps and restores the focus and closes on Escape.
-export function Sheet({ label, onClose, children }: Props) {
+export function Sheet({ label, returnTo, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const findReturn = useLatest(returnTo);
 
   useLayout(() => {
     const element = dialog.current;
     element?.showModal();
     element?.focus(); // focus the dialog and not its first button
-    return () => element?.close(); // close() restores the focus; removing the element does not
-  }, []);
+    return () => {
+      element?.close(); // close() restores the focus; removing the element does not
+      findReturn()?.focus();
+    };
+  }, [findReturn]);
 
   return (
     <dialog
@@ -22,6 +32,7 @@ export function Sheet({ label, onClose, children }: Props) {
       tabIndex={-1}
       aria-label={label}
       onCancel={(event) => {
+        if (event.target !== event.currentTarget) return; // React passes on what a dialog within this one is told
         event.preventDefault(); // the URL decides whether the sheet is open
         onClose();
       }}

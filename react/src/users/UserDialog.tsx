@@ -8,16 +8,27 @@ import { Sheet } from "../ui/Sheet.tsx";
 import { AuditLink } from "./AuditLink.tsx";
 import { displayName } from "./displayName.ts";
 import type { Manage } from "./manage.ts";
+import type { Listed } from "./listed.ts";
+import { Steps } from "./Steps.tsx";
 import { UserFields } from "./UserFields.tsx";
 
-type Props = { clerkId: string; onClose: () => void; manage?: Manage };
+type Props = {
+  clerkId: string;
+  listed: readonly Listed[]; // the users of the list, through which one can go
+  onShow: (clerkId: string) => void;
+  onClose: () => void;
+  manage?: Manage;
+};
 
-export function UserDialog({ clerkId, onClose, manage }: Props) {
+export function UserDialog({ clerkId, listed, onShow, onClose, manage }: Props) {
+  const findRow = () => document.querySelector<HTMLElement>(`[data-clerk-id="${CSS.escape(clerkId)}"] a`);
   return (
-    <Sheet label="User" onClose={onClose}>
-      <Region title="This user cannot be shown">
-        <LiveUser clerkId={clerkId} manage={manage} />
+    <Sheet label="User" returnTo={findRow} onClose={onClose}>
+      <Steps clerkId={clerkId} listed={listed} onShow={onShow} />
+      <Region title="This user cannot be shown" resetKey={clerkId}>
+        <LiveUser key={clerkId} clerkId={clerkId} manage={manage} />
       </Region>
+      {manage !== undefined && <manage.SyncNow key={clerkId} clerkId={clerkId} />}
       {manage !== undefined && <manage.DetailsNotices />}
     </Sheet>
   );

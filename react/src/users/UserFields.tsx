@@ -95,6 +95,7 @@ export function UserFields({ user, manage }: { user: UserDetails; manage: Manage
           </pre>
         )}
       </section>
+      {manage !== undefined && <manage.Sessions user={user} />}
       <footer className="sheet-foot">
         <AuditLink clerkId={user.clerkId} />
       </footer>

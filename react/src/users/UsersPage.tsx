@@ -1,7 +1,7 @@
-import { useMemo } from "react";
+import { useCallback, useMemo, useState } from "react";
 import { useAdminAnswer } from "../data/useAnswer.ts";
 import { useLast } from "../data/useLast.ts";
-import { useFunctions } from "../functions.ts";
+import { useFunctions, type UserSummary } from "../functions.ts";
 import { RefusalsNotice } from "../refusals/RefusalsNotice.tsx";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
 import { useToday } from "../stats/useToday.ts";
@@ -9,6 +9,7 @@ import { Region } from "../ui/Region.tsx";
 import { useTitle } from "../ui/useTitle.ts";
 import { Filters } from "./Filters.tsx";
 import { useManage } from "./manage.ts";
+import { listedOf, type Listed } from "./listed.ts";
 import { UserDialog } from "./UserDialog.tsx";
 import { UsersTable } from "./UsersTable.tsx";
 import { useUsersUrl } from "./useUsersUrl.ts";
@@ -17,7 +18,7 @@ import { useUsersUrl } from "./useUsersUrl.ts";
 export function Users() {
   const manage = useManage();
   useTitle("Users");
-  const { view, setView, userId, open, close } = useUsersUrl();
+  const { view, setView, userId, open, show, close } = useUsersUrl();
   const functions = useFunctions();
   const today = useToday();
   const answer = useAdminAnswer(
@@ -25,6 +26,8 @@ export function Users() {
     useMemo(() => ({ today }), [today]),
   );
   const stats = useLast(answer.value);
+  const [listed, setListed] = useState<readonly Listed[]>([]);
+  const onRows = useCallback((rows: readonly UserSummary[]) => setListed((now) => listedOf(rows, now)), []);
 
   return (
     <>
@@ -33,9 +36,18 @@ export function Users() {
       <RefusalsNotice />
       <Filters view={view} onChange={setView} counts={stats} end={manage && <manage.NewUserButton />} />
       <Region title="The users could not be loaded" resetKey={view}>
-        <UsersTable view={view} onChange={setView} onOpen={open} counts={stats} manage={manage} />
+        <UsersTable
+          view={view}
+          onChange={setView}
+          onOpen={open}
+          onRows={onRows}
+          counts={stats}
+          manage={manage}
+        />
       </Region>
-      {userId !== null && <UserDialog key={userId} clerkId={userId} onClose={close} manage={manage} />}
+      {userId !== null && (
+        <UserDialog clerkId={userId} listed={listed} onShow={show} onClose={close} manage={manage} />
+      )}
     </>
   );
 }

@@ -1,7 +1,7 @@
-import { useMemo } from "react";
+import { useEffect, useMemo } from "react";
 import { useOptions } from "../admin/options.ts";
 import { usePages } from "../data/usePages.ts";
-import { useFunctions } from "../functions.ts";
+import { useFunctions, type UserSummary } from "../functions.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { onRowClick, onRowKeyDown } from "../ui/rows.ts";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
@@ -17,11 +17,12 @@ type Props = {
   view: UsersView;
   onChange: (change: Partial<UsersView>) => void;
   onOpen: (clerkId: string) => void;
+  onRows: (rows: readonly UserSummary[]) => void;
   counts: Counts | undefined;
   manage?: Manage;
 };
 
-export function UsersTable({ view, onChange, onOpen, counts, manage }: Props) {
+export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: Props) {
   const { getUsers } = useFunctions();
   const { columns } = useOptions();
   const search = view.search.trim();
@@ -42,6 +43,7 @@ export function UsersTable({ view, onChange, onOpen, counts, manage }: Props) {
     isLoadingMore,
     loadMore,
   } = usePages(getUsers, args);
+  useEffect(() => onRows(rows), [rows, onRows]);
 
   if (!isLoading && rows.length === 0) {
     const isFiltered = shown.search !== undefined || shown.status !== undefined;

@@ -7,6 +7,8 @@ export type Manage = {
   RowMenu: ComponentType<{ user: UserSummary }>;
   UserActions: ComponentType<{ user: UserSummary }>;
   DetailsNotices: ComponentType;
+  Sessions: ComponentType<{ user: UserSummary }>;
+  SyncNow: ComponentType<{ clerkId: string }>;
   Progress: ComponentType<{ user: UserSummary; children: ReactNode }>;
 };
 

@@ -24,6 +24,12 @@ export function useUsersUrl() {
     [setParams],
   );
 
+  // Replaces the user whose details are open. The back button goes to the list.
+  const show = useCallback(
+    (clerkId: string) => setParams((now) => withUser(now, clerkId), { replace: true }),
+    [setParams],
+  );
+
   // If the details were opened from the list, go back to it, so that the back button does not open them again.
   const close = useLatest(() => {
     if (openedHere.current) history.back();
@@ -31,7 +37,7 @@ export function useUsersUrl() {
     openedHere.current = false;
   });
 
-  return { view, setView, userId: params.get("user"), open, close };
+  return { view, setView, userId: params.get("user"), open, show, close };
 }
 
 function withUser(params: URLSearchParams, clerkId: string | null): URLSearchParams {

@@ -1,0 +1,75 @@
+// The sessions of a user and *Sync now*, which the service asks Clerk for. Convex has nothing of them.
+import type { Request } from "./calls.ts";
+
+export type Device = {
+  device_type: string | null;
+  browser_name: string | null;
+  browser_version: string | null;
+  ip_address: string | null;
+  city: string | null;
+  country: string | null;
+};
+
+export type UserSession = {
+  id: string;
+  last_active_at: number | null;
+  impersonated: boolean;
+  device: Device | null;
+};
+
+export type Sessions = { sessions: UserSession[]; hasMore: boolean };
+
+const MOST = 100; // sessions; as many as the service lists and revokes at once
+
+const pathOf = (clerkId: string) => `/${encodeURIComponent(clerkId)}`;
+
+export function listSessions(clerkId: string): Request {
+  return { method: "GET", path: `${pathOf(clerkId)}/sessions?limit=${MOST}` };
+}
+
+export function readSessions(body: any): Sessions | undefined {
+  return Array.isArray(body?.sessions) ? { sessions: body.sessions, hasMore: body.has_more === true } : undefined;
+}
+
+export function revokeSession(clerkId: string, sessionId: string): Request {
+  return { method: "POST", path: `${pathOf(clerkId)}/sessions/revoke`, body: { session_id: sessionId } };
+}
+
+export function revokeSessions(clerkId: string): Request {
+  return { method: "POST", path: `${pathOf(clerkId)}/sessions/revoke_all` };
+}
+
+// Returns how many sessions were revoked, and whether there are more.
+export function readRevoked(body: any): { count: number; hasMore: boolean } | undefined {
+  if (typeof body?.revoked === "number") return { count: body.revoked, hasMore: body.has_more === true };
+  return typeof body?.session?.id === "string" ? { count: 1, hasMore: false } : undefined;
+}
+
+export function syncNow(clerkId: string): Request {
+  return { method: "POST", path: `${pathOf(clerkId)}/sync` };
+}
+
+const OUTCOMES: Record<string, string> = {
+  created: "The user was missing here, and has arrived from Clerk.",
+  updated: "The user was changed to what Clerk has.",
+  unchanged: "The user is here as Clerk has it.",
+  stale: "Something newer than Clerk’s answer has arrived meanwhile. Nothing was changed.",
+  tombstoned: "This user was deleted, and stays deleted. Nothing was changed.",
+};
+
+// Returns what became of it, in a sentence.
+export function readSynced(body: any): string | undefined {
+  if (body?.deleted === true) return "Clerk has no such user. What was here has been removed.";
+  return typeof body?.outcome === "string" ? (OUTCOMES[body.outcome] ?? `The answer is ${body.outcome}.`) : undefined;
+}
+
+// Returns the browser and the device of a session, such as "Chrome 131 on Macintosh".
+export function deviceText(device: Device | null): string {
+  const version = device?.browser_version?.split(".")[0];
+  const browser = device?.browser_name && [device.browser_name, version].filter(Boolean).join(" ");
+  return [browser, device?.device_type].filter(Boolean).join(" on ") || "Unknown device";
+}
+
+export function placeText(device: Device | null): string {
+  return [device?.city, device?.country, device?.ip_address].filter(Boolean).join(", ");
+}

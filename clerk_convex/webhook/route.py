@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
+from standardwebhooks.webhooks import Webhook
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -38,7 +39,7 @@ from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute, Endpoint, is_on_a
 from clerk_convex.service import Service, service_finder
 from clerk_convex.settings import Settings, WebhookSettings
 from clerk_convex.webhook.events import Ignored, parse_event, to_change
-from clerk_convex.webhook.signatures import SignedHeaders, signing_key, verify
+from clerk_convex.webhook.signatures import SignedHeaders, verify
 
 __all__ = ["OnChange", "WebhookRoute", "webhook_route"]
 
@@ -148,10 +149,10 @@ class Receiver(Endpoint):
                 logger.info("Webhook %s: %s", event, event.outcome, extra=event.extra)
 
     @cached_property
-    def _keys(self) -> tuple[bytes, ...]:
-        """The key of each signing secret."""
+    def _webhooks(self) -> tuple[Webhook, ...]:
+        """One verifier for each signing secret."""
         secrets = self.service.settings.require(WebhookSettings).clerk_webhook_signing_secret
-        return tuple(signing_key(secret.get_secret_value()) for secret in secrets)
+        return tuple(Webhook(secret.get_secret_value()) for secret in secrets)
 
     async def _answer(
         self, scope: Scope, receive: Receive, event: _Event
@@ -193,7 +194,7 @@ class Receiver(Endpoint):
     def _read(
         self, signed: SignedHeaders, body: bytes, headers: Mapping[str, str], event: _Event
     ) -> Change | Ignored:
-        verify(self._keys, signed, body, headers)
+        verify(self._webhooks, signed, body, headers)
         event.id = signed.event_id
         self.service.last_event_at = time.time()
         settings = self.service.settings

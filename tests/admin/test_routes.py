@@ -43,7 +43,7 @@ ROUTES: dict[str, tuple[str, str, Any]] = {
     "revoke_session": ("POST", "/{user}/sessions/revoke", {"session_id": "sess_1"}),
     "revoke_sessions": ("POST", "/{user}/sessions/revoke_all", None),
     "list_invitations": ("GET", "/invitations", None),
-    "create_invitation": ("POST", "/invitations", {"email_address": "new@example.com"}),
+    "create_invitation": ("POST", "/invitations", {"email_address": "guest@example.com"}),
     "revoke_invitation": ("POST", "/invitations/revoke", {"invitation_id": "inv_1"}),
 }
 READS = {"list", "get", "list_sessions", "list_invitations"}

@@ -95,7 +95,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 # ---------------------------------------------------------------- what it reads
 
 
-def test_a_night_without_changes_reads_each_row_and_version_once(
+def test_a_night_without_changes_reads_each_row_once(
     local: BackfillSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the meter of the local Convex. Beyond them it reads its own position, and Clerk once."""
@@ -108,7 +108,7 @@ def test_a_night_without_changes_reads_each_row_and_version_once(
     read = local.functions.convex.metered()
     assert (report.counts, verification.equal) == ({"unchanged": 100}, True)
     assert (verification.users, verification.rows) == (100, 100)
-    beyond = read["documentsRead"] - 2 * 100
+    beyond = read["documentsRead"] - 100
     assert 0 <= beyond < 60, read  # two for each of the saved positions, and some for the start and the end
     assert counted["exportUsers"] == counted["findDuplicates"] == 0
     assert counted["compareUsers"] == 1  # the check at the start
@@ -152,7 +152,7 @@ def trouble(local: BackfillSet) -> list[str]:
     functions.mutation("users:deleteUser", {"clerkId": ids[0]})  # missing, for ever
     functions.sync([upsert(ids[1], updated_at=9e12, observed_at=9e12)])  # differs until then, and is
     functions.mutation("test:edit", {"clerkId": ids[1], "columns": {"copy": {}}})  # duplicate
-    functions.mutation("test:edit", {"clerkId": ids[2], "columns": {"copy": {"createdAt": 1}}})
+    functions.mutation("test:edit", {"clerkId": ids[20], "columns": {"copy": {"createdAt": 1}}})
     functions.mutation("test:edit", {"clerkId": ids[3], "columns": {"createdAt": 5, "lastName": "By hand"}})
     functions.mutation("test:edit", {"clerkId": ids[4], "columns": None})
     functions.mutation("test:edit", {"clerkId": ids[5], "columns": {"status": "pending"}})

@@ -155,6 +155,7 @@ def test_the_pace_is_the_options_or_else_the_settings(
         raise SettingsError("enough")
 
     monkeypatch.setattr(command, "backfill", stop)
+    monkeypatch.setattr(command, "nightly", stop)
     monkeypatch.setenv("CLERK_CONVEX_PACE", "0.5")
     given: list[list[str]] = [[], ["--pace", "4"], ["--nightly", "--pace", "8"]]
     assert [command.main(options) for options in given] == [2, 2, 2]

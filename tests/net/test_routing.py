@@ -20,7 +20,7 @@ from clerk_convex import user_routes, webhook_route
 from clerk_convex.admin import UserRoutes
 from clerk_convex.net.routing import NEEDS_ASYNCIO, DoorRoute
 from clerk_convex.webhook import WebhookRoute
-from tests.admin.test_routes import ROUTES, error
+from tests.admin.test_routes import NEW, ROUTES, error
 from tests.support.clerk_events import EVENTS
 from tests.support.managed import NOWHERE, Managed
 from tests.support.stand_in import StandIn
@@ -113,28 +113,53 @@ NO_PATHS = [
 ]  # fmt: skip
 
 
+# Each action, and the part of its answer that shows that it had the right target. The deletion comes last.
+ANSWERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "list": lambda told: told["total"],
+    "create": lambda told: told["user"]["email_addresses"][0]["email_address"],
+    "list_sessions": lambda told: told["sessions"],
+    "revoke_session": lambda told: told["error"]["code"],
+    "revoke_sessions": lambda told: told["revoked"],
+    "list_invitations": lambda told: told["invitations"],
+    "create_invitation": lambda told: told["invitation"]["email_address"],
+    "revoke_invitation": lambda told: told["error"]["code"],
+    "delete": lambda told: told["id"],
+}
+ORDER = sorted(ROUTES, key=lambda route: route == "delete")
+CREATED = {"create", "create_invitation"}
+UNKNOWN = {"revoke_session", "revoke_invitation"}  # the ids in their bodies
+
+
 @ways
-async def test_the_ten_calls(managed: Managed, way: str) -> None:
+async def test_every_action(managed: Managed, way: str) -> None:
     """Each call has its effect, every second one with a slash at its end, and is recorded under its name."""
     take, prefix = WAYS[way]
     app = take([user_routes(settings=managed.settings())])
     headers = {"Authorization": f"Bearer {managed.token(managed.ada)}"}
     url = f"http://testserver{prefix}/api/users"
     victim = managed.eve
+    expected: dict[str, object] = {
+        "list": 3,
+        "create": NEW["email_address"],
+        "list_sessions": [],
+        "revoke_session": "resource_not_found",
+        "revoke_sessions": 0,
+        "list_invitations": [],
+        "create_invitation": "guest@example.com",
+        "revoke_invitation": "resource_not_found",
+    }
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), headers=headers) as client:
-        for number, (route, (method, path, body)) in enumerate(ROUTES.items(), [*WAYS].index(way)):
+        for number, route in enumerate(ORDER, [*WAYS].index(way)):
+            method, path, body = ROUTES[route]
             slash = "/" * (number % 2)
             answer = await client.request(method, url + path.format(user=victim) + slash, json=body)
-            assert answer.status_code == (201 if route == "create" else 200), (route, answer.text)
+            status = 201 if route in CREATED else 404 if route in UNKNOWN else 200
+            assert answer.status_code == status, (route, answer.text)
             told = answer.json()
-            if route == "list":
-                assert told["total"] == len(told["users"]) == 3
-            elif route == "create":
-                assert told["user"]["email_addresses"][0]["email_address"] == body["email_address"]
-            else:
-                assert (told.get("id") or told["user"]["id"]) == victim
+            target = ANSWERS[route](told) if route in ANSWERS else told["user"]["id"]
+            assert target == expected.get(route, victim), route
     assert [(row["action"], row["outcome"]) for row in managed.attempts()] == [
-        (route, "done") for route in ROUTES
+        (route, "failed" if route in UNKNOWN else "done") for route in ORDER
     ]
     managed.assert_equal()
 

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 
 from clerk_convex.errors import EventError
 from clerk_convex.webhook import signatures
-from clerk_convex.webhook.signatures import SignedHeaders, signing_key, verify
+from clerk_convex.webhook.signatures import SignedHeaders, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_b3RoZXIgc2VjcmV0IG90aGVyIHNlY3JldCBvdGhlcg=="
@@ -52,7 +52,7 @@ def refusal(headers: Mapping[str, str], body: bytes | None = BODY, secret: str =
     try:
         signed = SignedHeaders.read(found)
         if body is not None:
-            verify([signing_key(secret)], signed, body, found)
+            verify([Webhook(secret)], signed, body, found)
     except EventError as error:
         return error.cause, str(error)
     return "", ""
@@ -203,7 +203,7 @@ def test_a_body_that_takes_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     signed = SignedHeaders.read(headers)
     stop_the_clock(monkeypatch, NOW + 9)
     with pytest.raises(EventError, match=r"5\.1 minutes behind") as caught:
-        verify([signing_key(SECRET)], signed, BODY, headers)
+        verify([Webhook(SECRET)], signed, BODY, headers)
     assert caught.value.cause == "late"
 
 

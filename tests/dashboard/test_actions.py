@@ -694,7 +694,7 @@ def test_by_keyboard(stack: LocalStack, admin: Visit, bea: str) -> None:
 
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("menuitem", name="Edit")).to_be_focused()
-    assert press(page, "Tab")["name"] == "Cay Person"
+    assert press(page, "Tab")["name"] == "Select Cay Person"
     expect(page.get_by_role("menu")).to_have_count(0)
     assert press(page, "Shift+Tab")["name"] == "Actions for Bea Person"
 

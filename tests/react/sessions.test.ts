@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
 import { ask } from "../../react/src/manage/calls.ts";
-import * as sessions from "../../react/src/manage/sessions.ts";
+import * as sessions from "../../react/src/manage/sessionCalls.ts";
 
 const NO_DEVICE = {
   device_type: null,

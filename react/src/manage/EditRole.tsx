@@ -14,7 +14,7 @@ export function EditRole({ user }: { user: UserSummary }) {
       submit="Save"
       progress={WORDS.role.progress}
       read={({ public_metadata: role = "" }) =>
-        role === before ? null : { call: { action: "role", clerkId: user.clerkId, role: role || null }, name }
+        role === before ? null : { call: { action: "role", clerkId: user.clerkId, role: role || null, before: before || null }, name }
       }
     >
       {(errors) => (

@@ -2,6 +2,7 @@ import { useMemo, useState, type ReactNode } from "react";
 import type { Me } from "../functions.ts";
 import { useLayout } from "../ui/useLayout.ts";
 import { ManageContext } from "../users/manage.ts";
+import { BulkDialog } from "./BulkDialog.tsx";
 import type { Service } from "./calls.ts";
 import { Confirm } from "./Confirm.tsx";
 import { ManagerProvider, useManaged } from "./context.ts";
@@ -42,6 +43,8 @@ function OpenDialog() {
       return <EditUser user={dialog.user} />;
     case "role":
       return <EditRole user={dialog.user} />;
+    case "bulk":
+      return <BulkDialog action={dialog.action} users={dialog.users} />;
     case "confirm":
       return <Confirm user={dialog.user} action={dialog.action} />;
   }

@@ -1,6 +1,18 @@
 // Holds which actions are in progress, which dialogs are open and which notices are shown. It is outside React's state,
 // so that an action on one user renders only that user's row again.
 import type { UserSummary } from "../functions.ts";
+import {
+  callOf,
+  readResults,
+  requestOf,
+  resultsOf,
+  stepsOf,
+  undoOf,
+  type BulkAction,
+  type Confirmed,
+  type Job,
+  type Step,
+} from "./bulk.ts";
 import { displayName } from "../users/displayName.ts";
 import { ask, send, type Answer, type Asked as Answered, type Call, type Problem, type Request, type Service, type UserAction, type UserCall } from "./calls.ts";
 
@@ -11,8 +23,9 @@ export type Asked = Exclude<UserAction, "update" | "role" | "unban" | "unlock">;
 export type Dialog =
   | { kind: "new" }
   | { kind: "edit" | "role"; user: UserSummary }
+  | { kind: "bulk"; action: Confirmed; users: readonly UserSummary[] }
   | { kind: "confirm"; user: UserSummary; action: Asked };
-export type Notice = { id: number; call: Call; name: string; answer: Answer };
+export type Notice = { id: number; call: Call; name: string; answer: Answer; undo: UserCall | null };
 export type Pending = { call: UserCall; isAnswered: boolean };
 
 export type State = {
@@ -21,6 +34,9 @@ export type State = {
   notices: readonly Notice[];
   pending: ReadonlyMap<string, Pending>; // by Clerk id
   outage: string | null; // why the service refuses every action; null: it does not
+  rows: readonly UserSummary[]; // those of the list
+  selected: ReadonlyMap<string, UserSummary>; // by Clerk id, in the order in which they were selected
+  job: Job | null; // the last action on several users
   isInDetails: boolean; // true: the details of a user are open, and notices are shown there
 };
 
@@ -31,11 +47,16 @@ export class Manager {
     notices: [],
     pending: new Map(),
     outage: null,
+    rows: [],
+    selected: new Map(),
+    job: null,
     isInDetails: false,
   };
   #service: Service;
   #listeners = new Set<() => void>();
   #lastNumber = 0;
+  #lastSelected: string | null = null; // where a range begins
+  #held: number | null = null; // the notice that the pointer or the focus is on
 
   constructor(service: Service) {
     this.#service = service;
@@ -97,14 +118,95 @@ export class Manager {
     return answer;
   }
 
-  tell(told: Omit<Notice, "id">): void {
-    const notice = { id: ++this.#lastNumber, ...told };
+  tell(told: Omit<Notice, "id" | "undo">): void {
+    const undo = told.answer.isDone ? opposite(told.call) : null;
+    const notice = { id: ++this.#lastNumber, undo, ...told };
     this.set({ notices: [...this.state.notices, notice] });
-    if (told.answer.isDone && told.answer.synced) setTimeout(() => this.dismiss(notice), NOTICE_MS);
+    if (told.answer.isDone && told.answer.synced) this.#expire(notice);
+  }
+
+  hold({ id }: Notice, isHeld: boolean): void {
+    this.#held = isHeld ? id : null;
+  }
+
+  #expire(notice: Notice): void {
+    setTimeout(() => (this.#held === notice.id ? this.#expire(notice) : this.dismiss(notice)), NOTICE_MS);
   }
 
   dismiss({ id }: Notice): void {
     this.set({ notices: this.state.notices.filter((notice) => notice.id !== id) });
+  }
+
+  // The list shows these rows. Only their users stay selected, so that nobody acts on what is out of sight.
+  showRows(rows: readonly UserSummary[]): void {
+    const selected = new Map(
+      rows.filter((user) => this.state.selected.has(user.clerkId)).map((user) => [user.clerkId, user]),
+    );
+    this.set({ rows, selected });
+  }
+
+  select(users: readonly UserSummary[]): void {
+    this.#lastSelected = null;
+    this.set({ selected: new Map(users.map((user) => [user.clerkId, user])) });
+  }
+
+  // Selects a user, or takes the user out. With isRange, all from the one before to this one become the same.
+  toggle(user: UserSummary, isRange: boolean, isAllowed: (user: UserSummary) => boolean): void {
+    const { rows } = this.state;
+    const place = (clerkId: string | null) => rows.findIndex((row) => row.clerkId === clerkId);
+    const to = place(user.clerkId);
+    const from = isRange ? place(this.#lastSelected) : -1;
+    const range = from === -1 ? [user] : rows.slice(Math.min(from, to), Math.max(from, to) + 1).filter(isAllowed);
+    const isOn = !this.state.selected.has(user.clerkId);
+    const selected = new Map(this.state.selected);
+    for (const one of range) {
+      if (isOn) selected.set(one.clerkId, one);
+      else selected.delete(one.clerkId);
+    }
+    this.#lastSelected = user.clerkId;
+    this.set({ selected });
+  }
+
+  chooseAll(action: BulkAction, users: readonly UserSummary[]): void {
+    if (action === "unban" || action === "unlock") void this.doAll(action, null, users);
+    else this.set({ dialog: { kind: "bulk", action, users } });
+  }
+
+  doAll(action: BulkAction, role: string | null, users: readonly UserSummary[]): Promise<void> {
+    return this.#run(stepsOf(action, role, users), true);
+  }
+
+  undoAll(job: Job): Promise<void> {
+    return this.#run(undoOf(job), false);
+  }
+
+  // Sends the requests one after the other. When one is refused as a whole, the later ones are not sent.
+  async #run(steps: readonly Step[], isFirst: boolean): Promise<void> {
+    const [{ action }] = steps as [Step];
+    if (this.state.job?.isRunning) return;
+    const total = steps.reduce((sum, { users }) => sum + users.length, 0);
+    let job: Job = { action, total, results: [], isRunning: true, canUndo: false };
+    this.set({ job });
+    for (const step of steps) {
+      for (const user of step.users) this.#setPending(user.clerkId, { call: callOf(step, user), isAnswered: false });
+    }
+    let refused: Problem | null = null;
+    for (const step of steps) {
+      const answer: Answered<NonNullable<ReturnType<typeof readResults>>> =
+        refused ?? (await this.ask(requestOf(step), readResults));
+      const results = resultsOf(step, answer.isDone ? answer.value : answer);
+      if (!answer.isDone) refused ??= { ...answer, message: "Not tried, because the request before failed." };
+      const left = new Map(this.state.selected);
+      for (const { user, isDone, synced, message } of results) {
+        if (isDone) left.delete(user.clerkId);
+        if (isDone) this.#settle(user.clerkId, callOf(step, user), { isDone, synced, message });
+        else this.#setPending(user.clerkId, null);
+      }
+      job = { ...job, results: [...job.results, ...results] };
+      this.set({ job, selected: left });
+    }
+    job = { ...job, isRunning: false };
+    this.set({ job: { ...job, canUndo: isFirst && undoOf(job).length > 0 } });
   }
 
   #settle(clerkId: string, call: UserCall, answer: Answer): void {
@@ -130,6 +232,13 @@ export class Manager {
     this.set({ outage: message });
     if (retryAt > 0) setTimeout(() => this.set({ outage: null }), retryAt - Date.now());
   }
+}
+
+// Returns what takes back a call, or null.
+function opposite(call: Call): UserCall | null {
+  if (call.action === "ban" || call.action === "lock") return { action: `un${call.action}`, clerkId: call.clerkId };
+  if (call.action !== "role" || call.before === undefined) return null;
+  return { action: "role", clerkId: call.clerkId, role: call.before };
 }
 
 // Returns whether the row does not show the result of the action yet. Convex's row decides, not the service's answer.

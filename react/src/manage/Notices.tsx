@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { Icon } from "../ui/Icon.tsx";
+import { BulkNews } from "./BulkNews.tsx";
 import type { Problem } from "./calls.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
 import type { Notice } from "./Manager.ts";
@@ -12,16 +13,46 @@ export function Notices() {
   const bad = notices.filter((notice) => !good.includes(notice));
   return (
     <div className="toasts">
+      <BulkNews />
       {bad.map((notice) => (
         <BadNews key={notice.id} notice={notice} />
       ))}
       <div role="status" className="toasts-good">
         {good.map((notice) => (
-          <p key={notice.id} className="toast">
-            <Title notice={notice} />
-          </p>
+          <GoodNews key={notice.id} notice={notice} />
         ))}
       </div>
+    </div>
+  );
+}
+
+// It stays while the pointer or the focus is on it, so that Undo can be reached.
+function GoodNews({ notice }: { notice: Notice }) {
+  const { manager } = useManaging();
+  const obstacle = useObstacle();
+  const { undo } = notice;
+  const hold = () => manager.hold(notice, true);
+  const release = () => manager.hold(notice, false);
+  return (
+    <div className="toast" onPointerEnter={hold} onPointerLeave={release} onFocus={hold} onBlur={release}>
+      <p>
+        <Title notice={notice} />
+      </p>
+      {undo !== null && (
+        <button
+          className="button"
+          type="button"
+          aria-disabled={obstacle !== null}
+          title={obstacle ?? undefined}
+          onClick={() => {
+            if (obstacle !== null) return;
+            manager.dismiss(notice);
+            void manager.do(undo, notice.name);
+          }}
+        >
+          Undo
+        </button>
+      )}
     </div>
   );
 }

@@ -17,7 +17,7 @@ import {
   revokeSessions,
   type Sessions as Listed,
   type UserSession,
-} from "./sessions.ts";
+} from "./sessionCalls.ts";
 
 type Target = UserSession | "all";
 

@@ -3,7 +3,7 @@ import { useOptions } from "../admin/options.ts";
 import type { Problem } from "./calls.ts";
 import { useManaging, useObstacle } from "./context.ts";
 import { ProblemText, useWait } from "./Notices.tsx";
-import { readSynced, syncNow } from "./sessions.ts";
+import { readSynced, syncNow } from "./sessionCalls.ts";
 
 // Writes the user as Clerk has it. It stays in the details when the row appears or disappears by it.
 export function SyncNow({ clerkId }: { clerkId: string }) {

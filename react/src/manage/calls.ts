@@ -15,7 +15,7 @@ export type Changes = Partial<Record<"username" | "first_name" | "last_name" | "
 
 export type UserCall =
   | { action: "update"; clerkId: string; body: Changes }
-  | { action: "role"; clerkId: string; role: string | null }
+  | { action: "role"; clerkId: string; role: string | null; before?: string | null } // before: to undo it
   | { action: Exclude<UserAction, "update" | "role">; clerkId: string };
 export type Call = { action: "create"; body: NewUser } | UserCall;
 

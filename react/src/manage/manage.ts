@@ -3,8 +3,20 @@ import type { Manage } from "../users/manage.ts";
 import { NewUserButton } from "./NewUserButton.tsx";
 import { Progress } from "./Progress.tsx";
 import { RowMenu } from "./RowMenu.tsx";
+import { Select, SelectAll, SelectionBar } from "./Select.tsx";
 import { Sessions } from "./Sessions.tsx";
 import { SyncNow } from "./SyncNow.tsx";
 import { DetailsNotices, UserActions } from "./UserActions.tsx";
 
-export const manage: Manage = { NewUserButton, RowMenu, UserActions, DetailsNotices, Progress, Sessions, SyncNow };
+export const manage: Manage = {
+  NewUserButton,
+  RowMenu,
+  UserActions,
+  DetailsNotices,
+  Progress,
+  Select,
+  SelectAll,
+  SelectionBar,
+  Sessions,
+  SyncNow,
+};

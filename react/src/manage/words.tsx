@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import type { UserStatus } from "../functions.ts";
 import type { Action, UserAction } from "./calls.ts";
+import type { Confirmed } from "./bulk.ts";
 import type { Asked } from "./Manager.ts";
 
 type Words = { label: string; progress: string; participle: string; asks: boolean };
@@ -21,6 +22,14 @@ export const CONSEQUENCES: Record<Asked, string> = {
   ban: "Signs this account out everywhere. It cannot sign in again until it is unbanned.",
   lock: "This account cannot sign in until it is unlocked, or until the time in Clerk’s settings is over. Where it is signed in, it stays so.",
   delete: "Deletes the account at Clerk and here, and signs it out everywhere. This is final: nothing brings it back.",
+};
+
+// The same for several users.
+export const CONSEQUENCES_FOR_ALL: Record<Confirmed, string> = {
+  ban: "Signs these accounts out everywhere. They cannot sign in again until they are unbanned.",
+  lock: "These accounts cannot sign in until they are unlocked, or until the time in Clerk’s settings is over. Where they are signed in, they stay so.",
+  role: "Replaces the role of each. Without a text the role is removed.",
+  delete: "Deletes these accounts at Clerk and here, and signs them out everywhere. This is final: nothing brings them back.",
 };
 
 // The actions that change a status. A deprovisioned user can be banned, because the ban stays if the directory adds the

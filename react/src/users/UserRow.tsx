@@ -20,6 +20,11 @@ export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
   const name = displayName(user);
   return (
     <tr role="row" data-clerk-id={user.clerkId} data-new={isNew || undefined} data-flash={flash}>
+      {manage !== undefined && (
+        <td role="cell" className="col-check">
+          <manage.Select user={user} />
+        </td>
+      )}
       <td role="cell" className="col-user" colSpan={2}>
         <div className="user-cell">
           <Avatar seed={user.clerkId} name={name} src={user.imageUrl} />

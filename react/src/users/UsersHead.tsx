@@ -1,13 +1,20 @@
+import type { ReactNode } from "react";
 import { useOptions } from "../admin/options.ts";
 import { naturalOrder, type Sort, type SortKey, type UsersView } from "./usersView.ts";
 
+type HeadProps = Props & { hasActions: boolean; selectAll?: ReactNode };
 type Props = { view: UsersView; onSort: (sort: Sort) => void };
 
-export function UsersHead({ view, onSort, hasActions }: Props & { hasActions: boolean }) {
+export function UsersHead({ view, onSort, hasActions, selectAll }: HeadProps) {
   const { columns } = useOptions();
   return (
     <thead role="rowgroup">
       <tr role="row">
+        {hasActions && (
+          <th role="columnheader" scope="col" className="col-check">
+            {selectAll ?? <span className="visually-hidden">Selection</span>}
+          </th>
+        )}
         <SortHeader by="name" label="Name" view={view} onSort={onSort} />
         <SortHeader by="email" label="Email" view={view} onSort={onSort} />
         <th role="columnheader" scope="col" className="col-status">

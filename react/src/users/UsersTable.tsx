@@ -59,7 +59,12 @@ export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: P
   return (
     <div className="table-frame">
       <table className="table users-table" role="table" aria-label="Users" aria-busy={isLoading || isStale}>
-        <UsersHead view={view} onSort={(sort) => onChange({ sort })} hasActions={manage !== undefined} />
+        <UsersHead
+          view={view}
+          onSort={(sort) => onChange({ sort })}
+          hasActions={manage !== undefined}
+          selectAll={manage && <manage.SelectAll />}
+        />
         {isLoading ? (
           <SkeletonRows cells={userCells(columns.length, manage !== undefined)} />
         ) : (
@@ -79,6 +84,7 @@ export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: P
           {summary(rows.length, shown.search !== undefined, total)}
         </LoadMore>
       )}
+      {manage !== undefined && <manage.SelectionBar rows={rows} />}
     </div>
   );
 }

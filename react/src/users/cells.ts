@@ -10,8 +10,10 @@ const USER_CELLS: SkeletonCell[] = [
 ];
 
 const OWN: SkeletonCell = { className: "col-own", shape: "word" };
+const CHECK: SkeletonCell = { className: "col-check", shape: "none" };
 const ACTIONS: SkeletonCell = { className: "col-actions", shape: "none" };
 
 export function userCells(ownColumns: number, isManaged: boolean): SkeletonCell[] {
-  return [...USER_CELLS, ...Array.from({ length: ownColumns }, () => OWN), ...(isManaged ? [ACTIONS] : [])];
+  const cells = [...USER_CELLS, ...Array.from({ length: ownColumns }, () => OWN)];
+  return isManaged ? [CHECK, ...cells, ACTIONS] : cells;
 }

@@ -7,6 +7,9 @@ export type Manage = {
   RowMenu: ComponentType<{ user: UserSummary }>;
   UserActions: ComponentType<{ user: UserSummary }>;
   DetailsNotices: ComponentType;
+  Select: ComponentType<{ user: UserSummary }>;
+  SelectAll: ComponentType;
+  SelectionBar: ComponentType<{ rows: readonly UserSummary[] }>;
   Sessions: ComponentType<{ user: UserSummary }>;
   SyncNow: ComponentType<{ clerkId: string }>;
   Progress: ComponentType<{ user: UserSummary; children: ReactNode }>;

@@ -109,8 +109,7 @@ def test_sessions(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_sessions_that_cannot_be_had(stack: LocalStack, admin: Visit, cay: str) -> None:
-    """The details have the reason and the request, and the same button asks again. Without a connection it is
-    off."""
+    """The details have the reason and the request, and the same button asks again."""
     admin.expect_complaints("403")
     details = open_sheet(admin, cay)
     stack.clerk.faults = Faults(status=403, code="not_allowed", message="Not here.")

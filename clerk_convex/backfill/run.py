@@ -81,7 +81,7 @@ async def backfill(
 
 
 class Pass:
-    """What a run does with each page, and how it finds and removes the rows of users that are gone."""
+    """The work of a run: it writes each page, and removes the rows of users that are gone."""
 
     def __init__(self, session: Session, run: Run, on_progress: OnProgress) -> None:
         self.session = session

@@ -152,9 +152,9 @@ export const clerkTables = {
     .index("by_status_and_sort_name", ["status", "sortName"])
     .searchIndex("by_search_text", { searchField: "searchText", filterFields: ["status", "role"] }),
 
-  // What a row cannot hold: the tombstone of a deleted user, and a newer stamp of a user whose row did not change. The
-  // list queries do not read this table, so a new stamp of an unchanged user does not run them again. When the row is
-  // written again it has the greater stamp, and the document is left as it is: order/rules.ts takes the greater one.
+  // The stamps that no row holds: the tombstone of a deleted user, and a newer stamp of a user whose row did not change.
+  // The list queries do not read this table, so a new stamp of an unchanged user does not run them again. When the row
+  // is written again it has the greater stamp, and the document is left as it is: order/rules.ts takes the greater one.
   clerkVersions: defineTable({
     clerkId: v.string(),
     ...stamps,
@@ -218,7 +218,7 @@ export const clerkTables = {
     end: v.string(), // the last clerkId that it will count
   }),
 
-  // What a mutation has changed of the counts, until a fold adds it to clerkStats. The text has the generation, and by
+  // The changes of the counts by one mutation, until a fold adds them to clerkStats. The text has the generation, and by
   // how much each count changes: "1 banned active:-1 2026-11-22:3". No index, because one is written for each new user.
   clerkStatsDeltas: defineTable({ delta: v.string() }),
 

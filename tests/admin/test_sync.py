@@ -123,7 +123,7 @@ async def test_clerk_in_trouble(managed: Managed) -> None:
 
 @pytest.mark.parametrize("is_refused", [True, False])
 async def test_convex_in_trouble(managed: Managed, convex: StandIn, is_refused: bool) -> None:
-    """What cannot be written is an error, because nothing else was to be done. A refusal is in the ledger."""
+    """A write that fails is an error, because the action has no other effect. The ledger keeps a refusal."""
     managed.timeouts = HURRY
     allowed = stand_in.value({"allowed": True, "id": "attempt_1"})
     write = stand_in.sync(refuse=lambda change: True) if is_refused else stand_in.status(503)

@@ -254,7 +254,7 @@ def in_two_steps(local: BackfillSet, counted: Counter[str], **options: Any) -> t
 
 
 def test_a_resumed_run_is_done_in_two_steps(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the run before has seen is not known any more."""
+    """A resumed run does not know the rows that the stopped one has compared."""
     small_pages(monkeypatch, 5)
     local.sign_up(30)
     local.functions.sync([upsert("user_ghost", createdAt=1.0)])

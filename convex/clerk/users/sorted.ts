@@ -81,7 +81,7 @@ async function merge(ctx: QueryCtx, sorted: Sorted, span: Span, most: number): P
   }
 }
 
-// What convex/server has as IndexRangeBuilder, without the types of a certain index.
+// IndexRangeBuilder of convex/server, without the types of a certain index.
 export type Range = {
   eq(field: string, value: Value | undefined): Range;
   gt(field: string, value: Value | undefined): Range;

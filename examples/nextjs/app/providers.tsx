@@ -1,5 +1,5 @@
 "use client";
-// What an app with Clerk and Convex has already.
+// The providers that an app with Clerk and Convex has already.
 import { ClerkProvider, useAuth } from "@clerk/react";
 import { ConvexProviderWithAuth, ConvexReactClient } from "convex/react";
 import { ConvexProviderWithClerk } from "convex/react-clerk";

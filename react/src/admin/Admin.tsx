@@ -17,7 +17,7 @@ import { Shell, type ShellProps } from "./Shell.tsx";
 export type AdminProps = ShellProps & {
   // The URL of the service's user_routes(), through which admins act. Without it the pages only read.
   api?: string | null;
-  // What is drawn while the data load; default: by the path.
+  // The page whose outline is shown while its data load. The default follows from the path.
   page?: "users" | "audit";
 };
 

@@ -6,7 +6,7 @@ import { AnyRouter } from "../router/router.tsx";
 import { DEFAULTS, OptionsProvider, type Column, type Options } from "./options.ts";
 
 export type ShellProps = {
-  // Who signs in and out, and the token for the service.
+  // Signs in and out, and gets the token for the service.
   session?: Session;
   // The functions of a module that is not named "users": functionsOf("people").
   functions?: Functions;

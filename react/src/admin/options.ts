@@ -1,4 +1,4 @@
-// What an app sets for the pages, for all their parts.
+// The options that an app sets once for all parts of the pages.
 import { createContext, useContext, type ReactNode } from "react";
 import type { UserSummary } from "../functions.ts";
 import type { Switch } from "../manage/calls.ts";

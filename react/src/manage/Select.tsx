@@ -54,7 +54,7 @@ export function SelectAll() {
   );
 }
 
-// What can be done with the selected users. Only users that the list shows stay selected.
+// The actions for the selected users. Only users that the list shows stay selected.
 export function SelectionBar({ rows }: { rows: readonly UserSummary[] }) {
   const { manager } = useManaging();
   const { isOn } = useOptions();

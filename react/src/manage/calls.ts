@@ -3,7 +3,7 @@ import type { GetToken } from "../auth/session.ts";
 
 export type UserAction = "update" | "role" | "ban" | "unban" | "lock" | "unlock" | "delete";
 export type Action = "create" | UserAction;
-// What an app can switch off.
+// The actions that an app can switch off.
 export type Switch = Action | "revoke" | "sync";
 
 export type NewUser = Partial<

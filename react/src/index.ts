@@ -17,6 +17,7 @@ export {
   type UserStatus,
   type UserSummary,
 } from "./functions.ts";
+export { ENGLISH, type Messages, type OwnMessages } from "./messages/messages.ts";
 export { AuditPage, UsersPage, type PageProps } from "./pages.tsx";
 export { RefusalsNotice } from "./refusals/RefusalsNotice.tsx";
 export { HistoryRouter, RouterProvider, type LinkProps, type Router } from "./router/router.tsx";

@@ -12,10 +12,10 @@ for (const major of [19, 18]) {
     assert.equal(ran.status, 0);
     const { version, users, audit, row, columns, actions, parts } = JSON.parse(ran.stdout) as Record<string, string>;
     assert.equal(version!.split(".")[0], String(major));
-    assert.match(users!, /^<div class="ccx"><header .*<div inert="" aria-busy="true">/);
+    assert.match(users!, /^<div class="ccx" lang="en"><header .*<div inert="" aria-busy="true">/);
     assert.match(users!, /href="\/audit"/);
     assert.match(users!, /New user/);
-    assert.match(audit!, /^<div class="ccx is-frameless"><div class="frame-main">/);
+    assert.match(audit!, /^<div class="ccx is-frameless" lang="en"><div class="frame-main">/);
     assert.doesNotMatch(audit!, /<header|<main/);
     const [plan, seats, card] = row!.match(/<td role="cell" class="col-own">.*?<\/td>/g)!;
     assert.match(plan!, />pro</);

@@ -2,6 +2,7 @@ import { useMemo, type ReactNode } from "react";
 import { SessionProvider, useSession, type Session } from "../auth/session.ts";
 import { FunctionsProvider, useFunctions, type Functions } from "../functions.ts";
 import type { Switch } from "../manage/calls.ts";
+import { DEFAULT_LOCALE, WordsProvider, wordsOf, type OwnMessages } from "../messages/messages.ts";
 import { AnyRouter } from "../router/router.tsx";
 import { DEFAULTS, OptionsProvider, type Column, type Options } from "./options.ts";
 
@@ -22,11 +23,15 @@ export type ShellProps = {
   columns?: readonly Column[];
   // false: the pages only read. An object switches single actions off: { delete: false }.
   actions?: boolean | Partial<Record<Switch, boolean>>;
+  // The texts in the app's language. Those that are not given are English.
+  messages?: OwnMessages;
+  // The language of numbers, times and texts, such as "de-AT". Default: English.
+  locale?: string;
 };
 
 // The element that the stylesheet is about. It gives the parts within it the functions, the session and the options.
 export function Shell({ children, ...props }: ShellProps & { children: ReactNode }): ReactNode {
-  const { title, frame, paths, roles, columns, actions } = props;
+  const { title, frame, paths, roles, columns, actions, messages, locale = DEFAULT_LOCALE } = props;
   const users = paths?.users;
   const audit = paths?.audit;
   const options = useMemo<Options>(
@@ -43,16 +48,19 @@ export function Shell({ children, ...props }: ShellProps & { children: ReactNode
     }),
     [title, frame, users, audit, roles, columns, actions],
   );
+  const words = useMemo(() => wordsOf(messages, locale), [messages, locale]);
   const session = useSession();
   const functions = useFunctions();
   return (
-    <div className={options.frame ? "ccx" : "ccx is-frameless"}>
+    <div className={options.frame ? "ccx" : "ccx is-frameless"} lang={locale}>
       <OptionsProvider value={options}>
-        <FunctionsProvider value={props.functions ?? functions}>
-          <SessionProvider value={props.session ?? session}>
-            <AnyRouter>{children}</AnyRouter>
-          </SessionProvider>
-        </FunctionsProvider>
+        <WordsProvider value={words}>
+          <FunctionsProvider value={props.functions ?? functions}>
+            <SessionProvider value={props.session ?? session}>
+              <AnyRouter>{children}</AnyRouter>
+            </SessionProvider>
+          </FunctionsProvider>
+        </WordsProvider>
       </OptionsProvider>
     </div>
   );

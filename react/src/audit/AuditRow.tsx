@@ -1,9 +1,9 @@
 import { memo } from "react";
 import { useFlash } from "../data/useFlash.ts";
 import type { AuditEntry } from "../functions.ts";
+import { useFormats } from "../messages/messages.ts";
 import { pathOf, useRouter } from "../router/router.tsx";
 import { Nothing } from "../ui/Nothing.tsx";
-import { number } from "../ui/number.ts";
 import { Time } from "../ui/Time.tsx";
 import { actionText } from "./actionText.ts";
 import { OUTCOME_LABELS } from "./auditView.ts";
@@ -58,9 +58,10 @@ export const AuditRow = memo(function AuditRow({ entry, isNew }: Props) {
 
 function Who({ entry: { clerkId, count, name } }: { entry: AuditEntry }) {
   const { Link, location } = useRouter();
+  const { number } = useFormats();
   if (clerkId === undefined) {
     if (count === undefined) return <Nothing />;
-    return <>{count === 1 ? "1 user" : `${number.format(count)} users`}</>;
+    return <>{count === 1 ? "1 user" : `${number(count)} users`}</>;
   }
   return (
     <Link

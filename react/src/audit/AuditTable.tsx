@@ -1,8 +1,8 @@
 import { useMemo } from "react";
 import { usePages } from "../data/usePages.ts";
 import { useFunctions } from "../functions.ts";
+import { useFormats } from "../messages/messages.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
-import { number } from "../ui/number.ts";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { AuditHead } from "./AuditHead.tsx";
 import { AuditRow } from "./AuditRow.tsx";
@@ -12,6 +12,7 @@ import { AUDIT_CELLS } from "./cells.ts";
 type Props = { view: AuditView; onChange: (change: Partial<AuditView>) => void };
 
 export function AuditTable({ view, onChange }: Props) {
+  const { number } = useFormats();
   const { auditLog } = useFunctions();
   const args = useMemo(
     () => ({
@@ -76,7 +77,7 @@ export function AuditTable({ view, onChange }: Props) {
       </table>
       {!isLoading && (
         <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
-          {rows.length === 1 ? "1 entry" : `${number.format(rows.length)} entries, newest first`}
+          {rows.length === 1 ? "1 entry" : `${number(rows.length)} entries, newest first`}
         </LoadMore>
       )}
     </div>

@@ -1,16 +1,17 @@
 import { useAdminAnswer } from "../data/useAnswer.ts";
 import { useFunctions, type Refusal } from "../functions.ts";
-import { number } from "../ui/number.ts";
+import { useFormats } from "../messages/messages.ts";
 import { Time } from "../ui/Time.tsx";
 
 const NO_ARGS = {};
 
 // Tells admins which users could not be written to Convex, and why. It shows nothing while there are none.
 export function RefusalsNotice() {
+  const { number } = useFormats();
   const { refusals } = useFunctions();
   const { value } = useAdminAnswer(refusals, NO_ARGS);
   if (value === undefined || value.count === 0) return null;
-  const users = value.count === 1 ? "1 user" : `${value.isMore ? "over " : ""}${number.format(value.count)} users`;
+  const users = value.count === 1 ? "1 user" : `${value.isMore ? "over " : ""}${number(value.count)} users`;
   return (
     <details className="refusals">
       <summary>Changes of {users} were refused</summary>
@@ -28,11 +29,12 @@ export function RefusalsNotice() {
 }
 
 function Refused({ refusal: { clerkId, reason, count, lastAt } }: { refusal: Refusal }) {
+  const { number } = useFormats();
   return (
     <li>
       <code>{clerkId}</code>{" "}
       <span className="muted">
-        {count === 1 ? "once" : `${number.format(count)} times`}, <Time value={lastAt} />
+        {count === 1 ? "once" : `${number(count)} times`}, <Time value={lastAt} />
       </span>
       <br />
       {reason}

@@ -1,24 +1,23 @@
 import { useState, type KeyboardEvent, type PointerEvent } from "react";
-import { number } from "../ui/number.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
 
 const DAYS = 30;
 const HEIGHT = 48;
 const SLOT = 10; // the width of a bar and its gap, in units of the viewBox
 const BAR = 7;
 
-const dayName = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
-const longDayName = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeZone: "UTC" });
-
 type Day = { day: string; signUps: number };
 
 // Shows the sign-ups of the last 30 days. The mouse and the arrow keys show the number of a day; screen readers get a
 // table.
 export function SignUpsChart({ days, note }: { days: Day[] | undefined; note: string | undefined }) {
+  const { stats: text } = useMessages();
+  const { number, day: dayName, longDay } = useFormats();
   const [chosen, setChosen] = useState<number | null>(null);
   if (days === undefined) {
     return (
       <div className="chart">
-        <p className="chart-caption">Sign-ups in {DAYS} days</p>
+        <p className="chart-caption">{text.signUpsIn(DAYS)}</p>
         <svg className="chart-bars" viewBox={VIEW_BOX} preserveAspectRatio="none" aria-hidden="true" />
         <Axis />
       </div>
@@ -43,15 +42,15 @@ export function SignUpsChart({ days, note }: { days: Day[] | undefined; note: st
   return (
     <div className="chart">
       <p className="chart-caption" aria-live="polite">
-        {day === undefined ? `Sign-ups in ${days.length} days` : dayName.format(new Date(day.day))}
-        <strong>{number.format(day === undefined ? total : day.signUps)}</strong>
+        {day === undefined ? text.signUpsIn(days.length) : dayName(day.day)}
+        <strong>{number(day === undefined ? total : day.signUps)}</strong>
         {day === undefined && note !== undefined && <span className="muted">{note}</span>}
       </p>
       <div
         className="chart-area"
         role="img"
         tabIndex={0}
-        aria-label={`Sign-ups of the last ${days.length} days: ${number.format(total)} in all, at most ${number.format(most)} a day`}
+        aria-label={text.chart(days.length, number(total), number(most))}
         onPointerMove={onPointerMove}
         onPointerLeave={() => setChosen(null)}
         onFocus={(event) => event.target.matches(":focus-visible") && setChosen(days.length - 1)}
@@ -73,18 +72,18 @@ export function SignUpsChart({ days, note }: { days: Day[] | undefined; note: st
       </div>
       <Axis days={days} />
       <table className="visually-hidden">
-        <caption>Sign-ups a day</caption>
+        <caption>{text.signUpsADay}</caption>
         <thead>
           <tr>
-            <th scope="col">Day</th>
-            <th scope="col">Sign-ups</th>
+            <th scope="col">{text.day}</th>
+            <th scope="col">{text.signUps}</th>
           </tr>
         </thead>
         <tbody>
           {days.map(({ day: key, signUps }) => (
             <tr key={key}>
-              <th scope="row">{longDayName.format(new Date(key))}</th>
-              <td>{number.format(signUps)}</td>
+              <th scope="row">{longDay(key)}</th>
+              <td>{number(signUps)}</td>
             </tr>
           ))}
         </tbody>
@@ -101,10 +100,12 @@ function clamp(index: number): number {
 }
 
 function Axis({ days }: { days?: Day[] }) {
+  const { stats: text } = useMessages();
+  const { day: dayName } = useFormats();
   return (
     <p className="chart-axis" aria-hidden="true">
-      <span>{days === undefined ? "30 days ago" : dayName.format(new Date(days[0]!.day))}</span>
-      <span>Today</span>
+      <span>{days === undefined ? text.daysAgo(DAYS) : dayName(days[0]!.day)}</span>
+      <span>{text.today}</span>
     </p>
   );
 }

@@ -1,10 +1,12 @@
 import { useEffect, useState } from "react";
+import { useMessages } from "../messages/messages.ts";
 import { Icon } from "./Icon.tsx";
 
 const SHOWN_MS = 2000;
 
 export function CopyButton({ text, label }: { text: string; label: string }) {
-  const [result, setResult] = useState<"Copied" | "Could not copy" | null>(null);
+  const { ui } = useMessages();
+  const [result, setResult] = useState<"copied" | "notCopied" | null>(null);
 
   useEffect(() => {
     if (result === null) return;
@@ -15,9 +17,9 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
-      setResult("Copied");
+      setResult("copied");
     } catch {
-      setResult("Could not copy");
+      setResult("notCopied");
     }
   };
 
@@ -26,12 +28,12 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
       <button
         className="icon-button"
         type="button"
-        aria-label={`Copy ${label}`}
-        title={`Copy ${label}`}
+        aria-label={ui.copy(label)}
+        title={ui.copy(label)}
         onClick={copy}
       >
         <Icon>
-          {result === "Copied" ? (
+          {result === "copied" ? (
             <path d="m3 8.5 3.25 3.25L13 5" />
           ) : (
             <path d="M5.75 5.75v-3h7.5v7.5h-3m-7.5-4.5h7.5v7.5h-7.5z" />
@@ -39,7 +41,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
         </Icon>
       </button>
       <span className="copy-result" aria-live="polite">
-        {result}
+        {result && ui[result]}
       </span>
     </span>
   );

@@ -1,12 +1,14 @@
+import { useMessages } from "../messages/messages.ts";
 import { errorReason } from "./errorReason.ts";
 
 export function Failure({ title, error, onRetry }: { title: string; error: Error; onRetry: () => void }) {
+  const { ui } = useMessages();
   return (
     <div className="notice" role="alert">
       <h2>{title}</h2>
       <p>{errorReason(error)}</p>
       <button className="button" type="button" onClick={onRetry}>
-        Retry
+        {ui.retry}
       </button>
     </div>
   );

@@ -1,7 +1,10 @@
+import { useMessages } from "../messages/messages.ts";
+
 type Props = { isLoading: boolean; onLoad: (() => void) | null; children: React.ReactNode };
 
 // Shows how many rows are loaded, and a button that loads more. The element stays while it loads, and keeps the focus.
 export function LoadMore({ isLoading, onLoad, children }: Props) {
+  const { ui } = useMessages();
   return (
     <div className="load-more">
       <span className="muted">{children}</span>
@@ -14,7 +17,7 @@ export function LoadMore({ isLoading, onLoad, children }: Props) {
             if (!isLoading) onLoad?.();
           }}
         >
-          {isLoading ? "Loading…" : "Load more"}
+          {isLoading ? ui.loading : ui.loadMore}
         </button>
       )}
     </div>

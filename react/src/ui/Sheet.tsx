@@ -1,4 +1,5 @@
 import { useRef, type ReactNode } from "react";
+import { useMessages } from "../messages/messages.ts";
 import { useLatest, useLayout } from "./useLayout.ts";
 import { Icon } from "./Icon.tsx";
 
@@ -12,6 +13,7 @@ type Props = {
 
 // A dialog at the side of the window. It is a native <dialog>, which traps and restores the focus and closes on Escape.
 export function Sheet({ label, returnTo, onClose, children }: Props) {
+  const { ui } = useMessages();
   const dialog = useRef<HTMLDialogElement>(null);
   const findReturn = useLatest(returnTo);
 
@@ -44,8 +46,8 @@ export function Sheet({ label, returnTo, onClose, children }: Props) {
         <button
           className="icon-button sheet-close"
           type="button"
-          aria-label="Close"
-          title="Close"
+          aria-label={ui.close}
+          title={ui.close}
           onClick={onClose}
         >
           <Icon size={16}>

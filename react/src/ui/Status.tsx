@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import type { UserStatus } from "../functions.ts";
-import { STATUS_LABELS } from "./statuses.ts";
+import { useMessages } from "../messages/messages.ts";
 
 const SHAPES: Record<UserStatus, ReactNode> = {
   active: <circle cx="6" cy="6" r="3.5" fill="currentColor" />,
@@ -43,10 +43,11 @@ export function StatusShape({ status }: { status: UserStatus }) {
 }
 
 export function Status({ status }: { status: UserStatus }) {
+  const { ui } = useMessages();
   return (
     <span className={`status is-${status}`}>
       <StatusShape status={status} />
-      {STATUS_LABELS[status]}
+      {ui[status]}
     </span>
   );
 }

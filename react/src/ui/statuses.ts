@@ -1,10 +1,3 @@
 import type { UserStatus } from "../functions.ts";
 
-// The type makes sure that no status is missing.
-export const STATUS_LABELS: Record<UserStatus, string> = {
-  active: "Active",
-  banned: "Banned",
-  deprovisioned: "Deprovisioned",
-  locked: "Locked",
-};
-export const STATUSES = Object.keys(STATUS_LABELS) as UserStatus[];
+export const STATUSES = ["active", "banned", "deprovisioned", "locked"] as const satisfies UserStatus[];

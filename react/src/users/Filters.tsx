@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
-import { number } from "../ui/number.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
 import { StatusShape } from "../ui/Status.tsx";
-import { STATUS_LABELS, STATUSES } from "../ui/statuses.ts";
+import { STATUSES } from "../ui/statuses.ts";
 import { SearchBox } from "./SearchBox.tsx";
 import { SortSelect } from "./SortSelect.tsx";
 import type { Counts, UsersView } from "./usersView.ts";
@@ -14,6 +14,7 @@ type Props = {
 };
 
 export function Filters({ view, onChange, counts, end }: Props) {
+  const { ui } = useMessages();
   return (
     <div className="toolbar" role="search" aria-label="Users">
       <SearchBox search={view.search} onSearch={(search) => onChange({ search }, { replace: true })} />
@@ -27,7 +28,7 @@ export function Filters({ view, onChange, counts, end }: Props) {
         {STATUSES.map((status) => (
           <Segment
             key={status}
-            label={STATUS_LABELS[status]}
+            label={ui[status]}
             shape={<StatusShape status={status} />}
             count={counts?.[status]}
             isOn={view.status === status}
@@ -54,10 +55,11 @@ type SegmentProps = {
 };
 
 function Segment({ label, shape, count, isOn, onPick }: SegmentProps) {
+  const { number } = useFormats();
   return (
     <button className="segment" type="button" aria-pressed={isOn} onClick={() => !isOn && onPick()}>
       {shape}
-      {label} <span className="segment-count">{count === undefined ? "" : number.format(count)}</span>
+      {label} <span className="segment-count">{count === undefined ? "" : number(count)}</span>
     </button>
   );
 }

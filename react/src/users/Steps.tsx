@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import { Icon } from "../ui/Icon.tsx";
 import { useLatest } from "../ui/useLayout.ts";
-import { number } from "../ui/number.ts";
+import { useFormats } from "../messages/messages.ts";
 import type { Listed } from "./listed.ts";
 
 type Props = { clerkId: string; listed: readonly Listed[]; onShow: (clerkId: string) => void };
@@ -30,7 +30,8 @@ export function Steps({ clerkId, listed, onShow }: Props) {
     return () => removeEventListener("keydown", onKeyDown);
   }, [onKeyDown]);
 
-  const position = `${number.format(now + 1)} of ${number.format(listed.length)}`;
+  const { number } = useFormats();
+  const position = `${number(now + 1)} of ${number(listed.length)}`;
   return (
     <div className="steps">
       <Step label="Previous user" keys="k" user={previous} onShow={onShow} path="m4 10 4-4 4 4" />

@@ -2,12 +2,13 @@ import { useEffect, useMemo } from "react";
 import { useOptions } from "../admin/options.ts";
 import { usePages } from "../data/usePages.ts";
 import { useFunctions, type UserSummary } from "../functions.ts";
+import { useFormats } from "../messages/messages.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { onRowClick, onRowKeyDown } from "../ui/rows.ts";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
-import { number } from "../ui/number.ts";
 import { userCells } from "./cells.ts";
 import { NoMatch, NoUsers } from "./Empty.tsx";
+import type { Formats } from "../messages/formats.ts";
 import type { Manage } from "./manage.ts";
 import { UserRow } from "./UserRow.tsx";
 import { UsersHead } from "./UsersHead.tsx";
@@ -25,6 +26,7 @@ type Props = {
 export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: Props) {
   const { getUsers } = useFunctions();
   const { columns } = useOptions();
+  const { number } = useFormats();
   const search = view.search.trim();
   const args = useMemo(
     () => ({
@@ -81,7 +83,7 @@ export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: P
       </table>
       {!isLoading && (
         <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
-          {summary(rows.length, shown.search !== undefined, total)}
+          {summary(rows.length, shown.search !== undefined, total, number)}
         </LoadMore>
       )}
       {manage !== undefined && <manage.SelectionBar rows={rows} />}
@@ -89,10 +91,10 @@ export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: P
   );
 }
 
-function summary(shown: number, isSearch: boolean, total: number | undefined): string {
+function summary(shown: number, isSearch: boolean, total: number | undefined, number: Formats["number"]): string {
   if (!isSearch) {
     const isCounted = total !== undefined && total >= shown;
-    return isCounted ? `${number.format(shown)} of ${number.format(total)}` : number.format(shown);
+    return isCounted ? `${number(shown)} of ${number(total)}` : number(shown);
   }
   if (shown >= SEARCH_LIMIT) return `${SEARCH_LIMIT} best matches. Type more to narrow them down.`;
   return shown === 1 ? "1 match" : `${shown} matches, best first`;

@@ -1,0 +1,31 @@
+// The words of the pages, and how they write numbers and times.
+import { createContext, useContext } from "react";
+import { formatsOf, type Formats } from "./formats.ts";
+import { stats } from "./stats.ts";
+import { ui } from "./ui.ts";
+
+// One group for each part of the pages. A text with a value in it is a function.
+export const ENGLISH = { stats, ui };
+export type Messages = typeof ENGLISH;
+// The texts that an app has in its own language; the others stay English.
+export type OwnMessages = { [Group in keyof Messages]?: Partial<Messages[Group]> };
+
+export type Words = { messages: Messages; formats: Formats };
+
+export const DEFAULT_LOCALE = "en"; // the language of the texts, so that a page is in one language
+
+export function wordsOf(own: OwnMessages = {}, locale: string = DEFAULT_LOCALE): Words {
+  const groups = Object.entries(ENGLISH).map(([group, texts]) => [group, { ...texts, ...own[group as keyof Messages] }]);
+  return { messages: Object.fromEntries(groups) as Messages, formats: formatsOf(locale) };
+}
+
+const WordsContext = createContext(wordsOf());
+export const WordsProvider = WordsContext.Provider;
+
+export function useMessages(): Messages {
+  return useContext(WordsContext).messages;
+}
+
+export function useFormats(): Formats {
+  return useContext(WordsContext).formats;
+}

@@ -3,7 +3,10 @@ import { createContext, useContext } from "react";
 import { bulk } from "./bulk.ts";
 import { filters } from "./filters.ts";
 import { formatsOf, type Formats } from "./formats.ts";
+import { forms } from "./forms.tsx";
 import { list } from "./list.ts";
+import { refusals } from "./refusals.tsx";
+import { sheet } from "./sheet.tsx";
 import { stats } from "./stats.ts";
 import { ui } from "./ui.ts";
 import { users } from "./users.ts";
@@ -12,7 +15,10 @@ import { users } from "./users.ts";
 export const ENGLISH = {
   bulk,
   filters,
+  forms,
   list,
+  refusals,
+  sheet,
   stats,
   ui,
   users,

@@ -78,6 +78,10 @@ class Visit:
         question = "&".join(f"{name}={value}" for name, value in query.items())
         self.page.goto(f"{self.stack.url}{path}{'?' if question else ''}{question}")
 
+    def allow(self, url: str) -> None:
+        """Let the page ask this host too."""
+        self._hosts.add(urlsplit(url).netloc)
+
     def row(self, user_id: str) -> Locator:
         return self.page.locator(f'[data-clerk-id="{user_id}"]')
 

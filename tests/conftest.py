@@ -11,7 +11,7 @@ from tests.support.functions import TOKEN_LIFETIME, Functions
 from tests.support.managed import Managed
 from tests.support.stand_in import StandIn
 
-pytest_plugins = ["clerk_convex.pytest_plugin"]
+pytest_plugins = ["clerk_convex.pytest_plugin", "tests.support.wheel"]
 
 # A shell starts its background jobs with SIGINT ignored, and the tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,9 +11,9 @@ import { versionOf } from "../order/rules";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
 import { passes, readFiltered, within, type UserFilter } from "./filters";
-import { readMergedPage, readPage } from "./pages";
+import { readMergedPage } from "./pages";
 import { searchUsers } from "./search";
-import { INDEXES, keyOf, readSorted, type Range, type Sorted, type Span } from "./sorted";
+import { keyOf, readSorted, type Span } from "./sorted";
 
 export const userSummary = clerkTables[USERS].validator
   .omit("publicMetadata", "sortName", "sortEmail", "searchText", "clerkStamp")
@@ -65,29 +65,13 @@ export async function listUsers(
   const { by, order } = sort ?? { by: "createdAt", order: "desc" };
   const { sorted, isScan } = within(SORTED[by], order, filter);
   const { field } = sorted;
-  if (isScan) {
-    const read = (span: Span, most: number) => readFiltered(ctx, sorted, status, filter, span, most);
-    const found = await readMergedPage({ read }, paginationOpts);
-    return { ...found, page: found.page.map(summary) };
-  }
   const read = async (span: Span, most: number) => {
-    const page = await readSorted(ctx, sorted, undefined, span, most);
+    if (isScan) return await readFiltered(ctx, sorted, status, filter, span, most);
+    const page = await readSorted(ctx, sorted, status, span, most);
     return { page, reached: page.length < most ? null : keyOf(page[most - 1]!, field) };
   };
-  const keyOfRow = (user: User) => keyOf(user, field);
-  const result =
-    status === undefined
-      ? await readMergedPage({ read }, paginationOpts)
-      : await readPage({ rows: ofStatus(ctx, sorted, status).order(order), order, keyOf: keyOfRow }, paginationOpts);
+  const result = await readMergedPage({ read }, paginationOpts);
   return { ...result, page: result.page.filter(isWhole).map(summary) };
-}
-
-function ofStatus(ctx: QueryCtx, { field, from, before }: Sorted, status: Status) {
-  return ctx.db.query(USERS).withIndex(INDEXES[field], (q) => {
-    const every = (q as unknown as Range).eq("status", status);
-    const above = from === undefined ? every : every.gte(field, from);
-    return (before === undefined ? above : above.lt(field, before)) as never;
-  });
 }
 
 // Returns the details of one user, or null.

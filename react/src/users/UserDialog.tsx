@@ -4,6 +4,7 @@ import { useFunctions } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
 import { CopyButton } from "../ui/CopyButton.tsx";
 import { Failure } from "../ui/Failure.tsx";
+import { OfflineNote } from "../ui/OfflineNote.tsx";
 import { Region } from "../ui/Region.tsx";
 import { Sheet } from "../ui/Sheet.tsx";
 import { AuditLink } from "./AuditLink.tsx";
@@ -37,7 +38,7 @@ export function UserDialog({ clerkId, listed, onShow, onClose, manage }: Props) 
 }
 
 function LiveUser({ clerkId, manage }: { clerkId: string; manage: Manage | undefined }) {
-  const { sheet } = useMessages();
+  const { sheet, ui } = useMessages();
   const { getUser } = useFunctions();
   const {
     value: user,
@@ -52,7 +53,14 @@ function LiveUser({ clerkId, manage }: { clerkId: string; manage: Manage | undef
 
   if (error !== undefined)
     return <Failure title={sheet.notLoaded} error={error} onRetry={retry} />;
-  if (user === undefined) return <UserSkeleton />;
+  if (user === undefined) {
+    return (
+      <>
+        <OfflineNote>{ui.userOffline}</OfflineNote>
+        <UserSkeleton />
+      </>
+    );
+  }
   if (user === null) return <Gone clerkId={clerkId} name={lastName} />;
   return <UserFields user={user} manage={manage} />;
 }

@@ -4,7 +4,7 @@ import type { UserSummary } from "../functions.ts";
 // The parts of the page by which admins act; see ../manage/. Without them the page only reads.
 export type Manage = {
   NewUserButton: ComponentType;
-  RowMenu: ComponentType<{ user: UserSummary }>;
+  RowMenu: ComponentType<{ user: UserSummary; isGone: boolean }>;
   UserActions: ComponentType<{ user: UserSummary }>;
   DetailsNotices: ComponentType;
   Select: ComponentType<{ user: UserSummary }>;

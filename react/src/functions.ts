@@ -35,6 +35,10 @@ export type UserDetails = UserSummary & {
   updatedAt: number | null;
 };
 
+export type UserSheet = UserDetails & {
+  observedAt?: number | null; // when Clerk read the user; functions of an earlier version do not say it
+};
+
 export type UserSort = { by: "createdAt" | "lastSignInAt" | "email" | "name"; order: "asc" | "desc" };
 
 export type Me = { state: "synced"; user: UserDetails; isAdmin: boolean };
@@ -63,7 +67,14 @@ export type AuditEntry = {
   status?: number;
 };
 
-export type Refusal = { clerkId: string; reason: string; count: number; lastAt: number };
+export type Refusal = {
+  clerkId: string;
+  source: AuditEntry["source"];
+  reason: string;
+  count: number;
+  firstAt: number;
+  lastAt: number;
+};
 
 export type AccessReason = "not_signed_in" | "not_synced" | "deleted" | "not_active" | "not_admin";
 export type AccessDenied = { code: "access_denied"; reason: AccessReason; message: string };
@@ -77,10 +88,10 @@ export type Functions = {
     Paged<{ status?: UserStatus; sort?: UserSort; search?: string }>,
     PaginationResult<UserSummary>
   >;
-  getUser: Query<{ clerkId: string }, UserDetails | null>;
+  getUser: Query<{ clerkId: string }, UserSheet | null>;
   stats: Query<{ today?: string }, Stats>;
   auditLog: Query<Paged<{ clerkId?: string; outcome?: AuditOutcome }>, PaginationResult<AuditEntry>>;
-  refusals: Query<Record<string, never>, { count: number; isMore: boolean; latest: Refusal[] }>;
+  refusals: Query<{ clerkId?: string }, { count: number; isMore: boolean; latest: Refusal[] }>;
 };
 
 const NAMES = ["currentUser", "getUsers", "getUser", "stats", "auditLog", "refusals"] as const satisfies (keyof Functions)[];

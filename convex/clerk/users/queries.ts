@@ -24,6 +24,11 @@ export const userDetails = userSummary.extend({
   updatedAt: v.nullable(v.number()), // null: no change has been applied to this row yet
 });
 
+// What the page shows of one user. An unchanged user has a new observedAt whenever Clerk sends an event.
+export const userSheet = userDetails.extend({
+  observedAt: v.nullable(v.number()), // when Clerk read the user for the last change; null: likewise
+});
+
 export const usersPage = paginationResultValidator(userSummary);
 
 export const userSort = v.object({
@@ -39,6 +44,7 @@ export const me = v.union(
 
 export type UserSummary = Infer<typeof userSummary>;
 export type UserDetails = Infer<typeof userDetails>;
+export type UserSheet = Infer<typeof userSheet>;
 export type UserSort = Infer<typeof userSort>;
 
 // For each sort, the column.
@@ -75,9 +81,10 @@ export async function listUsers(
 }
 
 // Returns the details of one user, or null.
-export async function getUser(ctx: QueryCtx, clerkId: string): Promise<UserDetails | null> {
+export async function getUser(ctx: QueryCtx, clerkId: string): Promise<UserSheet | null> {
   const { row, version } = await readState(ctx, clerkId);
-  return row !== null && isWhole(row) ? details(row, version) : null;
+  if (row === null || !isWhole(row)) return null;
+  return { ...details(row, version), observedAt: versionOf({ row, version })?.observedAt ?? null };
 }
 
 // Returns the caller's own user, for every caller who is signed in.

@@ -7,11 +7,12 @@ import { Failure } from "../ui/Failure.tsx";
 import { OfflineNote } from "../ui/OfflineNote.tsx";
 import { Region } from "../ui/Region.tsx";
 import { Sheet } from "../ui/Sheet.tsx";
-import { AuditLink } from "./AuditLink.tsx";
 import { displayName } from "./displayName.ts";
+import { History } from "./History.tsx";
 import type { Manage } from "./manage.ts";
 import type { Listed } from "./listed.ts";
 import { Steps } from "./Steps.tsx";
+import { SyncState } from "./SyncState.tsx";
 import { UserFields } from "./UserFields.tsx";
 
 type Props = {
@@ -31,7 +32,12 @@ export function UserDialog({ clerkId, listed, onShow, onClose, manage }: Props) 
       <Region title={sheet.notShown} resetKey={clerkId}>
         <LiveUser key={clerkId} clerkId={clerkId} manage={manage} />
       </Region>
-      {manage !== undefined && <manage.SyncNow key={clerkId} clerkId={clerkId} />}
+      <Region title={sheet.notShown} resetKey={clerkId}>
+        <SyncState key={clerkId} clerkId={clerkId} manage={manage} />
+      </Region>
+      <Region title={sheet.historyFailed} resetKey={clerkId}>
+        <History key={clerkId} clerkId={clerkId} />
+      </Region>
       {manage !== undefined && <manage.DetailsNotices />}
     </Sheet>
   );
@@ -75,7 +81,6 @@ function Gone({ clerkId, name }: { clerkId: string; name: string | null }) {
         <code>{clerkId}</code>
         <CopyButton text={clerkId} label={sheet.id} />
       </p>
-      <AuditLink clerkId={clerkId} />
     </div>
   );
 }

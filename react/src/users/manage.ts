@@ -1,5 +1,5 @@
 import { createContext, useContext, type ComponentType, type ReactNode } from "react";
-import type { UserSummary } from "../functions.ts";
+import type { UserDetails, UserSummary } from "../functions.ts";
 
 // The parts of the page by which admins act; see ../manage/. Without them the page only reads.
 export type Manage = {
@@ -10,6 +10,8 @@ export type Manage = {
   Select: ComponentType<{ user: UserSummary }>;
   SelectAll: ComponentType;
   SelectionBar: ComponentType<{ rows: readonly UserSummary[] }>;
+  Addresses: ComponentType<{ user: UserSummary }>;
+  EditMetadata: ComponentType<{ user: UserDetails }>;
   Sessions: ComponentType<{ user: UserSummary }>;
   SyncNow: ComponentType<{ clerkId: string }>;
   Progress: ComponentType<{ user: UserSummary; children: ReactNode }>;

@@ -40,8 +40,8 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-# The ids of all rows of the list, in order. A long list is scrolled from row to row, because the document has only
-# the rows near the window.
+# The ids of all rows of the list, in order. A long list is scrolled from row to row, because the document has
+# only the rows near the window.
 LISTED = """
 (async () => {
   const found = new Map();
@@ -124,7 +124,7 @@ class Visit:
             raise
 
     def load_more(self) -> None:
-        """Press "Load more" without going there, which would load by itself. Wait until the rows have arrived."""
+        """Press "Load more" without going there, which would load by itself, and wait for the rows."""
         count = self.page.locator(".load-more .muted")
         before = count.text_content() or ""
         self.page.get_by_role("button", name="Load more").evaluate("button => button.click()")

@@ -141,7 +141,7 @@ export function MetadataForm({ user, isSending, problem, wait, onSave, onClose }
           <section className="json-news" aria-labelledby={`${id}-news`}>
             <div role="status">
               <h3 id={`${id}-news`}>{forms.meanwhile}</h3>
-              <p>{hasConflict ? forms.meanwhileConflict : forms.meanwhileStays}</p>
+              {judged.isRight && <p>{hasConflict ? forms.meanwhileConflict : forms.meanwhileStays}</p>}
             </div>
             <Changes changes={theirs} />
             <div className="buttons">

@@ -4,6 +4,9 @@ import type { ReactNode } from "react";
 const WRONG = {
   empty: () => "There must be an object: {}.",
   notJson: (what: string) => `“${what}” is not JSON here.`,
+  noComma: (what: string) => `A comma is missing before “${what}”.`,
+  extraComma: () => "Nothing follows this comma.",
+  noColon: (what: string) => `A colon is missing before “${what}”.`,
   notClosed: () => "The text ends too early: something is not closed.",
   afterEnd: (what: string) => `The object has ended, but “${what}” follows.`,
   twice: (what: string) => `The key “${what}” is there twice.`,
@@ -48,7 +51,7 @@ export const forms = {
   editMetadata: "Edit metadata",
   editMetadataTitle: "Edit public metadata",
   metadataText: "JSON",
-  metadataHint: "The user and every app that the user signs in to can read it.",
+  metadataHint: "The app in the user’s browser can read it.",
   metadataSaving: "Saving…",
   metadataSaved: "The public metadata was changed.",
   metadataUnknown: "Convex does not keep the public metadata of this app, so it cannot be edited here.",

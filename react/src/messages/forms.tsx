@@ -77,6 +77,10 @@ export const forms = {
   meanwhile: "The metadata was changed meanwhile",
   meanwhileStays: "These changes are kept, because they are about other keys than yours.",
   meanwhileConflict: "You have changed the same keys. Nothing is saved before you choose.",
+  leave: "Drop your changes?",
+  leaveText: "What you have typed is not saved.",
+  leaveNow: "Drop changes",
+  newer: "Nothing was saved yet: Clerk had a newer state of this user, which is shown now. Look at it, and save again.",
   keepMine: "Put my changes on top",
   startAgain: "Drop my changes",
 };

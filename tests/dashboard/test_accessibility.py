@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -21,25 +20,36 @@ pytest_plugins = ["tests.support.browser"]
 
 AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
 # Only what is wrong, which is quicker; and controls have at least 24 px, which axe does not check by itself.
-OPTIONS = {"resultTypes": ["violations"], "preload": False, "rules": {"target-size": {"enabled": True}}}
+OPTIONS: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
+RUN_AXE = """
+async (options) => {
+  const dialog = [...document.querySelectorAll("dialog:modal")].at(-1);
+  return (await axe.run(dialog ?? document, options)).violations;
+}
+"""
+EVERY_RULE = {**OPTIONS, "rules": {"target-size": {"enabled": True}}}
+RULES_OF_SIGHT = {**OPTIONS, "runOnly": ["color-contrast", "target-size"]}
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 TALL: ViewportSize = {"width": 1280, "height": 2400}
 
 
 def settled(page: Page) -> None:
-    """Wait until no animation runs."""
+    """Wait until no animation runs. One that is removed meanwhile does not count."""
     page.evaluate(
         "Promise.all(document.getAnimations()"
-        ".filter(it => it.effect.getTiming().iterations !== Infinity).map(it => it.finished))"
+        ".filter(it => it.effect.getTiming().iterations !== Infinity).map(it => it.finished.catch(() => {})))"
     )
 
 
-def violations(page: Page) -> list[str]:
-    """Return the findings of axe, one line each: the rule, the elements and the place."""
+def violations(page: Page, options: dict[str, Any] = EVERY_RULE) -> list[str]:
+    """Return the findings of axe, one line each: the rule, what it wants and the elements.
+
+    It looks at the open dialog, because all else is inert then, or at the page.
+    """
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    found = page.evaluate(f"axe.run({json.dumps(OPTIONS)}).then(results => results.violations)")
+    found = page.evaluate(RUN_AXE, options)
     return [f"{it['id']}: {it['help']}: {[node['html'] for node in it['nodes']]}" for it in found]
 
 

@@ -1,6 +1,7 @@
 // Holds which actions are in progress, which dialogs are open and which notices are shown. It is outside React's state,
 // so that an action on one user renders only that user's row again.
 import type { UserSummary } from "../functions.ts";
+import type { Messages } from "../messages/messages.ts";
 import {
   callOf,
   readResults,
@@ -40,6 +41,8 @@ export type State = {
   isInDetails: boolean; // true: the details of a user are open, and notices are shown there
 };
 
+type Texts = Messages["manage"];
+
 export class Manager {
   state: State = {
     menu: null,
@@ -53,17 +56,20 @@ export class Manager {
     isInDetails: false,
   };
   #service: Service;
+  #texts: Texts;
   #listeners = new Set<() => void>();
   #lastNumber = 0;
   #lastSelected: string | null = null; // where a range begins
   #held: number | null = null; // the notice that the pointer or the focus is on
 
-  constructor(service: Service) {
+  constructor(service: Service, texts: Texts) {
     this.#service = service;
+    this.#texts = texts;
   }
 
-  connect(service: Service): void {
+  connect(service: Service, texts: Texts): void {
     this.#service = service;
+    this.#texts = texts;
   }
 
   subscribe = (listener: () => void): (() => void) => {
@@ -104,7 +110,7 @@ export class Manager {
     const isOlder = (notice: Notice) => notice.call.action !== "create" && notice.call.clerkId === clerkId;
     this.set({ notices: this.state.notices.filter((notice) => !isOlder(notice)) });
 
-    const answer = await send(call, this.#service);
+    const answer = await send(call, this.#service, this.#texts);
     if (clerkId !== null) this.#settle(clerkId, call as UserCall, answer);
     if (answer.isDone) this.tell({ call, name, answer });
     else this.#note(answer);
@@ -113,7 +119,7 @@ export class Manager {
 
   // Sends a request that is shown where it was made.
   async ask<Value>(request: Request, read: (body: any) => Value | undefined): Promise<Answered<Value>> {
-    const answer = await ask(request, this.#service, read);
+    const answer = await ask(request, this.#service, this.#texts, read);
     if (!answer.isDone) this.#note(answer);
     return answer;
   }
@@ -195,7 +201,7 @@ export class Manager {
       const answer: Answered<NonNullable<ReturnType<typeof readResults>>> =
         refused ?? (await this.ask(requestOf(step), readResults));
       const results = resultsOf(step, answer.isDone ? answer.value : answer);
-      if (!answer.isDone) refused ??= { ...answer, message: "Not tried, because the request before failed." };
+      if (!answer.isDone) refused ??= { ...answer, message: this.#texts.notTried };
       const left = new Map(this.state.selected);
       for (const { user, isDone, synced, message } of results) {
         if (isDone) left.delete(user.clerkId);

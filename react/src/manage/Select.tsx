@@ -6,7 +6,6 @@ import { useOptions } from "../admin/options.ts";
 import { displayName } from "../users/displayName.ts";
 import { OFFERED } from "./bulk.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
-import { WORDS } from "./words.tsx";
 
 // Selects a user. With Shift, all from the one that was selected last. The key x does the same in a row; see ui/rows.ts.
 export function Select({ user }: { user: UserSummary }) {
@@ -61,7 +60,7 @@ export function SelectAll() {
 export function SelectionBar({ rows }: { rows: readonly UserSummary[] }) {
   const { manager } = useManaging();
   const { isOn } = useOptions();
-  const { bulk } = useMessages();
+  const { bulk, manage } = useMessages();
   const { number } = useFormats();
   const obstacle = useObstacle();
   const selected = useManaged((state) => state.selected);
@@ -84,7 +83,7 @@ export function SelectionBar({ rows }: { rows: readonly UserSummary[] }) {
             title={reason ?? undefined}
             onClick={() => reason === null && manager.chooseAll(action, [...selected.values()])}
           >
-            {WORDS[action].label}
+            {manage.label[action]}
           </button>
         ))}
         <button className="button" type="button" onClick={() => manager.select([])}>

@@ -1,11 +1,12 @@
 import { useId, type FormEvent } from "react";
 import type { UserSummary } from "../functions.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
 import { displayName } from "../users/displayName.ts";
 import type { Confirmed } from "./bulk.ts";
 import { useManaging, useObstacle } from "./context.ts";
 import { Modal } from "./Modal.tsx";
 import { RoleField } from "./RoleField.tsx";
-import { CONSEQUENCES_FOR_ALL, WORDS } from "./words.tsx";
+import { CONSEQUENCES_FOR_ALL } from "./words.tsx";
 
 const NAMED = 5; // users whose names are shown
 
@@ -14,10 +15,12 @@ type Props = { action: Confirmed; users: readonly UserSummary[] };
 // Asks before an action on several users, as Confirm does for one.
 export function BulkDialog({ action, users }: Props) {
   const { manager } = useManaging();
+  const { bulk } = useMessages();
+  const { number } = useFormats();
   const obstacle = useObstacle();
   const id = useId();
   const isRole = action === "role";
-  const label = `${WORDS[action].label}${isRole ? " of" : ""} ${usersText(users.length)}`;
+  const label = bulk.title(action, users.length, number(users.length));
   const admins = users.filter((user) => user.role === "admin").length;
   const close = () => manager.set({ dialog: null });
 
@@ -32,8 +35,7 @@ export function BulkDialog({ action, users }: Props) {
   return (
     <Modal role={isRole ? undefined : "alertdialog"} labelId={id} describedBy={`${id}-text`} onClose={close}>
       <h2 id={id} className="modal-title">
-        {label}
-        {!isRole && "?"}
+        {isRole ? label : bulk.question(action, users.length, number(users.length))}
       </h2>
       <form className="form" noValidate autoComplete="off" onSubmit={onSubmit}>
         <ul className="person bulk-names">
@@ -42,13 +44,12 @@ export function BulkDialog({ action, users }: Props) {
               {displayName(user)}
             </li>
           ))}
-          {users.length > NAMED && <li className="muted">and {users.length - NAMED} more</li>}
+          {users.length > NAMED && <li className="muted">{bulk.andMore(number(users.length - NAMED))}</li>}
         </ul>
         {isRole && <RoleField role="" errors={{}} isFirst />}
         <p id={`${id}-text`}>
           {CONSEQUENCES_FOR_ALL[action]}
-          {admins === 1 && " One of them is an administrator, who loses access to this dashboard."}
-          {admins > 1 && ` ${admins} of them are administrators, who lose access to this dashboard.`}
+          {admins > 0 && ` ${bulk.admins(admins, number(admins))}`}
         </p>
         {obstacle !== null && (
           <p className="reason" id={`${id}-reason`}>
@@ -57,7 +58,7 @@ export function BulkDialog({ action, users }: Props) {
         )}
         <div className="modal-buttons buttons">
           <button className="button" type="button" data-first={!isRole || undefined} onClick={close}>
-            Cancel
+            {bulk.cancel}
           </button>
           <button
             className={isRole ? "button is-primary" : "button is-danger"}
@@ -71,8 +72,4 @@ export function BulkDialog({ action, users }: Props) {
       </form>
     </Modal>
   );
-}
-
-export function usersText(count: number): string {
-  return count === 1 ? "1 user" : `${count} users`;
 }

@@ -1,13 +1,14 @@
+import { useFormats, useMessages } from "../messages/messages.ts";
 import { displayName } from "../users/displayName.ts";
 import { Icon } from "../ui/Icon.tsx";
-import type { Job } from "./bulk.ts";
-import { usersText } from "./BulkDialog.tsx";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
 import { WORDS } from "./words.tsx";
 
 // Shows how far an action on several users is, and then the result of each. It stays until it is dismissed.
 export function BulkNews() {
   const { manager } = useManaging();
+  const { bulk, ui } = useMessages();
+  const { number } = useFormats();
   const obstacle = useObstacle();
   const job = useManaged((state) => state.job);
   if (job === null) return <div role="status" />;
@@ -22,25 +23,27 @@ export function BulkNews() {
             <span className="progress-dot" aria-hidden="true" /> {WORDS[job.action].progress}
           </>
         ) : (
-          <strong>{summary(job)}</strong>
+          <strong>
+            {bulk.summary(job.action, job.results.length - failed.length, job.total, number)}
+          </strong>
         )}
       </div>
       {job.isRunning && (
         <>
           <progress aria-label={WORDS[job.action].label} max={job.total} value={job.results.length} />
           <p className="muted">
-            {job.results.length} of {job.total}
+            {bulk.progress(number(job.results.length), number(job.total))}
           </p>
         </>
       )}
       {!job.isRunning && (
         <>
           <details className="results" open={isBad}>
-            <summary>Result of each user</summary>
-            <ul tabIndex={0} aria-label="Results">
+            <summary>{bulk.resultOfEach}</summary>
+            <ul tabIndex={0} aria-label={bulk.results}>
               {[...failed, ...job.results.filter(({ isDone }) => isDone)].map(({ user, isDone, synced, message }) => (
                 <li key={user.clerkId}>
-                  <bdi>{displayName(user)}</bdi>: {isDone ? (synced ? "done" : "done at Clerk, not here yet") : message}
+                  <bdi>{displayName(user)}</bdi>: {isDone ? (synced ? bulk.done : bulk.doneAtClerk) : (message ?? bulk.notAnswered)}
                 </li>
               ))}
             </ul>
@@ -53,14 +56,14 @@ export function BulkNews() {
               title={obstacle ?? undefined}
               onClick={() => obstacle === null && void manager.undoAll(job)}
             >
-              Undo
+              {bulk.undo}
             </button>
           )}
           <button
             className="icon-button toast-close"
             type="button"
-            aria-label="Dismiss"
-            title="Dismiss"
+            aria-label={ui.dismiss}
+            title={ui.dismiss}
             onClick={() => manager.set({ job: null })}
           >
             <Icon size={16}>
@@ -71,12 +74,4 @@ export function BulkNews() {
       )}
     </div>
   );
-}
-
-function summary({ action, total, results }: Job): string {
-  const done = results.filter(({ isDone }) => isDone).length;
-  const counted = done === total ? usersText(total) : `${done} of ${usersText(total)}`;
-  const { participle } = WORDS[action];
-  if (action === "role") return `The role of ${counted} was ${participle}.`;
-  return `${counted} ${done === 1 ? "was" : "were"} ${participle}.`;
 }

@@ -199,7 +199,7 @@ export class Manager {
       const left = new Map(this.state.selected);
       for (const { user, isDone, synced, message } of results) {
         if (isDone) left.delete(user.clerkId);
-        if (isDone) this.#settle(user.clerkId, callOf(step, user), { isDone, synced, message });
+        if (isDone) this.#settle(user.clerkId, callOf(step, user), { isDone, synced, message: message ?? "" });
         else this.#setPending(user.clerkId, null);
       }
       job = { ...job, results: [...job.results, ...results] };

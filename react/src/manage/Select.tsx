@@ -1,5 +1,6 @@
 import { useEffect, useRef } from "react";
 import type { UserSummary } from "../functions.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
 import { useLayout } from "../ui/useLayout.ts";
 import { useOptions } from "../admin/options.ts";
 import { displayName } from "../users/displayName.ts";
@@ -10,14 +11,15 @@ import { WORDS } from "./words.tsx";
 // Selects a user. With Shift, all from the one that was selected last. The key x does the same in a row; see ui/rows.ts.
 export function Select({ user }: { user: UserSummary }) {
   const { manager, myId } = useManaging();
+  const { bulk } = useMessages();
   const isSelected = useManaged((state) => state.selected.has(user.clerkId));
   const isMine = user.clerkId === myId;
   return (
     <label className="check">
       <input
         type="checkbox"
-        aria-label={`Select ${displayName(user)}`}
-        title={isMine ? "This is you. Another administrator can act on you." : undefined}
+        aria-label={bulk.select(displayName(user))}
+        title={isMine ? bulk.isYou : undefined}
         disabled={isMine}
         checked={isSelected}
         onChange={(event) => {
@@ -32,6 +34,7 @@ export function Select({ user }: { user: UserSummary }) {
 // Selects all users that are loaded, or none.
 export function SelectAll() {
   const { manager, myId } = useManaging();
+  const { bulk } = useMessages();
   const count = useManaged((state) => state.selected.size);
   const rows = useManaged((state) => state.rows);
   const box = useRef<HTMLInputElement>(null);
@@ -45,7 +48,7 @@ export function SelectAll() {
       <input
         ref={box}
         type="checkbox"
-        aria-label="Select all that are shown"
+        aria-label={bulk.selectAll}
         disabled={all.length === 0}
         checked={isAll}
         onChange={() => manager.select(isAll ? [] : all)}
@@ -58,18 +61,20 @@ export function SelectAll() {
 export function SelectionBar({ rows }: { rows: readonly UserSummary[] }) {
   const { manager } = useManaging();
   const { isOn } = useOptions();
+  const { bulk } = useMessages();
+  const { number } = useFormats();
   const obstacle = useObstacle();
   const selected = useManaged((state) => state.selected);
   const isRunning = useManaged((state) => state.job?.isRunning === true);
   useLayout(() => manager.showRows(rows), [manager, rows]);
   useLayout(() => () => manager.showRows([]), [manager]);
 
-  const reason = obstacle ?? (isRunning ? "Wait until the other action is done." : null);
+  const reason = obstacle ?? (isRunning ? bulk.wait : null);
   const count = selected.size;
   return (
-    <div className="selection" role="region" aria-label="Selection" hidden={count === 0}>
-      <span role="status">{count > 0 && `${count} selected`}</span>
-      <div className="buttons" role="group" aria-label="Actions for the selected users">
+    <div className="selection" role="region" aria-label={bulk.selection} hidden={count === 0}>
+      <span role="status">{count > 0 && bulk.selected(number(count))}</span>
+      <div className="buttons" role="group" aria-label={bulk.actions}>
         {OFFERED.filter(isOn).map((action) => (
           <button
             key={action}
@@ -83,7 +88,7 @@ export function SelectionBar({ rows }: { rows: readonly UserSummary[] }) {
           </button>
         ))}
         <button className="button" type="button" onClick={() => manager.select([])}>
-          Clear
+          {bulk.clear}
         </button>
       </div>
     </div>

@@ -10,7 +10,7 @@ const MOST = 50; // users of a request
 
 // One request. `role` is the new one; null: none.
 export type Step = { action: BulkAction; role: string | null; users: readonly UserSummary[] };
-export type Result = { user: UserSummary; isDone: boolean; synced: boolean; message: string };
+export type Result = { user: UserSummary; isDone: boolean; synced: boolean; message: string | null }; // null: the service did not answer for the user
 export type Job = {
   action: BulkAction;
   total: number;
@@ -49,7 +49,7 @@ export function resultsOf({ users }: Step, answered: readonly Answered[] | Probl
   return users.map((user) => {
     if ("code" in answered) return { user, isDone: false, synced: false, message: answered.message };
     const found = answered.find(({ id }) => id === user.clerkId);
-    if (found === undefined) return { user, isDone: false, synced: false, message: "The service did not answer for it." };
+    if (found === undefined) return { user, isDone: false, synced: false, message: null };
     return { user, isDone: found.isDone, synced: found.synced, message: found.message };
   });
 }

@@ -1,11 +1,14 @@
 // The words of the pages, and how they write numbers and times.
 import { createContext, useContext } from "react";
+import { bulk } from "./bulk.ts";
+import { filters } from "./filters.ts";
 import { formatsOf, type Formats } from "./formats.ts";
 import { stats } from "./stats.ts";
 import { ui } from "./ui.ts";
+import { users } from "./users.ts";
 
 // One group for each part of the pages. A text with a value in it is a function.
-export const ENGLISH = { stats, ui };
+export const ENGLISH = { bulk, filters, stats, ui, users };
 export type Messages = typeof ENGLISH;
 // The texts that an app has in its own language; the others stay English.
 export type OwnMessages = { [Group in keyof Messages]?: Partial<Messages[Group]> };

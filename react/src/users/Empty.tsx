@@ -1,13 +1,12 @@
 import type { UserStatus } from "../functions.ts";
+import { useMessages } from "../messages/messages.ts";
 
 export function NoUsers() {
+  const { users } = useMessages();
   return (
     <div className="notice">
-      <h2>Nobody yet</h2>
-      <p>
-        New users appear here within a moment, once Clerk’s webhook points at the service. Those who were
-        there before come with a backfill:
-      </p>
+      <h2>{users.nobodyYet}</h2>
+      <p>{users.nobodyYetText}</p>
       <pre>
         <code>python -m clerk_convex.backfill</code>
       </pre>
@@ -18,17 +17,20 @@ export function NoUsers() {
 type NoMatchProps = { search: string | undefined; status: UserStatus | undefined; onClear: () => void };
 
 export function NoMatch({ search, status, onClear }: NoMatchProps) {
-  const who = status === undefined ? "No user" : `No ${status} user`;
+  const { users } = useMessages();
+  const [before, after] = users.noUserLike(status);
   return (
     <div className="notice">
-      <h2>{search === undefined ? `${who}s` : "No match"}</h2>
+      <h2>{search === undefined ? users.noUsers(status) : users.noMatch}</h2>
       {search !== undefined && (
         <p>
-          {who} has a name, email, phone number or id like “<bdi>{search}</bdi>”.
+          {before}
+          <bdi>{search}</bdi>
+          {after}
         </p>
       )}
       <button className="button" type="button" onClick={onClear}>
-        Clear filters
+        {users.clearFilters}
       </button>
     </div>
   );

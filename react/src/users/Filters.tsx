@@ -14,13 +14,13 @@ type Props = {
 };
 
 export function Filters({ view, onChange, counts, end }: Props) {
-  const { ui } = useMessages();
+  const { filters, ui } = useMessages();
   return (
-    <div className="toolbar" role="search" aria-label="Users">
+    <div className="toolbar" role="search" aria-label={filters.label}>
       <SearchBox search={view.search} onSearch={(search) => onChange({ search }, { replace: true })} />
-      <div className="segments" role="group" aria-label="Status">
+      <div className="segments" role="group" aria-label={filters.status}>
         <Segment
-          label="All"
+          label={filters.all}
           count={counts?.total}
           isOn={view.status === null}
           onPick={() => onChange({ status: null })}

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "react";
+import { useMessages } from "../messages/messages.ts";
 import { Icon } from "../ui/Icon.tsx";
 import { useLatest } from "../ui/useLayout.ts";
 import { useSlashKey } from "../ui/useSlashKey.ts";
@@ -10,6 +11,7 @@ type Props = { search: string; onSearch: (search: string) => void };
 
 // Searches while somebody types. Escape clears the text; if it is empty, Escape leaves the box.
 export function SearchBox({ search, onSearch }: Props) {
+  const { users } = useMessages();
   const [text, setText] = useState(search);
   const [known, setKnown] = useState(search);
   const input = useRef<HTMLInputElement>(null);
@@ -45,9 +47,9 @@ export function SearchBox({ search, onSearch }: Props) {
       <input
         ref={input}
         type="search"
-        aria-label="Search users"
+        aria-label={users.search}
         aria-keyshortcuts="/"
-        placeholder="Search name, email, phone or id"
+        placeholder={users.searchHint}
         autoComplete="off"
         spellCheck={false}
         dir="auto"

@@ -1,20 +1,22 @@
+import { useMessages } from "../messages/messages.ts";
 import type { Sort } from "./usersView.ts";
 
-const CHOICES: (Sort & { label: string })[] = [
-  { by: "createdAt", order: "desc", label: "Newest first" },
-  { by: "createdAt", order: "asc", label: "Oldest first" },
-  { by: "lastSignInAt", order: "desc", label: "Last sign-in, latest first" },
-  { by: "lastSignInAt", order: "asc", label: "Last sign-in, longest ago first" },
-  { by: "name", order: "asc", label: "Name, A to Z" },
-  { by: "name", order: "desc", label: "Name, Z to A" },
-  { by: "email", order: "asc", label: "Email, A to Z" },
-  { by: "email", order: "desc", label: "Email, Z to A" },
-];
+const CHOICES = [
+  { by: "createdAt", order: "desc", label: "newest" },
+  { by: "createdAt", order: "asc", label: "oldest" },
+  { by: "lastSignInAt", order: "desc", label: "latestSignIn" },
+  { by: "lastSignInAt", order: "asc", label: "oldestSignIn" },
+  { by: "name", order: "asc", label: "nameUp" },
+  { by: "name", order: "desc", label: "nameDown" },
+  { by: "email", order: "asc", label: "emailUp" },
+  { by: "email", order: "desc", label: "emailDown" },
+] as const satisfies (Sort & { label: string })[];
 
 type Props = { sort: Sort; isDisabled: boolean; onSort: (sort: Sort) => void };
 
 // Selects the order on narrow screens, which have no column headers.
 export function SortSelect({ sort, isDisabled, onSort }: Props) {
+  const { users } = useMessages();
   const index = CHOICES.findIndex(({ by, order }) => by === sort.by && order === sort.order);
   const choose = (position: number) => {
     const { by, order } = CHOICES[position]!;
@@ -23,15 +25,15 @@ export function SortSelect({ sort, isDisabled, onSort }: Props) {
   return (
     <select
       className="sort-select"
-      aria-label="Sort"
+      aria-label={users.sort}
       disabled={isDisabled}
       value={isDisabled ? "relevance" : index}
       onChange={(event) => choose(Number(event.target.value))}
     >
-      {isDisabled && <option value="relevance">Best match first</option>}
+      {isDisabled && <option value="relevance">{users.bestMatch}</option>}
       {CHOICES.map(({ label }, position) => (
         <option key={position} value={position}>
-          {label}
+          {users[label]}
         </option>
       ))}
     </select>

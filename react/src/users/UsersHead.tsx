@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import { useOptions } from "../admin/options.ts";
+import { useMessages } from "../messages/messages.ts";
 import { naturalOrder, type Sort, type SortKey, type UsersView } from "./usersView.ts";
 
 type HeadProps = Props & { hasActions: boolean; selectAll?: ReactNode };
@@ -7,24 +8,25 @@ type Props = { view: UsersView; onSort: (sort: Sort) => void };
 
 export function UsersHead({ view, onSort, hasActions, selectAll }: HeadProps) {
   const { columns } = useOptions();
+  const { users } = useMessages();
   return (
     <thead role="rowgroup">
       <tr role="row">
         {hasActions && (
           <th role="columnheader" scope="col" className="col-check">
-            {selectAll ?? <span className="visually-hidden">Selection</span>}
+            {selectAll ?? <span className="visually-hidden">{users.selection}</span>}
           </th>
         )}
-        <SortHeader by="name" label="Name" view={view} onSort={onSort} />
-        <SortHeader by="email" label="Email" view={view} onSort={onSort} />
+        <SortHeader by="name" label={users.name} view={view} onSort={onSort} />
+        <SortHeader by="email" label={users.email} view={view} onSort={onSort} />
         <th role="columnheader" scope="col" className="col-status">
-          Status
+          {users.status}
         </th>
         <th role="columnheader" scope="col" className="col-role">
-          Role
+          {users.role}
         </th>
-        <SortHeader by="createdAt" label="Joined" view={view} onSort={onSort} />
-        <SortHeader by="lastSignInAt" label="Last sign-in" view={view} onSort={onSort} />
+        <SortHeader by="createdAt" label={users.joined} view={view} onSort={onSort} />
+        <SortHeader by="lastSignInAt" label={users.lastSignIn} view={view} onSort={onSort} />
         {columns.map(({ name, label = name, width }) => (
           <th key={name} role="columnheader" scope="col" className="col-own" style={{ width }}>
             {label}
@@ -32,7 +34,7 @@ export function UsersHead({ view, onSort, hasActions, selectAll }: HeadProps) {
         ))}
         {hasActions && (
           <th role="columnheader" scope="col" className="col-actions">
-            <span className="visually-hidden">Actions</span>
+            <span className="visually-hidden">{users.actions}</span>
           </th>
         )}
       </tr>
@@ -43,6 +45,7 @@ export function UsersHead({ view, onSort, hasActions, selectAll }: HeadProps) {
 type HeaderProps = Props & { by: SortKey; label: string };
 
 function SortHeader({ by, label, view, onSort }: HeaderProps) {
+  const { users } = useMessages();
   const isSearch = view.search.trim() !== ""; // a search is sorted by relevance, so the chosen order is not used
   const isSorted = !isSearch && view.sort.by === by;
   return (
@@ -56,7 +59,7 @@ function SortHeader({ by, label, view, onSort }: HeaderProps) {
         className="sort"
         type="button"
         disabled={isSearch}
-        title={isSearch ? "Matches come best first" : undefined}
+        title={isSearch ? users.bestFirst : undefined}
         onClick={() => onSort(nextSort(by, view.sort))}
       >
         {label}

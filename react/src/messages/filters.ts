@@ -1,0 +1,6 @@
+// Words of the filters of the users page.
+export const filters = {
+  label: "Users",
+  status: "Status",
+  all: "All",
+};

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
 import { ask } from "../../react/src/manage/calls.ts";
 import * as sessions from "../../react/src/manage/sessionCalls.ts";
+import { sheet } from "../../react/dist/messages/sheet.js";
 
 const NO_DEVICE = {
   device_type: null,
@@ -15,7 +16,7 @@ const NO_DEVICE = {
 const service = { url: "/api", getToken: async () => "t" };
 
 test("the name of a device has what Clerk knows", () => {
-  const name = (device: Partial<sessions.Device> | null) => sessions.deviceText(device && { ...NO_DEVICE, ...device });
+  const name = (device: Partial<sessions.Device> | null) => sessions.deviceText(device && { ...NO_DEVICE, ...device }, sheet);
   const chrome = { browser_name: "Chrome", browser_version: "131.0.6778.86" };
   assert.equal(name({ ...chrome, device_type: "Macintosh" }), "Chrome 131 on Macintosh");
   assert.equal(name(chrome), "Chrome 131");
@@ -34,7 +35,7 @@ test("the place of a device has what Clerk knows", () => {
 });
 
 test("what Sync now has found", () => {
-  const found = (outcome: string) => sessions.readSynced({ user: {}, synced: true, outcome });
+  const found = (outcome: string) => sheet.synced(sessions.readSynced({ user: {}, synced: true, outcome })!.outcome);
   for (const [outcome, words] of [
     ["created", /was missing here/],
     ["updated", /was changed to what Clerk has/],
@@ -43,9 +44,10 @@ test("what Sync now has found", () => {
     ["tombstoned", /stays deleted/],
     ["brandnew", /brandnew/],
   ] as const) {
-    assert.match(found(outcome)!, words);
+    assert.match(found(outcome), words);
   }
-  assert.match(sessions.readSynced({ deleted: true, synced: true, outcome: "deleted" })!, /Clerk has no such user/);
+  assert.ok(sessions.readSynced({ deleted: true, synced: true, outcome: "deleted" })!.isDeleted);
+  assert.ok(!sessions.readSynced({ synced: true, outcome: "created" })!.isDeleted);
   for (const body of [null, {}, { outcome: 1 }]) assert.equal(sessions.readSynced(body), undefined);
 });
 

@@ -1,4 +1,5 @@
 import type { UserSummary } from "../functions.ts";
+import { useMessages } from "../messages/messages.ts";
 import { displayName } from "../users/displayName.ts";
 import { Form } from "./Form.tsx";
 import { Person } from "./Person.tsx";
@@ -6,12 +7,13 @@ import { RoleField } from "./RoleField.tsx";
 import { WORDS } from "./words.tsx";
 
 export function EditRole({ user }: { user: UserSummary }) {
+  const { forms } = useMessages();
   const name = displayName(user);
   const before = user.role ?? "";
   return (
     <Form
-      title="Change role"
-      submit="Save"
+      title={forms.changeRole}
+      submit={forms.save}
       progress={WORDS.role.progress}
       read={({ public_metadata: role = "" }) =>
         role === before ? null : { call: { action: "role", clerkId: user.clerkId, role: role || null, before: before || null }, name }

@@ -1,4 +1,5 @@
 import type { UserSummary } from "../functions.ts";
+import { useMessages } from "../messages/messages.ts";
 import { displayName } from "../users/displayName.ts";
 import type { Changes } from "./calls.ts";
 import { Field } from "./Field.tsx";
@@ -7,6 +8,7 @@ import { Person } from "./Person.tsx";
 import { WORDS } from "./words.tsx";
 
 export function EditUser({ user }: { user: UserSummary }) {
+  const { forms } = useMessages();
   const before = {
     first_name: user.firstName ?? "",
     last_name: user.lastName ?? "",
@@ -26,21 +28,21 @@ export function EditUser({ user }: { user: UserSummary }) {
   };
 
   return (
-    <Form title="Edit user" submit="Save" progress={WORDS.update.progress} read={read}>
+    <Form title={forms.editUser} submit={forms.save} progress={WORDS.update.progress} read={read}>
       {(errors) => (
         <>
           <Person user={user} />
           <div className="form-pair">
-            <Field name="first_name" label="First name" errors={errors} defaultValue={before.first_name} data-first />
-            <Field name="last_name" label="Last name" errors={errors} defaultValue={before.last_name} />
+            <Field name="first_name" label={forms.firstName} errors={errors} defaultValue={before.first_name} data-first />
+            <Field name="last_name" label={forms.lastName} errors={errors} defaultValue={before.last_name} />
           </div>
-          <Field name="username" label="Username" errors={errors} defaultValue={before.username} />
+          <Field name="username" label={forms.username} errors={errors} defaultValue={before.username} />
           <Field
             name="external_id"
-            label="External id"
+            label={forms.externalId}
             errors={errors}
             defaultValue={before.external_id}
-            hint="What another system calls this user."
+            hint={forms.externalIdHint}
           />
         </>
       )}

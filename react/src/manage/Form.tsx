@@ -1,4 +1,5 @@
 import { useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
+import { useFormats, useMessages } from "../messages/messages.ts";
 import type { Answer, Call, Problem } from "./calls.ts";
 import { useManaging, useObstacle } from "./context.ts";
 import { Modal } from "./Modal.tsx";
@@ -20,6 +21,8 @@ const NO_ERRORS: Errors = {};
 // A form in a dialog. It stays open until the call succeeds, so that nothing must be typed again.
 export function Form({ title, submit, progress, read, children }: Props) {
   const { manager } = useManaging();
+  const { forms } = useMessages();
+  const { number } = useFormats();
   const obstacle = useObstacle();
   const [problem, setProblem] = useState<Problem | string | null>(null);
   const [isSending, setSending] = useState(false);
@@ -59,7 +62,7 @@ export function Form({ title, submit, progress, read, children }: Props) {
     }
     if (answer?.isDone) return close();
     setSending(false);
-    setProblem(answer ?? "Something else is being done with this user. Wait until it is.");
+    setProblem(answer ?? forms.isBusy);
   };
 
   return (
@@ -74,7 +77,7 @@ export function Form({ title, submit, progress, read, children }: Props) {
             {typeof problem !== "string" && Object.keys(errors).length === 0 ? (
               <ProblemText problem={problem} />
             ) : (
-              <p>{typeof problem === "string" ? problem : (errors.body ?? "Correct what is marked, and try again.")}</p>
+              <p>{typeof problem === "string" ? problem : (errors.body ?? forms.correct)}</p>
             )}
           </div>
         )}
@@ -85,7 +88,7 @@ export function Form({ title, submit, progress, read, children }: Props) {
         )}
         <div className="modal-buttons buttons">
           <button className="button" type="button" onClick={close}>
-            Cancel
+            {forms.cancel}
           </button>
           <button
             className="button is-primary"
@@ -93,7 +96,7 @@ export function Form({ title, submit, progress, read, children }: Props) {
             aria-disabled={isRefused}
             aria-describedby={obstacle === null ? undefined : `${id}-reason`}
           >
-            {isSending ? progress : wait > 0 ? `${submit} in ${wait} s` : submit}
+            {isSending ? progress : wait > 0 ? forms.submitIn(submit, number(wait)) : submit}
           </button>
         </div>
       </form>

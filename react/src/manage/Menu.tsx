@@ -2,6 +2,7 @@ import { useId, useRef, type KeyboardEvent } from "react";
 import { useLatest, useLayout } from "../ui/useLayout.ts";
 import type { UserSummary } from "../functions.ts";
 import { displayName } from "../users/displayName.ts";
+import { useMessages } from "../messages/messages.ts";
 import { useOptions } from "../admin/options.ts";
 import { ActionButton } from "./ActionButton.tsx";
 import { useManaged, useManaging } from "./context.ts";
@@ -20,6 +21,7 @@ type Props = { user: UserSummary; anchor: HTMLElement };
 function OpenMenu({ user, anchor }: Props) {
   const { manager } = useManaging();
   const { isOn } = useOptions();
+  const { list } = useMessages();
   const refusals = useRefusals(user);
   const panel = useRef<HTMLDivElement>(null);
   const id = useId();
@@ -64,7 +66,7 @@ function OpenMenu({ user, anchor }: Props) {
       <p className="row-menu-name truncate" dir="auto" title={name} aria-hidden="true">
         {name}
       </p>
-      <div role="menu" aria-label={`Actions for ${name}`}>
+      <div role="menu" aria-label={list.actionsFor(name)}>
         {actionsFor(user.status, isOn).map((group, index) => (
           <div key={index} className="row-menu-group" role="group">
             {group.map((action) => (

@@ -1,26 +1,28 @@
 import { useState } from "react";
 import { useOptions } from "../admin/options.ts";
+import { useMessages } from "../messages/messages.ts";
 import { Field } from "./Field.tsx";
 import type { Errors } from "./Form.tsx";
 
 // Any text can be a role, and the app decides what it means; this page only knows "admin".
 export function RoleField({ role, errors, isFirst }: { role: string; errors: Errors; isFirst?: boolean }) {
   const { roles } = useOptions();
+  const { forms } = useMessages();
   const [text, setText] = useState(role);
   return (
     <div className="role-field">
       <Field
         name="public_metadata"
-        label="Role"
+        label={forms.role}
         errors={errors}
-        placeholder="None"
+        placeholder={forms.noRole}
         maxLength={100}
-        hint={text.trim() === "admin" ? "Sees every user on this page, and may do all that you may." : HINT}
+        hint={text.trim() === "admin" ? forms.adminHint : forms.roleHint}
         value={text}
         data-first={isFirst}
         onChange={(event) => setText(event.target.value)}
       />
-      <div className="choices" role="group" aria-label="Usual roles">
+      <div className="choices" role="group" aria-label={forms.usualRoles}>
         {[...roles, ""].map((choice) => (
           <button
             key={choice}
@@ -29,12 +31,10 @@ export function RoleField({ role, errors, isFirst }: { role: string; errors: Err
             aria-pressed={text.trim() === choice}
             onClick={() => setText(choice)}
           >
-            {choice || "none"}
+            {choice || forms.none}
           </button>
         ))}
       </div>
     </div>
   );
 }
-
-const HINT = "Any text. It is kept in the public metadata at Clerk.";

@@ -1,6 +1,7 @@
 import { useRef } from "react";
 import { useLayout } from "../ui/useLayout.ts";
 import type { UserSummary } from "../functions.ts";
+import { useMessages } from "../messages/messages.ts";
 import { useOptions } from "../admin/options.ts";
 import { Icon } from "../ui/Icon.tsx";
 import { displayName } from "../users/displayName.ts";
@@ -11,6 +12,7 @@ import { actionsFor } from "./words.tsx";
 export function RowMenu({ user }: { user: UserSummary }) {
   const { manager } = useManaging();
   const { isOn } = useOptions();
+  const { list } = useMessages();
   const isOpen = useManaged((state) => state.menu?.user.clerkId === user.clerkId);
   const button = useRef<HTMLButtonElement>(null);
 
@@ -33,7 +35,7 @@ export function RowMenu({ user }: { user: UserSummary }) {
       ref={button}
       className="icon-button row-menu-button"
       type="button"
-      aria-label={`Actions for ${displayName(user)}`}
+      aria-label={list.actionsFor(displayName(user))}
       aria-haspopup="menu"
       aria-expanded={isOpen}
       onClick={(event) => {

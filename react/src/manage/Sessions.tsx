@@ -1,12 +1,14 @@
 import { useId, useRef, useState } from "react";
 import { useOptions } from "../admin/options.ts";
 import type { UserSummary } from "../functions.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
 import { Time } from "../ui/Time.tsx";
 import { displayName } from "../users/displayName.ts";
+import { CallNews } from "./CallNews.tsx";
 import type { Problem } from "./calls.ts";
 import { useManaging, useObstacle } from "./context.ts";
-import { Modal } from "./Modal.tsx";
-import { ProblemText, useWait } from "./Notices.tsx";
+import { useWait } from "./Notices.tsx";
+import { Question } from "./Question.tsx";
 import {
   deviceText,
   listSessions,
@@ -25,6 +27,8 @@ type Target = UserSession | "all";
 export function Sessions({ user }: { user: UserSummary }) {
   const { manager, myId } = useManaging();
   const { isOn } = useOptions();
+  const { sheet } = useMessages();
+  const { number } = useFormats();
   const obstacle = useObstacle();
   const [listed, setListed] = useState<Listed | null>(null);
   const [busy, setBusy] = useState<"list" | "all" | string | null>(null); // a string: the id of the session
@@ -34,6 +38,7 @@ export function Sessions({ user }: { user: UserSummary }) {
   const list = useRef<HTMLDivElement>(null);
   const wait = useWait(problem);
   const id = useId();
+  const counted = (count: number) => sheet.sessionCount(count, number(count));
   const isOff = busy !== null || obstacle !== null || wait > 0;
 
   const load = async () => {
@@ -45,7 +50,7 @@ export function Sessions({ user }: { user: UserSummary }) {
     if (!answer.isDone) return setProblem(answer);
     const { sessions, hasMore } = answer.value;
     setListed(answer.value);
-    setTold(sessions.length === 0 ? "" : `${counted(sessions.length)}${hasMore ? ", and more" : ""}.`);
+    setTold(sessions.length === 0 ? "" : sheet.sessionsListed(counted(sessions.length), hasMore));
   };
 
   const revoke = async (what: Target) => {
@@ -61,13 +66,13 @@ export function Sessions({ user }: { user: UserSummary }) {
     const { count, hasMore } = answer.value;
     const isLeft = (session: UserSession) => what !== "all" && session.id !== what.id;
     setListed((now) => now && { sessions: now.sessions.filter(isLeft), hasMore: now.hasMore && what !== "all" });
-    setTold(`${counted(count)} revoked.${hasMore ? " There are more: show the sessions again." : ""}`);
+    setTold(sheet.sessionsRevoked(counted(count), hasMore));
   };
 
   return (
     <section className="sessions" aria-labelledby={id}>
       <div className="metadata-head">
-        <h3 id={id}>Sessions</h3>
+        <h3 id={id}>{sheet.sessions}</h3>
         <div className="buttons">
           {listed !== null && listed.sessions.length > 1 && isOn("revoke") && (
             <button
@@ -76,7 +81,7 @@ export function Sessions({ user }: { user: UserSummary }) {
               aria-disabled={isOff}
               onClick={() => !isOff && setTarget("all")}
             >
-              {busy === "all" ? "Revoking…" : "Revoke all"}
+              {busy === "all" ? sheet.revoking : sheet.revokeAll}
             </button>
           )}
           <button
@@ -86,23 +91,15 @@ export function Sessions({ user }: { user: UserSummary }) {
             title={obstacle ?? undefined}
             onClick={() => !isOff && void load()}
           >
-            {busy === "list" ? "Asking Clerk…" : wait > 0 ? `Retry in ${wait} s` : listed === null ? "Show sessions" : "Refresh"}
+            {busy === "list" ? sheet.asking : wait > 0 ? sheet.retryIn(number(wait)) : listed === null ? sheet.showSessions : sheet.refresh}
           </button>
         </div>
       </div>
-      <p role="status" className="reason">
-        {told}
-      </p>
-      {obstacle !== null && <p className="reason">{obstacle}</p>}
-      {problem !== null && (
-        <div role="alert" className="form-problem">
-          <ProblemText problem={problem} />
-        </div>
-      )}
+      <CallNews told={told} obstacle={obstacle} problem={problem} />
       {listed !== null && (
         <div ref={list} tabIndex={-1} role="group" aria-labelledby={id}>
           {listed.sessions.length === 0 ? (
-            <p className="muted">No active session</p>
+            <p className="muted">{sheet.noSession}</p>
           ) : (
             <ul className="session-list">
               {listed.sessions.map((session) => (
@@ -113,10 +110,10 @@ export function Sessions({ user }: { user: UserSummary }) {
                       className="button"
                       type="button"
                       aria-disabled={isOff}
-                      aria-label={`Revoke ${deviceText(session.device)}`}
+                      aria-label={sheet.revokeDevice(deviceText(session.device, sheet))}
                       onClick={() => !isOff && setTarget(session)}
                     >
-                      {busy === session.id ? "Revoking…" : "Revoke"}
+                      {busy === session.id ? sheet.revoking : sheet.revoke}
                     </button>
                   )}
                 </li>
@@ -130,7 +127,6 @@ export function Sessions({ user }: { user: UserSummary }) {
           target={target}
           name={displayName(user)}
           isMine={user.clerkId === myId}
-          obstacle={obstacle}
           onClose={() => setTarget(null)}
           onConfirm={() => void revoke(target)}
         />
@@ -139,24 +135,17 @@ export function Sessions({ user }: { user: UserSummary }) {
   );
 }
 
-function counted(count: number): string {
-  return count === 1 ? "1 session" : `${count} sessions`;
-}
-
 function Session({ session: { device, last_active_at, impersonated } }: { session: UserSession }) {
+  const { sheet } = useMessages();
   const place = placeText(device);
   return (
     <div className="session-text">
-      <span className="truncate" title={deviceText(device)}>
-        {deviceText(device)}
-        {impersonated && <span className="unverified session-mark">Impersonated</span>}
+      <span className="truncate" title={deviceText(device, sheet)}>
+        {deviceText(device, sheet)}
+        {impersonated && <span className="unverified session-mark">{sheet.impersonated}</span>}
       </span>
       <span className="muted truncate" title={place}>
-        {last_active_at !== null && (
-          <>
-            Active <Time value={last_active_at} />
-          </>
-        )}
+        {last_active_at !== null && sheet.active(<Time value={last_active_at} />)}
         {last_active_at !== null && place !== "" && " · "}
         {place}
       </span>
@@ -168,38 +157,21 @@ type ConfirmProps = {
   target: Target;
   name: string;
   isMine: boolean;
-  obstacle: string | null;
   onClose: () => void;
   onConfirm: () => void;
 };
 
-function ConfirmRevoke({ target, name, isMine, obstacle, onClose, onConfirm }: ConfirmProps) {
-  const id = useId();
-  const label = target === "all" ? "Revoke all sessions" : "Revoke session";
+function ConfirmRevoke({ target, name, isMine, ...asked }: ConfirmProps) {
+  const { sheet } = useMessages();
+  const title = target === "all" ? sheet.askRevokeSessions : sheet.askRevokeSession;
+  const text =
+    target === "all" ? sheet.revokeSessionsText : sheet.revokeSessionText(deviceText(target.device, sheet));
   return (
-    <Modal role="alertdialog" labelId={id} describedBy={`${id}-text`} onClose={onClose}>
-      <h2 id={id} className="modal-title">
-        {label} of <bdi>{name}</bdi>?
-      </h2>
-      <p id={`${id}-text`}>
-        {target === "all" ? "Signs the user out everywhere" : `Signs the user out on ${deviceText(target.device)}`}, within
-        a minute. The account stays, and can sign in again.
-        {isMine && " These sessions are yours: you may have to sign in again."}
-      </p>
-      {obstacle !== null && <p className="reason">{obstacle}</p>}
-      <div className="modal-buttons buttons">
-        <button className="button" type="button" data-first onClick={onClose}>
-          Cancel
-        </button>
-        <button
-          className="button is-danger"
-          type="button"
-          aria-disabled={obstacle !== null}
-          onClick={() => obstacle === null && onConfirm()}
-        >
-          {label}
-        </button>
-      </div>
-    </Modal>
+    <Question
+      title={title(<bdi>{name}</bdi>)}
+      text={isMine ? `${text} ${sheet.ownSessions}` : text}
+      confirm={target === "all" ? sheet.revokeSessions : sheet.revokeSession}
+      {...asked}
+    />
   );
 }

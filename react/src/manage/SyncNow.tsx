@@ -1,14 +1,18 @@
 import { useState } from "react";
 import { useOptions } from "../admin/options.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
+import { CallNews } from "./CallNews.tsx";
 import type { Problem } from "./calls.ts";
 import { useManaging, useObstacle } from "./context.ts";
-import { ProblemText, useWait } from "./Notices.tsx";
+import { useWait } from "./Notices.tsx";
 import { readSynced, syncNow } from "./sessionCalls.ts";
 
 // Writes the user as Clerk has it. It stays in the details when the row appears or disappears by it.
 export function SyncNow({ clerkId }: { clerkId: string }) {
   const { manager } = useManaging();
   const { isOn } = useOptions();
+  const { sheet } = useMessages();
+  const { number } = useFormats();
   const obstacle = useObstacle();
   const [isBusy, setBusy] = useState(false);
   const [told, setTold] = useState("");
@@ -23,8 +27,8 @@ export function SyncNow({ clerkId }: { clerkId: string }) {
     setProblem(null);
     const answer = await manager.ask(syncNow(clerkId), readSynced);
     setBusy(false);
-    if (answer.isDone) setTold(answer.value);
-    else setProblem(answer);
+    if (!answer.isDone) return setProblem(answer);
+    setTold(answer.value.isDeleted ? sheet.syncedDeleted : sheet.synced(answer.value.outcome));
   };
 
   return (
@@ -33,20 +37,12 @@ export function SyncNow({ clerkId }: { clerkId: string }) {
         className="button"
         type="button"
         aria-disabled={isOff}
-        title={obstacle ?? "Asks Clerk for this user, and writes here what Clerk has"}
+        title={obstacle ?? sheet.syncTitle}
         onClick={() => !isOff && void sync()}
       >
-        {isBusy ? "Asking Clerk…" : wait > 0 ? `Sync in ${wait} s` : "Sync now"}
+        {isBusy ? sheet.asking : wait > 0 ? sheet.syncIn(number(wait)) : sheet.syncNow}
       </button>
-      <p role="status" className="reason">
-        {told}
-      </p>
-      {obstacle !== null && <p className="reason">{obstacle}</p>}
-      {problem !== null && (
-        <div role="alert" className="form-problem">
-          <ProblemText problem={problem} />
-        </div>
-      )}
+      <CallNews told={told} obstacle={obstacle} problem={problem} />
     </div>
   );
 }

@@ -1,4 +1,5 @@
 import { createContext, useContext, useSyncExternalStore } from "react";
+import { useMessages } from "../messages/messages.ts";
 import { useConnection } from "../ui/useConnection.ts";
 import { Manager, type State } from "./Manager.ts";
 
@@ -24,6 +25,7 @@ export function useManaged<Value>(pick: (state: State) => Value): Value {
 export function useObstacle(): string | null {
   const outage = useManaged((state) => state.outage);
   const { state } = useConnection();
-  if (state === "offline") return "Convex cannot be reached, so nothing can be changed just now.";
+  const { ui } = useMessages();
+  if (state === "offline") return ui.noConvex;
   return outage;
 }

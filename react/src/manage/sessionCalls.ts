@@ -1,4 +1,5 @@
 // The sessions of a user and *Sync now*, which the service asks Clerk for. Convex has nothing of them.
+import type { sheet } from "../messages/sheet.tsx";
 import type { Request } from "./calls.ts";
 
 export type Device = {
@@ -49,25 +50,18 @@ export function syncNow(clerkId: string): Request {
   return { method: "POST", path: `${pathOf(clerkId)}/sync` };
 }
 
-const OUTCOMES: Record<string, string> = {
-  created: "The user was missing here, and has arrived from Clerk.",
-  updated: "The user was changed to what Clerk has.",
-  unchanged: "The user is here as Clerk has it.",
-  stale: "Something newer than Clerk’s answer has arrived meanwhile. Nothing was changed.",
-  tombstoned: "This user was deleted, and stays deleted. Nothing was changed.",
-};
-
-// Returns what became of it, in a sentence.
-export function readSynced(body: any): string | undefined {
-  if (body?.deleted === true) return "Clerk has no such user. What was here has been removed.";
-  return typeof body?.outcome === "string" ? (OUTCOMES[body.outcome] ?? `The answer is ${body.outcome}.`) : undefined;
+// Returns the outcome. isDeleted: Clerk has no such user.
+export function readSynced(body: any): { outcome: string; isDeleted: boolean } | undefined {
+  const isDeleted = body?.deleted === true;
+  return typeof body?.outcome === "string" ? { outcome: body.outcome, isDeleted } : undefined;
 }
 
 // Returns the browser and the device of a session, such as "Chrome 131 on Macintosh".
-export function deviceText(device: Device | null): string {
+export function deviceText(device: Device | null, words: typeof sheet): string {
   const version = device?.browser_version?.split(".")[0];
   const browser = device?.browser_name && [device.browser_name, version].filter(Boolean).join(" ");
-  return [browser, device?.device_type].filter(Boolean).join(" on ") || "Unknown device";
+  const kind = device?.device_type;
+  return browser && kind ? words.device(browser, kind) : browser || kind || words.unknownDevice;
 }
 
 export function placeText(device: Device | null): string {

@@ -3,12 +3,26 @@ import { createContext, useContext } from "react";
 import { bulk } from "./bulk.ts";
 import { filters } from "./filters.ts";
 import { formatsOf, type Formats } from "./formats.ts";
+import { forms } from "./forms.tsx";
+import { list } from "./list.ts";
+import { refusals } from "./refusals.tsx";
+import { sheet } from "./sheet.tsx";
 import { stats } from "./stats.ts";
 import { ui } from "./ui.ts";
 import { users } from "./users.ts";
 
 // One group for each part of the pages. A text with a value in it is a function.
-export const ENGLISH = { bulk, filters, stats, ui, users };
+export const ENGLISH = {
+  bulk,
+  filters,
+  forms,
+  list,
+  refusals,
+  sheet,
+  stats,
+  ui,
+  users,
+};
 export type Messages = typeof ENGLISH;
 // The texts that an app has in its own language; the others stay English.
 export type OwnMessages = { [Group in keyof Messages]?: Partial<Messages[Group]> };

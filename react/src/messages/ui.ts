@@ -20,5 +20,6 @@ export const ui = {
   offlineSince: (clock: string) => `Offline since ${clock}`,
   liveTitle: "Changes appear here as they happen.",
   connectingTitle: "The connection to Convex is being made.",
+  noConvex: "Convex cannot be reached, so nothing can be changed just now.",
   offlineTitle: "This is the state of that time. The page continues by itself when the connection is back.",
 };

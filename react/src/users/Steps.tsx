@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import { Icon } from "../ui/Icon.tsx";
 import { useLatest } from "../ui/useLayout.ts";
-import { useFormats } from "../messages/messages.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
 import type { Listed } from "./listed.ts";
 
 type Props = { clerkId: string; listed: readonly Listed[]; onShow: (clerkId: string) => void };
@@ -31,16 +31,16 @@ export function Steps({ clerkId, listed, onShow }: Props) {
   }, [onKeyDown]);
 
   const { number } = useFormats();
-  const position = `${number(now + 1)} of ${number(listed.length)}`;
+  const { sheet } = useMessages();
   return (
     <div className="steps">
-      <Step label="Previous user" keys="k" user={previous} onShow={onShow} path="m4 10 4-4 4 4" />
-      <Step label="Next user" keys="j" user={next} onShow={onShow} path="m4 6 4 4 4-4" />
+      <Step label={sheet.previous} keys="k" user={previous} onShow={onShow} path="m4 10 4-4 4 4" />
+      <Step label={sheet.next} keys="j" user={next} onShow={onShow} path="m4 6 4 4 4-4" />
       <span className="muted" role="status">
         {now !== -1 && (
           <>
             <span className="visually-hidden">{listed[now]!.name}, </span>
-            {position}
+            {sheet.position(number(now + 1), number(listed.length))}
           </>
         )}
       </span>
@@ -57,6 +57,7 @@ type StepProps = {
 };
 
 function Step({ label, keys, user, path, onShow }: StepProps) {
+  const { sheet } = useMessages();
   return (
     <button
       className="icon-button"
@@ -64,7 +65,7 @@ function Step({ label, keys, user, path, onShow }: StepProps) {
       aria-label={label}
       aria-keyshortcuts={keys}
       aria-disabled={user === undefined}
-      title={`${label} (${keys})`}
+      title={sheet.withKey(label, keys)}
       onClick={() => user && onShow(user.clerkId)}
     >
       <Icon size={16}>

@@ -1,6 +1,7 @@
 import { useMemo, useState } from "react";
 import { useAdminAnswer } from "../data/useAnswer.ts";
 import { useFunctions } from "../functions.ts";
+import { useMessages } from "../messages/messages.ts";
 import { CopyButton } from "../ui/CopyButton.tsx";
 import { Failure } from "../ui/Failure.tsx";
 import { Region } from "../ui/Region.tsx";
@@ -21,11 +22,12 @@ type Props = {
 };
 
 export function UserDialog({ clerkId, listed, onShow, onClose, manage }: Props) {
+  const { sheet } = useMessages();
   const findRow = () => document.querySelector<HTMLElement>(`[data-clerk-id="${CSS.escape(clerkId)}"] a`);
   return (
-    <Sheet label="User" returnTo={findRow} onClose={onClose}>
+    <Sheet label={sheet.user} returnTo={findRow} onClose={onClose}>
       <Steps clerkId={clerkId} listed={listed} onShow={onShow} />
-      <Region title="This user cannot be shown" resetKey={clerkId}>
+      <Region title={sheet.notShown} resetKey={clerkId}>
         <LiveUser key={clerkId} clerkId={clerkId} manage={manage} />
       </Region>
       {manage !== undefined && <manage.SyncNow key={clerkId} clerkId={clerkId} />}
@@ -35,6 +37,7 @@ export function UserDialog({ clerkId, listed, onShow, onClose, manage }: Props) 
 }
 
 function LiveUser({ clerkId, manage }: { clerkId: string; manage: Manage | undefined }) {
+  const { sheet } = useMessages();
   const { getUser } = useFunctions();
   const {
     value: user,
@@ -48,32 +51,21 @@ function LiveUser({ clerkId, manage }: { clerkId: string; manage: Manage | undef
   if (user && displayName(user) !== lastName) setLastName(displayName(user));
 
   if (error !== undefined)
-    return <Failure title="The user could not be loaded" error={error} onRetry={retry} />;
+    return <Failure title={sheet.notLoaded} error={error} onRetry={retry} />;
   if (user === undefined) return <UserSkeleton />;
   if (user === null) return <Gone clerkId={clerkId} name={lastName} />;
   return <UserFields user={user} manage={manage} />;
 }
 
 function Gone({ clerkId, name }: { clerkId: string; name: string | null }) {
+  const { sheet } = useMessages();
   return (
     <div className="notice" role="alert">
-      <h2>
-        {name === null ? (
-          "There is no such user"
-        ) : (
-          <>
-            <bdi>{name}</bdi> was deleted
-          </>
-        )}
-      </h2>
-      <p>
-        {name === null
-          ? "No user has this id. The user may have been deleted, or may not have arrived from Clerk yet."
-          : "That happened while you were looking."}
-      </p>
+      <h2>{name === null ? sheet.noUser : sheet.deleted(<bdi>{name}</bdi>)}</h2>
+      <p>{name === null ? sheet.noUserText : sheet.deletedText}</p>
       <p className="access-id">
         <code>{clerkId}</code>
-        <CopyButton text={clerkId} label="id" />
+        <CopyButton text={clerkId} label={sheet.id} />
       </p>
       <AuditLink clerkId={clerkId} />
     </div>
@@ -81,8 +73,9 @@ function Gone({ clerkId, name }: { clerkId: string; name: string | null }) {
 }
 
 function UserSkeleton() {
+  const { sheet } = useMessages();
   return (
-    <div className="sheet-skeleton" aria-busy="true" aria-label="Loading">
+    <div className="sheet-skeleton" aria-busy="true" aria-label={sheet.loading}>
       <div className="sheet-head">
         <span className="avatar is-large bone" />
         <div className="user-text">

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import { useOptions } from "../admin/options.ts";
 import type { UserDetails } from "../functions.ts";
+import { useMessages } from "../messages/messages.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { CopyButton } from "../ui/CopyButton.tsx";
 import { prettyJson } from "../ui/prettyJson.ts";
@@ -36,6 +37,7 @@ const KNOWN = new Set<string>([
 // Shows all columns that Convex has of a user.
 export function UserFields({ user, manage }: { user: UserDetails; manage: Manage | undefined }) {
   const { columns } = useOptions();
+  const { sheet } = useMessages();
   const name = displayName(user);
   const own = Object.entries(user).filter(
     ([column]) => !KNOWN.has(column) && !columns.some(({ name }) => name === column),
@@ -53,21 +55,21 @@ export function UserFields({ user, manage }: { user: UserDetails; manage: Manage
       </header>
       {manage !== undefined && <manage.UserActions user={user} />}
       <dl>
-        <Field label="Email" text={user.email} copies>
-          {user.emailVerified === false && <span className="unverified">Unverified</span>}
+        <Field label={sheet.email} text={user.email} copies>
+          {user.emailVerified === false && <span className="unverified">{sheet.unverified}</span>}
         </Field>
-        <Field label="Phone" text={user.phone} copies />
-        <Field label="Username" text={user.username} copies />
-        <Field label="First name" text={user.firstName} />
-        <Field label="Last name" text={user.lastName} />
-        <Field label="Role" text={user.role} />
-        {user.lockedUntil !== undefined && <TimeField label="Locked until" value={user.lockedUntil} />}
-        <TimeField label="Joined" value={user.createdAt} />
-        <TimeField label="Last sign-in" value={user.lastSignInAt} missing="Never" />
-        <TimeField label="Updated" value={user.updatedAt ?? undefined} missing="Unknown" />
-        <Field label="Clerk id" text={user.clerkId} copies isCode />
-        <Field label="External id" text={user.externalId} copies isCode />
-        <Field label="Convex id" text={user._id} copies isCode />
+        <Field label={sheet.phone} text={user.phone} copies />
+        <Field label={sheet.username} text={user.username} copies />
+        <Field label={sheet.firstName} text={user.firstName} />
+        <Field label={sheet.lastName} text={user.lastName} />
+        <Field label={sheet.role} text={user.role} />
+        {user.lockedUntil !== undefined && <TimeField label={sheet.lockedUntil} value={user.lockedUntil} />}
+        <TimeField label={sheet.joined} value={user.createdAt} />
+        <TimeField label={sheet.lastSignIn} value={user.lastSignInAt} missing={sheet.never} />
+        <TimeField label={sheet.updated} value={user.updatedAt ?? undefined} missing={sheet.unknown} />
+        <Field label={sheet.clerkId} text={user.clerkId} copies isCode />
+        <Field label={sheet.externalId} text={user.externalId} copies isCode />
+        <Field label={sheet.convexId} text={user._id} copies isCode />
         {columns.map((column) => (
           <div key={column.name} className="field">
             <dt>{column.label ?? column.name}</dt>
@@ -82,15 +84,15 @@ export function UserFields({ user, manage }: { user: UserDetails; manage: Manage
       </dl>
       <section className="metadata">
         <div className="metadata-head">
-          <h3>Public metadata</h3>
+          <h3>{sheet.metadata}</h3>
           {user.publicMetadata !== undefined && (
-            <CopyButton text={user.publicMetadata} label="public metadata" />
+            <CopyButton text={user.publicMetadata} label={sheet.metadata.toLowerCase()} />
           )}
         </div>
         {user.publicMetadata === undefined ? (
-          <p className="muted">None</p>
+          <p className="muted">{sheet.none}</p>
         ) : (
-          <pre tabIndex={0} role="region" aria-label="Public metadata">
+          <pre tabIndex={0} role="region" aria-label={sheet.metadata}>
             <code dir="ltr">{prettyJson(user.publicMetadata)}</code>
           </pre>
         )}
@@ -112,12 +114,13 @@ type FieldProps = {
 };
 
 function Field({ label, text, copies = false, isCode = false, children }: FieldProps) {
+  const { sheet } = useMessages();
   return (
     <div className="field">
       <dt>{label}</dt>
       <dd>
         {text === undefined ? (
-          <span className="muted">None</span>
+          <span className="muted">{sheet.none}</span>
         ) : (
           <span className={isCode ? "field-text is-code" : "field-text"} dir="auto" title={text}>
             {text}

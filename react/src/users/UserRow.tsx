@@ -2,6 +2,7 @@ import { memo } from "react";
 import { useOptions } from "../admin/options.ts";
 import { useFlash } from "../data/useFlash.ts";
 import type { UserSummary } from "../functions.ts";
+import { useMessages } from "../messages/messages.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { Nothing } from "../ui/Nothing.tsx";
 import { Time } from "../ui/Time.tsx";
@@ -17,6 +18,7 @@ type Props = { user: UserSummary; isNew: boolean; manage?: Manage };
 export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
   const flash = useFlash(user);
   const { columns } = useOptions();
+  const { list } = useMessages();
   const name = displayName(user);
   return (
     <tr role="row" data-clerk-id={user.clerkId} data-new={isNew || undefined} data-flash={flash}>
@@ -54,17 +56,18 @@ export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
         )}
       </td>
       <td role="cell" className="col-time col-joined">
-        <span className="card-label">Joined </span>
+        <span className="card-label">{list.joined} </span>
         <Time value={user.createdAt} />
       </td>
       <td role="cell" className="col-time col-sign-in">
         {user.lastSignInAt === undefined ? (
           <>
-            Never<span className="card-label"> signed in</span>
+            {list.never}
+            <span className="card-label"> {list.neverSignedIn}</span>
           </>
         ) : (
           <>
-            <span className="card-label">Signed in </span>
+            <span className="card-label">{list.signedIn} </span>
             <Time value={user.lastSignInAt} />
           </>
         )}
@@ -84,20 +87,21 @@ export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
 });
 
 function UserAddress({ user, name }: { user: UserSummary; name: string }) {
+  const { list } = useMessages();
   if (user.email === undefined) {
     const hasPhone = user.phone !== undefined && user.phone !== name;
-    return <span className="user-email truncate muted">{hasPhone ? user.phone : "No email"}</span>;
+    return <span className="user-email truncate muted">{hasPhone ? user.phone : list.noEmail}</span>;
   }
   return (
     <span className="user-email muted">
       {user.email === name ? (
-        "No name"
+        list.noName
       ) : (
         <span className="truncate" title={user.email}>
           {user.email}
         </span>
       )}
-      {user.emailVerified === false && <span className="unverified">Unverified</span>}
+      {user.emailVerified === false && <span className="unverified">{list.unverified}</span>}
     </span>
   );
 }

@@ -2,6 +2,7 @@ import { useCallback, useMemo, useState } from "react";
 import { useAdminAnswer } from "../data/useAnswer.ts";
 import { useLast } from "../data/useLast.ts";
 import { useFunctions, type UserSummary } from "../functions.ts";
+import { useMessages } from "../messages/messages.ts";
 import { RefusalsNotice } from "../refusals/RefusalsNotice.tsx";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
 import { useToday } from "../stats/useToday.ts";
@@ -17,7 +18,8 @@ import { useUsersUrl } from "./useUsersUrl.ts";
 // The content of the page, within <Admin>.
 export function Users() {
   const manage = useManage();
-  useTitle("Users");
+  const { list } = useMessages();
+  useTitle(list.users);
   const { view, setView, userId, open, show, close } = useUsersUrl();
   const functions = useFunctions();
   const today = useToday();
@@ -31,11 +33,11 @@ export function Users() {
 
   return (
     <>
-      <h1 className="visually-hidden">Users</h1>
+      <h1 className="visually-hidden">{list.users}</h1>
       <StatsPanel stats={stats} error={answer.error} onRetry={answer.retry} />
       <RefusalsNotice />
       <Filters view={view} onChange={setView} counts={stats} end={manage && <manage.NewUserButton />} />
-      <Region title="The users could not be loaded" resetKey={view}>
+      <Region title={list.failed} resetKey={view}>
         <UsersTable
           view={view}
           onChange={setView}

@@ -2,13 +2,14 @@ import { useEffect, useMemo } from "react";
 import { useOptions } from "../admin/options.ts";
 import { usePages } from "../data/usePages.ts";
 import { useFunctions, type UserSummary } from "../functions.ts";
-import { useFormats } from "../messages/messages.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
+import type { Formats } from "../messages/formats.ts";
+import type { Messages } from "../messages/messages.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { onRowClick, onRowKeyDown } from "../ui/rows.ts";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { userCells } from "./cells.ts";
 import { NoMatch, NoUsers } from "./Empty.tsx";
-import type { Formats } from "../messages/formats.ts";
 import type { Manage } from "./manage.ts";
 import { UserRow } from "./UserRow.tsx";
 import { UsersHead } from "./UsersHead.tsx";
@@ -26,7 +27,9 @@ type Props = {
 export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: Props) {
   const { getUsers } = useFunctions();
   const { columns } = useOptions();
-  const { number } = useFormats();
+  const messages = useMessages();
+  const formats = useFormats();
+  const { list } = messages;
   const search = view.search.trim();
   const args = useMemo(
     () => ({
@@ -60,7 +63,7 @@ export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: P
   const total = shown.status === undefined ? counts?.total : counts?.[shown.status];
   return (
     <div className="table-frame">
-      <table className="table users-table" role="table" aria-label="Users" aria-busy={isLoading || isStale}>
+      <table className="table users-table" role="table" aria-label={list.users} aria-busy={isLoading || isStale}>
         <UsersHead
           view={view}
           onSort={(sort) => onChange({ sort })}
@@ -83,7 +86,7 @@ export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: P
       </table>
       {!isLoading && (
         <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
-          {summary(rows.length, shown.search !== undefined, total, number)}
+          {summary(messages, formats, { shown: rows.length, isSearch: shown.search !== undefined, total })}
         </LoadMore>
       )}
       {manage !== undefined && <manage.SelectionBar rows={rows} />}
@@ -91,11 +94,14 @@ export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: P
   );
 }
 
-function summary(shown: number, isSearch: boolean, total: number | undefined, number: Formats["number"]): string {
+function summary(
+  { list }: Messages,
+  { number }: Formats,
+  { shown, isSearch, total }: { shown: number; isSearch: boolean; total: number | undefined },
+): string {
   if (!isSearch) {
     const isCounted = total !== undefined && total >= shown;
-    return isCounted ? `${number(shown)} of ${number(total)}` : number(shown);
+    return isCounted ? list.shownOf(number(shown), number(total)) : number(shown);
   }
-  if (shown >= SEARCH_LIMIT) return `${SEARCH_LIMIT} best matches. Type more to narrow them down.`;
-  return shown === 1 ? "1 match" : `${shown} matches, best first`;
+  return shown >= SEARCH_LIMIT ? list.bestMatches(SEARCH_LIMIT) : list.matches(shown);
 }

@@ -1,0 +1,80 @@
+// Words of the details of a user: the fields, the sessions and *Sync now*.
+import type { ReactNode } from "react";
+
+const SYNCED: Record<string, string> = {
+  created: "The user was missing here, and has arrived from Clerk.",
+  updated: "The user was changed to what Clerk has.",
+  unchanged: "The user is here as Clerk has it.",
+  stale: "Something newer than Clerk’s answer has arrived meanwhile. Nothing was changed.",
+  tombstoned: "This user was deleted, and stays deleted. Nothing was changed.",
+};
+
+export const sheet = {
+  user: "User",
+  notShown: "This user cannot be shown",
+  notLoaded: "The user could not be loaded",
+  loading: "Loading",
+  noUser: "There is no such user",
+  noUserText: "No user has this id. The user may have been deleted, or may not have arrived from Clerk yet.",
+  deleted: (name: ReactNode): ReactNode => <>{name} was deleted</>,
+  deletedText: "That happened while you were looking.",
+  id: "id",
+
+  previous: "Previous user",
+  next: "Next user",
+  withKey: (label: string, key: string) => `${label} (${key})`,
+  position: (at: string, count: string) => `${at} of ${count}`,
+
+  email: "Email",
+  phone: "Phone",
+  username: "Username",
+  firstName: "First name",
+  lastName: "Last name",
+  role: "Role",
+  lockedUntil: "Locked until",
+  joined: "Joined",
+  lastSignIn: "Last sign-in",
+  updated: "Updated",
+  clerkId: "Clerk id",
+  externalId: "External id",
+  convexId: "Convex id",
+  none: "None",
+  never: "Never",
+  unknown: "Unknown",
+  unverified: "Unverified",
+  metadata: "Public metadata",
+
+  retryIn: (seconds: string) => `Retry in ${seconds} s`,
+  asking: "Asking Clerk…",
+
+  sessions: "Sessions",
+  showSessions: "Show sessions",
+  refresh: "Refresh",
+  noSession: "No active session",
+  sessionCount: (count: number, text: string) => (count === 1 ? "1 session" : `${text} sessions`),
+  sessionsListed: (sessions: string, hasMore: boolean) => `${sessions}${hasMore ? ", and more" : ""}.`,
+  sessionsRevoked: (sessions: string, hasMore: boolean) =>
+    `${sessions} revoked.${hasMore ? " There are more: show the sessions again." : ""}`,
+  active: (time: ReactNode): ReactNode => <>Active {time}</>,
+  impersonated: "Impersonated",
+  device: (browser: string, kind: string) => `${browser} on ${kind}`,
+  unknownDevice: "Unknown device",
+  revoke: "Revoke",
+  revoking: "Revoking…",
+  revokeAll: "Revoke all",
+  revokeDevice: (device: string) => `Revoke ${device}`,
+  revokeSession: "Revoke session",
+  revokeSessions: "Revoke all sessions",
+  askRevokeSession: (name: ReactNode): ReactNode => <>Revoke session of {name}?</>,
+  askRevokeSessions: (name: ReactNode): ReactNode => <>Revoke all sessions of {name}?</>,
+  revokeSessionText: (device: string) =>
+    `Signs the user out on ${device}, within a minute. The account stays, and can sign in again.`,
+  revokeSessionsText: "Signs the user out everywhere, within a minute. The account stays, and can sign in again.",
+  ownSessions: "These sessions are yours: you may have to sign in again.",
+
+  syncNow: "Sync now",
+  syncIn: (seconds: string) => `Sync in ${seconds} s`,
+  syncTitle: "Asks Clerk for this user, and writes here what Clerk has",
+  synced: (outcome: string) => SYNCED[outcome] ?? `The answer is ${outcome}.`,
+  syncedDeleted: "Clerk has no such user. What was here has been removed.",
+};

@@ -9,7 +9,7 @@ import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { userCells } from "../users/cells.ts";
 import { Filters } from "../users/Filters.tsx";
 import { UsersHead } from "../users/UsersHead.tsx";
-import { NEWEST_FIRST } from "../users/usersView.ts";
+import { EVERYONE, NEWEST_FIRST } from "../users/usersView.ts";
 import { Frame } from "./Frame.tsx";
 import { Nav } from "./Nav.tsx";
 
@@ -51,7 +51,7 @@ export function PageSkeleton({ page, isManaged, live = connecting }: Props): Rea
 
 function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
   const { columns } = useOptions();
-  const view = { search: "", status: null, sort: NEWEST_FIRST };
+  const view = { ...EVERYONE, sort: NEWEST_FIRST };
   return (
     <>
       <StatsPanel stats={undefined} error={undefined} onRetry={nothing} />

@@ -5,12 +5,13 @@ import { useFunctions, type UserSummary } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
 import { RefusalsNotice } from "../refusals/RefusalsNotice.tsx";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
-import { useToday } from "../stats/useToday.ts";
+import { useDayStart, useToday } from "../stats/useToday.ts";
 import { Region } from "../ui/Region.tsx";
 import { useTitle } from "../ui/useTitle.ts";
 import { Filters } from "./Filters.tsx";
 import { useManage } from "./manage.ts";
 import { listedOf, type Listed } from "./listed.ts";
+import { keyOf, useCounts } from "./useCounts.ts";
 import { UserDialog } from "./UserDialog.tsx";
 import { UsersTable } from "./UsersTable.tsx";
 import { useUsersUrl } from "./useUsersUrl.ts";
@@ -28,6 +29,8 @@ export function Users() {
     useMemo(() => ({ today }), [today]),
   );
   const stats = useLast(answer.value);
+  const dayStart = useDayStart();
+  const counts = useCounts(view, dayStart, stats);
   const [listed, setListed] = useState<readonly Listed[]>([]);
   const onRows = useCallback((rows: readonly UserSummary[]) => setListed((now) => listedOf(rows, now)), []);
 
@@ -36,14 +39,21 @@ export function Users() {
       <h1 className="visually-hidden">{list.users}</h1>
       <StatsPanel stats={stats} error={answer.error} onRetry={answer.retry} />
       <RefusalsNotice />
-      <Filters view={view} onChange={setView} counts={stats} end={manage && <manage.NewUserButton />} />
+      <Filters
+        view={view}
+        onChange={setView}
+        counts={counts}
+        countsKey={keyOf(view, dayStart)}
+        end={manage && <manage.NewUserButton />}
+      />
       <Region title={list.failed} resetKey={view}>
         <UsersTable
           view={view}
           onChange={setView}
           onOpen={open}
           onRows={onRows}
-          counts={stats}
+          counts={counts}
+          today={dayStart}
           manage={manage}
         />
       </Region>

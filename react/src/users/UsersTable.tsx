@@ -1,7 +1,7 @@
 import { useEffect, useMemo } from "react";
 import { useOptions } from "../admin/options.ts";
 import { usePages } from "../data/usePages.ts";
-import { useFunctions, type UserSummary } from "../functions.ts";
+import { useFunctions, type UsersArgs, type UserSummary } from "../functions.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import type { Formats } from "../messages/formats.ts";
 import type { Messages } from "../messages/messages.ts";
@@ -13,7 +13,8 @@ import { NoMatch, NoUsers } from "./Empty.tsx";
 import type { Manage } from "./manage.ts";
 import { UserRow } from "./UserRow.tsx";
 import { UsersHead } from "./UsersHead.tsx";
-import { SEARCH_LIMIT, type Counts, type UsersView } from "./usersView.ts";
+import { totalOf, type Counts } from "./useCounts.ts";
+import { argsOf, EVERYONE, SEARCH_LIMIT, type UsersView } from "./usersView.ts";
 
 type Props = {
   view: UsersView;
@@ -21,24 +22,18 @@ type Props = {
   onOpen: (clerkId: string) => void;
   onRows: (rows: readonly UserSummary[]) => void;
   counts: Counts | undefined;
+  today: number; // the beginning of the viewer's day
   manage?: Manage;
 };
 
-export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: Props) {
+export function UsersTable({ view, onChange, onOpen, onRows, counts, today, manage }: Props) {
   const { getUsers } = useFunctions();
   const { columns } = useOptions();
   const messages = useMessages();
   const formats = useFormats();
   const { list } = messages;
-  const search = view.search.trim();
-  const args = useMemo(
-    () => ({
-      ...(view.status === null ? {} : { status: view.status }),
-      // A search is sorted by relevance.
-      ...(search === "" ? { sort: view.sort } : { search }),
-    }),
-    [view.status, view.sort, search],
-  );
+  const wanted = JSON.stringify(argsOf(view, today));
+  const args = useMemo(() => JSON.parse(wanted) as UsersArgs, [wanted]);
   const {
     rows,
     args: shown,
@@ -51,16 +46,16 @@ export function UsersTable({ view, onChange, onOpen, onRows, counts, manage }: P
   useEffect(() => onRows(rows), [rows, onRows]);
 
   if (!isLoading && rows.length === 0) {
-    const isFiltered = shown.search !== undefined || shown.status !== undefined;
-    const clear = () => onChange({ search: "", status: null });
+    const isFiltered = [shown.search, shown.status, shown.filter].some((it) => it !== undefined);
+    const clear = () => onChange(EVERYONE);
     return (
       <div className="table-frame" aria-busy={isStale}>
-        {isFiltered ? <NoMatch search={shown.search} status={shown.status} onClear={clear} /> : <NoUsers />}
+        {isFiltered ? <NoMatch {...shown} onClear={clear} /> : <NoUsers />}
       </div>
     );
   }
 
-  const total = shown.status === undefined ? counts?.total : counts?.[shown.status];
+  const total = totalOf(counts, shown.status);
   return (
     <div className="table-frame">
       <table className="table users-table" role="table" aria-label={list.users} aria-busy={isLoading || isStale}>

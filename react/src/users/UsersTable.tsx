@@ -84,7 +84,7 @@ export function UsersTable({ view, onChange, onOpen, onRows, counts, today, mana
           {summary(messages, formats, { shown: rows.length, isSearch: shown.search !== undefined, total })}
         </LoadMore>
       )}
-      {manage !== undefined && <manage.SelectionBar rows={rows} />}
+      {manage !== undefined && <manage.SelectionBar rows={rows} args={shown} total={total} hasMore={loadMore !== null || isLoadingMore} />}
     </div>
   );
 }

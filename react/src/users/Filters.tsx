@@ -2,12 +2,14 @@ import { useRef, type ReactNode } from "react";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { StatusShape } from "../ui/Status.tsx";
 import { STATUSES } from "../ui/statuses.ts";
+import { CsvButton, CsvProgress } from "./CsvExport.tsx";
 import { FilterButton } from "./FilterButton.tsx";
 import { FilterChips } from "./FilterChips.tsx";
 import { Found } from "./Found.tsx";
 import { SearchBox } from "./SearchBox.tsx";
 import { SortSelect } from "./SortSelect.tsx";
-import type { Count, Counts } from "./useCounts.ts";
+import { totalOf, type Count, type Counts } from "./useCounts.ts";
+import type { Csv } from "./useCsv.ts";
 import type { UsersView } from "./usersView.ts";
 
 export type ChangeView = (change: Partial<UsersView>, options?: { replace: boolean }) => void;
@@ -17,10 +19,11 @@ type Props = {
   onChange: ChangeView;
   counts: Counts | undefined;
   countsKey?: string; // which counts belong to the view
+  csv?: Csv & { onStart: () => void };
   end?: ReactNode;
 };
 
-export function Filters({ view, onChange, counts, countsKey = "", end }: Props) {
+export function Filters({ view, onChange, counts, countsKey = "", csv, end }: Props) {
   const { filters, ui } = useMessages();
   const button = useRef<HTMLButtonElement>(null);
   return (
@@ -51,9 +54,11 @@ export function Filters({ view, onChange, counts, countsKey = "", end }: Props) 
           onSort={(sort) => onChange({ sort })}
         />
         <FilterButton anchor={button} view={view} onChange={onChange} />
+        <CsvButton isRunning={csv?.state?.is === "running"} onStart={() => csv?.onStart()} />
         {end}
       </div>
       <FilterChips view={view} onChange={onChange} button={button} />
+      {csv && <CsvProgress csv={csv} total={totalOf(counts, view.status ?? undefined)} onRetry={csv.onStart} />}
       <Found view={view} counts={counts?.key === countsKey ? counts : undefined} countsKey={countsKey} />
     </div>
   );

@@ -14,7 +14,9 @@ import { listedOf, type Listed } from "./listed.ts";
 import { keyOf, useCounts } from "./useCounts.ts";
 import { UserDialog } from "./UserDialog.tsx";
 import { UsersTable } from "./UsersTable.tsx";
+import { useCsv } from "./useCsv.ts";
 import { useUsersUrl } from "./useUsersUrl.ts";
+import { argsOf } from "./usersView.ts";
 
 // The content of the page, within <Admin>.
 export function Users() {
@@ -31,6 +33,7 @@ export function Users() {
   const stats = useLast(answer.value);
   const dayStart = useDayStart();
   const counts = useCounts(view, dayStart, stats);
+  const csv = useCsv();
   const [listed, setListed] = useState<readonly Listed[]>([]);
   const onRows = useCallback((rows: readonly UserSummary[]) => setListed((now) => listedOf(rows, now)), []);
 
@@ -44,6 +47,7 @@ export function Users() {
         onChange={setView}
         counts={counts}
         countsKey={keyOf(view, dayStart)}
+        csv={{ ...csv, onStart: () => csv.start(argsOf(view, dayStart)) }}
         end={manage && <manage.NewUserButton />}
       />
       <Region title={list.failed} resetKey={view}>

@@ -256,8 +256,9 @@ function Dates({ label, when, onPick }: DatesProps) {
 function place(panel: HTMLElement, anchor: HTMLElement): void {
   const button = anchor.getBoundingClientRect();
   const { offsetHeight, offsetWidth } = panel;
-  const top = Math.max(EDGE, Math.min(button.bottom + GAP, innerHeight - offsetHeight - EDGE));
-  const left = Math.max(EDGE, Math.min(button.right - offsetWidth, innerWidth - offsetWidth - EDGE));
+  const { clientHeight, clientWidth } = document.documentElement; // without scroll bars
+  const top = Math.max(EDGE, Math.min(button.bottom + GAP, clientHeight - offsetHeight - EDGE));
+  const left = Math.max(EDGE, Math.min(button.right - offsetWidth, clientWidth - offsetWidth - EDGE));
   panel.style.setProperty("top", `${top}px`, "important"); // as the stylesheet is
   panel.style.setProperty("left", `${left}px`, "important");
 }

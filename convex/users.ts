@@ -62,7 +62,7 @@ export const segments = query({
 // Returns the details of one user, or null. For admins.
 export const getUser = query({
   args: { clerkId: v.string() },
-  returns: v.nullable(queries.userDetails),
+  returns: v.nullable(queries.userSheet),
   handler: async (ctx, { clerkId }) => {
     await requireAdmin(ctx);
     return await queries.getUser(ctx, clerkId);
@@ -94,13 +94,13 @@ export const auditLog = query({
   },
 });
 
-// Returns the latest of the changes that were refused and have not been made good. For admins.
+// Returns the latest of the changes that were refused and have not been made good, of one user or of all. For admins.
 export const refusals = query({
-  args: {},
+  args: { clerkId: v.optional(v.string()) },
   returns: ledger.latestRefusals,
-  handler: async (ctx) => {
+  handler: async (ctx, { clerkId }) => {
     await requireAdmin(ctx);
-    return await ledger.readLatest(ctx);
+    return clerkId === undefined ? await ledger.readLatest(ctx) : await ledger.readOne(ctx, clerkId);
   },
 });
 

@@ -1,3 +1,4 @@
+import os
 import signal
 from collections.abc import Iterator
 from functools import cache
@@ -7,14 +8,17 @@ import pytest
 from hypothesis import settings
 
 from clerk_convex.testing import LocalSet
-from tests.support.functions import TOKEN_LIFETIME, Functions
+from tests.support.functions import ROOT, TOKEN_LIFETIME, Functions
 from tests.support.managed import Managed
 from tests.support.stand_in import StandIn
 
-pytest_plugins = ["clerk_convex.pytest_plugin"]
+pytest_plugins = ["clerk_convex.pytest_plugin", "tests.support.wheel"]
 
 # A shell starts its background jobs with SIGINT ignored, and the tests of Ctrl-C need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Node keeps there what it has compiled of the local Convex, which some hundred tests start.
+os.environ.setdefault("NODE_COMPILE_CACHE", str(ROOT / ".venv" / "node"))
 
 # A busy machine would miss Hypothesis's deadlines. pytest-timeout ends tests that hang.
 settings.register_profile("without deadline", deadline=None)

@@ -39,13 +39,10 @@ DOCTOR = '#!/bin/sh\necho "$@" > {asked}\n[ "$1 $2" = "doctor --fast" ] || exit 
 
 
 @pytest.fixture(scope="module")
-def image() -> Iterator[Path]:
+def image(wheel: Path) -> Iterator[Path]:
     """A folder like the image: /start, and /venv with the wheel. Every user can read it, and not write."""
     folder = Path(tempfile.mkdtemp())
     try:
-        build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-        subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
-        (wheel,) = folder.glob("*.whl")
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
         python = folder / "venv/bin/python"
         pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index"]

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -92,16 +93,25 @@ async def _body(request: Request, model: type[BaseModel]) -> object:
     if not body and model is Nothing:
         return {}
     try:
-        return json.loads(body.decode(), parse_float=_finite, parse_constant=_finite)
+        return json.loads(body.decode(), parse_float=_number, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise Problem(400, "not_json", "The body is not JSON.") from None
 
 
-def _finite(text: str) -> float:
+def _number(text: str) -> float | Decimal:
+    """Return a number with all its digits. Raises ValueError if it is too large for a float."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError
-    return number
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        raise ValueError from None
+    return number if Decimal(repr(number)) == exact else exact
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError
 
 
 def _checked(model: type[Model], value: object) -> Model:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
-from clerk_convex.entities.json import parse_json
+from clerk_convex.entities.json import canonical_json, parse_json
 from clerk_convex.entities.times import http_date
 from clerk_convex.errors import ClerkError, ClerkMisconfigured, ClerkNotFound, ClerkUnavailable
 from clerk_convex.net.backoff import Backoff
@@ -427,7 +427,7 @@ class Clerk:
         headers, content = self._headers, b""
         if request.body is not None:
             headers = {**headers, "Content-Type": "application/json"}
-            content = json.dumps(request.body, allow_nan=False).encode()
+            content = _encoded(request.body)
 
         time = asyncio.get_running_loop().time
         last_start = started + self.patience
@@ -536,6 +536,14 @@ class _Request:
     about: str = ""
     item_id: str = ""
     has_own_limit: bool = False
+
+
+def _encoded(body: object) -> bytes:
+    """Return JSON. A number in metadata keeps all its digits. Raises ValueError for NaN."""
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except TypeError:  # a Decimal
+        return canonical_json(body).encode()
 
 
 def _segment(kind: str, item_id: str) -> str:

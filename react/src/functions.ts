@@ -35,6 +35,10 @@ export type UserDetails = UserSummary & {
   updatedAt: number | null;
 };
 
+export type UserSheet = UserDetails & {
+  observedAt?: number | null; // when Clerk read the user; functions of an earlier version do not say it
+};
+
 export type UserSort = { by: "createdAt" | "lastSignInAt" | "email" | "name"; order: "asc" | "desc" };
 
 type Range = { from?: number; before?: number };
@@ -73,7 +77,14 @@ export type AuditEntry = {
   status?: number;
 };
 
-export type Refusal = { clerkId: string; reason: string; count: number; lastAt: number };
+export type Refusal = {
+  clerkId: string;
+  source: AuditEntry["source"];
+  reason: string;
+  count: number;
+  firstAt: number;
+  lastAt: number;
+};
 
 export type AccessReason = "not_signed_in" | "not_synced" | "deleted" | "not_active" | "not_admin";
 export type AccessDenied = { code: "access_denied"; reason: AccessReason; message: string };
@@ -85,10 +96,10 @@ export type Functions = {
   currentUser: Query<Record<string, never>, Me | { state: "not_synced" | "deleted"; clerkId: string }>;
   getUsers: Query<Paged<UsersArgs>, PaginationResult<UserSummary>>;
   segments: Query<{ search?: string; filter?: UserFilter }, Segment[]>;
-  getUser: Query<{ clerkId: string }, UserDetails | null>;
+  getUser: Query<{ clerkId: string }, UserSheet | null>;
   stats: Query<{ today?: string }, Stats>;
   auditLog: Query<Paged<{ clerkId?: string; outcome?: AuditOutcome }>, PaginationResult<AuditEntry>>;
-  refusals: Query<Record<string, never>, { count: number; isMore: boolean; latest: Refusal[] }>;
+  refusals: Query<{ clerkId?: string }, { count: number; isMore: boolean; latest: Refusal[] }>;
 };
 
 const NAMES = ["currentUser", "getUsers", "segments", "getUser", "stats", "auditLog", "refusals"] as const satisfies (keyof Functions)[];

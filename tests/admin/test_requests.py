@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from decimal import Decimal
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -142,7 +143,17 @@ def test_all_wrong_fields_are_named() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"x", b"{", b"\xff", b'{"a":NaN}', b'{"a":1e999}', b"[" * 20_000, b"1" * 5000, "{}".encode("utf-16")],
+    [
+        b"x",
+        b"{",
+        b"\xff",
+        b'{"a":NaN}',
+        b'{"a":1e999}',
+        b'{"a":1e-9999999999999999999}',
+        b"[" * 20_000,
+        b"1" * 5000,
+        "{}".encode("utf-16"),
+    ],
 )
 def test_not_json(raw: bytes) -> None:
     """A body that is not JSON, or that Python cannot hold, gets a 400."""
@@ -197,6 +208,16 @@ def test_white_space() -> None:
         asyncio.run(call.run(cast("Clerk", Recorder())))
     assert sent[0] == sent[1]["public_metadata"] == metadata
     assert (sent[1]["phone_number"], sent[1]["first_name"]) == (["+15551234567"], "Ada")
+
+
+@pytest.mark.parametrize(
+    "number", ["0.1000000000000000055511151231257827", "1e-400", "1.50", "12345678901234567890.5"]
+)
+def test_digits(number: str) -> None:
+    """No number in metadata loses a digit on its way to Clerk and Convex."""
+    raw = f'{{"public_metadata":{{"n":{number}}}}}'.encode()
+    patch = json.loads(ask("PATCH", "/user_1/metadata", raw=raw).metadata_patch or "", parse_float=Decimal)
+    assert patch["n"] == Decimal(number)
 
 
 def test_metadata_patch() -> None:

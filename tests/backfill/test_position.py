@@ -509,19 +509,18 @@ def test_a_run_killed_five_times_ends_equal(local: BackfillSet) -> None:
     """The run is killed with SIGKILL at any moment and started again with the same command. It resumes, and
     at the end no user is missing."""
     local.sign_up(5000)
-    before = 0
+    before = 0.0
+    local.clerk.faults = Faults(delay=0.1)
     for _ in range(5):
-        local.clerk.faults = Faults(delay=0.1)
         with local.command("--concurrency", "1", "--quiet") as process:
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline and process.poll() is None:
-                done = len(local.functions.rows())
-                if done > before:
+                if local.newest() > before:
                     break
                 time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        before = len(local.functions.rows())
+        before = local.newest()
     local.clerk.faults = Faults()
     with local.command("--json") as process:
         out, err = process.communicate(timeout=60)

@@ -260,9 +260,10 @@ def test_requests_have_clerks_form(wire: Wire) -> None:
         await clerk.existing(["user_a", "user_b"])
         await clerk.count_users(query="a b\ud800", banned=False, last_sign_in_at_after=5, username=None)
         await clerk.update_metadata("user/a", {"a": 1})
+        await clerk.update_metadata("user_a", {"a": Decimal("0.10000000000000000001")})
 
     run(main())
-    lists, existing, count, metadata = wire.requests
+    lists, existing, count, metadata, exact = wire.requests
     for request in wire.requests:
         assert request.headers["authorization"] == f"Bearer {KEY}"
         assert request.headers["clerk-api-version"] == "2026-05-12"
@@ -285,6 +286,7 @@ def test_requests_have_clerks_form(wire: Wire) -> None:
     assert metadata.url.raw_path == b"/v1/users/user%2Fa/metadata"
     assert metadata.headers["content-type"] == "application/json"
     assert json.loads(metadata.content) == {"public_metadata": {"a": 1}}
+    assert exact.content == b'{"public_metadata":{"a":0.10000000000000000001}}'
 
 
 @pytest.mark.parametrize("url", ["http://clerk.test", "http://clerk.test/", "http://clerk.test/v1/"])

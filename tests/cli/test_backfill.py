@@ -177,7 +177,7 @@ def test_interrupted_is_130_and_the_same_command_resumes(local: BackfillSet, num
     local.clerk.faults = Faults(delay=0.2)
     with local.command("--concurrency", "1") as process:
         deadline = time.monotonic() + 30
-        while not local.functions.rows() and time.monotonic() < deadline:
+        while not local.newest() and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(number)
         out, err = process.communicate(timeout=20)

@@ -52,7 +52,7 @@ def test_list_leaves_out_metadata_and_derived_columns(functions: Functions, admi
     summary = {"clerkId": "user_1", "status": "active", "createdAt": CREATED_AT, **columns}
     assert {name: value for name, value in ada.items() if name[0] != "_"} == summary
     details = admin.query("users:getUser", {"clerkId": "user_1"})
-    assert details == {**ada, "publicMetadata": '{"a":1}', "updatedAt": 10.0}
+    assert details == {**ada, "publicMetadata": '{"a":1}', "updatedAt": 10.0, "observedAt": 100.0}
     me = admin.query("users:currentUser")["user"]
     assert me == {**zoe, "updatedAt": 10.0}
 

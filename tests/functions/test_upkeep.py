@@ -122,6 +122,20 @@ def test_only_admins_read_the_refusals(functions: Functions) -> None:
             caller.query("users:refusals")
 
 
+def test_the_refusal_of_one_user(functions: Functions) -> None:
+    """It needs no row. Only admins read it."""
+    functions.sync([upsert("user_admin", role="admin"), upsert("user_eve")])
+    record(functions, refused("user_1", count=2), refused("user_2", reason="other"))
+    admin = functions.signed_in("user_admin")
+    found = admin.query("users:refusals", {"clerkId": "user_1"})
+    assert (found["count"], found["isMore"]) == (1, False)
+    assert [(it["clerkId"], it["reason"], it["count"]) for it in found["latest"]] == [("user_1", "why", 2)]
+    none = {"count": 0, "isMore": False, "latest": []}
+    assert admin.query("users:refusals", {"clerkId": "user_eve"}) == none
+    with pytest.raises(Denied):
+        functions.signed_in("user_eve").query("users:refusals", {"clerkId": "user_1"})
+
+
 OLDER = """
 import { internalMutation } from "./_generated/server";
 

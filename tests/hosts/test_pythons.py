@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.functions import ROOT
 from tests.support.managed import Managed
 from tests.support.stand_in import DEPLOY_KEY, StandIn
 from tests.webhook.test_route import SECRET
@@ -66,21 +65,22 @@ def find(version: str) -> str | None:
     return None
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_another_python(version: str, managed: Managed, convex: StandIn, wheel: Path, tmp_path: Path) -> None:
-    """A signed webhook is written, and the backfill makes Convex equal to Clerk. Warnings are errors."""
+@pytest.fixture(scope="session", params=VERSIONS)
+def another(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Return the version and the path of a Python. Its scope is that of `wheel`, so the first argument is the
+    first fixture, and no wheel is built for a Python that is not there."""
+    version: str = request.param
     python = find(version)
     if python is None:
         pytest.skip(f"there is no Python {version} on this machine")
+    return version, python
+
+
+def test_another_python(
+    another: tuple[str, str], wheel: Path, managed: Managed, convex: StandIn, tmp_path: Path
+) -> None:
+    """A signed webhook is written, and the backfill makes Convex equal to Clerk. Warnings are errors."""
+    version, python = another
     environment = tmp_path / "venv"
     subprocess.run([python, "-m", "venv", "--without-pip", environment], check=True, timeout=60)
     there = str(environment / "bin" / "python")

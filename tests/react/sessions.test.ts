@@ -71,6 +71,40 @@ suite("sessions", () => {
   });
 });
 
+test("addresses: emails and then phones, the primary ones first", () => {
+  const email = (id: string | null, email_address: string, verified: boolean) => ({ id, email_address, verified });
+  const user = {
+    email_addresses: [email("idn_1", "a@example.com", false), email("idn_2", "b@example.com", true), email(null, "c@example.com", true)],
+    phone_numbers: [{ id: "idn_3", phone_number: "+15555550100", verified: true }],
+    primary_email_address_id: "idn_2",
+    primary_phone_number_id: null,
+  };
+  const found = sessions.readAddresses({ user })!.map(({ kind, text, isPrimary, isVerified }) => [kind, text, isPrimary, isVerified]);
+  assert.deepEqual(found, [
+    ["email", "b@example.com", true, true],
+    ["email", "a@example.com", false, false],
+    ["email", "c@example.com", false, true],
+    ["phone", "+15555550100", false, true],
+  ]);
+  assert.equal(new Set(sessions.readAddresses({ user })!.map(({ id }) => id)).size, 4);
+  for (const body of [null, {}, { user: {} }, { user: { email_addresses: [] } }]) {
+    assert.equal(sessions.readAddresses(body), undefined);
+  }
+  assert.deepEqual(sessions.lookAt("a/b"), { method: "GET", path: "/a%2Fb" });
+});
+
+test("metadata is sent as the text that it is", async (t) => {
+  const request = sessions.updateMetadata("user_1", '{"n":0.10000000000000000001}');
+  const mocked = t.mock.method(globalThis, "fetch", async () => Response.json({ user: {}, synced: true }));
+  const answer = await ask(request, service, sessions.readUpdated);
+  assert.deepEqual(answer, { isDone: true, value: { news: "" } });
+  const [url, { method, body, headers }] = mocked.mock.calls[0]!.arguments as [string, any];
+  assert.deepEqual([url, method, body], ["/api/user_1/metadata", "PATCH", '{"public_metadata":{"n":0.10000000000000000001}}']);
+  assert.equal(headers["Content-Type"], "application/json");
+  assert.deepEqual(sessions.readUpdated({ synced: false, message: "Later." }), { news: "Later." });
+  assert.equal(sessions.readUpdated({}), undefined);
+});
+
 suite("a question", () => {
   const fail = (t: TestContext, status: number) =>
     t.mock.method(globalThis, "fetch", async () => new Response("<html>", { status }));

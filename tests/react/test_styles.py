@@ -7,6 +7,7 @@ template, whose rules are for bare elements and in no layer. Both use names of c
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 from typing import TYPE_CHECKING
@@ -73,7 +74,9 @@ def test_an_app_looks_the_same_with_and_without(
 def defaults() -> str:
     """Return rules that set every token to its default, because the apps have tokens of other colours."""
     tokens = (ROOT / "react" / "src" / "styles" / "tokens.css").read_text()
-    found = re.findall(r"var\(--ccx-([a-z-]+), (?:var\(--[a-z-]+, (.*)\)|(.*))\);", tokens.split("@media")[0])
+    found = re.findall(
+        r"var\(--ccx-([a-z-]+), (?:var\(--[a-z-]+, (.*)\)|(.*))\);", tokens.split("&.is-hsl")[0]
+    )
     assert len(found) > 30
     return ":root {" + "".join(f"--ccx-{name}: {one or other};" for name, one, other in found) + "}"
 
@@ -121,3 +124,48 @@ def test_the_page_looks_the_same_in_every_app(
                 assert difference(picture(ours, host, markup=markup, theme=theme), alone) <= EDGE
                 assert difference(picture(host, ours, markup=markup, theme=theme), alone) <= EDGE
     page.close()
+
+
+# The colours of each element, and of its edge.
+COLOURS = """
+[...document.querySelectorAll(".ccx, .ccx *")].map((it) => {
+  const { color, backgroundColor, borderTopColor } = getComputedStyle(it);
+  return [it.tagName, color, backgroundColor, borderTopColor];
+})
+"""
+
+
+def test_the_tokens_of_tailwind_3(visit: Visits, person: People) -> None:
+    """shadcn's tokens for Tailwind 3 are numbers, such as "0 0% 100%". The page has the colours that
+    they have in hsl(), in both themes, and the token that an app sets itself wins."""
+    numbers = (HOSTS / "shadcn-3.css").read_text()
+    colours = re.sub(r": ([\d.]+ [\d.]+% [\d.]+%);", r": hsl(\1);", numbers)
+    colours = colours.replace("--radius", "--sidebar-accent: var(--accent); --radius")
+    assert colours.count(": hsl(") == 26
+    admin = visit(person("Ada Adminson", role="admin"), reduced_motion="reduce")
+    found = []
+    for sheet in (numbers, colours):
+        admin.page.add_init_script(
+            f"const sheet = new CSSStyleSheet(); sheet.replaceSync({json.dumps(sheet)});"
+            "document.adoptedStyleSheets = [sheet];"
+        )
+        admin.open()
+        expect(admin.page.get_by_text("Live", exact=True)).to_be_visible()
+        expect(admin.row(str(admin.user_id))).to_be_visible()
+        root = admin.page.locator(".ccx")
+        for theme, background in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(2, 8, 23)")):
+            admin.page.evaluate("theme => document.documentElement.className = theme", theme)
+            expect(root).to_have_css("background-color", background)
+            found.append(admin.page.evaluate(COLOURS))
+        admin.page.evaluate("document.documentElement.style.setProperty('--ccx-canvas', 'red')")
+        expect(root).to_have_css("background-color", "rgb(255, 0, 0)")
+    assert found[:2] == found[2:]
+    assert found[0] != found[1]
+
+
+def test_each_token_of_shadcn_has_its_hsl() -> None:
+    """The tokens that default to one of shadcn's colours are those that Tailwind 3's form is known of."""
+    usual, _, numbers = (ROOT / "react/src/styles/tokens.css").read_text().partition("&.is-hsl {")
+    wanted = re.findall(r"(--_[a-z-]+): var\(--ccx-[a-z-]+, var\((--[a-z-]+), (?:light-dark|#)", usual)
+    assert len(wanted) > 10
+    assert wanted == re.findall(r"(--_[a-z-]+): var\(--ccx-[a-z-]+, hsl\(var\((--[a-z-]+)[,)]", numbers)

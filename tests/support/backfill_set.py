@@ -7,6 +7,7 @@ import atexit
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -29,6 +30,12 @@ import { internalMutation, internalQuery } from "./_generated/server";
 export const dump = internalQuery({
   args: { table: v.string() },
   handler: (ctx, { table }) => ctx.db.query(table as "users").collect(),
+});
+
+// When the newest row was inserted. Returns 0 without rows.
+export const newest = internalQuery({
+  args: {},
+  handler: async (ctx) => (await ctx.db.query("users").order("desc").first())?._creationTime ?? 0,
 });
 
 // An edit that somebody makes by hand in the Convex dashboard.
@@ -108,8 +115,13 @@ class BackfillSet:
         functions.convex.clear()
 
     def sign_up(self, count: int, **fields: Any) -> list[str]:
-        """Create users at Clerk and return their ids."""
-        return [self.clerk.create_user(username=f"user{number}", **fields)["id"] for number in range(count)]
+        """Create users at Clerk, who have signed up one after the other until now, and return their ids."""
+        begin = time.time() * 1000 - 2 * count
+        people = [
+            {"username": f"user{number}", "created_at": int(begin) + 2 * number, **fields}
+            for number in range(count)
+        ]
+        return [user["id"] for user in self.clerk.create_users(people)]
 
     def settings(self, **changes: Any) -> Settings:
         return Settings(
@@ -163,6 +175,11 @@ class BackfillSet:
     def dump(self) -> Mapping[str, list[dict[str, Any]]]:
         """Return all rows of all tables."""
         return {name: self.table(name) for name in TABLES}
+
+    def newest(self) -> float:
+        """Return the time of the newest row, which costs little however many there are."""
+        created: float = self.functions.query("test:newest", {})
+        return created
 
     def edit(self, clerk_id: str, columns: object) -> None:
         """Patch a user's row past the functions. None deletes the row, "copy" inserts it a second time."""

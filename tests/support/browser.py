@@ -40,6 +40,30 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+# The ids of all rows of the list, in order. A long list is scrolled from row to row, because the document has
+# only the rows near the window.
+LISTED = """
+(async () => {
+  const found = new Map();
+  const read = () => {
+    for (const row of document.querySelectorAll("[data-clerk-id]")) {
+      found.set(Number(row.getAttribute("aria-rowindex") ?? found.size), row.dataset.clerkId);
+    }
+  };
+  const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  read();
+  if (document.querySelector(".gap") !== null) {
+    for (let top = 0; top < document.body.scrollHeight; top += innerHeight / 2) {
+      scrollTo(0, top);
+      await frame();
+      read();
+    }
+    scrollTo(0, 0);
+    await frame();
+  }
+  return [...found].sort(([one], [other]) => one - other).map(([, id]) => id).join();
+})()
+"""
 PATIENCE = 15_000  # milliseconds; a machine may be busy
 TEXTS = ("html", "json", "javascript", "css", "text")
 
@@ -78,6 +102,10 @@ class Visit:
         question = "&".join(f"{name}={value}" for name, value in query.items())
         self.page.goto(f"{self.stack.url}{path}{'?' if question else ''}{question}")
 
+    def allow(self, url: str) -> None:
+        """Let the page ask this host too."""
+        self._hosts.add(urlsplit(url).netloc)
+
     def row(self, user_id: str) -> Locator:
         return self.page.locator(f'[data-clerk-id="{user_id}"]')
 
@@ -88,18 +116,26 @@ class Visit:
 
     def expect_rows(self, user_ids: Sequence[str]) -> None:
         """Wait until the page shows exactly these users in this order."""
-        shown = "[...document.querySelectorAll('[data-clerk-id]')].map(row => row.dataset.clerkId).join()"
         wanted = ",".join(user_ids)
         try:
-            self.page.wait_for_function(f"wanted => {shown} === wanted", arg=wanted)
+            self.page.wait_for_function(f"async wanted => ({LISTED}) === wanted", arg=wanted)
         except TooLate:
-            assert self.shown() == [*user_ids]
+            assert self.page.evaluate(f"async () => {LISTED}") == wanted
             raise
 
     def load_more(self) -> None:
-        """Press "Load more" and wait until the rows have arrived."""
-        self.page.get_by_role("button", name="Load more").click()
-        expect(self.page.get_by_role("button", name="Loading")).to_have_count(0)
+        """Press "Load more" without going there, which would load by itself, and wait for the rows."""
+        count = self.page.locator(".load-more .muted")
+        before = count.text_content() or ""
+        self.page.get_by_role("button", name="Load more").evaluate("button => button.click()")
+        expect(count).not_to_have_text(before)
+
+    def load_all(self) -> None:
+        """Load the list to its end, and go back to its top."""
+        self.page.wait_for_function(
+            "() => { const isAll = document.querySelector('.load-more button') === null;"
+            " scrollTo(0, isAll ? 0 : document.body.scrollHeight); return isAll; }"
+        )
 
     def ask(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
         """Return all rows of a paginated query of the users module, called as this browser's user."""

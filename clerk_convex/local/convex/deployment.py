@@ -137,6 +137,8 @@ class LocalConvex:
             # This process's environment may hold secrets, so pass on only the variables that Node needs.
             env={
                 "PATH": os.environ.get("PATH", os.defpath),
+                # Node's own setting: a folder for compiled code, which halves the processor time of a start.
+                "NODE_COMPILE_CACHE": os.environ.get("NODE_COMPILE_CACHE", ""),
                 "LOCAL_CONVEX_DEPLOY_KEY": self.deploy_key,
                 "LOCAL_CONVEX_ENV": json.dumps(self._env),
             },

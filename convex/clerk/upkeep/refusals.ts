@@ -88,6 +88,12 @@ export async function readLatest(ctx: QueryCtx): Promise<Infer<typeof latestRefu
   };
 }
 
+// Returns the same of one user.
+export async function readOne(ctx: QueryCtx, clerkId: string): Promise<Infer<typeof latestRefusals>> {
+  const known = await readRefusal(ctx, clerkId);
+  return { count: known === null ? 0 : 1, isMore: false, latest: known === null ? [] : [shown(known)] };
+}
+
 // Returns a page of the Clerk ids.
 export async function refusedPage(ctx: QueryCtx, paginationOpts: PaginationOptions) {
   const read = await ctx.db.query("clerkRefusals").paginate(paginationOpts);

@@ -11,9 +11,9 @@ import { versionOf } from "../order/rules";
 import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
 import { passes, readFiltered, within, type UserFilter } from "./filters";
-import { readMergedPage, readPage } from "./pages";
+import { readMergedPage } from "./pages";
 import { searchUsers } from "./search";
-import { INDEXES, keyOf, readSorted, type Range, type Sorted, type Span } from "./sorted";
+import { keyOf, readSorted, type Span } from "./sorted";
 
 export const userSummary = clerkTables[USERS].validator
   .omit("publicMetadata", "sortName", "sortEmail", "searchText", "clerkStamp")
@@ -22,6 +22,11 @@ export const userSummary = clerkTables[USERS].validator
 export const userDetails = userSummary.extend({
   publicMetadata: v.optional(v.string()), // JSON
   updatedAt: v.nullable(v.number()), // null: no change has been applied to this row yet
+});
+
+// What the page shows of one user. An unchanged user has a new observedAt whenever Clerk sends an event.
+export const userSheet = userDetails.extend({
+  observedAt: v.nullable(v.number()), // when Clerk read the user for the last change; null: likewise
 });
 
 export const usersPage = paginationResultValidator(userSummary);
@@ -39,6 +44,7 @@ export const me = v.union(
 
 export type UserSummary = Infer<typeof userSummary>;
 export type UserDetails = Infer<typeof userDetails>;
+export type UserSheet = Infer<typeof userSheet>;
 export type UserSort = Infer<typeof userSort>;
 
 // For each sort, the column.
@@ -65,35 +71,20 @@ export async function listUsers(
   const { by, order } = sort ?? { by: "createdAt", order: "desc" };
   const { sorted, isScan } = within(SORTED[by], order, filter);
   const { field } = sorted;
-  if (isScan) {
-    const read = (span: Span, most: number) => readFiltered(ctx, sorted, status, filter, span, most);
-    const found = await readMergedPage({ read }, paginationOpts);
-    return { ...found, page: found.page.map(summary) };
-  }
   const read = async (span: Span, most: number) => {
-    const page = await readSorted(ctx, sorted, undefined, span, most);
+    if (isScan) return await readFiltered(ctx, sorted, status, filter, span, most);
+    const page = await readSorted(ctx, sorted, status, span, most);
     return { page, reached: page.length < most ? null : keyOf(page[most - 1]!, field) };
   };
-  const keyOfRow = (user: User) => keyOf(user, field);
-  const result =
-    status === undefined
-      ? await readMergedPage({ read }, paginationOpts)
-      : await readPage({ rows: ofStatus(ctx, sorted, status).order(order), order, keyOf: keyOfRow }, paginationOpts);
+  const result = await readMergedPage({ read }, paginationOpts);
   return { ...result, page: result.page.filter(isWhole).map(summary) };
 }
 
-function ofStatus(ctx: QueryCtx, { field, from, before }: Sorted, status: Status) {
-  return ctx.db.query(USERS).withIndex(INDEXES[field], (q) => {
-    const every = (q as unknown as Range).eq("status", status);
-    const above = from === undefined ? every : every.gte(field, from);
-    return (before === undefined ? above : above.lt(field, before)) as never;
-  });
-}
-
 // Returns the details of one user, or null.
-export async function getUser(ctx: QueryCtx, clerkId: string): Promise<UserDetails | null> {
+export async function getUser(ctx: QueryCtx, clerkId: string): Promise<UserSheet | null> {
   const { row, version } = await readState(ctx, clerkId);
-  return row !== null && isWhole(row) ? details(row, version) : null;
+  if (row === null || !isWhole(row)) return null;
+  return { ...details(row, version), observedAt: versionOf({ row, version })?.observedAt ?? null };
 }
 
 // Returns the caller's own user, for every caller who is signed in.

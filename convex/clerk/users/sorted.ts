@@ -8,7 +8,7 @@ import { STATUSES, type Status } from "../tables";
 
 // For each column by which users are sorted, its index. Users without a value come first in ascending order and last in
 // descending order.
-export const INDEXES = {
+const INDEXES = {
   createdAt: "by_status_and_created_at",
   lastSignInAt: "by_status_and_last_sign_in_at",
   sortEmail: "by_status_and_sort_email",
@@ -82,7 +82,7 @@ async function merge(ctx: QueryCtx, sorted: Sorted, span: Span, most: number): P
 }
 
 // IndexRangeBuilder of convex/server, without the types of a certain index.
-export type Range = {
+type Range = {
   eq(field: string, value: Value | undefined): Range;
   gt(field: string, value: Value | undefined): Range;
   gte(field: string, value: Value | undefined): Range;

@@ -10,6 +10,7 @@ import type { Service } from "../manage/calls.ts";
 import { ManageProvider } from "../manage/ManageProvider.tsx";
 import { pathOf, useRouter } from "../router/router.tsx";
 import { Live } from "../ui/Live.tsx";
+import { WaitingNote } from "../ui/WaitingNote.tsx";
 import { useOptions } from "./options.ts";
 import { useService } from "./service.ts";
 import { Shell, type ShellProps } from "./Shell.tsx";
@@ -42,7 +43,7 @@ function Gated({ api, page, isManaged, children }: Props) {
   const drawn = page ?? (pathOf(location) === paths.audit ? "audit" : "users");
   return (
     <Gate
-      waiting={<PageSkeleton page={drawn} isManaged={isManaged && getToken !== undefined} live={<Live />} />}
+      waiting={<PageSkeleton page={drawn} isManaged={isManaged && getToken !== undefined} live={<Live />} note={<WaitingNote />} />}
       service={service}
     >
       {(me) => (

@@ -1,10 +1,11 @@
-import { useMemo, type ReactNode } from "react";
+import { useMemo, useRef, type ReactNode } from "react";
 import { SessionProvider, useSession, type Session } from "../auth/session.ts";
 import { FunctionsProvider, useFunctions, type Functions } from "../functions.ts";
 import type { Switch } from "../manage/calls.ts";
 import { DEFAULT_LOCALE, WordsProvider, wordsOf, type OwnMessages } from "../messages/messages.ts";
 import { AnyRouter } from "../router/router.tsx";
 import { DEFAULTS, OptionsProvider, type Column, type Options } from "./options.ts";
+import { useHslTokens } from "./useHslTokens.ts";
 
 export type ShellProps = {
   // Signs in and out, and gets the token for the service.
@@ -51,8 +52,11 @@ export function Shell({ children, ...props }: ShellProps & { children: ReactNode
   const words = useMemo(() => wordsOf(messages, locale), [messages, locale]);
   const session = useSession();
   const functions = useFunctions();
+  const root = useRef<HTMLDivElement>(null);
+  const isHsl = useHslTokens(root);
+  const className = ["ccx", !options.frame && "is-frameless", isHsl && "is-hsl"].filter(Boolean).join(" ");
   return (
-    <div className={options.frame ? "ccx" : "ccx is-frameless"} lang={locale}>
+    <div className={className} lang={locale} ref={root}>
       <OptionsProvider value={options}>
         <WordsProvider value={words}>
           <FunctionsProvider value={props.functions ?? functions}>

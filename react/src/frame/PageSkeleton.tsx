@@ -3,6 +3,7 @@ import { useOptions } from "../admin/options.ts";
 import { AuditFilters } from "../audit/AuditFilters.tsx";
 import { AuditHead } from "../audit/AuditHead.tsx";
 import { AUDIT_CELLS } from "../audit/cells.ts";
+import { useMessages } from "../messages/messages.ts";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
 import { LiveSign } from "../ui/Live.tsx";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
@@ -26,10 +27,11 @@ const newUser = (
   </span>
 );
 
-type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode };
+type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode; note?: ReactNode };
 
 // The page without data. Its parts keep their places when the data arrive.
-export function PageSkeleton({ page, isManaged, live = connecting }: Props): ReactNode {
+export function PageSkeleton({ page, isManaged, live = connecting, note }: Props): ReactNode {
+  const { ui } = useMessages();
   return (
     <Frame
       nav={<Nav />}
@@ -43,8 +45,10 @@ export function PageSkeleton({ page, isManaged, live = connecting }: Props): Rea
       <h1 className="visually-hidden">{page === "users" ? "Users" : "Audit log"}</h1>
       <div {...INERT} aria-busy="true">
         {page === "users" ? <UsersSkeleton isManaged={isManaged} /> : <AuditSkeleton />}
-        <p className="skeleton-note">Still waiting for an answer…</p>
       </div>
+      <p className="skeleton-note" role="status">
+        {note ?? ui.waiting}
+      </p>
     </Frame>
   );
 }

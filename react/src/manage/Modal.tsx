@@ -1,10 +1,10 @@
 import { useRef, type ReactNode } from "react";
 import { useLayout } from "../ui/useLayout.ts";
 
-type Props = { labelId: string; role?: "alertdialog"; describedBy?: string; onClose: () => void; children: ReactNode };
+type Props = { labelId: string; role?: "alertdialog"; describedBy?: string; isWide?: boolean; onClose: () => void; children: ReactNode };
 
 // A dialog in the middle of the window. It focuses the element with data-first, and restores the focus when it closes.
-export function Modal({ labelId, role, describedBy, onClose, children }: Props) {
+export function Modal({ labelId, role, describedBy, isWide = false, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
 
   useLayout(() => {
@@ -17,7 +17,7 @@ export function Modal({ labelId, role, describedBy, onClose, children }: Props) 
   return (
     <dialog
       ref={dialog}
-      className="modal"
+      className={isWide ? "modal is-wide" : "modal"}
       role={role}
       aria-labelledby={labelId}
       aria-describedby={describedBy}

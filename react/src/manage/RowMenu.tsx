@@ -1,19 +1,44 @@
-import { useRef } from "react";
+import { useEffect, useRef } from "react";
 import { useLayout } from "../ui/useLayout.ts";
 import type { UserSummary } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
 import { useOptions } from "../admin/options.ts";
 import { Icon } from "../ui/Icon.tsx";
 import { displayName } from "../users/displayName.ts";
+import { useHold } from "../users/HoldContext.ts";
 import { useManaged, useManaging } from "./context.ts";
 import { actionsFor } from "./words.tsx";
 
-// The button at the end of a row. All rows share one menu.
-export function RowMenu({ user }: { user: UserSummary }) {
+type Props = { user: UserSummary; isGone: boolean };
+
+// The button at the end of a row. All rows share one menu, and while it is open, the list holds still. If the user leaves
+// the list, the menu closes.
+export function RowMenu({ user, isGone }: Props) {
   const { manager } = useManaging();
   const { isOn } = useOptions();
   const { list } = useMessages();
+  const holding = useHold();
   const isOpen = useManaged((state) => state.menu?.user.clerkId === user.clerkId);
+  useEffect(() => {
+    if (!isOpen) return;
+    holding?.hold.set("menu", true);
+    return () => holding?.hold.set("menu", false);
+  }, [isOpen, holding]);
+  const name = displayName(user);
+  useEffect(() => {
+    if (!isOpen || !isGone) return;
+    manager.set({ menu: null });
+    holding?.tell(list.menuClosed(name));
+  }, [isOpen, isGone, manager, holding, list, name]);
+
+  if (isGone && !isOpen) return null; // closing the menu gives the focus to the button first
+  if (actionsFor(user.status, isOn).length === 0) return null;
+  return <MenuButton user={user} isOpen={isOpen} />;
+}
+
+function MenuButton({ user, isOpen }: { user: UserSummary; isOpen: boolean }) {
+  const { manager } = useManaging();
+  const { list } = useMessages();
   const button = useRef<HTMLButtonElement>(null);
 
   // When the row disappears, the focus moves to the next row.
@@ -27,9 +52,7 @@ export function RowMenu({ user }: { user: UserSummary }) {
     };
   }, []);
 
-  if (actionsFor(user.status, isOn).length === 0) return null;
   const open = () => manager.openMenu(user, button.current!);
-
   return (
     <button
       ref={button}

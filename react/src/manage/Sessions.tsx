@@ -5,9 +5,7 @@ import { useFormats, useMessages } from "../messages/messages.ts";
 import { Time } from "../ui/Time.tsx";
 import { displayName } from "../users/displayName.ts";
 import { CallNews } from "./CallNews.tsx";
-import type { Problem } from "./calls.ts";
-import { useManaging, useObstacle } from "./context.ts";
-import { useWait } from "./Notices.tsx";
+import { useManaging } from "./context.ts";
 import { Question } from "./Question.tsx";
 import {
   deviceText,
@@ -20,50 +18,38 @@ import {
   type Sessions as Listed,
   type UserSession,
 } from "./sessionCalls.ts";
+import { useAsk } from "./useAsk.ts";
 
 type Target = UserSession | "all";
 
 // The sessions of a user, in the details. They are Clerk's, so they are asked for only when somebody wants to see them.
 export function Sessions({ user }: { user: UserSummary }) {
-  const { manager, myId } = useManaging();
+  const { myId } = useManaging();
   const { isOn } = useOptions();
   const { sheet } = useMessages();
   const { number } = useFormats();
-  const obstacle = useObstacle();
+  const { ask, busy, isOff, obstacle, setTold, wait, ...news } = useAsk(); // busy: "list", "all" or a session's id
   const [listed, setListed] = useState<Listed | null>(null);
-  const [busy, setBusy] = useState<"list" | "all" | string | null>(null); // a string: the id of the session
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const [told, setTold] = useState("");
   const [target, setTarget] = useState<Target | null>(null);
   const list = useRef<HTMLDivElement>(null);
-  const wait = useWait(problem);
   const id = useId();
   const counted = (count: number) => sheet.sessionCount(count, number(count));
-  const isOff = busy !== null || obstacle !== null || wait > 0;
 
   const load = async () => {
-    setBusy("list");
-    setProblem(null);
-    setTold("");
-    const answer = await manager.ask(listSessions(user.clerkId), readSessions);
-    setBusy(null);
-    if (!answer.isDone) return setProblem(answer);
-    const { sessions, hasMore } = answer.value;
-    setListed(answer.value);
+    const found = await ask("list", listSessions(user.clerkId), readSessions);
+    if (found === undefined) return;
+    const { sessions, hasMore } = found;
+    setListed(found);
     setTold(sessions.length === 0 ? "" : sheet.sessionsListed(counted(sessions.length), hasMore));
   };
 
   const revoke = async (what: Target) => {
     setTarget(null);
-    setBusy(what === "all" ? "all" : what.id);
-    setProblem(null);
-    setTold("");
     const request = what === "all" ? revokeSessions(user.clerkId) : revokeSession(user.clerkId, what.id);
-    const answer = await manager.ask(request, readRevoked);
-    setBusy(null);
+    const revoked = await ask(what === "all" ? "all" : what.id, request, readRevoked);
     list.current?.focus(); // the button that was pressed disappears
-    if (!answer.isDone) return setProblem(answer);
-    const { count, hasMore } = answer.value;
+    if (revoked === undefined) return;
+    const { count, hasMore } = revoked;
     const isLeft = (session: UserSession) => what !== "all" && session.id !== what.id;
     setListed((now) => now && { sessions: now.sessions.filter(isLeft), hasMore: now.hasMore && what !== "all" });
     setTold(sheet.sessionsRevoked(counted(count), hasMore));
@@ -95,7 +81,7 @@ export function Sessions({ user }: { user: UserSummary }) {
           </button>
         </div>
       </div>
-      <CallNews told={told} obstacle={obstacle} problem={problem} />
+      <CallNews obstacle={obstacle} {...news} />
       {listed !== null && (
         <div ref={list} tabIndex={-1} role="group" aria-labelledby={id}>
           {listed.sessions.length === 0 ? (

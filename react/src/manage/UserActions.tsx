@@ -1,4 +1,5 @@
 import { useId, useRef } from "react";
+import { useSteady } from "../ui/useSteady.ts";
 import { useLayout } from "../ui/useLayout.ts";
 import type { UserSummary } from "../functions.ts";
 import { useOptions } from "../admin/options.ts";
@@ -11,6 +12,7 @@ import { actionsFor, WORDS } from "./words.tsx";
 // The actions on a user, in the details.
 export function UserActions({ user }: { user: UserSummary }) {
   const { isOn } = useOptions();
+  const status = useSteady(user.status); // no button becomes another one while it is pressed
   const refusals = useRefusals(user);
   const id = useId();
   const group = useRef<HTMLDivElement>(null);
@@ -25,7 +27,7 @@ export function UserActions({ user }: { user: UserSummary }) {
   return (
     <div className="user-actions">
       <div ref={group} className="buttons" role="group" aria-label="Actions">
-        {actionsFor(user.status, isOn)
+        {actionsFor(status, isOn)
           .flat()
           .map((action) => (
             <ActionButton

@@ -4,7 +4,7 @@ import type { GetToken } from "../auth/session.ts";
 export type UserAction = "update" | "role" | "ban" | "unban" | "lock" | "unlock" | "delete";
 export type Action = "create" | UserAction;
 // The actions that an app can switch off.
-export type Switch = Action | "revoke" | "sync";
+export type Switch = Action | "metadata" | "revoke" | "sync";
 
 export type NewUser = Partial<
   Record<"email_address" | "phone_number" | "username" | "first_name" | "last_name" | "external_id", string>
@@ -33,7 +33,7 @@ export type Problem = {
 };
 export type Answer = Done | Problem;
 
-export type Request = { method: "GET" | "POST" | "PATCH" | "DELETE"; path: string; body?: object };
+export type Request = { method: "GET" | "POST" | "PATCH" | "DELETE"; path: string; body?: object | string }; // a string: JSON
 export type Asked<Value> = { isDone: true; value: Value } | Problem;
 
 export type Service = { url: string; getToken: GetToken };
@@ -108,7 +108,7 @@ async function attempt<Value>(
         "X-Request-Id": requestId,
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),
       },
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     answer = await response.json().catch((error: unknown) => {
@@ -164,7 +164,7 @@ function request(call: Call): Request {
 }
 
 // Clerk does not say which field is taken. If only one identifier was sent, it is that one.
-function takenField(body: object | undefined, error: any): Record<string, string> {
+function takenField(body: Request["body"], error: any): Record<string, string> {
   const sent = Object.keys(body ?? {}).filter((name) => IDENTIFIERS.has(name));
   return sent.length === 1 ? { [sent[0]!]: error.clerk_message ?? error.message } : {};
 }

@@ -1,6 +1,7 @@
 import { createContext, useContext, useSyncExternalStore } from "react";
 import { useMessages } from "../messages/messages.ts";
 import { useConnection } from "../ui/useConnection.ts";
+import { useSteady } from "../ui/useSteady.ts";
 import { Manager, type State } from "./Manager.ts";
 
 export type Managing = { manager: Manager; myId: string };
@@ -21,11 +22,11 @@ export function useManaged<Value>(pick: (state: State) => Value): Value {
   return useSyncExternalStore(manager.subscribe, read, read);
 }
 
-// Returns why no action is possible at the moment, or null if actions are possible.
+// Returns why no action is possible at the moment, or null if actions are possible. It does not
+// change while a button is pressed: what was offered is done, or the service’s answer says why not.
 export function useObstacle(): string | null {
   const outage = useManaged((state) => state.outage);
   const { state } = useConnection();
   const { ui } = useMessages();
-  if (state === "offline") return ui.noConvex;
-  return outage;
+  return useSteady(state === "offline" ? ui.noConvex : outage);
 }

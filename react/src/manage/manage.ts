@@ -1,5 +1,7 @@
 // The parts that ManageProvider gives to the users page.
 import type { Manage } from "../users/manage.ts";
+import { Addresses } from "./Addresses.tsx";
+import { EditMetadata } from "./EditMetadata.tsx";
 import { NewUserButton } from "./NewUserButton.tsx";
 import { Progress } from "./Progress.tsx";
 import { RowMenu } from "./RowMenu.tsx";
@@ -17,6 +19,8 @@ export const manage: Manage = {
   Select,
   SelectAll,
   SelectionBar,
+  Addresses,
+  EditMetadata,
   Sessions,
   SyncNow,
 };

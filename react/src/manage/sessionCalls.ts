@@ -1,4 +1,4 @@
-// The sessions of a user and *Sync now*, which the service asks Clerk for. Convex has nothing of them.
+// Calls of the details: the sessions of a user, which only Clerk has, *Sync now*, and the metadata.
 import type { sheet } from "../messages/sheet.tsx";
 import type { Request } from "./calls.ts";
 
@@ -44,6 +44,40 @@ export function revokeSessions(clerkId: string): Request {
 export function readRevoked(body: any): { count: number; hasMore: boolean } | undefined {
   if (typeof body?.revoked === "number") return { count: body.revoked, hasMore: body.has_more === true };
   return typeof body?.session?.id === "string" ? { count: 1, hasMore: false } : undefined;
+}
+
+export type Address = { id: string; kind: "email" | "phone"; text: string; isPrimary: boolean; isVerified: boolean };
+
+export function lookAt(clerkId: string): Request {
+  return { method: "GET", path: pathOf(clerkId) };
+}
+
+// Returns the email addresses and then the phone numbers of a user, the primary ones first.
+export function readAddresses(body: any): Address[] | undefined {
+  const user = body?.user;
+  if (!Array.isArray(user?.email_addresses) || !Array.isArray(user.phone_numbers)) return undefined;
+  const listed = (kind: Address["kind"], name: string) =>
+    user[kind === "email" ? "email_addresses" : "phone_numbers"]
+      .map((it: any, at: number) => ({
+        id: `${kind} ${it.id ?? at}`,
+        kind,
+        text: String(it[name] ?? ""),
+        isPrimary: it.id != null && it.id === user[`primary_${name}_id`],
+        isVerified: it.verified === true,
+      }))
+      .sort((one: Address, other: Address) => Number(other.isPrimary) - Number(one.isPrimary));
+  return [...listed("email", "email_address"), ...listed("phone", "phone_number")];
+}
+
+// `patch` is JSON text, because an object would lose digits.
+export function updateMetadata(clerkId: string, patch: string): Request {
+  return { method: "PATCH", path: `${pathOf(clerkId)}/metadata`, body: `{"public_metadata":${patch}}` };
+}
+
+// Returns what remains to be said: why the change is not in Convex yet.
+export function readUpdated(body: any): { news: string } | undefined {
+  if (typeof body?.synced !== "boolean") return undefined;
+  return { news: body.synced ? "" : String(body.message ?? "") };
 }
 
 export function syncNow(clerkId: string): Request {

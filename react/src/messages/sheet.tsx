@@ -1,5 +1,6 @@
 // Words of the details of a user: the fields, the sessions and *Sync now*.
 import type { ReactNode } from "react";
+import type { AuditEntry } from "../functions.ts";
 
 const SYNCED: Record<string, string> = {
   created: "The user was missing here, and has arrived from Clerk.",
@@ -7,6 +8,15 @@ const SYNCED: Record<string, string> = {
   unchanged: "The user is here as Clerk has it.",
   stale: "Something newer than Clerk’s answer has arrived meanwhile. Nothing was changed.",
   tombstoned: "This user was deleted, and stays deleted. Nothing was changed.",
+};
+
+const WRITTEN_BY: Record<AuditEntry["source"], string> = {
+  webhook: "by a webhook",
+  backfill: "by a backfill",
+  admin: "by an administrator’s action",
+  user: "when the user asked for the row",
+  manual: "by hand",
+  schedule: "when a lock ended",
 };
 
 export const sheet = {
@@ -34,7 +44,6 @@ export const sheet = {
   lockedUntil: "Locked until",
   joined: "Joined",
   lastSignIn: "Last sign-in",
-  updated: "Updated",
   clerkId: "Clerk id",
   externalId: "External id",
   convexId: "Convex id",
@@ -46,6 +55,13 @@ export const sheet = {
 
   retryIn: (seconds: string) => `Retry in ${seconds} s`,
   asking: "Asking Clerk…",
+
+  addresses: "Addresses",
+  showAddresses: "Show addresses",
+  noAddress: "Clerk has no address of this user",
+  addressCount: (count: number, text: string) => (count === 1 ? "1 address" : `${text} addresses`),
+  primary: "Primary",
+  verified: "Verified",
 
   sessions: "Sessions",
   showSessions: "Show sessions",
@@ -71,6 +87,27 @@ export const sheet = {
     `Signs the user out on ${device}, within a minute. The account stays, and can sign in again.`,
   revokeSessionsText: "Signs the user out everywhere, within a minute. The account stays, and can sign in again.",
   ownSessions: "These sessions are yours: you may have to sign in again.",
+
+  sync: "Sync",
+  syncText: "A change is applied here only if Clerk made it later, or has read the user later, than these times.",
+  updated: "Changed at Clerk",
+  observed: "Read from Clerk",
+  written: "Last written",
+  writtenBy: (source: AuditEntry["source"]) => WRITTEN_BY[source],
+  refused: "The last change was refused, so what is shown is not up to date",
+  refusedNew: "The user could not be written, so there is nothing to show",
+  refusedTimes: (times: string, first: ReactNode, last: ReactNode): ReactNode => (
+    <>
+      {times}, first {first}, last {last}
+    </>
+  ),
+  refusedOnce: (last: ReactNode): ReactNode => <>once, {last}</>,
+  refusedText: "Remove the cause. Then Sync now, the next change at Clerk or the nightly run writes the user.",
+
+  history: "History",
+  historyFailed: "The history could not be loaded",
+  noHistory: "Nothing is on record",
+  by: (name: ReactNode): ReactNode => <>by {name}</>,
 
   syncNow: "Sync now",
   syncIn: (seconds: string) => `Sync in ${seconds} s`,

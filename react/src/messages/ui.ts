@@ -21,5 +21,9 @@ export const ui = {
   liveTitle: "Changes appear here as they happen.",
   connectingTitle: "The connection to Convex is being made.",
   noConvex: "Convex cannot be reached, so nothing can be changed just now.",
+  waiting: "Still waiting for an answer…",
+  waitingForClerk: "Still waiting for Clerk, which says whether you are signed in…",
+  waitingForConvex: "Convex cannot be reached. The page comes by itself when the connection is back.",
+  userOffline: "Convex cannot be reached, and this user was not loaded before. The details come by themselves when the connection is back.",
   offlineTitle: "This is the state of that time. The page continues by itself when the connection is back.",
 };

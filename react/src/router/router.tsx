@@ -40,7 +40,8 @@ export function AnyRouter({ children }: { children: ReactNode }): ReactNode {
 
 const NAVIGATED = "clerk-convex:navigated"; // pushState has no event of its own
 
-// The browser's history without a router. `ssrLocation` is the location on a server and at hydration.
+// The browser's history without a router: queries change in place, and a link to another page loads its document,
+// because nothing here knows how to show that page. `ssrLocation` is the location on a server and at hydration.
 export function HistoryRouter({ children, ssrLocation = "/" }: { children: ReactNode; ssrLocation?: string }): ReactNode {
   const location = useSyncExternalStore(subscribe, read, () => ssrLocation);
   const router = useMemo(() => ({ location, navigate, Link: HistoryLink }), [location]);
@@ -71,6 +72,7 @@ function HistoryLink({ onClick, ...props }: LinkProps) {
     onClick?.(event);
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return; // a new tab or window
+    if (pathOf(props.href) !== location.pathname) return;
     event.preventDefault();
     navigate(props.href);
   };

@@ -14,18 +14,28 @@ export function onRowClick(event: MouseEvent<HTMLElement>, open: (row: HTMLTable
   open(row);
 }
 
-// Moves the focus from row to row with the arrow keys, and selects the row with x; with Shift as a click with Shift does.
-export function onRowKeyDown(event: KeyboardEvent<HTMLElement>): void {
-  if (event.key.toLowerCase() === "x" && !event.ctrlKey && !event.metaKey && !event.altKey) {
+// Selects the row with x; with Shift as a click with Shift does. Otherwise calls `go` with the row to which the key leads:
+// `page` is the number of rows in the window.
+export function onRowKeyDown(
+  event: KeyboardEvent<HTMLElement>,
+  { at, count, page, go }: { at: number; count: number; page: number; go: (row: number) => void },
+): void {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key.toLowerCase() === "x") {
     const box = (event.target as Element).closest("tr")?.querySelector("input[type=checkbox]");
     box?.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, shiftKey: event.shiftKey }));
     return;
   }
-  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
-  const row = (event.target as Element).closest("tr");
-  const next = event.key === "ArrowDown" ? row?.nextElementSibling : row?.previousElementSibling;
-  const link = next?.querySelector("a");
-  if (!link) return;
+  const keys: Record<string, number> = {
+    ArrowDown: at + 1,
+    ArrowUp: at - 1,
+    PageDown: at + page,
+    PageUp: at - page,
+    Home: 0,
+    End: count - 1,
+  };
+  const row = keys[event.key];
+  if (row === undefined || at === -1) return;
   event.preventDefault();
-  link.focus();
+  go(Math.min(Math.max(row, 0), count - 1));
 }

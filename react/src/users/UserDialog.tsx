@@ -4,13 +4,15 @@ import { useFunctions } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
 import { CopyButton } from "../ui/CopyButton.tsx";
 import { Failure } from "../ui/Failure.tsx";
+import { OfflineNote } from "../ui/OfflineNote.tsx";
 import { Region } from "../ui/Region.tsx";
 import { Sheet } from "../ui/Sheet.tsx";
-import { AuditLink } from "./AuditLink.tsx";
 import { displayName } from "./displayName.ts";
+import { History } from "./History.tsx";
 import type { Manage } from "./manage.ts";
 import type { Listed } from "./listed.ts";
 import { Steps } from "./Steps.tsx";
+import { SyncState } from "./SyncState.tsx";
 import { UserFields } from "./UserFields.tsx";
 
 type Props = {
@@ -30,14 +32,19 @@ export function UserDialog({ clerkId, listed, onShow, onClose, manage }: Props) 
       <Region title={sheet.notShown} resetKey={clerkId}>
         <LiveUser key={clerkId} clerkId={clerkId} manage={manage} />
       </Region>
-      {manage !== undefined && <manage.SyncNow key={clerkId} clerkId={clerkId} />}
+      <Region title={sheet.notShown} resetKey={clerkId}>
+        <SyncState key={clerkId} clerkId={clerkId} manage={manage} />
+      </Region>
+      <Region title={sheet.historyFailed} resetKey={clerkId}>
+        <History key={clerkId} clerkId={clerkId} />
+      </Region>
       {manage !== undefined && <manage.DetailsNotices />}
     </Sheet>
   );
 }
 
 function LiveUser({ clerkId, manage }: { clerkId: string; manage: Manage | undefined }) {
-  const { sheet } = useMessages();
+  const { sheet, ui } = useMessages();
   const { getUser } = useFunctions();
   const {
     value: user,
@@ -52,7 +59,14 @@ function LiveUser({ clerkId, manage }: { clerkId: string; manage: Manage | undef
 
   if (error !== undefined)
     return <Failure title={sheet.notLoaded} error={error} onRetry={retry} />;
-  if (user === undefined) return <UserSkeleton />;
+  if (user === undefined) {
+    return (
+      <>
+        <OfflineNote>{ui.userOffline}</OfflineNote>
+        <UserSkeleton />
+      </>
+    );
+  }
   if (user === null) return <Gone clerkId={clerkId} name={lastName} />;
   return <UserFields user={user} manage={manage} />;
 }
@@ -67,7 +81,6 @@ function Gone({ clerkId, name }: { clerkId: string; name: string | null }) {
         <code>{clerkId}</code>
         <CopyButton text={clerkId} label={sheet.id} />
       </p>
-      <AuditLink clerkId={clerkId} />
     </div>
   );
 }

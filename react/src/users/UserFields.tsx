@@ -6,7 +6,6 @@ import { Avatar } from "../ui/Avatar.tsx";
 import { CopyButton } from "../ui/CopyButton.tsx";
 import { prettyJson } from "../ui/prettyJson.ts";
 import { ExactTime, Time } from "../ui/Time.tsx";
-import { AuditLink } from "./AuditLink.tsx";
 import { displayName } from "./displayName.ts";
 import type { Manage } from "./manage.ts";
 import { OwnColumn, textOf } from "./OwnColumn.tsx";
@@ -66,7 +65,6 @@ export function UserFields({ user, manage }: { user: UserDetails; manage: Manage
         {user.lockedUntil !== undefined && <TimeField label={sheet.lockedUntil} value={user.lockedUntil} />}
         <TimeField label={sheet.joined} value={user.createdAt} />
         <TimeField label={sheet.lastSignIn} value={user.lastSignInAt} missing={sheet.never} />
-        <TimeField label={sheet.updated} value={user.updatedAt ?? undefined} missing={sheet.unknown} />
         <Field label={sheet.clerkId} text={user.clerkId} copies isCode />
         <Field label={sheet.externalId} text={user.externalId} copies isCode />
         <Field label={sheet.convexId} text={user._id} copies isCode />
@@ -96,11 +94,10 @@ export function UserFields({ user, manage }: { user: UserDetails; manage: Manage
             <code dir="ltr">{prettyJson(user.publicMetadata)}</code>
           </pre>
         )}
+        {manage !== undefined && <manage.EditMetadata user={user} />}
       </section>
+      {manage !== undefined && <manage.Addresses user={user} />}
       {manage !== undefined && <manage.Sessions user={user} />}
-      <footer className="sheet-foot">
-        <AuditLink clerkId={user.clerkId} />
-      </footer>
     </>
   );
 }
@@ -133,15 +130,9 @@ function Field({ label, text, copies = false, isCode = false, children }: FieldP
   );
 }
 
-function TimeField({
-  label,
-  value,
-  missing,
-}: {
-  label: string;
-  value: number | undefined;
-  missing?: string;
-}) {
+type TimeProps = { label: string; value: number | undefined; missing?: string; children?: ReactNode };
+
+export function TimeField({ label, value, missing, children }: TimeProps) {
   return (
     <div className="field">
       <dt>{label}</dt>
@@ -152,7 +143,7 @@ function TimeField({
           <span className="field-time">
             <ExactTime value={value} />
             <span className="muted">
-              <Time value={value} />
+              <Time value={value} /> {children}
             </span>
           </span>
         )}

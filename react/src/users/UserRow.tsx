@@ -9,22 +9,30 @@ import { Time } from "../ui/Time.tsx";
 import { displayName } from "./displayName.ts";
 import type { Manage } from "./manage.ts";
 import { OwnColumn } from "./OwnColumn.tsx";
+import { Role } from "./Role.tsx";
 import { UserStatus } from "./UserStatus.tsx";
 
-type Props = { user: UserSummary; isNew: boolean; manage?: Manage };
+// isGone: the user has left the list, and the row keeps its place for now.
+type Props = { user: UserSummary; isNew: boolean; isGone?: boolean; manage?: Manage };
 
 // A user who has not changed is the same object (see usePages), so only changed rows render again. The ARIA roles are
 // those of a table; they are explicit because on narrow screens the rows are displayed as cards.
-export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
+export const UserRow = memo(function UserRow({ user, isNew, isGone = false, manage }: Props) {
   const flash = useFlash(user);
   const { columns } = useOptions();
   const { list } = useMessages();
   const name = displayName(user);
   return (
-    <tr role="row" data-clerk-id={user.clerkId} data-new={isNew || undefined} data-flash={flash}>
+    <tr
+      role="row"
+      className={isGone ? "is-gone" : undefined}
+      data-clerk-id={isGone ? undefined : user.clerkId}
+      data-new={isNew || undefined}
+      data-flash={flash}
+    >
       {manage !== undefined && (
         <td role="cell" className="col-check">
-          <manage.Select user={user} />
+          {!isGone && <manage.Select user={user} />}
         </td>
       )}
       <td role="cell" className="col-user" colSpan={2}>
@@ -33,26 +41,24 @@ export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
           <div className="user-text">
             <a
               className="user-name truncate"
-              href={`?user=${encodeURIComponent(user.clerkId)}`}
+              href={isGone ? undefined : `?user=${encodeURIComponent(user.clerkId)}`}
               dir="auto"
               title={name}
             >
               {name}
             </a>
-            <UserAddress user={user} name={name} />
+            {isGone ? <span className="user-email muted">{list.gone}</span> : <UserAddress user={user} name={name} />}
           </div>
         </div>
       </td>
       <td role="cell" className="col-status">
-        <UserStatus user={user} manage={manage} />
+        {!isGone && <UserStatus user={user} manage={manage} />}
       </td>
       <td role="cell" className="col-role">
         {user.role === undefined ? (
           <Nothing />
         ) : (
-          <span className="tag truncate" dir="auto" title={user.role}>
-            {user.role}
-          </span>
+          <Role role={user.role} />
         )}
       </td>
       <td role="cell" className="col-time col-joined">
@@ -79,7 +85,7 @@ export const UserRow = memo(function UserRow({ user, isNew, manage }: Props) {
       ))}
       {manage !== undefined && (
         <td role="cell" className="col-actions">
-          <manage.RowMenu user={user} />
+          <manage.RowMenu user={user} isGone={isGone} />
         </td>
       )}
     </tr>

@@ -11,7 +11,7 @@ export function UsersHead({ view, onSort, hasActions, selectAll }: HeadProps) {
   const { users } = useMessages();
   return (
     <thead role="rowgroup">
-      <tr role="row">
+      <tr role="row" aria-rowindex={1}>
         {hasActions && (
           <th role="columnheader" scope="col" className="col-check">
             {selectAll ?? <span className="visually-hidden">{users.selection}</span>}

@@ -1,4 +1,4 @@
-import { useCallback, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { useAdminAnswer } from "../data/useAnswer.ts";
 import { useLast } from "../data/useLast.ts";
 import { useFunctions, type UserSummary } from "../functions.ts";
@@ -8,6 +8,7 @@ import { StatsPanel } from "../stats/StatsPanel.tsx";
 import { useDayStart, useToday } from "../stats/useToday.ts";
 import { Region } from "../ui/Region.tsx";
 import { useTitle } from "../ui/useTitle.ts";
+import { useLatest, useLayout } from "../ui/useLayout.ts";
 import { Filters } from "./Filters.tsx";
 import { useManage } from "./manage.ts";
 import { listedOf, type Listed } from "./listed.ts";
@@ -34,8 +35,25 @@ export function Users() {
   const dayStart = useDayStart();
   const counts = useCounts(view, dayStart, stats);
   const csv = useCsv();
+  // Only the details need the names of all rows.
   const [listed, setListed] = useState<readonly Listed[]>([]);
-  const onRows = useCallback((rows: readonly UserSummary[]) => setListed((now) => listedOf(rows, now)), []);
+  const rows = useRef<readonly UserSummary[]>([]);
+  const isOpen = userId !== null;
+  const onRows = useLatest((now: readonly UserSummary[]) => {
+    rows.current = now;
+    if (isOpen) setListed((before) => listedOf(now, before));
+  });
+  useLayout(() => {
+    if (isOpen) setListed((before) => listedOf(rows.current, before));
+  }, [isOpen]);
+
+  // The row of the user whose details were open gets the focus, also when it is not in the document.
+  const reveal = useRef<((clerkId: string) => void) | null>(null);
+  const lastId = useRef<string | null>(null);
+  useEffect(() => {
+    if (userId === null && lastId.current !== null && !document.activeElement?.closest("tr")) reveal.current?.(lastId.current);
+    lastId.current = userId;
+  }, [userId]);
 
   return (
     <>
@@ -56,6 +74,7 @@ export function Users() {
           onChange={setView}
           onOpen={open}
           onRows={onRows}
+          reveal={reveal}
           counts={counts}
           today={dayStart}
           manage={manage}

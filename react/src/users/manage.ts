@@ -1,5 +1,5 @@
 import { createContext, useContext, type ComponentType, type ReactNode } from "react";
-import type { UsersArgs, UserSummary } from "../functions.ts";
+import type { UserDetails, UsersArgs, UserSummary } from "../functions.ts";
 
 // The list that a selection belongs to.
 export type List = {
@@ -12,12 +12,14 @@ export type List = {
 // The parts of the page by which admins act; see ../manage/. Without them the page only reads.
 export type Manage = {
   NewUserButton: ComponentType;
-  RowMenu: ComponentType<{ user: UserSummary }>;
+  RowMenu: ComponentType<{ user: UserSummary; isGone: boolean }>;
   UserActions: ComponentType<{ user: UserSummary }>;
   DetailsNotices: ComponentType;
   Select: ComponentType<{ user: UserSummary }>;
   SelectAll: ComponentType;
   SelectionBar: ComponentType<List>;
+  Addresses: ComponentType<{ user: UserSummary }>;
+  EditMetadata: ComponentType<{ user: UserDetails }>;
   Sessions: ComponentType<{ user: UserSummary }>;
   SyncNow: ComponentType<{ clerkId: string }>;
   Progress: ComponentType<{ user: UserSummary; children: ReactNode }>;

@@ -1,0 +1,47 @@
+import { useEffect } from "react";
+import { useFormats, useMessages } from "../messages/messages.ts";
+import { useKey } from "../ui/useKey.ts";
+
+const NOTE_MS = 8000;
+
+export type Note = { text: string; number: number }; // the number tells equal texts apart
+
+type Props = {
+  waiting: number; // new rows that are not shown yet
+  isNewest: boolean; // they are users who have just signed up
+  onShow: (isByKeyboard: boolean) => void;
+  note: Note | null;
+  onNoted: () => void;
+};
+
+// What happened to the list while it was held still. It lies over the list, so that nothing moves.
+export function News({ waiting, isNewest, onShow, note, onNoted }: Props) {
+  const { list } = useMessages();
+  const { number } = useFormats();
+  useKey(".", () => waiting > 0 && onShow(false));
+  useEffect(() => {
+    if (note === null) return;
+    const timer = setTimeout(onNoted, NOTE_MS);
+    return () => clearTimeout(timer);
+  }, [note, onNoted]);
+
+  const text = isNewest ? list.newUsers(waiting, number(waiting)) : list.moreUsers(waiting, number(waiting));
+  return (
+    <div className="news">
+      {waiting > 0 && (
+        <button
+          className="pill"
+          type="button"
+          aria-keyshortcuts="."
+          title={list.showKey}
+          onClick={(event) => onShow(event.detail === 0)}
+        >
+          {text}
+        </button>
+      )}
+      <div role="status" className={note === null ? "visually-hidden" : "note"}>
+        {note === null ? waiting > 0 && list.waiting : <span key={note.number}>{note.text}</span>}
+      </div>
+    </div>
+  );
+}

@@ -41,6 +41,16 @@ export type UserSheet = UserDetails & {
 
 export type UserSort = { by: "createdAt" | "lastSignInAt" | "email" | "name"; order: "asc" | "desc" };
 
+type Range = { from?: number; before?: number };
+export type UserFilter = {
+  role?: string; // "": users without a role
+  verified?: boolean;
+  createdAt?: Range;
+  lastSignInAt?: Range | null; // null: never
+};
+export type UsersArgs = { status?: UserStatus; sort?: UserSort; search?: string; filter?: UserFilter };
+export type Segment = { status: UserStatus; count: number; isMore: boolean };
+
 export type Me = { state: "synced"; user: UserDetails; isAdmin: boolean };
 
 export type Stats = { total: number; days: { day: string; signUps: number }[]; rebuilding: boolean } & Record<
@@ -84,17 +94,15 @@ type Paged<Args> = Args & { paginationOpts: PaginationOptions };
 
 export type Functions = {
   currentUser: Query<Record<string, never>, Me | { state: "not_synced" | "deleted"; clerkId: string }>;
-  getUsers: Query<
-    Paged<{ status?: UserStatus; sort?: UserSort; search?: string }>,
-    PaginationResult<UserSummary>
-  >;
+  getUsers: Query<Paged<UsersArgs>, PaginationResult<UserSummary>>;
+  segments: Query<{ search?: string; filter?: UserFilter }, Segment[]>;
   getUser: Query<{ clerkId: string }, UserSheet | null>;
   stats: Query<{ today?: string }, Stats>;
   auditLog: Query<Paged<{ clerkId?: string; outcome?: AuditOutcome }>, PaginationResult<AuditEntry>>;
   refusals: Query<{ clerkId?: string }, { count: number; isMore: boolean; latest: Refusal[] }>;
 };
 
-const NAMES = ["currentUser", "getUsers", "getUser", "stats", "auditLog", "refusals"] as const satisfies (keyof Functions)[];
+const NAMES = ["currentUser", "getUsers", "segments", "getUser", "stats", "auditLog", "refusals"] as const satisfies (keyof Functions)[];
 
 // Returns the functions of a module. `module` is its path in convex/, as in CONVEX_USERS_MODULE. anyApi creates a new
 // reference at each access, but hooks need stable ones, so they are created once.

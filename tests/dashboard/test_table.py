@@ -171,6 +171,21 @@ def test_search_within_a_filter(stack: LocalStack, admin: Visit) -> None:
     assert "ada" in rows[admin.shown()[0]]["sortName"]
 
 
+def test_many_are_counted_up_to_a_hundred(stack: LocalStack, admin: Visit) -> None:
+    """Of a filter the counts of a status end there, and say that there are more. The list goes on."""
+    members = [row for row in rows_in_order(stack) if row.get("role") == "member"]
+    assert len(members) > 500
+    admin.open(role="member")
+    admin.expect_rows(ids(members)[:PAGE])
+    expect(filters(admin, "Active")).to_have_accessible_name("Active at least 100")
+    filters(admin, "Active").click()
+    said = admin.page.get_by_role("search").get_by_role("status")
+    expect(said).to_have_text("At least 100 users found")
+    admin.load_more()
+    expected = [row for row in members if row["status"] == "active"]
+    admin.expect_rows(ids(expected)[: 2 * PAGE])
+
+
 def test_back_and_forward(stack: LocalStack, admin: Visit) -> None:
     """Each choice is a step of the history, the dialog too. Typing adds no steps."""
     rows = rows_in_order(stack)
@@ -235,6 +250,7 @@ def test_deep_link(stack: LocalStack, admin: Visit) -> None:
         "q=&status=&sort=&order=",
         "order=asc",
         "%F0%9F=%zz&&&=&q=%20%20",
+        "verified=maybe&joined=yesterday&signin=2024-02-30..&joined=never",
     ],
 )
 def test_garbage_in_the_url_is_ignored(query: str, stack: LocalStack, admin: Visit) -> None:

@@ -43,7 +43,10 @@ def load(functions: Functions, users: list[dict[str, Any]]) -> None:
 
 def passes(user: dict[str, Any], wanted: dict[str, Any]) -> bool:
     for name in ("createdAt", "lastSignInAt"):
-        if name in wanted:
+        if name in wanted and wanted[name] is None:
+            if name in user:
+                return False
+        elif name in wanted:
             bounds = {"from": float("-inf"), "before": float("inf"), **wanted[name]}
             if name not in user or not bounds["from"] <= user[name] < bounds["before"]:
                 return False
@@ -63,6 +66,8 @@ FILTERS: dict[str, dict[str, Any]] = {
     "signed in": {"lastSignInAt": {"from": 7.0}},
     "signed in before": {"lastSignInAt": {"before": 7.0}},
     "signed in ever": {"lastSignInAt": {}},
+    "never signed in": {"lastSignInAt": None},
+    "editors who never signed in": {"role": "editor", "lastSignInAt": None},
     "all": {
         "role": "member",
         "verified": False,
@@ -166,7 +171,7 @@ def test_a_search_says_that_there_may_be_more(functions: Functions) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"role": 1}, {"createdAt": 5}, {"createdAt": {"after": 5}}, {"name": "x"}]
+    "wanted", [{"role": 1}, {"createdAt": 5}, {"createdAt": None}, {"createdAt": {"after": 5}}, {"name": "x"}]
 )
 def test_a_wrong_filter_is_refused(functions: Functions, wanted: dict[str, Any]) -> None:
     load(functions, [ADMIN])

@@ -5,6 +5,7 @@ import { ENGLISH } from "clerk-convex-react";
 import type { UserSummary } from "../../react/src/functions.ts";
 import * as bulk from "../../react/src/manage/bulk.ts";
 import type { Problem } from "../../react/src/manage/calls.ts";
+import { gather, MOST_SELECTED } from "../../react/src/manage/gather.ts";
 import { Manager } from "../../react/src/manage/Manager.ts";
 
 const user = (number: number, role?: string) =>
@@ -71,6 +72,7 @@ test("what is done can be taken back, but not a deletion", () => {
         action,
         total: 4,
         isRunning: false,
+        resumesAt: 0,
         canUndo: true,
         results: [user(0), user(1, "admin"), user(2), user(3)].map((it, index) => ({
           user: it,
@@ -121,6 +123,55 @@ suite("a job", () => {
     assert.deepEqual([...it.state.pending.values()].filter(({ isAnswered }) => !isAnswered), []);
   });
 
+  test("a job that is cancelled sends no other request, and says so of each user", async (t) => {
+    const sent = serve(t);
+    const it = manager();
+    it.showRows(users(120));
+    it.select(it.state.rows);
+    const unsubscribe = it.subscribe(() => it.state.job!.results.length === 50 && it.cancelJob());
+    await it.doAll("ban", null, it.state.rows);
+    unsubscribe();
+    assert.equal(sent.length, 1);
+    const { results, isRunning, canUndo } = it.state.job!;
+    assert.deepEqual([results.length, isRunning, canUndo], [120, false, true]);
+    assert.deepEqual([results[49]!.isCancelled, results[50]!.isCancelled, results[119]!.isDone], [undefined, true, false]);
+    assert.equal(ids(it).length, 70);
+    assert.deepEqual([...it.state.pending.values()].filter(({ isAnswered }) => !isAnswered), []);
+    await it.doAll("lock", null, users(60)); // the next one is not cancelled
+    assert.equal(sent.length, 3);
+  });
+
+  test("a job waits while the service takes no more, and can be cancelled then", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    const sent: number[] = [];
+    t.mock.method(globalThis, "fetch", async (_: string, init: { body: string }) => {
+      const { user_ids } = JSON.parse(init.body) as Sent;
+      sent.push(user_ids.length);
+      if (sent.length % 2 === 0) {
+        const error = { code: "too_many_calls", message: "Too many.", retry_after: 9 };
+        return Response.json({ error }, { status: 429 });
+      }
+      return Response.json({ results: user_ids.map((id) => ({ id, status: 200, synced: true })) });
+    });
+    const turns = async () => {
+      for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    };
+    const it = manager();
+    const done = it.doAll("ban", null, users(120));
+    await turns();
+    assert.deepEqual([sent, it.state.job!.resumesAt], [[50, 50], 9000]);
+    t.mock.timers.tick(8_999);
+    await turns();
+    assert.equal(sent.length, 2);
+    t.mock.timers.tick(1);
+    await turns();
+    assert.deepEqual([sent, it.state.job!.resumesAt], [[50, 50, 50, 20], 18_000]);
+    it.cancelJob();
+    await done;
+    assert.equal(sent.length, 4);
+    assert.deepEqual(it.state.job!.results.map(({ isCancelled }) => isCancelled === true).lastIndexOf(false), 99);
+  });
+
   test("one job at a time, and its users are in progress", async (t) => {
     const sent = serve(t);
     const it = manager();
@@ -167,6 +218,38 @@ suite("the selection", () => {
     it.select(users(2));
     it.showRows([user(1, "admin"), user(2)]);
     assert.deepEqual([...it.state.selected.values()], [user(1, "admin")]);
+  });
+});
+
+suite("all that match", () => {
+  test("users beyond the rows stay selected until another view is shown", () => {
+    const it = manager();
+    it.showRows(users(2), "a");
+    it.select(users(5), true);
+    it.showRows([user(1, "admin"), user(7)], "a");
+    assert.deepEqual(ids(it).length, 5);
+    assert.deepEqual(it.state.selected.get("user_1"), user(1, "admin"));
+    it.toggle(user(1), false, always);
+    assert.deepEqual([ids(it).length, it.state.isBeyond], [4, true]);
+    it.showRows(users(2), "b");
+    assert.deepEqual([ids(it), it.state.isBeyond], [["user_0"], false]);
+    it.select(users(5), true);
+    it.select(users(5));
+    it.showRows(users(1), "b");
+    assert.deepEqual(ids(it), ["user_0"]);
+  });
+
+  test("all but oneself are gathered, up to a thousand", async () => {
+    async function* pages(count: number) {
+      for (let at = 0; at < count; at += 100) yield users(count).slice(at, at + 100);
+    }
+    const counts: number[] = [];
+    const some = await gather(pages(250), "user_7", (count) => counts.push(count));
+    assert.deepEqual([some.users.length, some.isCut, counts], [249, false, [99, 199, 249]]);
+    const exact = await gather(pages(MOST_SELECTED + 1), "user_7", () => {});
+    assert.deepEqual([exact.users.length, exact.isCut], [MOST_SELECTED, false]);
+    const many = await gather(pages(5000), "", () => {});
+    assert.deepEqual([many.users.length, many.isCut, many.users.at(-1)!.clerkId], [MOST_SELECTED, true, "user_999"]);
   });
 });
 

@@ -13,6 +13,7 @@ type Users = typeof api.users;
 const takes: { [It in Name]: (args: FunctionArgs<Functions[It]>) => FunctionArgs<Users[It]> } = {
   currentUser: (args) => args,
   getUsers: (args) => args,
+  segments: (args) => args,
   getUser: (args) => args,
   stats: (args) => args,
   auditLog: (args) => args,
@@ -21,6 +22,7 @@ const takes: { [It in Name]: (args: FunctionArgs<Functions[It]>) => FunctionArgs
 const returns: { [It in Name]: (value: FunctionReturnType<Users[It]>) => FunctionReturnType<Functions[It]> } = {
   currentUser: (value) => value,
   getUsers: (value) => value,
+  segments: (value) => value,
   getUser: (value) => value,
   stats: (value) => value,
   auditLog: (value) => value,

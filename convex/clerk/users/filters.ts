@@ -18,7 +18,7 @@ export const userFilter = v.object({
   role: v.optional(v.string()), // "": users without a role
   verified: v.optional(v.boolean()), // whether the address is verified; without one it is not
   createdAt: v.optional(range),
-  lastSignInAt: v.optional(range),
+  lastSignInAt: v.optional(v.nullable(range)), // null: users who have never signed in
 });
 
 export type UserFilter = Infer<typeof userFilter>;
@@ -33,9 +33,14 @@ export function within(field: Field, order: Sorted["order"], filter: UserFilter)
   const others = [filter.role, filter.verified, filter.createdAt, filter.lastSignInAt].filter(
     (value) => value !== undefined && value !== own,
   );
-  // Rows without a value come before all numbers.
-  const bounds = own === undefined ? {} : { from: own.from ?? Number.NEGATIVE_INFINITY, before: own.before };
-  return { sorted: { field, order, ...bounds }, isScan: others.length > 0 };
+  return { sorted: { field, order, ...boundsOf(own) }, isScan: others.length > 0 };
+}
+
+// Rows without a value come before all numbers.
+function boundsOf(wanted: Range | null | undefined): Pick<Sorted, "from" | "before"> {
+  if (wanted === undefined) return {};
+  if (wanted === null) return { before: Number.NEGATIVE_INFINITY };
+  return { from: wanted.from ?? Number.NEGATIVE_INFINITY, before: wanted.before };
 }
 
 // Returns whether a user passes the filter.
@@ -48,8 +53,9 @@ export function passes(user: User, { role, verified, createdAt, lastSignInAt }: 
   );
 }
 
-function isIn(time: number | undefined, wanted: Range | undefined): boolean {
+function isIn(time: number | undefined, wanted: Range | null | undefined): boolean {
   if (wanted === undefined) return true;
+  if (wanted === null) return time === undefined;
   const { from = Number.NEGATIVE_INFINITY, before = Number.POSITIVE_INFINITY } = wanted;
   return time !== undefined && time >= from && time < before;
 }

@@ -10,7 +10,7 @@ import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { userCells } from "../users/cells.ts";
 import { Filters } from "../users/Filters.tsx";
 import { UsersHead } from "../users/UsersHead.tsx";
-import { NEWEST_FIRST } from "../users/usersView.ts";
+import { EVERYONE, NEWEST_FIRST } from "../users/usersView.ts";
 import { Frame } from "./Frame.tsx";
 import { Nav } from "./Nav.tsx";
 
@@ -49,7 +49,7 @@ export function PageSkeleton({ page, isManaged, live = connecting, note }: Props
 function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
   const { columns } = useOptions();
   const { manage } = useMessages();
-  const view = { search: "", status: null, sort: NEWEST_FIRST };
+  const view = { ...EVERYONE, sort: NEWEST_FIRST };
   const newUser = (
     <span className="new-user">
       <button className="button is-primary" type="button">

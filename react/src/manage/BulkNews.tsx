@@ -1,13 +1,14 @@
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { displayName } from "../users/displayName.ts";
 import { Icon } from "../ui/Icon.tsx";
+import { MOST } from "./bulk.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
 
 // Shows how far an action on several users is, and then the result of each. It stays until it is dismissed.
 export function BulkNews() {
   const { manager } = useManaging();
   const { bulk, manage, ui } = useMessages();
-  const { number } = useFormats();
+  const { number, clock } = useFormats();
   const obstacle = useObstacle();
   const job = useManaged((state) => state.job);
   if (job === null) return <div role="status" />;
@@ -33,6 +34,12 @@ export function BulkNews() {
           <p className="muted">
             {bulk.progress(number(job.results.length), number(job.total))}
           </p>
+          {job.resumesAt > 0 && <p>{bulk.paused(clock(job.resumesAt))}</p>}
+          {job.total > job.results.length + MOST && (
+            <button className="button" type="button" onClick={() => manager.cancelJob()}>
+              {bulk.cancel}
+            </button>
+          )}
         </>
       )}
       {!job.isRunning && (
@@ -40,9 +47,9 @@ export function BulkNews() {
           <details className="results" open={isBad}>
             <summary>{bulk.resultOfEach}</summary>
             <ul tabIndex={0} aria-label={bulk.results}>
-              {[...failed, ...job.results.filter(({ isDone }) => isDone)].map(({ user, isDone, synced, message }) => (
+              {[...failed, ...job.results.filter(({ isDone }) => isDone)].map(({ user, isDone, synced, message, isCancelled }) => (
                 <li key={user.clerkId}>
-                  <bdi>{displayName(user)}</bdi>: {isDone ? (synced ? bulk.done : bulk.doneAtClerk) : (message ?? bulk.notAnswered)}
+                  <bdi>{displayName(user)}</bdi>: {isDone ? (synced ? bulk.done : bulk.doneAtClerk) : (isCancelled ? bulk.cancelled : (message ?? bulk.notAnswered))}
                 </li>
               ))}
             </ul>

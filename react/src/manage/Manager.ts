@@ -4,6 +4,8 @@ import type { UserSummary } from "../functions.ts";
 import type { Messages } from "../messages/messages.ts";
 import {
   callOf,
+  cancelledOf,
+  pause,
   readResults,
   requestOf,
   resultsOf,
@@ -37,11 +39,13 @@ export type State = {
   outage: string | null; // why the service refuses every action; null: it does not
   rows: readonly UserSummary[]; // those of the list
   selected: ReadonlyMap<string, UserSummary>; // by Clerk id, in the order in which they were selected
+  isBeyond: boolean; // true: users are selected that match but are not loaded
   job: Job | null; // the last action on several users
   isInDetails: boolean; // true: the details of a user are open, and notices are shown there
 };
 
 type Texts = Messages["manage"];
+type BulkAnswer = Answered<NonNullable<ReturnType<typeof readResults>>>;
 
 export class Manager {
   state: State = {
@@ -52,6 +56,7 @@ export class Manager {
     outage: null,
     rows: [],
     selected: new Map(),
+    isBeyond: false,
     job: null,
     isInDetails: false,
   };
@@ -60,6 +65,8 @@ export class Manager {
   #listeners = new Set<() => void>();
   #lastNumber = 0;
   #lastSelected: string | null = null; // where a range begins
+  #view = ""; // the search and the filter of the list
+  #cancel = new AbortController(); // of the job
   #held: number | null = null; // the notice that the pointer or the focus is on
 
   constructor(service: Service, texts: Texts) {
@@ -143,17 +150,19 @@ export class Manager {
     this.set({ notices: this.state.notices.filter((notice) => notice.id !== id) });
   }
 
-  // The list shows these rows. Only their users stay selected, so that nobody acts on what is out of sight.
-  showRows(rows: readonly UserSummary[]): void {
-    const selected = new Map(
-      rows.filter((user) => this.state.selected.has(user.clerkId)).map((user) => [user.clerkId, user]),
-    );
-    this.set({ rows, selected });
+  // The list shows these rows. Only their users stay selected, so that nobody acts on what is out of sight, unless all
+  // that match were selected: then until another view is shown.
+  showRows(rows: readonly UserSummary[], view = ""): void {
+    const isBeyond = this.state.isBeyond && view === this.#view;
+    this.#view = view;
+    const shown = new Map(rows.map((user) => [user.clerkId, user]));
+    const kept = [...this.state.selected.values()].flatMap((user) => shown.get(user.clerkId) ?? (isBeyond ? user : []));
+    this.set({ rows, isBeyond, selected: new Map(kept.map((user) => [user.clerkId, user])) });
   }
 
-  select(users: readonly UserSummary[]): void {
+  select(users: readonly UserSummary[], isBeyond = false): void {
     this.#lastSelected = null;
-    this.set({ selected: new Map(users.map((user) => [user.clerkId, user])) });
+    this.set({ selected: new Map(users.map((user) => [user.clerkId, user])), isBeyond });
   }
 
   // Selects a user, or takes the user out. With isRange, all from the one before to this one become the same.
@@ -186,22 +195,30 @@ export class Manager {
     return this.#run(undoOf(job), false);
   }
 
+  // The request that is on its way is not taken back.
+  cancelJob(): void {
+    this.#cancel.abort();
+  }
+
   // Sends the requests one after the other. When one is refused as a whole, the later ones are not sent.
   async #run(steps: readonly Step[], isFirst: boolean): Promise<void> {
     const [{ action }] = steps as [Step];
     if (this.state.job?.isRunning) return;
     const total = steps.reduce((sum, { users }) => sum + users.length, 0);
-    let job: Job = { action, total, results: [], isRunning: true, canUndo: false };
-    this.set({ job });
+    let job: Job = { action, total, results: [], isRunning: true, resumesAt: 0, canUndo: false };
+    const pending = new Map(this.state.pending);
     for (const step of steps) {
-      for (const user of step.users) this.#setPending(user.clerkId, { call: callOf(step, user), isAnswered: false });
+      for (const user of step.users) pending.set(user.clerkId, { call: callOf(step, user), isAnswered: false });
     }
+    this.set({ job, pending });
+    this.#cancel = new AbortController();
+    const { signal } = this.#cancel;
     let refused: Problem | null = null;
     for (const step of steps) {
-      const answer: Answered<NonNullable<ReturnType<typeof readResults>>> =
-        refused ?? (await this.ask(requestOf(step), readResults));
-      const results = resultsOf(step, answer.isDone ? answer.value : answer);
-      if (!answer.isDone) refused ??= { ...answer, message: this.#texts.notTried };
+      const answer: BulkAnswer | null =
+        refused ?? (await this.#askInTime(step, signal, (resumesAt) => this.set({ job: { ...job, resumesAt } })));
+      const results = answer === null ? cancelledOf(step) : resultsOf(step, answer.isDone ? answer.value : answer);
+      if (answer?.isDone === false) refused ??= { ...answer, message: this.#texts.notTried };
       const left = new Map(this.state.selected);
       for (const { user, isDone, synced, message } of results) {
         if (isDone) left.delete(user.clerkId);
@@ -213,6 +230,18 @@ export class Manager {
     }
     job = { ...job, isRunning: false };
     this.set({ job: { ...job, canUndo: isFirst && undoOf(job).length > 0 } });
+  }
+
+  // Sends a request. When the service says that it takes no more for some time, it waits. Returns null if cancelled.
+  async #askInTime(step: Step, signal: AbortSignal, onWait: (until: number) => void): Promise<BulkAnswer | null> {
+    while (!signal.aborted) {
+      const answer = await this.ask(requestOf(step), readResults);
+      if (answer.isDone || answer.code !== "too_many_calls" || answer.retryAt === 0) return answer;
+      onWait(answer.retryAt);
+      await pause(answer.retryAt - Date.now(), signal);
+      onWait(0);
+    }
+    return null;
   }
 
   #settle(clerkId: string, call: UserCall, answer: Answer): void {

@@ -1,11 +1,15 @@
 import { useEffect, useRef } from "react";
 import type { UserSummary } from "../functions.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
+import { errorReason } from "../ui/errorReason.ts";
 import { useLayout } from "../ui/useLayout.ts";
 import { useOptions } from "../admin/options.ts";
 import { displayName } from "../users/displayName.ts";
+import type { List } from "../users/manage.ts";
 import { OFFERED } from "./bulk.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
+import { MOST_SELECTED } from "./gather.ts";
+import { useGather } from "./useGather.ts";
 
 // Selects a user. With Shift, all from the one that was selected last. The key x does the same in a row; see ui/rows.ts.
 export function Select({ user }: { user: UserSummary }) {
@@ -38,7 +42,8 @@ export function SelectAll() {
   const rows = useManaged((state) => state.rows);
   const box = useRef<HTMLInputElement>(null);
   const all = rows.filter((user) => user.clerkId !== myId);
-  const isAll = count > 0 && count === all.length;
+  const selected = useManaged((state) => state.selected);
+  const isAll = count > 0 && count >= all.length && all.every((user) => selected.has(user.clerkId));
   useEffect(() => {
     box.current!.indeterminate = count > 0 && !isAll;
   }, [count, isAll]);
@@ -56,23 +61,38 @@ export function SelectAll() {
   );
 }
 
-// The actions for the selected users. Only users that the list shows stay selected.
-export function SelectionBar({ rows }: { rows: readonly UserSummary[] }) {
-  const { manager } = useManaging();
+// The actions for the selected users. Only users that the list shows stay selected, unless all that match were selected.
+export function SelectionBar({ rows, args, total, hasMore }: List) {
+  const { manager, myId } = useManaging();
   const { isOn } = useOptions();
   const { bulk, manage } = useMessages();
   const { number } = useFormats();
   const obstacle = useObstacle();
   const selected = useManaged((state) => state.selected);
   const isRunning = useManaged((state) => state.job?.isRunning === true);
-  useLayout(() => manager.showRows(rows), [manager, rows]);
+  const isBeyond = useManaged((state) => state.isBeyond);
+  const view = JSON.stringify(args);
+  const { gathering, start, stop } = useGather(args, view);
+  useLayout(() => manager.showRows(rows, view), [manager, rows, view]);
   useLayout(() => () => manager.showRows([]), [manager]);
 
-  const reason = obstacle ?? (isRunning ? bulk.wait : null);
+  const isGathering = gathering?.is === "running";
+  const reason = obstacle ?? (isRunning || isGathering ? bulk.wait : null);
   const count = selected.size;
+  const canGather = hasMore && !isBeyond && rows.every(({ clerkId }) => clerkId === myId || selected.has(clerkId));
   return (
     <div className="selection" role="region" aria-label={bulk.selection} hidden={count === 0}>
-      <span role="status">{count > 0 && bulk.selected(number(count))}</span>
+      <span role="status">
+        {isGathering ? bulk.gathering : count > 0 && bulk.selected(number(count))}
+        {count > 0 && isBeyond && gathering?.is === "done" && gathering.isCut && ` ${bulk.cut(number(MOST_SELECTED))}`}
+        {gathering?.is === "failed" && ` ${bulk.notGathered} ${errorReason(gathering.error)}`}
+      </span>
+      {isGathering && <span className="muted">{number(gathering.count)}</span>}
+      {(isGathering || canGather) && (
+        <button className="link-button" type="button" onClick={() => (isGathering ? stop() : void start())}>
+          {isGathering ? bulk.cancel : bulk.selectMatching(total === undefined ? null : number(total))}
+        </button>
+      )}
       <div className="buttons" role="group" aria-label={bulk.actions}>
         {OFFERED.filter(isOn).map((action) => (
           <button

@@ -6,16 +6,17 @@ export type BulkAction = "ban" | "unban" | "lock" | "unlock" | "role" | "delete"
 export type Confirmed = Exclude<BulkAction, "unban" | "unlock">; // the actions that open a dialog first
 export const OFFERED = ["ban", "unban", "lock", "role", "delete"] as const satisfies BulkAction[];
 
-const MOST = 50; // users of a request
+export const MOST = 50; // users of a request
 
 // One request. `role` is the new one; null: none.
 export type Step = { action: BulkAction; role: string | null; users: readonly UserSummary[] };
-export type Result = { user: UserSummary; isDone: boolean; synced: boolean; message: string | null }; // null: the service did not answer for the user
+export type Result = { user: UserSummary; isDone: boolean; synced: boolean; message: string | null; isCancelled?: boolean }; // message null: the service did not answer for the user
 export type Job = {
   action: BulkAction;
   total: number;
   results: readonly Result[]; // the row of the user is that from before
   isRunning: boolean;
+  resumesAt: number; // until then the service takes no more requests; 0: it does
   canUndo: boolean;
 };
 
@@ -51,6 +52,24 @@ export function resultsOf({ users }: Step, answered: readonly Answered[] | Probl
     const found = answered.find(({ id }) => id === user.clerkId);
     if (found === undefined) return { user, isDone: false, synced: false, message: null };
     return { user, isDone: found.isDone, synced: found.synced, message: found.message };
+  });
+}
+
+// Returns the results of a step that was cancelled before it was sent.
+export function cancelledOf({ users }: Step): Result[] {
+  return users.map((user) => ({ user, isDone: false, synced: false, message: null, isCancelled: true }));
+}
+
+// Waits for a time, or until the signal.
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, Math.max(0, ms));
+    signal.addEventListener("abort", end);
   });
 }
 

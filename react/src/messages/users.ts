@@ -28,6 +28,7 @@ export const users = {
   // The search text stands between the two parts.
   noUserLike: (status: UserStatus | undefined) =>
     [`No ${status === undefined ? "" : `${NAMES[status]} `}user has a name, email, phone number or id like “`, "”."] as const,
+  noUserPasses: "No user passes all filters that are on.",
   clearFilters: "Clear filters",
   search: "Search users",
   searchHint: "Search name, email, phone or id",

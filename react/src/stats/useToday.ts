@@ -1,23 +1,44 @@
 import { useEffect, useState } from "react";
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-
-// Returns the day in UTC, such as "2026-11-22". A timer stops while the machine sleeps, so the day is also checked when
-// the page becomes visible.
+// Returns the day in UTC, such as "2026-11-22".
 export function useToday(): string {
-  const [today, setToday] = useState(utcDay);
+  return useDay(utcDay, nextUtcDay);
+}
+
+// Returns the beginning of the viewer's day, in Unix milliseconds.
+export function useDayStart(): number {
+  return useDay(dayStart, nextDay);
+}
+
+// A timer stops while the machine sleeps, so the day is also checked when the page becomes visible.
+function useDay<Day>(read: () => Day, next: () => number): Day {
+  const [today, setToday] = useState(read);
   useEffect(() => {
-    const update = () => setToday(utcDay());
-    const timer = setTimeout(update, DAY_MS - (Date.now() % DAY_MS) + 100);
+    const update = () => setToday(read);
+    const timer = setTimeout(update, next() - Date.now() + 100);
     document.addEventListener("visibilitychange", update);
     return () => {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", update);
     };
-  }, [today]);
+  }, [today, read, next]);
   return today;
 }
 
 function utcDay(): string {
   return new Date().toISOString().slice(0, 10);
+}
+
+function nextUtcDay(): number {
+  const now = new Date();
+  return Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate() + 1);
+}
+
+function dayStart(): number {
+  return new Date().setHours(0, 0, 0, 0);
+}
+
+function nextDay(): number {
+  const now = new Date();
+  return new Date(now.getFullYear(), now.getMonth(), now.getDate() + 1).getTime();
 }

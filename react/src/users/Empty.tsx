@@ -1,4 +1,4 @@
-import type { UserStatus } from "../functions.ts";
+import type { UsersArgs } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
 
 export function NoUsers() {
@@ -14,14 +14,14 @@ export function NoUsers() {
   );
 }
 
-type NoMatchProps = { search: string | undefined; status: UserStatus | undefined; onClear: () => void };
+type NoMatchProps = UsersArgs & { onClear: () => void };
 
-export function NoMatch({ search, status, onClear }: NoMatchProps) {
+export function NoMatch({ search, status, filter, onClear }: NoMatchProps) {
   const { users } = useMessages();
   const [before, after] = users.noUserLike(status);
   return (
     <div className="notice">
-      <h2>{search === undefined ? users.noUsers(status) : users.noMatch}</h2>
+      <h2>{search === undefined && filter === undefined ? users.noUsers(status) : users.noMatch}</h2>
       {search !== undefined && (
         <p>
           {before}
@@ -29,6 +29,7 @@ export function NoMatch({ search, status, onClear }: NoMatchProps) {
           {after}
         </p>
       )}
+      {filter !== undefined && <p>{users.noUserPasses}</p>}
       <button className="button" type="button" onClick={onClear}>
         {users.clearFilters}
       </button>

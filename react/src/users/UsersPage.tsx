@@ -5,16 +5,19 @@ import { useFunctions, type UserSummary } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
 import { RefusalsNotice } from "../refusals/RefusalsNotice.tsx";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
-import { useToday } from "../stats/useToday.ts";
+import { useDayStart, useToday } from "../stats/useToday.ts";
 import { Region } from "../ui/Region.tsx";
 import { useTitle } from "../ui/useTitle.ts";
 import { useLatest, useLayout } from "../ui/useLayout.ts";
 import { Filters } from "./Filters.tsx";
 import { useManage } from "./manage.ts";
 import { listedOf, type Listed } from "./listed.ts";
+import { keyOf, useCounts } from "./useCounts.ts";
 import { UserDialog } from "./UserDialog.tsx";
 import { UsersTable } from "./UsersTable.tsx";
+import { useCsv } from "./useCsv.ts";
 import { useUsersUrl } from "./useUsersUrl.ts";
+import { argsOf } from "./usersView.ts";
 
 // The content of the page, within <Admin>.
 export function Users() {
@@ -29,6 +32,9 @@ export function Users() {
     useMemo(() => ({ today }), [today]),
   );
   const stats = useLast(answer.value);
+  const dayStart = useDayStart();
+  const counts = useCounts(view, dayStart, stats);
+  const csv = useCsv();
   // Only the details need the names of all rows.
   const [listed, setListed] = useState<readonly Listed[]>([]);
   const rows = useRef<readonly UserSummary[]>([]);
@@ -54,7 +60,14 @@ export function Users() {
       <h1 className="visually-hidden">{list.users}</h1>
       <StatsPanel stats={stats} error={answer.error} onRetry={answer.retry} />
       <RefusalsNotice />
-      <Filters view={view} onChange={setView} counts={stats} end={manage && <manage.NewUserButton />} />
+      <Filters
+        view={view}
+        onChange={setView}
+        counts={counts}
+        countsKey={keyOf(view, dayStart)}
+        csv={{ ...csv, onStart: () => csv.start(argsOf(view, dayStart)) }}
+        end={manage && <manage.NewUserButton />}
+      />
       <Region title={list.failed} resetKey={view}>
         <UsersTable
           view={view}
@@ -62,7 +75,8 @@ export function Users() {
           onOpen={open}
           onRows={onRows}
           reveal={reveal}
-          counts={stats}
+          counts={counts}
+          today={dayStart}
           manage={manage}
         />
       </Region>

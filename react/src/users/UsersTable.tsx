@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore, type RefObject } from "react";
 import { useOptions } from "../admin/options.ts";
 import { useList } from "../data/useList.ts";
-import { useFunctions, type UserStatus, type UserSummary } from "../functions.ts";
+import { useFunctions, type UsersArgs, type UserSummary } from "../functions.ts";
 import type { Formats } from "../messages/formats.ts";
 import { useFormats, useMessages, type Messages } from "../messages/messages.ts";
 import { useRouter } from "../router/router.tsx";
@@ -20,12 +20,12 @@ import { placeKey, placeOf } from "./place.ts";
 import { usePlace } from "./usePlace.ts";
 import { UserRows } from "./UserRows.tsx";
 import { UsersHead } from "./UsersHead.tsx";
-import { NEWEST_FIRST, SEARCH_LIMIT, type Counts, type Sort, type UsersView } from "./usersView.ts";
+import { totalOf, type Counts } from "./useCounts.ts";
+import { argsOf, EVERYONE, NEWEST_FIRST, SEARCH_LIMIT, type UsersView } from "./usersView.ts";
 
 const FEWEST = 10; // rows that are looked for to the end of the list
 const VAIN = 5; // pages without a row after which somebody has to ask for more
 
-type Args = { status?: UserStatus; sort?: Sort; search?: string };
 type Props = {
   view: UsersView;
   onChange: (change: Partial<UsersView>) => void;
@@ -33,25 +33,19 @@ type Props = {
   onRows: (rows: readonly UserSummary[]) => void;
   reveal: RefObject<((clerkId: string) => void) | null>; // gets a function that focuses the row of a user
   counts: Counts | undefined;
+  today: number; // the beginning of the viewer's day
   manage?: Manage;
 };
 
-export function UsersTable({ view, onChange, onOpen, onRows, reveal, counts, manage }: Props) {
+export function UsersTable({ view, onChange, onOpen, onRows, reveal, counts, today, manage }: Props) {
   const { getUsers } = useFunctions();
   const { columns } = useOptions();
   const { location } = useRouter();
   const messages = useMessages();
   const formats = useFormats();
   const { list: words } = messages;
-  const search = view.search.trim();
-  const args = useMemo<Args>(
-    () => ({
-      ...(view.status === null ? {} : { status: view.status }),
-      // A search is sorted by relevance.
-      ...(search === "" ? { sort: view.sort } : { search }),
-    }),
-    [view.status, view.sort, search],
-  );
+  const wanted = JSON.stringify(argsOf(view, today));
+  const args = useMemo(() => JSON.parse(wanted) as UsersArgs, [wanted]);
   const table = useRef<HTMLTableElement>(null);
   const url = placeKey(location);
   const place = useMemo(() => placeOf(url), [url]);
@@ -126,18 +120,18 @@ export function UsersTable({ view, onChange, onOpen, onRows, reveal, counts, man
   };
 
   if (isReady && rows.length === 0) {
-    const isFiltered = shownArgs.search !== undefined || shownArgs.status !== undefined;
-    const clear = () => onChange({ search: "", status: null });
+    const isFiltered = [shownArgs.search, shownArgs.status, shownArgs.filter].some((it) => it !== undefined);
+    const clear = () => onChange(EVERYONE);
     return (
       <div className="table-frame" aria-busy={isStale}>
-        {isFiltered ? <NoMatch search={shownArgs.search} status={shownArgs.status} onClear={clear} /> : <NoUsers />}
+        {isFiltered ? <NoMatch {...shownArgs} onClear={clear} /> : <NoUsers />}
       </div>
     );
   }
 
   const isSearch = shownArgs.search !== undefined;
-  const isNewest = shownArgs.status === undefined && shownArgs.sort?.by === NEWEST_FIRST.by && shownArgs.sort.order === NEWEST_FIRST.order;
-  const counted = shownArgs.status === undefined ? counts?.total : counts?.[shownArgs.status];
+  const isNewest = shownArgs.status === undefined && shownArgs.filter === undefined && shownArgs.sort?.by === NEWEST_FIRST.by && shownArgs.sort.order === NEWEST_FIRST.order;
+  const counted = totalOf(counts, shownArgs.status);
   const total = !isSearch && counted !== undefined && counted >= rows.length ? counted : undefined;
   const size = total ?? (now.canLoadMore || now.isLoadingMore ? -2 : rows.length); // -1: unknown
   return (
@@ -185,7 +179,14 @@ export function UsersTable({ view, onChange, onOpen, onRows, reveal, counts, man
             {isSearch ? matches(messages, rows.length) : summary(messages, formats, rows.length, total)}
           </LoadMore>
         )}
-        {manage !== undefined && <manage.SelectionBar rows={listed} />}
+        {manage !== undefined && (
+          <manage.SelectionBar
+            rows={listed}
+            args={shownArgs}
+            total={total}
+            hasMore={now.canLoadMore || now.isLoadingMore}
+          />
+        )}
       </div>
     </HoldProvider>
   );

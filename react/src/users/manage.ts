@@ -1,5 +1,13 @@
 import { createContext, useContext, type ComponentType, type ReactNode } from "react";
-import type { UserDetails, UserSummary } from "../functions.ts";
+import type { UserDetails, UsersArgs, UserSummary } from "../functions.ts";
+
+// The list that a selection belongs to.
+export type List = {
+  rows: readonly UserSummary[];
+  args: UsersArgs;
+  total: number | undefined; // undefined: not known
+  hasMore: boolean; // more rows follow
+};
 
 // The parts of the page by which admins act; see ../manage/. Without them the page only reads.
 export type Manage = {
@@ -9,7 +17,7 @@ export type Manage = {
   DetailsNotices: ComponentType;
   Select: ComponentType<{ user: UserSummary }>;
   SelectAll: ComponentType;
-  SelectionBar: ComponentType<{ rows: readonly UserSummary[] }>;
+  SelectionBar: ComponentType<List>;
   Addresses: ComponentType<{ user: UserSummary }>;
   EditMetadata: ComponentType<{ user: UserDetails }>;
   Sessions: ComponentType<{ user: UserSummary }>;

@@ -269,6 +269,8 @@ def the_details(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[
     expect(editor.get_by_role("region", name="The metadata was changed meanwhile")).to_be_visible()
     yield "metadata that was changed meanwhile"
     page.keyboard.press("Escape")
+    yield "dropping what was typed"
+    page.get_by_role("button", name="Drop changes").click()
     expect(editor).to_have_count(0)
     details.get_by_role("button", name="Revoke all").click()
     expect(page.get_by_role("alertdialog")).to_be_visible()

@@ -71,14 +71,14 @@ def test_convex_is_gone_and_comes_back(stack: LocalStack, admin: Visit) -> None:
     page = admin.page
     before = admin.shown()
     admin.row(before[1]).get_by_role("link").click()
-    page.get_by_role("dialog").get_by_role("button", name="Ban").hover()
+    page.get_by_role("dialog").get_by_role("button", name="Ban", exact=True).hover()
     page.mouse.down()
     stack.convex.stop()
     expect(connection(admin)).to_contain_text("Offline")
     page.mouse.up()  # what was offered when the press began is done
     expect(page.get_by_role("alertdialog")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Ban")).to_have_attribute("aria-disabled", "true")
+    expect(page.get_by_role("button", name="Ban", exact=True)).to_have_attribute("aria-disabled", "true")
     page.keyboard.press("Escape")
     assert admin.shown() == before
     admin.row(before[2]).get_by_role("link").click()

@@ -110,19 +110,23 @@ def is_walk(message: dict[str, Any]) -> bool:
     return any(isinstance(value, dict) and len(value.get("page", [])) > 50 for value in values)
 
 
+def fail(message: dict[str, Any]) -> None:
+    for change in message["modifications"]:
+        change |= {"type": "QueryFailed", "errorMessage": "Server Error", "logLines": []}
+        del change["value"]
+
+
 def test_reading_can_be_cancelled_and_can_fail(admin: Visit, editors: list[str]) -> None:
     """The selection of the rows stays as it was."""
     held: list[Any] = []
     fails = False
 
     def hold(message: dict[str, Any], send: Any) -> None:
-        if not is_walk(message):
-            return send()
-        if not fails:
-            return held.append(send)
-        for change in message["modifications"]:
-            change |= {"type": "QueryFailed", "errorMessage": "Server Error", "logLines": []}
-            del change["value"]
+        if is_walk(message) and not fails:
+            held.append(send)
+            return
+        if is_walk(message):
+            fail(message)
         send()
 
     admin.intercept(hold)
@@ -162,7 +166,9 @@ def export(admin: Visit) -> list[dict[str, str]]:
     return rows_of(download.value)
 
 
-def test_what_is_filtered_is_exported(stack: LocalStack, admin: Visit, editors: list[str], person: People) -> None:
+def test_what_is_filtered_is_exported(
+    stack: LocalStack, admin: Visit, editors: list[str], person: People
+) -> None:
     """Every user that matches, and no other. No cell is a formula."""
     odd = person(
         "=1+1 Name",
@@ -204,15 +210,12 @@ def test_an_export_can_be_cancelled_and_retried(admin: Visit, editors: list[str]
     fails = True
 
     def hold(message: dict[str, Any], send: Any) -> None:
-        if is_walk(message) and fails:
-            for change in message["modifications"]:
-                change |= {"type": "QueryFailed", "errorMessage": "Server Error", "logLines": []}
-                del change["value"]
-            send()
-        elif is_walk(message):
+        if is_walk(message) and not fails:
             held.append(send)
-        else:
-            send()
+            return
+        if is_walk(message):
+            fail(message)
+        send()
 
     admin.intercept(hold)
     admin.open(role="editor")

@@ -81,7 +81,7 @@ function Panel({ view, onChange, anchor, onClose }: PanelProps) {
     };
   }, [anchor, close]);
 
-  // Who leaves it with Tab goes on in the page, which the panel would cover.
+  // Closes the panel when Tab moves the focus on into the page, which the panel would cover.
   const onBlur = ({ relatedTarget }: FocusEvent) => {
     const isOutside = relatedTarget !== null && relatedTarget !== anchor.current && !panel.current!.contains(relatedTarget);
     if (isOutside) onClose();

@@ -16,12 +16,13 @@ export function useCounts(view: UsersView, today: number, stats: Stats | undefin
   const { segments } = useFunctions();
   const key = keyOf(view, today);
   const args = useMemo(() => (key === EXACT ? null : JSON.parse(key)), [key]);
-  const { value } = useAdminAnswer(segments, args);
+  const { value, error } = useAdminAnswer(segments, args);
   const counts = useMemo(() => {
     if (key === EXACT) return stats && countsOfStats(stats);
     return value && countsOf(key, value);
   }, [key, stats, value]);
-  return useLast(counts);
+  const last = useLast(counts);
+  return error === undefined ? last : undefined;
 }
 
 // Returns how many users there are of a status or of all, if it is known.

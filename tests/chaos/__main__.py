@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
-from tests.chaos.run import Options, run
+from tests.chaos.run import ROUND, Options, Report, run_in_rounds
 
 DESCRIPTION = """
   scripts/chaos --seconds 300 --seed 7
@@ -33,7 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--seconds", type=_positive, help=f"end after this time (default: {SECONDS:.0f}, without --events)")
-    add("--events", type=_count, help="end after this number of changes at Clerk")
+    add(
+        "--events",
+        type=_count,
+        help=f"end after this number of changes; more than {ROUND:,} in rounds, each of its own seed",
+    )
     add("--seed", type=int, default=Options.seed, help="of the plan (default: %(default)s)")
     add(
         "--workers",
@@ -46,17 +51,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The faults make parts of this process complain. What matters of it is in the report.
     logging.getLogger("clerk_convex").addHandler(logging.NullHandler())
     chosen = Options(seconds=seconds, events=options.events, seed=options.seed, workers=options.workers)
+    report: Report | None = None
+    interrupted = False
     try:
-        report = run(chosen, _say)
+        for part in run_in_rounds(chosen, _say):
+            report = part if report is None else report + part
+            _say(f"together {report.events:,} events, lost {len(report.differences)}")
     except KeyboardInterrupt:
         _say("Interrupted.")
+        interrupted = True
+    if report is not None:  # of the rounds that ended
+        _print(report)
+    if interrupted:
         return INTERRUPTED
+    return LOST if report is not None and report.differences else DONE
+
+
+def _print(report: Report) -> None:
     sys.stdout.write(f"{report}\n")
     for line in report.differences[:SHOWN]:
         sys.stdout.write(f"  {line}\n")
     if len(report.differences) > SHOWN:
         sys.stdout.write(f"  and {len(report.differences) - SHOWN} more\n")
-    return LOST if report.differences else DONE
 
 
 def _say(text: str) -> None:
@@ -79,4 +95,5 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the workers end, too
     sys.exit(main())

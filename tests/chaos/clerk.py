@@ -11,7 +11,7 @@ from typing import Any
 
 from clerk_convex.local.clerk.instance import ClerkInstance
 from clerk_convex.local.clerk.server import running
-from clerk_convex.local.clerk.svix import Attempt, Delivery
+from clerk_convex.local.clerk.svix import Attempt, Delivery, WebhookSender
 from clerk_convex.local.demo.people import ordinary
 from clerk_convex.local.demo.scenario import CHANGES
 from clerk_convex.local.listener import listen
@@ -20,6 +20,7 @@ __all__ = ["Clerk", "History", "clerk"]
 
 HOUR = 3_600_000  # milliseconds
 SPEED = 20_000.0  # Svix's retries take 28 hours; here 5 seconds
+CONNECTIONS = 64
 UNRELIABLE = Delivery(late=0.1, doubled=0.2, shuffled=0.5, late_by=2.0, window=0.2)
 
 
@@ -31,6 +32,8 @@ class Clerk(ClerkInstance):
         super().__init__(
             speed=SPEED, seed=seed, secret_key=f"sk_live_{seed:040}", rate_limit=0, lockout_seconds=None
         )
+        # Late, held and failed messages each keep a connection or wait, so many are under way at once.
+        self.webhooks = WebhookSender(speed=SPEED, seed=seed, connections=CONNECTIONS)
         self.skew = 0
         self.deleted: dict[str, int] = {}
         self._delivered = threading.Condition()

@@ -9,7 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 from clerk_convex.local.clerk.svix import Delivery
@@ -19,11 +20,12 @@ from tests.chaos.project import Tables, deployed
 from tests.chaos.proxy import CLERK, CONVEX, FRONT, Proxy, Trouble, through
 from tests.chaos.truth import differences
 
-__all__ = ["Options", "Report", "run"]
+__all__ = ["Options", "Report", "run", "run_in_rounds"]
 
 WEBHOOK_PATH = "/webhooks/clerk"
 BACKFILLED = 0.6  # the part of the history after which the last backfill starts
-BACKLOG, LAST = 100, 10  # messages on their way: during the history, and when the calm begins
+LAST = 10  # messages on their way when the calm begins
+ROUND = 20_000  # events; tables of a million rows would only make the local Convex slow
 DRAIN_SECONDS = 20.0  # without a delivery, until the rest counts as lost
 
 
@@ -39,6 +41,8 @@ class Options:
     """The probability of a fault of one request."""
     hang: float = 5.0
     """Seconds for which a hung answer is held; a worker gives up after 4."""
+    backlog: int = 400
+    """The greatest number of messages on their way. Some are late or held for seconds; the others go on."""
     before: int = 200
     """Users who were there before the webhook. 0 runs no backfill."""
     delivery: Delivery = UNRELIABLE
@@ -54,7 +58,7 @@ class Options:
     def turns(self) -> int:
         """How often each disturbance comes."""
         by_time = self.seconds / 8 if self.seconds else 1e9
-        return max(1, int(min(by_time, self.events / 400 if self.events else 1e9)))
+        return max(1, int(min(by_time, self.events / 800 if self.events else 1e9)))
 
 
 @dataclass
@@ -74,6 +78,23 @@ class Report:
     backfills: int = 0
     differences: list[str] = field(default_factory=list)
 
+    def __add__(self, other: Report) -> Report:
+        """Return the figures of both together."""
+        return Report(
+            seconds=self.seconds + other.seconds,
+            events=self.events + other.events,
+            messages=self.messages + other.messages,
+            attempts=self.attempts + other.attempts,
+            users=self.users + other.users,
+            deleted=self.deleted + other.deleted,
+            faults={name: count + other.faults[name] for name, count in self.faults.items()},
+            requests=self.requests + other.requests,
+            kills={name: number + other.kills[name] for name, number in self.kills.items()},
+            turns=self.turns + other.turns,
+            backfills=self.backfills + other.backfills,
+            differences=self.differences + other.differences,
+        )
+
     def __str__(self) -> str:
         faults = sum(one.total() for one in self.faults.values())
         lines = [
@@ -90,6 +111,26 @@ class Report:
 
 def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items())) or "none"
+
+
+def run_in_rounds(options: Options, say: Callable[[str], None]) -> Iterator[Report]:
+    """Run many events in rounds, and yield the report of each.
+
+    Each round has a seed of its own, begins with new tables and is compared by itself.
+    """
+    left = options.events
+    if left is None or left <= ROUND:
+        yield run(options, say)
+        return
+    for seed in count(options.seed):
+        if left <= 0:
+            return
+        events = min(left, ROUND)
+        say(f"seed {seed}")
+        report = run(replace(options, events=events, seed=seed), say)
+        report.differences = [f"seed {seed}: {line}" for line in report.differences]
+        yield report
+        left -= events
 
 
 def run(options: Options, say: Callable[[str], None]) -> Report:
@@ -137,7 +178,7 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
         progress = 0.0
         while progress < 1:
             history.step()
-            instance.wait_for_backlog(BACKLOG, 1.0)
+            instance.wait_for_backlog(options.backlog, 1.0)
             elapsed = time.monotonic() - started
             progress = options.progress(history.events, elapsed)
             while progress >= next_at[0]:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Request, Route, ViewportSize, expect
+from playwright.sync_api import Locator, Request, Route, expect
 
 from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.stack import LocalStack
-from tests.dashboard.test_accessibility import NARROW, WIDE, press, settled, tab_to, violations
+from tests.dashboard.test_accessibility import NARROW, WIDE, press, tab_to
 from tests.dashboard.test_faults import UNREACHABLE, fill
 from tests.dashboard.test_live import begin, renders, watch
 from tests.support.functions import start_again
@@ -808,80 +808,3 @@ def test_audit_log_has_words(stack: LocalStack, admin: Visit, person: People, be
                 expect(row.get_by_text(text, exact=True)).to_be_visible()
             expect(row.get_by_role("link", name=name, exact=True)).to_be_visible()
             expect(row.locator(".col-actor").get_by_text("Ada Adminson")).to_be_visible()
-
-
-def show_menu(admin: Visit, bea: str) -> None:
-    menu_button(admin, bea).click()
-
-
-def show_own_menu(admin: Visit, bea: str) -> None:
-    menu_button(admin, str(admin.user_id)).click()
-
-
-def show_confirmation(admin: Visit, bea: str) -> None:
-    choose(admin, bea, "Delete")
-
-
-def show_role(admin: Visit, bea: str) -> None:
-    choose(admin, bea, "Change role")
-
-
-def show_wrong_fields(admin: Visit, bea: str) -> None:
-    admin.expect_complaints("422")
-    admin.page.get_by_role("button", name="New user").click()
-    admin.page.get_by_label("Email").fill("nonsense")
-    admin.page.get_by_role("button", name="Create user").click()
-    expect(admin.page.get_by_role("alert")).to_be_visible()
-
-
-def show_failure(admin: Visit, bea: str) -> None:
-    admin.expect_complaints("409")
-    admin.stack.clerk.faults = Faults(status=409, code="resource_locked")
-    ban(admin, bea)
-    expect(admin.page.get_by_role("alert")).to_be_visible()
-
-
-def show_details(admin: Visit, bea: str) -> None:
-    show_failure(admin, bea)
-    admin.row(str(admin.user_id)).get_by_role("link").click()
-    expect(admin.page.get_by_role("group", name="Actions")).to_be_visible()
-
-
-def show_waiting(admin: Visit, bea: str) -> None:
-    admin.stack.clerk.faults = Faults(delay=60)
-    ban(admin, bea)
-    expect(admin.row(bea)).to_contain_text("Banning…")
-
-
-SIGHTS = (
-    *(show_menu, show_own_menu, show_confirmation, show_role, show_wrong_fields, show_failure, show_details),
-    show_waiting,
-)
-# The box of the topmost element, and whether a part of it is cut off or outside of the window.
-CUT_OFF = """
-[...document.querySelectorAll(".row-menu, .row-menu *, .modal, .modal *, .toast, .toast *, .user-actions *")]
-  .filter((it) => it.checkVisibility() && !it.closest(".visually-hidden"))
-  .filter((it) => {
-    const { left, right } = it.getBoundingClientRect();
-    return left < -1 || right > innerWidth + 1;
-  })
-  .map((it) => it.outerHTML.slice(0, 100))
-"""
-
-
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("show", SIGHTS, ids=lambda show: show.__name__.removeprefix("show_"))
-def test_axe_finds_nothing(
-    show: Callable[[Visit, str], None], viewport: ViewportSize, visit: Visits, person: People, bea: str
-) -> None:
-    """Light and dark, wide and narrow; and nothing is beyond the window."""
-    admin = visit(person("Ada Adminson", role="admin"), viewport=viewport, reduced_motion="reduce")
-    admin.open()
-    expect(admin.row(bea)).to_be_visible()
-    show(admin, bea)
-    for scheme in ("light", "dark"):
-        admin.page.emulate_media(color_scheme=scheme)
-        settled(admin.page)
-        assert violations(admin.page) == [], scheme
-    assert admin.page.evaluate(CUT_OFF) == []
-    assert admin.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]

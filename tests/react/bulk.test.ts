@@ -1,6 +1,7 @@
 // One action for several users: the requests, the results and what takes it back.
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
+import { ENGLISH } from "clerk-convex-react";
 import type { UserSummary } from "../../react/src/functions.ts";
 import * as bulk from "../../react/src/manage/bulk.ts";
 import type { Problem } from "../../react/src/manage/calls.ts";
@@ -10,7 +11,7 @@ import { Manager } from "../../react/src/manage/Manager.ts";
 const user = (number: number, role?: string) =>
   ({ clerkId: `user_${number}`, status: "active", ...(role === undefined ? {} : { role }) }) as UserSummary;
 const users = (count: number) => Array.from({ length: count }, (_, index) => user(index));
-const manager = () => new Manager({ url: "", getToken: async () => "t" });
+const manager = () => new Manager({ url: "", getToken: async () => "t" }, ENGLISH.manage);
 const always = () => true;
 const ids = (it: Manager) => [...it.state.selected.keys()];
 

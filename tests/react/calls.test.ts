@@ -1,7 +1,9 @@
 // The calls of the page to the service, and the messages for their answers.
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
-import { send, type Answer, type Call, type Problem } from "../../react/src/manage/calls.ts";
+import { ENGLISH } from "clerk-convex-react";
+import * as calls from "../../react/src/manage/calls.ts";
+import type { Answer, Call, Problem, Service } from "../../react/src/manage/calls.ts";
 
 type Asked = { url: string; init: RequestInit & { headers: Record<string, string> } };
 
@@ -18,6 +20,7 @@ function serve(t: TestContext, ...replies: (() => Response | Promise<Response>)[
 const json = (status: number, body: unknown) => () => Response.json(body, { status });
 const refusal = (status: number, error: object) => json(status, { error: { code: "x", message: "No.", ...error } });
 const BAN: Call = { action: "ban", clerkId: "user_1" };
+const send = (call: Call, service: Service) => calls.send(call, service, ENGLISH.manage);
 const service = (token: string | null = "t") => ({ url: "https://s/api/users", getToken: async () => token });
 
 function setOnline(onLine: boolean): void {

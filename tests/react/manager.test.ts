@@ -1,6 +1,7 @@
 // Actions in progress, and their notices.
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
+import { ENGLISH } from "clerk-convex-react";
 import type { UserSummary } from "../../react/src/functions.ts";
 import type { Call, UserCall } from "../../react/src/manage/calls.ts";
 import { isUnderWay, Manager } from "../../react/src/manage/Manager.ts";
@@ -29,7 +30,7 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
 }
 
-const manager = () => new Manager({ url: "", getToken: async () => "t" });
+const manager = () => new Manager({ url: "", getToken: async () => "t" }, ENGLISH.manage);
 
 test("dangerous actions and forms open a dialog first", async (t) => {
   const { asked } = serve(t);

@@ -16,7 +16,9 @@ const { ConvexProviderWithAuth, ConvexReactClient } = await import("convex/react
 const { AuditPage, Failure, RouterProvider, Shell, UsersPage } = await import("clerk-convex-react");
 
 const { UserRow } = await import("../../react/dist/users/UserRow.js");
-const { actionsFor } = await import("../../react/dist/manage/words.js");
+const { StatsPanel } = await import("../../react/dist/stats/StatsPanel.js");
+const { ExactTime } = await import("../../react/dist/ui/Time.js");
+const { actionsFor } = await import("../../react/dist/manage/actions.js");
 
 const client = new ConvexReactClient("https://happy-animal-123.convex.cloud");
 const useAuth = () => ({ isLoading: true, isAuthenticated: false, fetchAccessToken: async () => null });
@@ -26,6 +28,7 @@ const router = {
   Link: ({ href, children }: { href: string; children?: unknown }) => h("a", { href }, children as string),
 };
 const USER = { _id: "1", _creationTime: 1, clerkId: "user_1", status: "active", createdAt: 1, plan: "pro" } as const;
+const STATS = { total: 12345, active: 12345, banned: 0, deprovisioned: 0, locked: 0, rebuilding: false, days: [{ day: "2026-12-24", signUps: 5 }] };
 const session = { getToken: async () => null };
 
 const render = (page: ReturnType<typeof h>) =>
@@ -43,6 +46,27 @@ process.stdout.write(
       }),
     ),
     columns: render(h(UsersPage, { title: "Acme", columns: [{ name: "plan", label: "Plan", width: "80px" }], frame: true })),
+    german: render(
+      h(UsersPage, {
+        api: "/api/users",
+        session,
+        locale: "de-AT",
+        messages: {
+          frame: { title: "Übersicht", users: "Personen" },
+          manage: { label: { create: "Neue Person" } },
+          stats: { users: "Personen", signUpsIn: (days) => `Anmeldungen in ${days} Tagen` },
+        },
+      }),
+    ),
+    numbers: render(
+      h(Shell, {
+        locale: "de-AT",
+        children: [
+          h(StatsPanel, { key: 1, stats: STATS, error: undefined, onRetry: () => {} }),
+          h(ExactTime, { key: 2, value: Date.UTC(2026, 11, 24, 17) }),
+        ],
+      }),
+    ),
     actions: actionsFor("locked", (action) => !["ban", "delete"].includes(action)),
     parts: render(
       h(Shell, { children: h(Failure, { title: "It broke", error: new Error("Not today."), onRetry: () => {} }) }),

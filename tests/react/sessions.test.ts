@@ -1,6 +1,7 @@
 // What the service says about sessions and Sync now, in words.
 import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
+import { ENGLISH } from "clerk-convex-react";
 import { ask } from "../../react/src/manage/calls.ts";
 import * as sessions from "../../react/src/manage/sessionCalls.ts";
 import { sheet } from "../../react/dist/messages/sheet.js";
@@ -115,7 +116,7 @@ suite("a question", () => {
       [sessions.listSessions("user_1"), false, /answered 502\.$/],
       [sessions.revokeSessions("user_1"), true, /It may have been done all the same/],
     ] as const) {
-      const answer = await ask(request, service, sessions.readSessions);
+      const answer = await ask(request, service, ENGLISH.manage, sessions.readSessions);
       assert.ok(!answer.isDone);
       assert.equal(answer.mayBeDone, mayBeDone);
       assert.match(answer.message, words);
@@ -124,7 +125,7 @@ suite("a question", () => {
 
   test("an answer of another kind is none of the service's", async (t) => {
     t.mock.method(globalThis, "fetch", async () => Response.json({ users: [] }));
-    const answer = await ask(sessions.listSessions("user_1"), service, sessions.readSessions);
+    const answer = await ask(sessions.listSessions("user_1"), service, ENGLISH.manage, sessions.readSessions);
     assert.ok(!answer.isDone);
     assert.equal(answer.code, "not_mounted");
   });

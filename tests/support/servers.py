@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import httpx
 
+from clerk_convex.local.listener import NO_TLS
 from tests.support.functions import ROOT
 
 START, STOP = 60.0, 20.0  # seconds; a machine may be busy
@@ -42,13 +43,15 @@ class Server:
     def wait_until_up(self) -> bool:
         """Wait until the server answers. Return False if it has ended, as it does if the port was taken."""
         deadline = time.monotonic() + START
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                return False
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(self.url + self._probe, timeout=5, trust_env=False).status_code == 200:
-                    return True
-            time.sleep(0.05)
+        # One client for all: to make one costs much time, above all to read the certificates.
+        with httpx.Client(timeout=5, trust_env=False, verify=NO_TLS) as client:
+            while time.monotonic() < deadline:
+                if self._process.poll() is not None:
+                    return False
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get(self.url + self._probe).status_code == 200:
+                        return True
+                time.sleep(0.05)
         self.kill()
         raise TimeoutError(self.output)
 

@@ -2,40 +2,12 @@ import { useEffect, useState } from "react";
 import { useSession } from "../auth/session.ts";
 import type { Reason } from "../data/denied.ts";
 import { Frame } from "../frame/Frame.tsx";
+import { useMessages } from "../messages/messages.ts";
 import { CopyButton } from "../ui/CopyButton.tsx";
 import { Live } from "../ui/Live.tsx";
 import { useTitle } from "../ui/useTitle.ts";
 
 type Props = { reason: Reason | "not_accepted"; clerkId?: string };
-
-const GOES_ON = "This page continues by itself when that has happened.";
-
-const TEXTS: Record<Props["reason"], { title: string; text: string }> = {
-  not_signed_in: {
-    title: "Sign in to see the users",
-    text: "This dashboard is for administrators.",
-  },
-  not_accepted: {
-    title: "Your sign-in was not accepted",
-    text: "You are signed in, but this page could not confirm it. Sign in again, and if that does not help, tell your administrator.",
-  },
-  not_synced: {
-    title: "Your account has not arrived yet",
-    text: `It usually takes a few seconds. ${GOES_ON}`,
-  },
-  deleted: {
-    title: "Your account was deleted",
-    text: "Sign in with another one.",
-  },
-  not_active: {
-    title: "Your account is banned or locked, or your company has removed it",
-    text: `Another administrator can end a ban or a lock, and your company’s directory can take you back. ${GOES_ON}`,
-  },
-  not_admin: {
-    title: "This page is for administrators",
-    text: `Your account has no access to it. If you need it, ask an administrator, who may want to know your id. ${GOES_ON}`,
-  },
-};
 
 // For developers, on the console: the page itself is read by users.
 const HINTS: Partial<Record<Props["reason"], string>> = {
@@ -47,7 +19,8 @@ const HINTS: Partial<Record<Props["reason"], string>> = {
 // Explains why the caller may not see users, and what the caller can do.
 export function AccessPage({ reason, clerkId }: Props) {
   const { signIn, signOut, switchAccount } = useSession();
-  const { title, text } = TEXTS[reason];
+  const { access, frame } = useMessages();
+  const title = access.title[reason];
   const [problem, setProblem] = useState<string | null>(null);
   useTitle(title);
   useEffect(() => {
@@ -56,18 +29,18 @@ export function AccessPage({ reason, clerkId }: Props) {
 
   const attempt = (action: () => Promise<void>) => () => {
     setProblem(null);
-    action().catch(() => setProblem("Clerk cannot be reached just now, so nothing has changed. Try again."));
+    action().catch(() => setProblem(access.noClerk));
   };
 
   return (
     <Frame end={<Live />}>
       <section className="access" data-reason={reason}>
         <h1>{title}</h1>
-        <p>{text}</p>
+        <p>{access.text[reason]}</p>
         {clerkId !== undefined && (
           <p className="access-id muted">
-            Your id: <code>{clerkId}</code>
-            <CopyButton text={clerkId} label="your id" />
+            {access.yourId} <code>{clerkId}</code>
+            <CopyButton text={clerkId} label={access.yourIdCopied} />
           </p>
         )}
         {reason === "not_signed_in" ? (
@@ -76,12 +49,12 @@ export function AccessPage({ reason, clerkId }: Props) {
           <div className="buttons">
             {switchAccount !== undefined && (
               <button className="button is-primary" type="button" onClick={attempt(switchAccount)}>
-                Switch account
+                {frame.switchAccount}
               </button>
             )}
             {signOut !== undefined && (
               <button className="button" type="button" onClick={attempt(signOut)}>
-                Sign out
+                {frame.signOut}
               </button>
             )}
           </div>

@@ -6,6 +6,7 @@ import { useAnswer } from "../data/useAnswer.ts";
 import { Frame } from "../frame/Frame.tsx";
 import { useFunctions, type Me } from "../functions.ts";
 import type { Service } from "../manage/calls.ts";
+import { useMessages } from "../messages/messages.ts";
 import { Boundary } from "../ui/Boundary.tsx";
 import { Failure } from "../ui/Failure.tsx";
 import { Live } from "../ui/Live.tsx";
@@ -26,6 +27,7 @@ export function Gate({ children, waiting, service = null }: Props): ReactNode {
   const { isLoading, isAuthenticated } = useConvexAuth();
   const { isSignedIn } = useSession();
   const { currentUser } = useFunctions();
+  const { access } = useMessages();
   const { value: me, error, retry } = useAnswer(currentUser, isAuthenticated ? NO_ARGS : null);
 
   useEnsureUser(service?.url ?? null, me?.state === "not_synced", service?.getToken ?? noToken);
@@ -37,7 +39,7 @@ export function Gate({ children, waiting, service = null }: Props): ReactNode {
     if (reason !== null) return <AccessPage reason={reason} />;
     return (
       <Frame end={<Live />}>
-        <Failure title="The dashboard could not be loaded" error={error} onRetry={retry} />
+        <Failure title={access.notLoaded} error={error} onRetry={retry} />
       </Frame>
     );
   }
@@ -56,7 +58,7 @@ export function Gate({ children, waiting, service = null }: Props): ReactNode {
         if (reason !== null) return <AccessPage reason={reason} />;
         return (
           <Frame end={<Live />}>
-            <Failure title="Something went wrong on this page" error={thrown} onRetry={again} />
+            <Failure title={access.broken} error={thrown} onRetry={again} />
           </Frame>
         );
       }}

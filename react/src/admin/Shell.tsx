@@ -35,9 +35,10 @@ export function Shell({ children, ...props }: ShellProps & { children: ReactNode
   const { title, frame, paths, roles, columns, actions, messages, locale = DEFAULT_LOCALE } = props;
   const users = paths?.users;
   const audit = paths?.audit;
+  const words = useMemo(() => wordsOf(messages, locale), [messages, locale]);
   const options = useMemo<Options>(
     () => ({
-      title: title ?? DEFAULTS.title,
+      title: title ?? words.messages.frame.title,
       frame: frame ?? DEFAULTS.frame,
       paths: {
         users: users === undefined ? DEFAULTS.paths.users : users,
@@ -47,9 +48,8 @@ export function Shell({ children, ...props }: ShellProps & { children: ReactNode
       columns: columns ?? DEFAULTS.columns,
       isOn: (action) => (typeof actions === "object" ? (actions[action] ?? true) : (actions ?? true)),
     }),
-    [title, frame, users, audit, roles, columns, actions],
+    [title, words, frame, users, audit, roles, columns, actions],
   );
-  const words = useMemo(() => wordsOf(messages, locale), [messages, locale]);
   const session = useSession();
   const functions = useFunctions();
   const root = useRef<HTMLDivElement>(null);

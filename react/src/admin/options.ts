@@ -2,6 +2,7 @@
 import { createContext, useContext, type ReactNode } from "react";
 import type { UserSummary } from "../functions.ts";
 import type { Switch } from "../manage/calls.ts";
+import { ENGLISH } from "../messages/messages.ts";
 
 // A column of a team, in the table and in the details. `name` is that of the column in Convex, or any text that is
 // unique. Without `render` the value of the column is shown.
@@ -22,7 +23,7 @@ export type Options = {
 };
 
 export const DEFAULTS: Options = {
-  title: "Dashboard",
+  title: ENGLISH.frame.title,
   frame: true,
   paths: { users: "/users", audit: "/audit" },
   roles: ["admin", "editor", "member"],

@@ -1,16 +1,18 @@
 import { useOptions } from "../admin/options.ts";
+import { useMessages } from "../messages/messages.ts";
 import { pathOf, useRouter } from "../router/router.tsx";
 
 export function Nav() {
   const { location, Link } = useRouter();
   const { paths } = useOptions();
+  const { frame } = useMessages();
   const path = pathOf(location);
   const pages = [
-    [paths.users, "Users"],
-    [paths.audit, "Audit log"],
+    [paths.users, frame.users],
+    [paths.audit, frame.audit],
   ] as const;
   return (
-    <nav className="nav" aria-label="Pages">
+    <nav className="nav" aria-label={frame.pages}>
       {pages.map(
         ([href, label]) =>
           href !== null && (

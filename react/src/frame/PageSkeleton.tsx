@@ -19,19 +19,12 @@ const INERT = { inert: version.startsWith("18.") ? "" : true } as { inert?: bool
 
 const nothing = () => {};
 const connecting = <LiveSign connection={{ state: "connecting" }} />;
-const newUser = (
-  <span className="new-user">
-    <button className="button is-primary" type="button">
-      New user
-    </button>
-  </span>
-);
 
 type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode; note?: ReactNode };
 
 // The page without data. Its parts keep their places when the data arrive.
 export function PageSkeleton({ page, isManaged, live = connecting, note }: Props): ReactNode {
-  const { ui } = useMessages();
+  const { frame, ui } = useMessages();
   return (
     <Frame
       nav={<Nav />}
@@ -42,7 +35,7 @@ export function PageSkeleton({ page, isManaged, live = connecting, note }: Props
         </>
       }
     >
-      <h1 className="visually-hidden">{page === "users" ? "Users" : "Audit log"}</h1>
+      <h1 className="visually-hidden">{frame[page]}</h1>
       <div {...INERT} aria-busy="true">
         {page === "users" ? <UsersSkeleton isManaged={isManaged} /> : <AuditSkeleton />}
       </div>
@@ -55,7 +48,15 @@ export function PageSkeleton({ page, isManaged, live = connecting, note }: Props
 
 function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
   const { columns } = useOptions();
+  const { manage } = useMessages();
   const view = { ...EVERYONE, sort: NEWEST_FIRST };
+  const newUser = (
+    <span className="new-user">
+      <button className="button is-primary" type="button">
+        {manage.label.create}
+      </button>
+    </span>
+  );
   return (
     <>
       <StatsPanel stats={undefined} error={undefined} onRetry={nothing} />

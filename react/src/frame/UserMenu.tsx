@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { useSession } from "../auth/session.ts";
+import { useMessages } from "../messages/messages.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { displayName, type Named } from "../users/displayName.ts";
 
@@ -10,6 +11,7 @@ export function UserMenu({ user }: { user: MenuUser }) {
   const [problem, setProblem] = useState<string | null>(null);
   const button = useRef<HTMLButtonElement>(null);
   const panel = useRef<HTMLDivElement>(null);
+  const { frame } = useMessages();
   const name = displayName(user);
 
   // The attribute has another name in React 18.
@@ -19,12 +21,12 @@ export function UserMenu({ user }: { user: MenuUser }) {
 
   const attempt = (action: () => Promise<void>) => () => {
     setProblem(null);
-    action().catch(() => setProblem("Clerk cannot be reached, so you are still signed in. Try again."));
+    action().catch(() => setProblem(frame.stillSignedIn));
   };
 
   return (
     <div>
-      <button className="menu-button" type="button" ref={button} aria-label={`Your account: ${name}`}>
+      <button className="menu-button" type="button" ref={button} aria-label={frame.account(name)}>
         <Avatar seed={user.clerkId} name={name} src={user.imageUrl} size="small" />
       </button>
       <div ref={panel} className="menu-panel" popover="auto">
@@ -35,7 +37,7 @@ export function UserMenu({ user }: { user: MenuUser }) {
           <span className="truncate muted" title={user.email}>
             {user.email ?? user.clerkId}
           </span>
-          {user.role !== undefined && <span className="muted">Role: {user.role}</span>}
+          {user.role !== undefined && <span className="muted">{frame.role(user.role)}</span>}
         </div>
         {problem !== null && (
           <p className="menu-problem" role="alert">
@@ -44,12 +46,12 @@ export function UserMenu({ user }: { user: MenuUser }) {
         )}
         {switchAccount !== undefined && (
           <button className="menu-item" type="button" onClick={attempt(switchAccount)}>
-            Switch account
+            {frame.switchAccount}
           </button>
         )}
         {signOut !== undefined && (
           <button className="menu-item" type="button" onClick={attempt(signOut)}>
-            Sign out
+            {frame.signOut}
           </button>
         )}
       </div>

@@ -6,7 +6,6 @@ import type { Confirmed } from "./bulk.ts";
 import { useManaging, useObstacle } from "./context.ts";
 import { Modal } from "./Modal.tsx";
 import { RoleField } from "./RoleField.tsx";
-import { CONSEQUENCES_FOR_ALL } from "./words.tsx";
 
 const NAMED = 5; // users whose names are shown
 
@@ -15,7 +14,7 @@ type Props = { action: Confirmed; users: readonly UserSummary[] };
 // Asks before an action on several users, as Confirm does for one.
 export function BulkDialog({ action, users }: Props) {
   const { manager } = useManaging();
-  const { bulk } = useMessages();
+  const { bulk, manage } = useMessages();
   const { number } = useFormats();
   const obstacle = useObstacle();
   const id = useId();
@@ -48,7 +47,7 @@ export function BulkDialog({ action, users }: Props) {
         </ul>
         {isRole && <RoleField role="" errors={{}} isFirst />}
         <p id={`${id}-text`}>
-          {CONSEQUENCES_FOR_ALL[action]}
+          {manage.consequenceForAll[action]}
           {admins > 0 && ` ${bulk.admins(admins, number(admins))}`}
         </p>
         {obstacle !== null && (

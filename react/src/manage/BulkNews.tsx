@@ -3,12 +3,11 @@ import { displayName } from "../users/displayName.ts";
 import { Icon } from "../ui/Icon.tsx";
 import { MOST } from "./bulk.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
-import { WORDS } from "./words.tsx";
 
 // Shows how far an action on several users is, and then the result of each. It stays until it is dismissed.
 export function BulkNews() {
   const { manager } = useManaging();
-  const { bulk, ui } = useMessages();
+  const { bulk, manage, ui } = useMessages();
   const { number, clock } = useFormats();
   const obstacle = useObstacle();
   const job = useManaged((state) => state.job);
@@ -21,7 +20,7 @@ export function BulkNews() {
       <div role="status">
         {job.isRunning ? (
           <>
-            <span className="progress-dot" aria-hidden="true" /> {WORDS[job.action].progress}
+            <span className="progress-dot" aria-hidden="true" /> {manage.progress[job.action]}
           </>
         ) : (
           <strong>
@@ -31,7 +30,7 @@ export function BulkNews() {
       </div>
       {job.isRunning && (
         <>
-          <progress aria-label={WORDS[job.action].label} max={job.total} value={job.results.length} />
+          <progress aria-label={manage.label[job.action]} max={job.total} value={job.results.length} />
           <p className="muted">
             {bulk.progress(number(job.results.length), number(job.total))}
           </p>

@@ -5,20 +5,19 @@ import { useManaging } from "./context.ts";
 import type { Asked } from "./Manager.ts";
 import { Person } from "./Person.tsx";
 import { Question } from "./Question.tsx";
-import { CONSEQUENCES, WORDS } from "./words.tsx";
 
 export function Confirm({ user, action }: { user: UserSummary; action: Asked }) {
   const { manager } = useManaging();
-  const { forms } = useMessages();
+  const { forms, manage } = useMessages();
   const name = displayName(user);
-  const { label } = WORDS[action];
+  const label = manage.label[action];
   const close = () => manager.set({ dialog: null });
   const isAdmin = user.role === "admin";
 
   return (
     <Question
       title={forms.ask(label, <bdi>{name}</bdi>)}
-      text={`${CONSEQUENCES[action]}${isAdmin ? ` ${forms.isAdmin}` : ""}`}
+      text={`${manage.consequence[action]}${isAdmin ? ` ${forms.isAdmin}` : ""}`}
       confirm={forms.confirm(label, <bdi className="truncate">{name}</bdi>)}
       onClose={close}
       onConfirm={() => {

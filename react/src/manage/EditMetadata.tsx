@@ -4,7 +4,7 @@ import type { UserDetails } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
 import { CallNews } from "./CallNews.tsx";
 import { MetadataForm } from "./MetadataForm.tsx";
-import { readUpdated, updateMetadata } from "./sessionCalls.ts";
+import { readSynced, readUpdated, syncNow, updateMetadata } from "./sessionCalls.ts";
 import { useAsk } from "./useAsk.ts";
 
 // Edits the public metadata, in the details.
@@ -13,6 +13,7 @@ export function EditMetadata({ user }: { user: UserDetails }) {
   const { forms } = useMessages();
   const { ask, busy, clear, obstacle, problem, setTold, told, wait } = useAsk();
   const [isOpen, setOpen] = useState(false);
+  const [isNewer, setNewer] = useState(false); // true: Clerk had a newer state than Convex
   if (!isOn("metadata")) return null;
   // The role comes from the metadata. So the app keeps the metadata out of Convex.
   if (user.publicMetadata === undefined && user.role !== undefined) {
@@ -20,7 +21,14 @@ export function EditMetadata({ user }: { user: UserDetails }) {
   }
   const isOff = busy !== null || obstacle !== null;
 
+  // Convex may be behind Clerk, so it gets Clerk's state first. If that is new, the form shows what it changes.
   const save = async (patch: string) => {
+    setNewer(false);
+    if (isOn("sync")) {
+      const found = await ask("save", syncNow(user.clerkId), readSynced);
+      if (found === undefined) return;
+      if (found.outcome === "updated") return setNewer(true);
+    }
     const saved = await ask("save", updateMetadata(user.clerkId, patch), readUpdated);
     if (saved === undefined) return;
     setOpen(false);
@@ -37,6 +45,7 @@ export function EditMetadata({ user }: { user: UserDetails }) {
         onClick={() => {
           if (isOff) return;
           clear();
+          setNewer(false);
           setOpen(true);
         }}
       >
@@ -49,6 +58,7 @@ export function EditMetadata({ user }: { user: UserDetails }) {
           isSending={busy !== null}
           problem={problem}
           wait={wait}
+          isNewer={isNewer}
           onSave={(patch) => void save(patch)}
           onClose={() => setOpen(false)}
         />

@@ -4,17 +4,16 @@ import { displayName } from "../users/displayName.ts";
 import { Form } from "./Form.tsx";
 import { Person } from "./Person.tsx";
 import { RoleField } from "./RoleField.tsx";
-import { WORDS } from "./words.tsx";
 
 export function EditRole({ user }: { user: UserSummary }) {
-  const { forms } = useMessages();
+  const { forms, manage } = useMessages();
   const name = displayName(user);
   const before = user.role ?? "";
   return (
     <Form
       title={forms.changeRole}
       submit={forms.save}
-      progress={WORDS.role.progress}
+      progress={manage.progress.role}
       read={({ public_metadata: role = "" }) =>
         role === before ? null : { call: { action: "role", clerkId: user.clerkId, role: role || null, before: before || null }, name }
       }

@@ -5,10 +5,9 @@ import type { Changes } from "./calls.ts";
 import { Field } from "./Field.tsx";
 import { Form } from "./Form.tsx";
 import { Person } from "./Person.tsx";
-import { WORDS } from "./words.tsx";
 
 export function EditUser({ user }: { user: UserSummary }) {
-  const { forms } = useMessages();
+  const { forms, manage } = useMessages();
   const before = {
     first_name: user.firstName ?? "",
     last_name: user.lastName ?? "",
@@ -28,7 +27,7 @@ export function EditUser({ user }: { user: UserSummary }) {
   };
 
   return (
-    <Form title={forms.editUser} submit={forms.save} progress={WORDS.update.progress} read={read}>
+    <Form title={forms.editUser} submit={forms.save} progress={manage.progress.update} read={read}>
       {(errors) => (
         <>
           <Person user={user} />

@@ -1,5 +1,6 @@
 import { useMemo, useState, type ReactNode } from "react";
 import type { Me } from "../functions.ts";
+import { useMessages } from "../messages/messages.ts";
 import { useLayout } from "../ui/useLayout.ts";
 import { ManageContext } from "../users/manage.ts";
 import { BulkDialog } from "./BulkDialog.tsx";
@@ -18,10 +19,11 @@ type Props = { service: Service; me: Me; children: ReactNode };
 
 // Provides the actions of admins to the pages within it.
 export function ManageProvider({ service, me, children }: Props) {
-  const [manager] = useState(() => new Manager(service));
+  const { manage: texts } = useMessages();
+  const [manager] = useState(() => new Manager(service, texts));
   useLayout(() => {
-    manager.connect(service);
-  }, [manager, service]);
+    manager.connect(service, texts);
+  }, [manager, service, texts]);
   const myId = me.user.clerkId;
 
   return (

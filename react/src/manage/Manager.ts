@@ -1,6 +1,7 @@
 // Holds which actions are in progress, which dialogs are open and which notices are shown. It is outside React's state,
 // so that an action on one user renders only that user's row again.
 import type { UserSummary } from "../functions.ts";
+import type { Messages } from "../messages/messages.ts";
 import {
   callOf,
   cancelledOf,
@@ -43,6 +44,7 @@ export type State = {
   isInDetails: boolean; // true: the details of a user are open, and notices are shown there
 };
 
+type Texts = Messages["manage"];
 type BulkAnswer = Answered<NonNullable<ReturnType<typeof readResults>>>;
 
 export class Manager {
@@ -59,6 +61,7 @@ export class Manager {
     isInDetails: false,
   };
   #service: Service;
+  #texts: Texts;
   #listeners = new Set<() => void>();
   #lastNumber = 0;
   #lastSelected: string | null = null; // where a range begins
@@ -66,12 +69,14 @@ export class Manager {
   #cancel = new AbortController(); // of the job
   #held: number | null = null; // the notice that the pointer or the focus is on
 
-  constructor(service: Service) {
+  constructor(service: Service, texts: Texts) {
     this.#service = service;
+    this.#texts = texts;
   }
 
-  connect(service: Service): void {
+  connect(service: Service, texts: Texts): void {
     this.#service = service;
+    this.#texts = texts;
   }
 
   subscribe = (listener: () => void): (() => void) => {
@@ -112,7 +117,7 @@ export class Manager {
     const isOlder = (notice: Notice) => notice.call.action !== "create" && notice.call.clerkId === clerkId;
     this.set({ notices: this.state.notices.filter((notice) => !isOlder(notice)) });
 
-    const answer = await send(call, this.#service);
+    const answer = await send(call, this.#service, this.#texts);
     if (clerkId !== null) this.#settle(clerkId, call as UserCall, answer);
     if (answer.isDone) this.tell({ call, name, answer });
     else this.#note(answer);
@@ -121,7 +126,7 @@ export class Manager {
 
   // Sends a request that is shown where it was made.
   async ask<Value>(request: Request, read: (body: any) => Value | undefined): Promise<Answered<Value>> {
-    const answer = await ask(request, this.#service, read);
+    const answer = await ask(request, this.#service, this.#texts, read);
     if (!answer.isDone) this.#note(answer);
     return answer;
   }
@@ -213,7 +218,7 @@ export class Manager {
       const answer: BulkAnswer | null =
         refused ?? (await this.#askInTime(step, signal, (resumesAt) => this.set({ job: { ...job, resumesAt } })));
       const results = answer === null ? cancelledOf(step) : resultsOf(step, answer.isDone ? answer.value : answer);
-      if (answer?.isDone === false) refused ??= { ...answer, message: "Not tried, because the request before failed." };
+      if (answer?.isDone === false) refused ??= { ...answer, message: this.#texts.notTried };
       const left = new Map(this.state.selected);
       for (const { user, isDone, synced, message } of results) {
         if (isDone) left.delete(user.clerkId);

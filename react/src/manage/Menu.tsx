@@ -7,7 +7,7 @@ import { useOptions } from "../admin/options.ts";
 import { ActionButton } from "./ActionButton.tsx";
 import { useManaged, useManaging } from "./context.ts";
 import { useRefusals } from "./useRefusals.ts";
-import { actionsFor, WORDS } from "./words.tsx";
+import { actionsFor, ASKING } from "./actions.ts";
 
 const GAP = 4; // pixels between the menu and its button or the edge of the window
 
@@ -21,7 +21,7 @@ type Props = { user: UserSummary; anchor: HTMLElement };
 function OpenMenu({ user, anchor }: Props) {
   const { manager } = useManaging();
   const { isOn } = useOptions();
-  const { list } = useMessages();
+  const { list, manage } = useMessages();
   const refusals = useRefusals(user);
   const panel = useRef<HTMLDivElement>(null);
   const id = useId();
@@ -80,8 +80,8 @@ function OpenMenu({ user, anchor }: Props) {
                 role="menuitem"
                 tabIndex={-1}
               >
-                {WORDS[action].label}
-                {WORDS[action].asks && "…"}
+                {manage.label[action]}
+                {ASKING.has(action) && "…"}
               </ActionButton>
             ))}
           </div>

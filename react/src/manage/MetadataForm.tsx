@@ -10,6 +10,7 @@ import { useManaging, useObstacle } from "./context.ts";
 import { Modal } from "./Modal.tsx";
 import { ProblemText } from "./Notices.tsx";
 import { Person } from "./Person.tsx";
+import { Question } from "./Question.tsx";
 
 const SETTLED_MS = 300; // without a key, until the text is judged
 const SHOWN = 3; // rounded numbers
@@ -19,12 +20,13 @@ type Props = {
   isSending: boolean;
   problem: Problem | null;
   wait: number; // seconds until the service takes the call again
+  isNewer: boolean; // Clerk had a newer state when this was to be saved
   onSave: (patch: string) => void;
   onClose: () => void;
 };
 
 // An editor of JSON text. It says what is wrong, what changes, and what others have changed meanwhile.
-export function MetadataForm({ user, isSending, problem, wait, onSave, onClose }: Props) {
+export function MetadataForm({ user, isSending, problem, wait, isNewer, onSave, onClose }: Props) {
   const { myId } = useManaging();
   const { forms } = useMessages();
   const { number } = useFormats();
@@ -33,6 +35,7 @@ export function MetadataForm({ user, isSending, problem, wait, onSave, onClose }
   const [base, setBase] = useState(now); // what the text began with
   const [text, setText] = useState(() => pretty(now));
   const [settled, setSettled] = useState(text);
+  const [isLeaving, setLeaving] = useState(false);
   const area = useRef<HTMLTextAreaElement>(null);
   const id = useId();
 
@@ -69,6 +72,12 @@ export function MetadataForm({ user, isSending, problem, wait, onSave, onClose }
     area.current?.focus(); // the button that was pressed disappears
   };
 
+  // What was typed is not lost by a slip.
+  const close = () => {
+    if (text === pretty(base) || isSending) onClose();
+    else setLeaving(true);
+  };
+
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
     if (isOff) return;
@@ -89,7 +98,7 @@ export function MetadataForm({ user, isSending, problem, wait, onSave, onClose }
 
   const serverSays = problem?.fields.public_metadata;
   return (
-    <Modal labelId={id} isWide onClose={onClose}>
+    <Modal labelId={id} isWide onClose={close}>
       <h2 id={id} className="modal-title">
         {forms.editMetadataTitle}
       </h2>
@@ -141,7 +150,7 @@ export function MetadataForm({ user, isSending, problem, wait, onSave, onClose }
           <section className="json-news" aria-labelledby={`${id}-news`}>
             <div role="status">
               <h3 id={`${id}-news`}>{forms.meanwhile}</h3>
-              <p>{hasConflict ? forms.meanwhileConflict : forms.meanwhileStays}</p>
+              {judged.isRight && <p>{hasConflict ? forms.meanwhileConflict : forms.meanwhileStays}</p>}
             </div>
             <Changes changes={theirs} />
             <div className="buttons">
@@ -170,6 +179,11 @@ export function MetadataForm({ user, isSending, problem, wait, onSave, onClose }
             {judged.admin === "made" ? forms.makesAdmin : forms.unmakesAdmin}
           </p>
         )}
+        {isNewer && (
+          <p className="form-problem" role="alert">
+            {forms.newer}
+          </p>
+        )}
         {problem !== null && (
           <div className="form-problem" role="alert">
             {serverSays === undefined ? <ProblemText problem={problem} /> : <p>{serverSays}</p>}
@@ -181,7 +195,7 @@ export function MetadataForm({ user, isSending, problem, wait, onSave, onClose }
           </p>
         )}
         <div className="modal-buttons buttons">
-          <button className="button" type="button" onClick={onClose}>
+          <button className="button" type="button" onClick={close}>
             {forms.cancel}
           </button>
           <button
@@ -194,6 +208,16 @@ export function MetadataForm({ user, isSending, problem, wait, onSave, onClose }
           </button>
         </div>
       </form>
+      {isLeaving && (
+        <Question
+          title={forms.leave}
+          text={forms.leaveText}
+          confirm={forms.leaveNow}
+          isLocal
+          onClose={() => setLeaving(false)}
+          onConfirm={onClose}
+        />
+      )}
     </Modal>
   );
 }

@@ -11,7 +11,10 @@ export function Modal({ labelId, role, describedBy, isWide = false, onClose, chi
     const element = dialog.current;
     element?.showModal();
     element?.querySelector<HTMLElement>("[data-first]")?.focus();
-    return () => element?.close();
+    return () => {
+      // If a dialog around this one closes with it, that one has restored the focus already.
+      if (!element?.parentElement?.closest("dialog:not([open])")) element?.close();
+    };
   }, []);
 
   return (
@@ -22,6 +25,7 @@ export function Modal({ labelId, role, describedBy, isWide = false, onClose, chi
       aria-labelledby={labelId}
       aria-describedby={describedBy}
       onCancel={(event) => {
+        if (event.target !== event.currentTarget) return; // React passes on what a dialog within this one is told
         event.preventDefault();
         onClose();
       }}

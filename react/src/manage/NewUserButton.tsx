@@ -1,12 +1,13 @@
 import { useId } from "react";
 import { useOptions } from "../admin/options.ts";
+import { useMessages } from "../messages/messages.ts";
 import { useManaging, useObstacle } from "./context.ts";
-import { WORDS } from "./words.tsx";
 
 export function NewUserButton() {
   const { manager } = useManaging();
   const obstacle = useObstacle();
   const { isOn } = useOptions();
+  const { manage } = useMessages();
   const id = useId();
   if (!isOn("create")) return null;
   return (
@@ -20,7 +21,7 @@ export function NewUserButton() {
           if (obstacle === null) manager.set({ dialog: { kind: "new" } });
         }}
       >
-        {WORDS.create.label}
+        {manage.label.create}
       </button>
       {obstacle !== null && (
         <span className="new-user-reason" role="tooltip" id={id}>

@@ -1,10 +1,10 @@
 import { useEffect, useState } from "react";
+import { useMessages } from "../messages/messages.ts";
 import { Icon } from "../ui/Icon.tsx";
 import { BulkNews } from "./BulkNews.tsx";
 import type { Problem } from "./calls.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
 import type { Notice } from "./Manager.ts";
-import { Subject, WORDS } from "./words.tsx";
 
 // Shows the results of actions. A failure stays until it is dismissed.
 export function Notices() {
@@ -31,6 +31,7 @@ function GoodNews({ notice }: { notice: Notice }) {
   const { manager } = useManaging();
   const obstacle = useObstacle();
   const { undo } = notice;
+  const { manage } = useMessages();
   const hold = () => manager.hold(notice, true);
   const release = () => manager.hold(notice, false);
   return (
@@ -50,7 +51,7 @@ function GoodNews({ notice }: { notice: Notice }) {
             void manager.do(undo, notice.name);
           }}
         >
-          Undo
+          {manage.undo}
         </button>
       )}
     </div>
@@ -61,6 +62,7 @@ function GoodNews({ notice }: { notice: Notice }) {
 function BadNews({ notice }: { notice: Notice }) {
   const { manager } = useManaging();
   const obstacle = useObstacle();
+  const { manage, ui } = useMessages();
   const { call, name, answer } = notice;
   const canRetry = !answer.isDone && answer.canRetry;
   const wait = useWait(answer.isDone ? null : answer);
@@ -84,14 +86,14 @@ function BadNews({ notice }: { notice: Notice }) {
             void manager.do(call, name);
           }}
         >
-          {wait > 0 ? `Retry in ${wait} s` : "Retry"}
+          {wait > 0 ? manage.retryIn(wait) : ui.retry}
         </button>
       )}
       <button
         className="icon-button toast-close"
         type="button"
-        aria-label="Dismiss"
-        title="Dismiss"
+        aria-label={ui.dismiss}
+        title={ui.dismiss}
         onClick={() => manager.dismiss(notice)}
       >
         <Icon size={16}>
@@ -103,30 +105,19 @@ function BadNews({ notice }: { notice: Notice }) {
 }
 
 function Title({ notice: { call, name, answer } }: { notice: Notice }) {
-  const { participle } = WORDS[call.action];
-  const subject = <Subject action={call.action} name={name} />;
-  if (!answer.isDone && answer.mayBeDone) {
-    return (
-      <>
-        It is not known whether {subject} was {participle}.
-      </>
-    );
-  }
-  return (
-    <>
-      {subject} was {answer.isDone ? "" : "not "}
-      {participle}
-      {answer.isDone && !answer.synced ? ", but this page does not know it yet." : "."}
-    </>
-  );
+  const { manage } = useMessages();
+  const who = <bdi>{name}</bdi>;
+  if (answer.isDone) return answer.synced ? manage.done(call.action, who) : manage.doneAtClerk(call.action, who);
+  return answer.mayBeDone ? manage.notKnown(call.action, who) : manage.notDone(call.action, who);
 }
 
 export function ProblemText({ problem }: { problem: Problem }) {
+  const { manage } = useMessages();
   return (
     <>
       <p>{problem.message}</p>
       <p className="request-id muted">
-        Request <code>{problem.requestId}</code>
+        {manage.request(<code>{problem.requestId}</code>)}
       </p>
     </>
   );

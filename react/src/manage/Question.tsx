@@ -7,15 +7,17 @@ type Props = {
   title: ReactNode;
   text: ReactNode;
   confirm: ReactNode; // the text of the button
+  isLocal?: boolean; // no call follows, so no obstacle matters
   onClose: () => void;
   onConfirm: () => void;
   children?: ReactNode;
 };
 
 // Asks before something dangerous. Cancel has the focus.
-export function Question({ title, text, confirm, onClose, onConfirm, children }: Props) {
+export function Question({ title, text, confirm, isLocal = false, onClose, onConfirm, children }: Props) {
   const { forms } = useMessages();
-  const obstacle = useObstacle();
+  const reason = useObstacle();
+  const obstacle = isLocal ? null : reason;
   const id = useId();
   return (
     <Modal role="alertdialog" labelId={id} describedBy={`${id}-text`} onClose={onClose}>

@@ -7,7 +7,7 @@ import { Icon } from "../ui/Icon.tsx";
 import { displayName } from "../users/displayName.ts";
 import { useHold } from "../users/HoldContext.ts";
 import { useManaged, useManaging } from "./context.ts";
-import { actionsFor } from "./words.tsx";
+import { actionsFor } from "./actions.ts";
 
 type Props = { user: UserSummary; isGone: boolean };
 

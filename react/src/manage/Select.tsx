@@ -10,7 +10,6 @@ import { OFFERED } from "./bulk.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
 import { MOST_SELECTED } from "./gather.ts";
 import { useGather } from "./useGather.ts";
-import { WORDS } from "./words.tsx";
 
 // Selects a user. With Shift, all from the one that was selected last. The key x does the same in a row; see ui/rows.ts.
 export function Select({ user }: { user: UserSummary }) {
@@ -66,7 +65,7 @@ export function SelectAll() {
 export function SelectionBar({ rows, args, total, hasMore }: List) {
   const { manager, myId } = useManaging();
   const { isOn } = useOptions();
-  const { bulk } = useMessages();
+  const { bulk, manage } = useMessages();
   const { number } = useFormats();
   const obstacle = useObstacle();
   const selected = useManaged((state) => state.selected);
@@ -104,7 +103,7 @@ export function SelectionBar({ rows, args, total, hasMore }: List) {
             title={reason ?? undefined}
             onClick={() => reason === null && manager.chooseAll(action, [...selected.values()])}
           >
-            {WORDS[action].label}
+            {manage.label[action]}
           </button>
         ))}
         <button className="button" type="button" onClick={() => manager.select([])}>

@@ -3,17 +3,19 @@ import { useSteady } from "../ui/useSteady.ts";
 import { useLayout } from "../ui/useLayout.ts";
 import type { UserSummary } from "../functions.ts";
 import { useOptions } from "../admin/options.ts";
+import { useMessages } from "../messages/messages.ts";
 import { ActionButton } from "./ActionButton.tsx";
 import { useManaging } from "./context.ts";
 import { Notices } from "./Notices.tsx";
 import { useRefusals } from "./useRefusals.ts";
-import { actionsFor, WORDS } from "./words.tsx";
+import { actionsFor } from "./actions.ts";
 
 // The actions on a user, in the details.
 export function UserActions({ user }: { user: UserSummary }) {
   const { isOn } = useOptions();
   const status = useSteady(user.status); // no button becomes another one while it is pressed
   const refusals = useRefusals(user);
+  const { manage } = useMessages();
   const id = useId();
   const group = useRef<HTMLDivElement>(null);
 
@@ -26,7 +28,7 @@ export function UserActions({ user }: { user: UserSummary }) {
 
   return (
     <div className="user-actions">
-      <div ref={group} className="buttons" role="group" aria-label="Actions">
+      <div ref={group} className="buttons" role="group" aria-label={manage.actions}>
         {actionsFor(status, isOn)
           .flat()
           .map((action) => (
@@ -38,7 +40,7 @@ export function UserActions({ user }: { user: UserSummary }) {
               reasonId={id}
               className={action === "delete" ? "button is-danger-quiet" : "button"}
             >
-              {WORDS[action].label}
+              {manage.label[action]}
             </ActionButton>
           ))}
       </div>

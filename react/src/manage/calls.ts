@@ -1,5 +1,6 @@
 // Calls the service: clerk_convex's user_routes(), which act at Clerk and write the result to Convex.
 import type { GetToken } from "../auth/session.ts";
+import type { Messages } from "../messages/messages.ts";
 
 export type UserAction = "update" | "role" | "ban" | "unban" | "lock" | "unlock" | "delete";
 export type Action = "create" | UserAction;
@@ -37,19 +38,17 @@ export type Request = { method: "GET" | "POST" | "PATCH" | "DELETE"; path: strin
 export type Asked<Value> = { isDone: true; value: Value } | Problem;
 
 export type Service = { url: string; getToken: GetToken };
+type Texts = Messages["manage"];
 
 const TOKEN_TIMEOUT_MS = 10_000;
 const TIMEOUT_MS = 30_000; // longer than the service waits for Clerk and for Convex
 
-const TAKEN = "form_identifier_exists";
+const TAKEN = new Set(["form_identifier_exists", "duplicate_record"]);
 const IDENTIFIERS = new Set(["email_address", "phone_number", "username", "external_id"]);
 
-const UNKNOWN = "It may have been done all the same: look at the user before you try again.";
-const NOTHING = "Nothing was changed.";
-
 // Sends a call. Never throws: every error is returned as an answer with a message for a person.
-export async function send(call: Call, service: Service): Promise<Answer> {
-  const answer = await ask(request(call), service, readDone);
+export async function send(call: Call, service: Service, texts: Texts): Promise<Answer> {
+  const answer = await ask(request(call), service, texts, readDone);
   return answer.isDone ? answer.value : answer;
 }
 
@@ -62,17 +61,19 @@ function readDone(body: any): Done | undefined {
 export async function ask<Value>(
   request: Request,
   service: Service,
+  texts: Texts,
   read: (body: any) => Value | undefined,
 ): Promise<Asked<Value>> {
-  const answer = await attempt(request, service, read, false);
+  const answer = await attempt(request, service, texts, read, false);
   // The token may have expired, or belong to a session that has ended. Retry once with a fresh token.
   const isRefusedToken = !answer.isDone && answer.code.endsWith("_token");
-  return isRefusedToken ? attempt(request, service, read, true) : answer;
+  return isRefusedToken ? attempt(request, service, texts, read, true) : answer;
 }
 
 async function attempt<Value>(
   { method, path, body }: Request,
   { url, getToken }: Service,
+  texts: Texts,
   read: (body: any) => Value | undefined,
   skipCache: boolean,
 ): Promise<Asked<Value>> {
@@ -82,7 +83,7 @@ async function attempt<Value>(
     isDone: false,
     mayBeDone: mayBeDone && !isRead,
     code,
-    message: isRead ? message : `${message} ${mayBeDone ? UNKNOWN : NOTHING}`,
+    message: isRead ? message : `${message} ${mayBeDone ? texts.mayBeDone : texts.nothingChanged}`,
     fields: {},
     retryAt: 0,
     canRetry: true,
@@ -94,9 +95,9 @@ async function attempt<Value>(
   try {
     token = await within(TOKEN_TIMEOUT_MS, getToken({ skipCache }));
   } catch {
-    return problem("no_clerk", "Clerk cannot be reached, so the service cannot check your session.");
+    return problem("no_clerk", texts.noClerk);
   }
-  if (token === null) return problem("signed_out", "You are signed out. Sign in and try again.");
+  if (token === null) return problem("signed_out", texts.signedOut);
 
   let response: Response;
   let answer: any;
@@ -116,11 +117,9 @@ async function attempt<Value>(
       throw error;
     });
   } catch (error) {
-    if (!navigator.onLine) return problem("no_network", "There is no network.");
+    if (!navigator.onLine) return problem("no_network", texts.noNetwork);
     const isSlow = error instanceof DOMException && error.name === "TimeoutError";
-    const what = isSlow
-      ? `The service did not answer within ${TIMEOUT_MS / 1000} s.`
-      : "The service cannot be reached, or the connection broke.";
+    const what = isSlow ? texts.tooSlow(TIMEOUT_MS / 1000) : texts.noService;
     return problem(isSlow ? "too_slow" : "no_service", what, { mayBeDone: true });
   }
 
@@ -129,12 +128,13 @@ async function attempt<Value>(
   if (value !== undefined) return { isDone: true, value };
   const error = answer?.error;
   if (typeof error?.code === "string" && typeof error.message === "string") {
+    const message = texts.refusals[error.code] ?? error.message;
     return {
       isDone: false,
       mayBeDone: !isRead && (error.may_be_done ?? status === 500),
       code: error.code,
-      message: error.clerk_message ? `${error.message} Clerk’s words: “${error.clerk_message}”` : error.message,
-      fields: error.code === TAKEN ? takenField(body, error) : fieldErrors(error.errors),
+      message: error.clerk_message ? texts.clerksWords(message, error.clerk_message) : message,
+      fields: TAKEN.has(error.code) ? takenField(body, error.clerk_message ?? message) : fieldErrors(error.errors, texts),
       retryAt: error.retry_after ? Date.now() + error.retry_after * 1000 : 0,
       canRetry: status >= 500 || status === 401 || status === 409 || status === 429,
       requestId: error.request_id ?? requestId,
@@ -142,10 +142,9 @@ async function attempt<Value>(
   }
   // A host of static files answers like this, or with the page itself.
   if (response.ok || status === 404 || status === 405) {
-    return problem("not_mounted", `User management is not served at ${url}.`, { canRetry: false });
+    return problem("not_mounted", texts.notServed(url), { canRetry: false });
   }
-  const what = `The service, or what is in front of it, answered ${status}.`;
-  return problem(`status_${status}`, what, { mayBeDone: status >= 500 });
+  return problem(`status_${status}`, texts.badStatus(status), { mayBeDone: status >= 500 });
 }
 
 function request(call: Call): Request {
@@ -164,24 +163,18 @@ function request(call: Call): Request {
 }
 
 // Clerk does not say which field is taken. If only one identifier was sent, it is that one.
-function takenField(body: Request["body"], error: any): Record<string, string> {
+function takenField(body: Request["body"], message: string): Record<string, string> {
   const sent = Object.keys(body ?? {}).filter((name) => IDENTIFIERS.has(name));
-  return sent.length === 1 ? { [sent[0]!]: error.clerk_message ?? error.message } : {};
+  return sent.length === 1 ? { [sent[0]!]: message } : {};
 }
 
 // Returns messages by field. A nested name such as "public_metadata.role" counts for the field public_metadata.
-function fieldErrors(errors: unknown): Record<string, string> {
+function fieldErrors(errors: unknown, texts: Texts): Record<string, string> {
   const found: Record<string, string> = {};
   for (const { field, message } of Array.isArray(errors) ? errors : []) {
-    found[String(field).split(".")[0]!] ??= sentence(String(message));
+    found[String(field).split(".")[0]!] ??= texts.fieldProblem(String(message));
   }
   return found;
-}
-
-// The service's messages have no subject: "is not an email address".
-function sentence(message: string): string {
-  const whole = /^[A-Z]/.test(message) ? message : `This ${message}`;
-  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 
 function newRequestId(): string {

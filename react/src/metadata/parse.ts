@@ -6,7 +6,9 @@ export type Json =
   | { kind: "array"; items: readonly Json[] }
   | { kind: "string" | "number" | "word"; text: string }; // as JSON; a word is true, false or null
 
-export type Fault = "empty" | "notJson" | "notClosed" | "afterEnd" | "twice" | "notObject" | "tooDeep";
+export type Fault =
+  | ("empty" | "notJson" | "notClosed" | "afterEnd" | "twice" | "notObject" | "tooDeep")
+  | ("noComma" | "extraComma" | "noColon");
 // `at` is the position of the character. `what` is the key or the character.
 export type Wrong = { fault: Fault; at: number; what: string };
 export type Rounded = { text: string; read: string; at: number }; // what JavaScript makes of a number
@@ -47,9 +49,10 @@ export function parseMetadata(text: string, deepest: number = DEEPEST): Parsed {
   const isMore = (close: string): boolean => {
     skip();
     const char = text[at];
-    if (char !== "," && char !== close) fail(char === undefined ? "notClosed" : "notJson");
-    at++;
+    if (char !== "," && char !== close) fail(char === undefined ? "notClosed" : "noComma");
+    const place = at++;
     skip();
+    if (char === "," && text[at] === close) fail("extraComma", place);
     return char === ",";
   };
 
@@ -85,7 +88,7 @@ export function parseMetadata(text: string, deepest: number = DEEPEST): Parsed {
         const key = JSON.parse(token()) as string;
         if (members.has(key)) fail("twice", place, key);
         skip();
-        if (text[at] !== ":") fail(text[at] === undefined ? "notClosed" : "notJson");
+        if (text[at] !== ":") fail(text[at] === undefined ? "notClosed" : "noColon");
         at++;
         members.set(key, read(depth + 1));
       } while (isMore(close));

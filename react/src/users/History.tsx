@@ -41,7 +41,7 @@ function Entry({ entry }: { entry: AuditEntry }) {
       </span>
       <span className="muted">
         <Time value={entry._creationTime} hasSeconds />
-        {actor !== undefined && <> {sheet.by(<bdi>{actorName ?? actor}</bdi>)}</>}
+        {actor !== undefined && <> · {sheet.by(<bdi>{actorName ?? actor}</bdi>)}</>}
       </span>
     </li>
   );

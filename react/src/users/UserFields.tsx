@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { useOptions } from "../admin/options.ts";
-import type { UserDetails } from "../functions.ts";
+import type { UserSheet } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import { CopyButton } from "../ui/CopyButton.tsx";
@@ -31,10 +31,11 @@ const KNOWN = new Set<string>([
   "lastSignInAt",
   "lockedUntil",
   "updatedAt",
-] satisfies (keyof UserDetails)[]);
+  "observedAt",
+] satisfies (keyof UserSheet)[]);
 
 // Shows all columns that Convex has of a user.
-export function UserFields({ user, manage }: { user: UserDetails; manage: Manage | undefined }) {
+export function UserFields({ user, manage }: { user: UserSheet; manage: Manage | undefined }) {
   const { columns } = useOptions();
   const { sheet } = useMessages();
   const name = displayName(user);
@@ -143,7 +144,8 @@ export function TimeField({ label, value, missing, children }: TimeProps) {
           <span className="field-time">
             <ExactTime value={value} />
             <span className="muted">
-              <Time value={value} /> {children}
+              <Time value={value} />
+              {children !== undefined && <> · {children}</>}
             </span>
           </span>
         )}

@@ -206,7 +206,7 @@ def the_forms(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[St
     page = admin.page
     admin.expect_complaints("422", "409")
     admin.open()
-    page.get_by_role("button", name="New user").click()
+    page.get_by_role("button", name="New user", exact=True).click()
     expect(page.get_by_role("dialog")).to_be_visible()
     yield "a new user"
     page.get_by_label("Email").fill("nonsense")
@@ -269,6 +269,8 @@ def the_details(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[
     expect(editor.get_by_role("region", name="The metadata was changed meanwhile")).to_be_visible()
     yield "metadata that was changed meanwhile"
     page.keyboard.press("Escape")
+    yield "dropping what was typed"
+    page.get_by_role("button", name="Drop changes").click()
     expect(editor).to_have_count(0)
     details.get_by_role("button", name="Revoke all").click()
     expect(page.get_by_role("alertdialog")).to_be_visible()
@@ -431,6 +433,6 @@ def test_focus_is_visible_in_forced_colours(visit: Visits, person: People, peopl
     expect(admin.page.get_by_role("dialog")).to_contain_text(people[0])
     assert admin.page.evaluate(UNMARKED) == []
     admin.page.keyboard.press("Escape")
-    admin.page.get_by_role("button", name="New user").click()
+    admin.page.get_by_role("button", name="New user", exact=True).click()
     expect(admin.page.get_by_role("dialog")).to_be_visible()
     assert admin.page.evaluate(UNMARKED) == []

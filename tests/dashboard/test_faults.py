@@ -65,13 +65,31 @@ def refuse(route: Route) -> None:
 
 
 def test_convex_is_gone_and_comes_back(stack: LocalStack, admin: Visit) -> None:
-    """The page is offline, with all its rows. Then it is live again, with the changes of the meantime,
-    without a reload."""
+    """The page is offline, with all its rows, and says so where something is missing. A press that began before is
+    not withdrawn. Then the page is live again, with the changes of the meantime, without a reload."""
     admin.expect_complaints(UNREACHABLE)
+    page = admin.page
     before = admin.shown()
+    admin.row(before[1]).get_by_role("link").click()
+    page.get_by_role("dialog").get_by_role("button", name="Ban", exact=True).hover()
+    page.mouse.down()
     stack.convex.stop()
     expect(connection(admin)).to_contain_text("Offline")
+    page.mouse.up()  # what was offered when the press began is done
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Ban", exact=True)).to_have_attribute("aria-disabled", "true")
+    page.keyboard.press("Escape")
     assert admin.shown() == before
+    admin.row(before[2]).get_by_role("link").click()
+    expect(page.get_by_role("dialog")).to_contain_text("this user was not loaded before")
+    page.keyboard.press("Escape")
+    page.get_by_role("searchbox", name="Search users").fill("person c")
+    waits = page.get_by_role("status").filter(has_text="What you asked for comes by itself")
+    expect(waits).to_be_visible()
+    assert admin.shown() == before
+    page.get_by_role("searchbox", name="Search users").fill("")
+    expect(waits).to_have_count(0)
     stack.clerk.update_user(before[0], first_name="Renata")
     start_again(stack.convex)
     fill(stack)
@@ -138,6 +156,7 @@ def test_clerk_is_gone_when_the_page_opens(visit: Visits, person: People) -> Non
     lose_clerk(admin)
     with admin.page.expect_event("requestfailed", lambda request: "/v1/client" in request.url):
         admin.open()
+    expect(admin.page.get_by_role("status").filter(has_text="Still waiting for Clerk")).to_be_attached()
     expect(admin.page.get_by_role("link", name="Sign in")).to_have_count(0)
     admin.context.unroute_all()
     admin.expect_rows([str(admin.user_id)])

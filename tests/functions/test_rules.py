@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from clerk_convex.entities.changes import Change, Delete, SignIn, Upsert
@@ -22,6 +22,7 @@ from tests.support.functions import (
     eventually,
     upsert,
 )
+from tests.support.seeds import seeded
 
 # ---------------------------------------------------------------- one rule after the other
 
@@ -587,7 +588,7 @@ SEEDS = {
 
 def quick(rule: str, property_: Callable[[], None]) -> Callable[[], None]:
     """Let a property begin with the examples of the rule's seed."""
-    return seed(SEEDS.get(rule, 5))(property_)
+    return seeded(SEEDS.get(rule, 5), property_)
 
 
 class Diverged(Exception):

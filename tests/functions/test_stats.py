@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from clerk_convex.entities.changes import Change, Upsert, encode
 from tests.support.functions import LATER, Denied, Functions, Project, as_json, delete, eventually, upsert
+from tests.support.seeds import seeded
 
 TODAY = "2026-03-01"  # three months lie in the 30 days before it
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp() * 1000
@@ -640,6 +641,14 @@ WITHOUT = {
     ),
 }
 
+# Seeds with which the property finds a missing part within thirty operations. Chance may take a thousand.
+SEEDS = {
+    "counting moves that cancel out": 5,
+    "counting users who came during the rebuild": 87,
+    "folding all of them": 33,
+    "leaving out the changes of earlier rebuilds": 3,
+}
+
 
 @pytest.mark.parametrize("part", WITHOUT)
 def test_exactness_needs_every_part(part: str, tmp_path: Path) -> None:
@@ -653,7 +662,7 @@ def test_exactness_needs_every_part(part: str, tmp_path: Path) -> None:
         for clerk_id in ("user_1", "user_2"):
             functions.sync([upsert(clerk_id), delete(clerk_id)])
         with pytest.raises(Inexact):
-            stays_exact(functions, 2000, phases=(Phase.generate,))()
+            seeded(SEEDS.get(part, 2), stays_exact(functions, 2000, phases=(Phase.generate,)))()
 
 
 def test_moves_that_cancel_out_count_in_a_rebuild(functions: Functions) -> None:

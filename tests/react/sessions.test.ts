@@ -97,7 +97,7 @@ test("addresses: emails and then phones, the primary ones first", () => {
 test("metadata is sent as the text that it is", async (t) => {
   const request = sessions.updateMetadata("user_1", '{"n":0.10000000000000000001}');
   const mocked = t.mock.method(globalThis, "fetch", async () => Response.json({ user: {}, synced: true }));
-  const answer = await ask(request, service, sessions.readUpdated);
+  const answer = await ask(request, service, ENGLISH.manage, sessions.readUpdated);
   assert.deepEqual(answer, { isDone: true, value: { news: "" } });
   const [url, { method, body, headers }] = mocked.mock.calls[0]!.arguments as [string, any];
   assert.deepEqual([url, method, body], ["/api/user_1/metadata", "PATCH", '{"public_metadata":{"n":0.10000000000000000001}}']);

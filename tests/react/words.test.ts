@@ -35,7 +35,7 @@ function textsIn(code: string, name = "a.tsx"): string[] {
     }
     if (ts.isJsxAttribute(node)) {
       const attribute = node.name.getText();
-      if (attribute === "className" || attribute === "style" || attribute === "d") return;
+      if (["className", "d", "key", "style"].includes(attribute)) return;
       if (node.initializer) visit(node.initializer, READ.has(attribute));
       return;
     }

@@ -12,8 +12,9 @@ export function Modal({ labelId, role, describedBy, isWide = false, onClose, chi
     element?.showModal();
     element?.querySelector<HTMLElement>("[data-first]")?.focus();
     return () => {
-      // If a dialog around this one closes with it, that one has restored the focus already.
-      if (!element?.parentElement?.closest("dialog:not([open])")) element?.close();
+      // While a dialog within this one is open, the focus cannot go back to where it was.
+      for (const inner of element?.querySelectorAll<HTMLDialogElement>("dialog[open]") ?? []) inner.close();
+      element?.close();
     };
   }, []);
 

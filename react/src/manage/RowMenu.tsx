@@ -16,7 +16,6 @@ type Props = { user: UserSummary; isGone: boolean };
 export function RowMenu({ user, isGone }: Props) {
   const { manager } = useManaging();
   const { isOn } = useOptions();
-  const { list } = useMessages();
   const holding = useHold();
   const isOpen = useManaged((state) => state.menu?.user.clerkId === user.clerkId);
   useEffect(() => {
@@ -24,22 +23,23 @@ export function RowMenu({ user, isGone }: Props) {
     holding?.hold.set("menu", true);
     return () => holding?.hold.set("menu", false);
   }, [isOpen, holding]);
+  if (isGone && !isOpen) return null;
+  if (actionsFor(user.status, isOn).length === 0) return null;
+  return <MenuButton user={user} isGone={isGone} isOpen={isOpen} />;
+}
+
+function MenuButton({ user, isGone, isOpen }: Props & { isOpen: boolean }) {
+  const { manager } = useManaging();
+  const { list } = useMessages();
+  const holding = useHold();
+  const button = useRef<HTMLButtonElement>(null);
   const name = displayName(user);
   useEffect(() => {
     if (!isOpen || !isGone) return;
+    button.current!.focus(); // from where it moves to the next row
     manager.set({ menu: null });
     holding?.tell(list.menuClosed(name));
   }, [isOpen, isGone, manager, holding, list, name]);
-
-  if (isGone && !isOpen) return null; // closing the menu gives the focus to the button first
-  if (actionsFor(user.status, isOn).length === 0) return null;
-  return <MenuButton user={user} isOpen={isOpen} />;
-}
-
-function MenuButton({ user, isOpen }: { user: UserSummary; isOpen: boolean }) {
-  const { manager } = useManaging();
-  const { list } = useMessages();
-  const button = useRef<HTMLButtonElement>(null);
 
   // When the row disappears, the focus moves to the next row.
   useLayout(() => {
@@ -58,7 +58,7 @@ function MenuButton({ user, isOpen }: { user: UserSummary; isOpen: boolean }) {
       ref={button}
       className="icon-button row-menu-button"
       type="button"
-      aria-label={list.actionsFor(displayName(user))}
+      aria-label={list.actionsFor(name)}
       aria-haspopup="menu"
       aria-expanded={isOpen}
       onClick={(event) => {

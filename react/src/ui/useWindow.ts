@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState, type RefObject } from "react";
+import { useEffect, useState, type RefObject } from "react";
 import { useLatest, useLayout } from "./useLayout.ts";
 
 const WHOLE = 100; // rows up to which a list is in the document as a whole
@@ -28,9 +28,7 @@ type Options = {
 // follows any element that scrolls, because the table may be in one of the app.
 export function useWindow({ table, count, onSee }: Options): Range {
   const [range, setRange] = useState<Range>({ first: 0, last: WHOLE - 1, height: 0 });
-  const tell = useLatest(onSee);
-
-  const measure = useCallback(() => {
+  const measure = useLatest(() => {
     const found = measureRows(table.current);
     if (found === null) return;
     const { height, top, head } = found;
@@ -44,7 +42,7 @@ export function useWindow({ table, count, onSee }: Options): Range {
     setRange((now) =>
       now.first === next.first && now.last === next.last && Math.abs(now.height - height) < 0.5 ? now : next,
     );
-    tell({
+    onSee({
       first,
       last,
       isScrolled: top + 2 < head,
@@ -53,9 +51,9 @@ export function useWindow({ table, count, onSee }: Options): Range {
       head,
       height,
     });
-  }, [table, count, tell]);
+  });
 
-  useLayout(measure);
+  useLayout(() => measure());
   useEffect(() => {
     let frame: number | null = null;
     const onMove = () => {

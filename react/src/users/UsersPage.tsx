@@ -74,7 +74,7 @@ export function Users() {
           onChange={setView}
           onOpen={open}
           onRows={onRows}
-          reveal={reveal}
+          revealRef={reveal}
           counts={counts}
           today={dayStart}
           manage={manage}

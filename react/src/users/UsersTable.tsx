@@ -31,13 +31,13 @@ type Props = {
   onChange: (change: Partial<UsersView>) => void;
   onOpen: (clerkId: string) => void;
   onRows: (rows: readonly UserSummary[]) => void;
-  reveal: RefObject<((clerkId: string) => void) | null>; // gets a function that focuses the row of a user
+  revealRef: RefObject<((clerkId: string) => void) | null>; // gets a function that focuses the row of a user
   counts: Counts | undefined;
   today: number; // the beginning of the viewer's day
   manage?: Manage;
 };
 
-export function UsersTable({ view, onChange, onOpen, onRows, reveal, counts, today, manage }: Props) {
+export function UsersTable({ view, onChange, onOpen, onRows, revealRef, counts, today, manage }: Props) {
   const { getUsers } = useFunctions();
   const { columns } = useOptions();
   const { location } = useRouter();
@@ -103,11 +103,11 @@ export function UsersTable({ view, onChange, onOpen, onRows, reveal, counts, tod
   }, [kept]);
   const go = (clerkId: string, hasFocus = true) => setKept({ clerkId, isWish: true, hasFocus });
   useEffect(() => {
-    reveal.current = (clerkId) => go(clerkId);
+    revealRef.current = (clerkId) => go(clerkId);
     return () => {
-      reveal.current = null;
+      revealRef.current = null;
     };
-  }, [reveal]);
+  }, [revealRef]);
 
   const [note, setNote] = useState<Note | null>(null);
   const tell = useLatest((text: string) => setNote((before) => ({ text, number: (before?.number ?? 0) + 1 })));

@@ -38,6 +38,13 @@ export function usePlace({ table, url, place, rows, isStale, isDone }: Options):
     };
   }, [url, save]);
 
+  // A router may keep what the page before was scrolled by.
+  const begin = useLatest(() => {
+    const element = table.current;
+    if (place === null && !isReturning() && element !== null && element.getBoundingClientRect().top < 0) scrollerOf(element).scrollTop = 0;
+  });
+  useLayout(() => begin(), [begin]);
+
   useLayout(() => {
     if (wanted.current?.url !== url) wanted.current = { url, place };
     if (isStale || last.current === null || rows.length === 0 || table.current === null) return;

@@ -17,8 +17,9 @@ export {
   type UserStatus,
   type UserSummary,
 } from "./functions.ts";
+export { Invitations } from "./invitations/InvitationsPage.tsx";
 export { ENGLISH, type Messages, type OwnMessages } from "./messages/messages.ts";
-export { AuditPage, UsersPage, type PageProps } from "./pages.tsx";
+export { AuditPage, InvitationsPage, UsersPage, type PageProps } from "./pages.tsx";
 export { RefusalsNotice } from "./refusals/RefusalsNotice.tsx";
 export { HistoryRouter, RouterProvider, type LinkProps, type Router } from "./router/router.tsx";
 export { Failure } from "./ui/Failure.tsx";

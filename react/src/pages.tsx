@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import { Admin, type AdminProps } from "./admin/Admin.tsx";
 import { Audit } from "./audit/AuditPage.tsx";
+import { Invitations } from "./invitations/InvitationsPage.tsx";
 import { Users } from "./users/UsersPage.tsx";
 
 export type PageProps = Omit<AdminProps, "page">;
@@ -19,6 +20,15 @@ export function AuditPage(props: PageProps): ReactNode {
   return (
     <Admin {...props} page="audit">
       <Audit />
+    </Admin>
+  );
+}
+
+// The invitations to the app, for admins.
+export function InvitationsPage(props: PageProps): ReactNode {
+  return (
+    <Admin {...props} page="invitations">
+      <Invitations />
     </Admin>
   );
 }

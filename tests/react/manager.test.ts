@@ -159,7 +159,7 @@ suite("notices", () => {
     assert.equal(new Set(it.state.notices.map(({ id }) => id)).size, 3);
     void it.act({ action: "unban", clerkId: "user_1" }, "Ada");
     assert.deepEqual(
-      it.state.notices.map(({ call }) => (call.action === "create" ? "" : call.clerkId)),
+      it.state.notices.map(({ call }) => ("clerkId" in call ? call.clerkId : "")),
       ["user_2", ""],
     );
     it.dismiss(it.state.notices[0]!);

@@ -1,4 +1,4 @@
-import { Admin, Audit, Failure, Frame, PageSkeleton, Shell, Users } from "clerk-convex-react";
+import { Admin, Audit, Failure, Frame, Invitations, PageSkeleton, Shell, Users } from "clerk-convex-react";
 import { WouterRouter } from "clerk-convex-react/wouter";
 import { Component, Suspense, use, type ReactNode } from "react";
 import { Redirect, Route, Router, Switch, useLocation } from "wouter";
@@ -6,6 +6,8 @@ import { usersApi } from "./config.ts";
 import type { Setup } from "./setup.ts";
 
 const API = usersApi(import.meta.env.VITE_CLERK_CONVEX_API);
+
+const PAGES: Record<string, "audit" | "invitations"> = { "/audit": "audit", "/invitations": "invitations" };
 
 export function App({ setup }: { setup: Promise<Setup> }) {
   return (
@@ -29,6 +31,7 @@ function Dashboard({ setup }: { setup: Promise<Setup> }) {
         <Switch>
           <Route path="/users" component={Users} />
           <Route path="/audit" component={Audit} />
+          <Route path="/invitations" component={Invitations} />
           <Route>
             <Redirect to="/users" replace />
           </Route>
@@ -42,7 +45,7 @@ function Waiting() {
   const [path] = useLocation();
   return (
     <Shell>
-      <PageSkeleton page={path === "/audit" ? "audit" : "users"} isManaged={API !== null} />
+      <PageSkeleton page={PAGES[path] ?? "users"} isManaged={API !== null} />
     </Shell>
   );
 }

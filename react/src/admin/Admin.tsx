@@ -3,7 +3,7 @@ import { Gate } from "../access/Gate.tsx";
 import { useSession } from "../auth/session.ts";
 import { Frame } from "../frame/Frame.tsx";
 import { Nav } from "../frame/Nav.tsx";
-import { PageSkeleton } from "../frame/PageSkeleton.tsx";
+import { PAGES, PageSkeleton, type Page } from "../frame/PageSkeleton.tsx";
 import { UserMenu } from "../frame/UserMenu.tsx";
 import type { Me } from "../functions.ts";
 import type { Service } from "../manage/calls.ts";
@@ -19,7 +19,7 @@ export type AdminProps = ShellProps & {
   // The URL of the service's user_routes(), through which admins act. Without it the pages only read.
   api?: string | null;
   // The page whose outline is shown while its data load. The default follows from the path.
-  page?: "users" | "audit";
+  page?: Page;
 };
 
 // The pages' frame, for admins. An app with both pages and one gate puts <Users> and <Audit> into it.
@@ -40,7 +40,7 @@ function Gated({ api, page, isManaged, children }: Props) {
   const { paths } = useOptions();
   const { getToken } = useSession();
   const service = useService(api);
-  const drawn = page ?? (pathOf(location) === paths.audit ? "audit" : "users");
+  const drawn = page ?? PAGES.find((name) => paths[name] === pathOf(location)) ?? "users";
   return (
     <Gate
       waiting={<PageSkeleton page={drawn} isManaged={isManaged && getToken !== undefined} live={<Live />} note={<WaitingNote />} />}
@@ -48,7 +48,7 @@ function Gated({ api, page, isManaged, children }: Props) {
     >
       {(me) => (
         <Frame
-          nav={<Nav />}
+          nav={<Nav isManaged={isManaged && service !== null} />}
           end={
             <>
               <Live />

@@ -35,6 +35,7 @@ export function Shell({ children, ...props }: ShellProps & { children: ReactNode
   const { title, frame, paths, roles, columns, actions, messages, locale = DEFAULT_LOCALE } = props;
   const users = paths?.users;
   const audit = paths?.audit;
+  const invitations = paths?.invitations;
   const words = useMemo(() => wordsOf(messages, locale), [messages, locale]);
   const options = useMemo<Options>(
     () => ({
@@ -43,12 +44,13 @@ export function Shell({ children, ...props }: ShellProps & { children: ReactNode
       paths: {
         users: users === undefined ? DEFAULTS.paths.users : users,
         audit: audit === undefined ? DEFAULTS.paths.audit : audit,
+        invitations: invitations === undefined ? DEFAULTS.paths.invitations : invitations,
       },
       roles: roles ?? DEFAULTS.roles,
       columns: columns ?? DEFAULTS.columns,
       isOn: (action) => (typeof actions === "object" ? (actions[action] ?? true) : (actions ?? true)),
     }),
-    [title, words, frame, users, audit, roles, columns, actions],
+    [title, words, frame, users, audit, invitations, roles, columns, actions],
   );
   const session = useSession();
   const functions = useFunctions();

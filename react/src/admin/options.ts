@@ -16,7 +16,7 @@ export type Column = {
 export type Options = {
   title: string;
   frame: boolean;
-  paths: { users: string | null; audit: string | null };
+  paths: { users: string | null; audit: string | null; invitations: string | null };
   roles: readonly string[];
   columns: readonly Column[];
   isOn: (action: Switch) => boolean;
@@ -25,7 +25,7 @@ export type Options = {
 export const DEFAULTS: Options = {
   title: ENGLISH.frame.title,
   frame: true,
-  paths: { users: "/users", audit: "/audit" },
+  paths: { users: "/users", audit: "/audit", invitations: "/invitations" },
   roles: ["admin", "editor", "member"],
   columns: [],
   isOn: () => true,

@@ -3,6 +3,7 @@ import { useOptions } from "../admin/options.ts";
 import { AuditFilters } from "../audit/AuditFilters.tsx";
 import { AuditHead } from "../audit/AuditHead.tsx";
 import { AUDIT_CELLS } from "../audit/cells.ts";
+import { InvitationFilters } from "../invitations/InvitationFilters.tsx";
 import { useMessages } from "../messages/messages.ts";
 import { StatsPanel } from "../stats/StatsPanel.tsx";
 import { LiveSign } from "../ui/Live.tsx";
@@ -20,14 +21,17 @@ const INERT = { inert: version.startsWith("18.") ? "" : true } as { inert?: bool
 const nothing = () => {};
 const connecting = <LiveSign connection={{ state: "connecting" }} />;
 
-type Props = { page: "users" | "audit"; isManaged: boolean; live?: ReactNode; note?: ReactNode };
+export const PAGES = ["users", "audit", "invitations"] as const;
+export type Page = (typeof PAGES)[number];
+
+type Props = { page: Page; isManaged: boolean; live?: ReactNode; note?: ReactNode };
 
 // The page without data. Its parts keep their places when the data arrive.
 export function PageSkeleton({ page, isManaged, live = connecting, note }: Props): ReactNode {
   const { frame, ui } = useMessages();
   return (
     <Frame
-      nav={<Nav />}
+      nav={<Nav isManaged={isManaged} />}
       end={
         <>
           {live}
@@ -37,7 +41,9 @@ export function PageSkeleton({ page, isManaged, live = connecting, note }: Props
     >
       <h1 className="visually-hidden">{frame[page]}</h1>
       <div {...INERT} aria-busy="true">
-        {page === "users" ? <UsersSkeleton isManaged={isManaged} /> : <AuditSkeleton />}
+        {page === "users" && <UsersSkeleton isManaged={isManaged} />}
+        {page === "audit" && <AuditSkeleton />}
+        {page === "invitations" && <InvitationFilters view={{ search: "", status: null }} onChange={nothing} />}
       </div>
       <p className="skeleton-note" role="status">
         {note ?? ui.waiting}
@@ -47,14 +53,21 @@ export function PageSkeleton({ page, isManaged, live = connecting, note }: Props
 }
 
 function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
-  const { columns } = useOptions();
+  const { columns, isOn } = useOptions();
   const { manage } = useMessages();
   const view = { ...EVERYONE, sort: NEWEST_FIRST };
   const newUser = (
     <span className="new-user">
-      <button className="button is-primary" type="button">
-        {manage.label.create}
-      </button>
+      {isOn("invite") && (
+        <button className="button" type="button">
+          {manage.label.invite}
+        </button>
+      )}
+      {isOn("create") && (
+        <button className="button is-primary" type="button">
+          {manage.label.create}
+        </button>
+      )}
     </span>
   );
   return (

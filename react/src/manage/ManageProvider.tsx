@@ -1,5 +1,6 @@
 import { useMemo, useState, type ReactNode } from "react";
 import type { Me } from "../functions.ts";
+import { NewInvitation } from "../invitations/NewInvitation.tsx";
 import { useMessages } from "../messages/messages.ts";
 import { useLayout } from "../ui/useLayout.ts";
 import { ManageContext } from "../users/manage.ts";
@@ -41,6 +42,8 @@ function OpenDialog() {
   switch (dialog?.kind) {
     case "new":
       return <NewUser />;
+    case "invite":
+      return <NewInvitation />;
     case "edit":
       return <EditUser user={dialog.user} />;
     case "role":

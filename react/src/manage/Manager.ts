@@ -24,7 +24,7 @@ const SHOWN_WITHIN_MS = 5000; // how long to wait for Convex's update of the row
 
 export type Asked = Exclude<UserAction, "update" | "role" | "unban" | "unlock">; // the actions that need a confirmation
 export type Dialog =
-  | { kind: "new" }
+  | { kind: "new" | "invite" }
   | { kind: "edit" | "role"; user: UserSummary }
   | { kind: "bulk"; action: Confirmed; users: readonly UserSummary[] }
   | { kind: "confirm"; user: UserSummary; action: Asked };
@@ -41,6 +41,7 @@ export type State = {
   selected: ReadonlyMap<string, UserSummary>; // by Clerk id, in the order in which they were selected
   isBeyond: boolean; // true: users are selected that match but are not loaded
   job: Job | null; // the last action on several users
+  invitationChanges: number; // made here
   isInDetails: boolean; // true: the details of a user are open, and notices are shown there
 };
 
@@ -58,6 +59,7 @@ export class Manager {
     selected: new Map(),
     isBeyond: false,
     job: null,
+    invitationChanges: 0,
     isInDetails: false,
   };
   #service: Service;
@@ -111,14 +113,15 @@ export class Manager {
 
   // Sends a call, and shows a notice only of success. Returns null if another action on this user is in progress.
   async act(call: Call, name: string): Promise<Answer | null> {
-    const clerkId = call.action === "create" ? null : call.clerkId;
+    const clerkId = "clerkId" in call ? call.clerkId : null;
     if (clerkId !== null && this.state.pending.get(clerkId)?.isAnswered === false) return null;
     if (clerkId !== null) this.#setPending(clerkId, { call: call as UserCall, isAnswered: false });
-    const isOlder = (notice: Notice) => notice.call.action !== "create" && notice.call.clerkId === clerkId;
+    const isOlder = (notice: Notice) => "clerkId" in notice.call && notice.call.clerkId === clerkId;
     this.set({ notices: this.state.notices.filter((notice) => !isOlder(notice)) });
 
     const answer = await send(call, this.#service, this.#texts);
     if (clerkId !== null) this.#settle(clerkId, call as UserCall, answer);
+    if (call.action === "invite" || call.action === "revokeInvitation") this.#countInvitation(answer);
     if (answer.isDone) this.tell({ call, name, answer });
     else this.#note(answer);
     return answer;
@@ -259,6 +262,12 @@ export class Manager {
     if (pending === null) changed.delete(clerkId);
     else changed.set(clerkId, pending);
     this.set({ pending: changed });
+  }
+
+  // A list of invitations is loaded again, unless nothing can have changed.
+  #countInvitation(answer: Answer): void {
+    if (!answer.isDone && !answer.mayBeDone) return;
+    this.set({ invitationChanges: this.state.invitationChanges + 1 });
   }
 
   // Keeps a problem that concerns every action, until it may have changed.

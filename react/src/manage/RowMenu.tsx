@@ -14,7 +14,6 @@ type Props = { user: UserSummary; isGone: boolean };
 // The button at the end of a row. All rows share one menu, and while it is open, the list holds still. If the user leaves
 // the list, the menu closes.
 export function RowMenu({ user, isGone }: Props) {
-  const { manager } = useManaging();
   const { isOn } = useOptions();
   const holding = useHold();
   const isOpen = useManaged((state) => state.menu?.user.clerkId === user.clerkId);

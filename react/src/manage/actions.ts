@@ -2,7 +2,7 @@ import type { UserStatus } from "../functions.ts";
 import type { Action, UserAction } from "./calls.ts";
 
 // The actions whose buttons open a dialog first.
-export const ASKING: ReadonlySet<Action> = new Set(["create", "update", "role", "ban", "lock", "delete"]);
+export const ASKING: ReadonlySet<Action> = new Set(["create", "invite", "revokeInvitation", "update", "role", "ban", "lock", "delete"]);
 
 // The actions that change a status. A deprovisioned user can be banned, because the ban stays if the directory adds the
 // user again; a lock would end before that.

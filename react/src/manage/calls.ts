@@ -3,13 +3,15 @@ import type { GetToken } from "../auth/session.ts";
 import type { Messages } from "../messages/messages.ts";
 
 export type UserAction = "update" | "role" | "ban" | "unban" | "lock" | "unlock" | "delete";
-export type Action = "create" | UserAction;
+export type Action = "create" | "invite" | "revokeInvitation" | UserAction;
 // The actions that an app can switch off.
 export type Switch = Action | "metadata" | "revoke" | "sync";
 
 export type NewUser = Partial<
   Record<"email_address" | "phone_number" | "username" | "first_name" | "last_name" | "external_id", string>
 > & { public_metadata?: { role: string } };
+
+export type NewInvitation = { email_address: string; public_metadata?: { role: string }; expires_in_days?: number };
 
 // null removes a value.
 export type Changes = Partial<Record<"username" | "first_name" | "last_name" | "external_id", string | null>>;
@@ -18,7 +20,11 @@ export type UserCall =
   | { action: "update"; clerkId: string; body: Changes }
   | { action: "role"; clerkId: string; role: string | null; before?: string | null } // before: to undo it
   | { action: Exclude<UserAction, "update" | "role">; clerkId: string };
-export type Call = { action: "create"; body: NewUser } | UserCall;
+export type Call =
+  | { action: "create"; body: NewUser }
+  | { action: "invite"; body: NewInvitation }
+  | { action: "revokeInvitation"; id: string }
+  | UserCall;
 
 // synced: the change is in Convex too. If not, `message` says why, and how it will arrive.
 export type Done = { isDone: true; synced: boolean; message: string };
@@ -53,6 +59,7 @@ export async function send(call: Call, service: Service, texts: Texts): Promise<
 }
 
 function readDone(body: any): Done | undefined {
+  if (typeof body?.invitation?.id === "string") return { isDone: true, synced: true, message: "" }; // only Clerk has it
   if (typeof body?.synced !== "boolean") return undefined;
   return { isDone: true, synced: body.synced, message: body.message ?? "" };
 }
@@ -149,6 +156,10 @@ async function attempt<Value>(
 
 function request(call: Call): Request {
   if (call.action === "create") return { method: "POST", path: "", body: call.body };
+  if (call.action === "invite") return { method: "POST", path: "/invitations", body: call.body };
+  if (call.action === "revokeInvitation") {
+    return { method: "POST", path: "/invitations/revoke", body: { invitation_id: call.id } };
+  }
   const path = `/${encodeURIComponent(call.clerkId)}`;
   switch (call.action) {
     case "update":

@@ -1,4 +1,5 @@
 // The parts that ManageProvider gives to the users page.
+import { InvitationList } from "../invitations/InvitationList.tsx";
 import type { Manage } from "../users/manage.ts";
 import { Addresses } from "./Addresses.tsx";
 import { EditMetadata } from "./EditMetadata.tsx";
@@ -11,6 +12,7 @@ import { SyncNow } from "./SyncNow.tsx";
 import { DetailsNotices, UserActions } from "./UserActions.tsx";
 
 export const manage: Manage = {
+  InvitationList,
   NewUserButton,
   RowMenu,
   UserActions,

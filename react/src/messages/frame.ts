@@ -4,6 +4,7 @@ export const frame = {
   pages: "Pages",
   users: "Users",
   audit: "Audit log",
+  invitations: "Invitations",
   stillWaiting: "Still waiting for an answer…",
   account: (name: string) => `Your account: ${name}`,
   role: (role: string) => `Role: ${role}`,

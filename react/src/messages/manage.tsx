@@ -4,6 +4,8 @@ import type { Action } from "../manage/calls.ts";
 
 const PARTICIPLES: Record<Action, string> = {
   create: "created",
+  invite: "invited",
+  revokeInvitation: "revoked",
   update: "changed",
   role: "changed",
   ban: "banned",
@@ -13,14 +15,17 @@ const PARTICIPLES: Record<Action, string> = {
   delete: "deleted",
 };
 
-// Returns what an action changes: the user, whose name is in `who`, or the role.
+// Returns what an action changes: the user, whose name is in `who`, the role or the invitation.
 function subject(action: Action, who: ReactNode): ReactNode {
+  if (action === "revokeInvitation") return <>The invitation of {who}</>;
   return action === "role" ? <>The role of {who}</> : who;
 }
 
 export const manage = {
   label: {
     create: "New user",
+    invite: "Invite",
+    revokeInvitation: "Revoke",
     update: "Edit",
     role: "Change role",
     ban: "Ban",
@@ -31,6 +36,8 @@ export const manage = {
   },
   progress: {
     create: "Creating…",
+    invite: "Sending…",
+    revokeInvitation: "Revoking…",
     update: "Saving…",
     role: "Saving…",
     ban: "Banning…",

@@ -6,6 +6,7 @@ import { filters } from "./filters.ts";
 import { formatsOf, type Formats } from "./formats.ts";
 import { forms } from "./forms.tsx";
 import { frame } from "./frame.ts";
+import { invitations } from "./invitations.tsx";
 import { list } from "./list.ts";
 import { manage } from "./manage.tsx";
 import { refusals } from "./refusals.tsx";
@@ -21,6 +22,7 @@ export const ENGLISH = {
   filters,
   forms,
   frame,
+  invitations,
   list,
   manage,
   refusals,

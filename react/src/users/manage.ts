@@ -11,6 +11,7 @@ export type List = {
 
 // The parts of the page by which admins act; see ../manage/. Without them the page only reads.
 export type Manage = {
+  InvitationList: ComponentType;
   NewUserButton: ComponentType;
   RowMenu: ComponentType<{ user: UserSummary; isGone: boolean }>;
   UserActions: ComponentType<{ user: UserSummary }>;

@@ -10,6 +10,7 @@ export default function Layout({ children }: { children: ReactNode }) {
         <Link href="/">Acme</Link>
         <Link href="/admin/users">Users</Link>
         <Link href="/admin/audit">Audit log</Link>
+        <Link href="/admin/invitations">Invitations</Link>
       </nav>
       <main className="p-4">
         <NextRouter>{children}</NextRouter>

@@ -1,10 +1,10 @@
 "use client";
 import { useAuth } from "@clerk/react";
-import { AuditPage, UsersPage, type PageProps } from "clerk-convex-react";
+import { AuditPage, InvitationsPage, UsersPage, type PageProps } from "clerk-convex-react";
 import { useMemo } from "react";
 
 const API = process.env.NEXT_PUBLIC_CLERK_CONVEX_API; // the URL of the service's user_routes()
-const PATHS = { users: "/admin/users", audit: "/admin/audit" };
+const PATHS = { users: "/admin/users", audit: "/admin/audit", invitations: "/admin/invitations" };
 
 function useProps(): PageProps {
   const { getToken, isSignedIn } = useAuth();
@@ -18,4 +18,8 @@ export function Users() {
 
 export function Audit() {
   return <AuditPage {...useProps()} />;
+}
+
+export function Invitations() {
+  return <InvitationsPage {...useProps()} />;
 }

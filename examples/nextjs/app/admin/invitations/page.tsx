@@ -1,0 +1,5 @@
+import { Invitations } from "../pages";
+
+export default function Page() {
+  return <Invitations />;
+}

@@ -1,0 +1,40 @@
+// Words of the invitations to the app.
+import type { ReactNode } from "react";
+
+export const invitations = {
+  title: "Invitations",
+  label: "Invitations",
+  status: "Status",
+  statuses: { pending: "Pending", accepted: "Accepted", revoked: "Revoked", expired: "Expired" },
+  all: "All but revoked", // as Clerk lists them
+  search: "Search invitations",
+  searchHint: "Search address",
+  refresh: "Refresh",
+  loading: "Asking Clerk…",
+  notLive: "Clerk has the invitations, so this list is as old as its last refresh.",
+  retryIn: (seconds: string) => `Retry in ${seconds} s`,
+  notManaged: "Invitations are not available here",
+  notManagedText: "This app does not let administrators manage users.",
+  noneYet: "No invitations",
+  noneYetText: "Who is invited here gets an email with a link to sign up.",
+  noMatch: "No match",
+  noMatchText: "There is no invitation with this address and this status.",
+  clearFilters: "Clear filters",
+  count: (count: number, text: string, hasMore: boolean) =>
+    `${count === 1 ? "1 invitation" : `${text} invitations`}${hasMore ? ", and more" : ""}`,
+  sent: (time: ReactNode): ReactNode => <>sent {time}</>,
+  ends: (time: ReactNode): ReactNode => <>ends {time}</>,
+  role: (role: string) => `role ${role}`,
+  revoke: "Revoke",
+  revokeOf: (address: string) => `Revoke the invitation of ${address}`,
+  revoking: "Revoking…",
+  askRevoke: (address: ReactNode): ReactNode => <>Revoke the invitation of {address}?</>,
+  revokeText: "The link in the email does not work any more. You can send another invitation.",
+  revokeConfirm: "Revoke invitation",
+  invite: "Invite a user",
+  send: "Send invitation",
+  email: "Email",
+  days: "Days until it ends",
+  daysHint: "1 to 365; 30 if this is empty.",
+  noEmail: "An email address is needed.",
+};

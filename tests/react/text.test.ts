@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ConvexError } from "convex/values";
-import { entryText } from "../../react/src/audit/entryText.ts";
+import { entryText } from "../../react/dist/audit/entryText.js";
 import { deniedReason } from "../../react/src/data/denied.ts";
 import type { AuditEntry } from "../../react/src/functions.ts";
-import { wordsOf } from "../../react/src/messages/messages.ts";
+import { wordsOf } from "../../react/dist/messages/messages.js";
 import { errorReason } from "../../react/src/ui/errorReason.ts";
 import { prettyJson } from "../../react/src/ui/prettyJson.ts";
 import { displayName } from "../../react/src/users/displayName.ts";

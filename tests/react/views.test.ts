@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import * as audit from "../../react/src/audit/auditView.ts";
-import { ENGLISH } from "../../react/src/messages/messages.ts";
+import { ENGLISH } from "../../react/dist/messages/messages.js";
 import { STATUSES } from "../../react/src/ui/statuses.ts";
 import { countsOf, keyOf } from "../../react/src/users/useCounts.ts";
 import * as users from "../../react/src/users/usersView.ts";

@@ -29,7 +29,7 @@ def moment(text: str) -> int:
 
 @pytest.fixture
 def people(person: People) -> dict[str, str]:
-    """Bea: an editor, signed in long ago. Cay: a member, joined in New York's evening of March 9. Dot: no
+    """Bea: an editor, signed in long ago. Cay: a member, joined on New York's evening of March 9. Dot: no
     role, an unverified address."""
     unverified = [{"email_address": "dot@example.com", "verification": UNVERIFIED}]
     return {
@@ -212,8 +212,8 @@ def test_a_search_within_filters(admin: Visit, people: dict[str, str], person: P
 
 
 def test_by_keyboard_on_a_small_screen(admin: Visit, people: dict[str, str]) -> None:
-    """The panel opens, is left and is closed by keys, and the focus returns to its button. It fits a window
-    of 320 pixels with chips of long texts, and axe finds nothing."""
+    """The panel opens, is left and closed by keys, and the focus returns to its button. It fits a window of
+    320 pixels with chips of long texts, and axe finds nothing."""
     admin.page.set_viewport_size(SMALL)
     admin.open(role="r" * 90, signin="2020-01-01..2030-12-31")
     expect(admin.page.get_by_role("heading", name="No match")).to_be_visible()

@@ -173,8 +173,8 @@ def first_in_window(admin: Visit) -> list[Any]:
 
 
 def test_place_survives_back_and_reload(admin: Visit) -> None:
-    """From the details, from the audit log and after a reload the list is where it was, row by row. A link leads to
-    its top."""
+    """From the details, the audit log and after a reload the list is where it was, row by row. A link leads
+    to its top."""
     open_list(admin)
     admin.load_more()
     admin.page.evaluate("scrollTo(0, 2500)")

@@ -28,7 +28,6 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
-from playwright.sync_api import TimeoutError as TooLate
 
 from clerk_convex.local import dashboard
 from clerk_convex.local.clerk.pages import ACCOUNTS
@@ -117,11 +116,11 @@ class Visit:
     def expect_rows(self, user_ids: Sequence[str]) -> None:
         """Wait until the page shows exactly these users in this order."""
         wanted = ",".join(user_ids)
-        try:
-            self.page.wait_for_function(f"async wanted => ({LISTED}) === wanted", arg=wanted)
-        except TooLate:
-            assert self.page.evaluate(f"async () => {LISTED}") == wanted
-            raise
+        # wait_for_function takes the promise of an async function for true.
+        end = time.monotonic() + PATIENCE / 1000
+        while (shown := self.page.evaluate(f"async () => {LISTED}")) != wanted:
+            assert time.monotonic() < end, f"{shown} instead of {wanted}"
+            self.page.wait_for_timeout(20)
 
     def load_more(self) -> None:
         """Press "Load more" without going there, which would load by itself, and wait for the rows."""

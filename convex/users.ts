@@ -80,12 +80,12 @@ export const stats = query({
   },
 });
 
-// Returns a page of the audit log, the newest entry first. For admins.
+// Returns a page of the audit log, the newest entry first. It may be short, or empty, although more follow: a page of a
+// filtered log looks at so many entries only. For admins.
 export const auditLog = query({
   args: {
     paginationOpts: paginationOptsValidator,
-    clerkId: v.optional(v.string()),
-    outcome: v.optional(tables.auditOutcome),
+    ...audit.auditFilter,
   },
   returns: audit.auditPage,
   handler: async (ctx, request) => {
@@ -224,10 +224,12 @@ export const finishAction = internalMutation({
     outcome: v.union(v.literal("done"), v.literal("failed")),
     status: v.optional(v.number()), // of Clerk's answer
     code: v.optional(v.string()),
+    target: v.optional(v.string()), // the Clerk id of a user that was created
+    object: v.optional(v.string()), // the id of an invitation that was created
   },
   returns: v.null(),
-  handler: async (ctx, { id, outcome, status, code: reason }) => {
-    await actions.finish(ctx, id, { outcome, status, reason });
+  handler: async (ctx, { id, code: reason, ...end }) => {
+    await actions.finish(ctx, id, { ...end, reason });
     return null;
   },
 });

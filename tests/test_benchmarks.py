@@ -12,7 +12,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from benchmarks import bodies, costs, totals
+from benchmarks import bodies, costs, follow, totals
 from benchmarks.backfill import Run
 from benchmarks.backfill import report as backfill_report
 from benchmarks.backfill import targets as backfill_targets
@@ -216,3 +216,44 @@ def test_documented_costs_are_those_that_are_counted() -> None:
     assert night.documents_read == 1  # the row, with its stamp
     # A run keeps to its pace by this number. If it were much too large, runs would be needlessly slow.
     assert in_a_batch <= INDEXED_BYTES <= in_a_batch * 1.1
+
+
+def test_changes_are_planned_for_a_follower() -> None:
+    """Each kind once in a round, each for a user of its own, demotions for those who are admins."""
+    ids = [f"user_{number}" for number in range(40)]
+    planned = follow.plan(ids, 5.0, 3)
+    assert [change.at for change in planned] == sorted(change.at for change in planned)
+    assert 0 <= planned[0].at < 5 < 10 <= planned[-1].at < 15
+    kinds = [change.kind for change in planned]
+    assert {kinds.count(kind) for kind in (*follow.KINDS, follow.SIGN_UP)} == {3}
+    assert len({change.user for change in planned}) == len(planned)
+    assert {change.user for change in planned if change.kind == "demotion"} == set(ids[:3])
+
+
+def test_a_follower_is_compared_with_its_interval() -> None:
+    """A takeover may take the lease longer. A change that never arrived is not met."""
+    found = follow._latencies({"edit": [1.0, 3.0, 12.0], "deletion": [20.0], "ban": [2.0, float("inf")]})
+    text = follow.report(follow.Run(5.0, 1000, False, list(found)))
+    assert "| edit | 3 | 3.0 | 12.0 | 2.4 |" in text
+    assert "MISSED  edit: within 10 s (12.0)" in text
+    assert "met     deletion: within 20 s (20.0)" in text
+    assert "MISSED  ban: within 10 s (2.0)" in text
+    assert "LOST    1 of ban" in text
+    killed = follow.report(follow.Run(5.0, 1000, True, [follow.Latency("edit", 3, 3.0, 12.0, 0)]))
+    assert "met     edit: within 30 s (12.0)" in killed
+
+
+def test_a_change_is_seen_in_its_row() -> None:
+    """Each kind in the row that has it, and in no other; a deletion where there is no row."""
+    rows: dict[str, follow.Row | None] = {
+        "edit": {"firstName": "Ada"},
+        "promotion": {"role": "admin"},
+        "demotion": {"role": "member"},
+        "ban": {"status": "banned"},
+        "lock": {"status": "locked"},
+        "deprovision": {"status": "deprovisioned"},
+        "sign-in": {"lastSignInAt": 1.0},
+        "deletion": None,
+    }
+    for kind, (_, seen) in follow.KINDS.items():
+        assert [name for name, row in rows.items() if seen(row)] == [kind]

@@ -50,6 +50,12 @@ class Done:
     snapshot: Snapshot | None = None
     is_concluded: bool = False
 
+    @property
+    def created(self) -> dict[str, str]:
+        """The id of the user or of the invitation in the answer, under its name in the audit log."""
+        names = {"target": self.body.get("user"), "object": self.body.get("invitation")}
+        return {name: created["id"] for name, created in names.items() if created is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Action:

@@ -7,6 +7,7 @@ import json
 import logging
 from typing import Any
 
+from clerk_convex.admin.actions import Done
 from clerk_convex.admin.answers import Problem
 from clerk_convex.admin.requests import Call
 from clerk_convex.convex.client import Deployment
@@ -24,24 +25,25 @@ _RETRY_AFTER = 5.0  # seconds
 class AuditRow:
     """The row of one call.
 
+    id: in Convex, once it is open.
     is_unclear: Convex did not answer `begin`, so it may have opened a row.
     """
 
     def __init__(self, deployment: Deployment, module: str, request_id: str, *, timeout: float) -> None:
+        self.id: str | None = None
         self.is_unclear = False
         self._deployment = deployment
         self._module = module
         self._request_id = request_id
         self._timeout = timeout
         self._arguments: dict[str, Any] = {}
-        self._id: str | None = None
 
     async def begin(self, call: Call, caller: str) -> None:
         """Ask Convex whether the caller may make the call, and open the row.
 
         Raises Problem: 403 if Convex denies it, 503 if Convex cannot be asked.
         """
-        optional = {"target": call.target, "publicMetadata": call.metadata_patch}
+        optional = {"target": call.target, "object": call.object_id, "publicMetadata": call.metadata_patch}
         self._arguments = {
             "actor": caller,
             "action": call.action.name,
@@ -56,7 +58,7 @@ class AuditRow:
         else:
             match permission:
                 case {"allowed": True, "id": str(row_id)}:
-                    self._id = row_id
+                    self.id = row_id
                     return
                 case {"allowed": False, "reason": str(reason), "message": str(message)}:
                     raise Problem(403, reason, message)
@@ -68,8 +70,10 @@ class AuditRow:
             retry_after=_RETRY_AFTER,
         )
 
-    async def finish(self, problem: Problem | None = None) -> None:
+    async def finish(self, problem: Problem | None = None, done: Done | None = None) -> None:
         """Close the row: the call is done, or has failed with `problem`.
+
+        The row gets the ids of what the call has created, if `done` has one.
 
         Every error of Convex is retried, because each may pass: functions are being deployed, or a proxy is
         restarting. After `timeout` seconds the end is logged instead.
@@ -77,12 +81,15 @@ class AuditRow:
         end: dict[str, Any] = {"outcome": "done"}
         if problem is not None:
             end = {"outcome": "failed", "status": problem.status, "code": problem.code}
+        elif done is not None:
+            known = self._arguments
+            end |= {name: created for name, created in done.created.items() if name not in known}
         try:
             async with asyncio.timeout(self._timeout):
                 if self.is_unclear:
                     await self._find()
-                if self._id is not None:
-                    await self._retry("finishAction", {"id": self._id, **end})
+                if self.id is not None:
+                    await self._retry("finishAction", {"id": self.id, **end})
         except (TimeoutError, asyncio.CancelledError) as error:
             logger.warning(
                 "The audit log does not say how request %s ended (%s); it was %s.",
@@ -97,7 +104,7 @@ class AuditRow:
         """Find the row that `begin` may have opened: Convex returns the same row for the same request id."""
         match await self._retry("beginAction", self._arguments):
             case {"allowed": True, "id": str(row_id)}:
-                self._id = row_id
+                self.id = row_id
 
     async def _retry(self, function: str, arguments: dict[str, Any]) -> Any:
         failures = 0

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from clerk_convex.admin.actions import ACTIONS, Action, Done
 from clerk_convex.admin.answers import Problem
-from clerk_convex.admin.models import Many, MetadataPatch, Nothing
+from clerk_convex.admin.models import InvitationId, Many, MetadataPatch, Nothing, SessionId
 from clerk_convex.clerk.api import Clerk
 from clerk_convex.entities.json import canonical_json
 from clerk_convex.entities.users import USER_ID
@@ -44,6 +44,14 @@ class Call:
         if not isinstance(self.arguments, MetadataPatch):
             return None
         return canonical_json(self.arguments.public_metadata)
+
+    @property
+    def object_id(self) -> str | None:
+        """The id of the session or of the invitation that the action is about. None in other actions."""
+        match self.arguments:
+            case SessionId(session_id=object_id) | InvitationId(invitation_id=object_id):
+                return object_id
+        return None
 
     async def run(self, clerk: Clerk) -> Done:
         """Call Clerk. Raises ClerkError."""

@@ -223,14 +223,14 @@ class Manager(Endpoint):
             done = await run
             body = done.body
             if done.snapshot is not None:
-                body |= await self._write(call, done, done.snapshot, caller)
+                body |= await self._write(row, call, done, done.snapshot, caller)
         except Exception as error:
             is_write = not (call.action.is_read or call.action.is_sync)
             problem = self._problem(error, request_id, is_write=is_write)
             await self._finish(row, problem)
             raise problem from error
         # Only now: until the change is in Convex, the open row tells Convex that an admin is being removed.
-        await self._finish(row, wait=body.get("synced", True))
+        await self._finish(row, done=done, wait=body.get("synced", True))
         return body
 
     async def _authenticate(self, request: Request) -> str:
@@ -272,7 +272,9 @@ class Manager(Endpoint):
             raise
         return row
 
-    async def _write(self, call: Call, done: Done, snapshot: Snapshot, caller: str) -> dict[str, Any]:
+    async def _write(
+        self, row: AuditRow, call: Call, done: Done, snapshot: Snapshot, caller: str
+    ) -> dict[str, Any]:
         """Write what Clerk returned to Convex. Return fields of the answer that say whether it is there.
 
         Raises Problem if that was all there was to do.
@@ -280,7 +282,7 @@ class Manager(Endpoint):
         try:
             if done.is_concluded and not await self._is_known(call):
                 return {"synced": True, "outcome": "unchanged"}
-            outcome = await self.service.writer.submit(self._change(call, done, snapshot, caller))
+            outcome = await self.service.writer.submit(self._change(row, call, done, snapshot, caller))
         except ClerkConvexError as error:
             problem = Problem(503, "convex_unavailable", _not_synced(error), retry_after=_RETRY_AFTER)
             if isinstance(error, UserError | ChangeRefused):
@@ -302,20 +304,24 @@ class Manager(Endpoint):
         person: Any = await self.service.writer.deployment.send("query", name, arguments)
         return any(person["stored"].values())
 
-    def _change(self, call: Call, done: Done, snapshot: Snapshot, caller: str) -> Change:
+    def _change(self, row: AuditRow, call: Call, done: Done, snapshot: Snapshot, caller: str) -> Change:
         """Return the change of the users table after a call. Raises UserError."""
         if call.target is not None and done.is_concluded:  # a later event of the user lifts it
-            return Delete(call.target, snapshot.observed_at, "backfill")
+            return Delete(call.target, snapshot.observed_at, "backfill", action_id=row.id)
         if call.target is not None and call.action.name == "delete":
-            return Delete(call.target, snapshot.observed_at, "admin", actor=caller)
+            return Delete(call.target, snapshot.observed_at, "admin", actor=caller, action_id=row.id)
         user = read_user(snapshot.user, self._read_fields, observed_at=snapshot.observed_at)
         return Upsert(
-            user.clerk_id, user.updated_at, snapshot.observed_at, user.columns, "admin", actor=caller
+            *(user.clerk_id, user.updated_at, snapshot.observed_at, user.columns, "admin"),
+            actor=caller,
+            action_id=row.id,
         )
 
-    async def _finish(self, row: AuditRow, problem: Problem | None = None, *, wait: bool = True) -> None:
+    async def _finish(
+        self, row: AuditRow, problem: Problem | None = None, *, done: Done | None = None, wait: bool = True
+    ) -> None:
         """Close the audit row. Wait for that a short time only, or not at all; it is completed anyway."""
-        recording = self._start(row.finish(problem))
+        recording = self._start(row.finish(problem, done))
         if wait:
             await asyncio.wait({recording}, timeout=self.service.timeouts.audit_wait)
 

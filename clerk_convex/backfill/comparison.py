@@ -20,7 +20,7 @@ from clerk_convex.backfill.report import NAMED, OnProgress, Progress, Verificati
 from clerk_convex.backfill.rows import confirm, find_absent
 from clerk_convex.backfill.run import CONCURRENCY, NAMELESS, most_pruned, read_page
 from clerk_convex.backfill.session import PATIENCE, Session
-from clerk_convex.clerk import Page
+from clerk_convex.clerk import MOST_IDS, Page
 from clerk_convex.entities import Upsert
 from clerk_convex.errors import ClerkError, DeploymentError
 from clerk_convex.net.observer import DRIFT
@@ -31,7 +31,6 @@ __all__ = ["SUSPECTS", "Comparison", "State", "state_of", "verify"]
 AGAIN = 5.0  # seconds between two comparisons of a user
 MOST_LOOKS = 10  # comparisons of a user that changes all the time
 SUSPECTS = 20_000  # users at most that wait for their second comparison
-_AT_ONCE = 100  # ids that Clerk takes in one call
 
 
 async def verify(
@@ -109,7 +108,7 @@ Look = Callable[[list[_Suspect]], Awaitable[list[_Suspect]]]
 
 
 class _SecondLooks:
-    """Compares suspects again, `AGAIN` seconds later, up to `_AT_ONCE` of them in one call."""
+    """Compares suspects again, `AGAIN` seconds later, up to `MOST_IDS` of them in one call."""
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -132,7 +131,7 @@ class _SecondLooks:
         while (suspect := await self._suspects.get()) is not None:
             await _until(suspect.seen_at + AGAIN)
             batch = [suspect]
-            while len(batch) < _AT_ONCE and not self._suspects.empty():
+            while len(batch) < MOST_IDS and not self._suspects.empty():
                 following = self._suspects.get_nowait()
                 if following is None:
                     self._suspects.put_nowait(None)
@@ -243,7 +242,7 @@ class Comparison:
 
     async def _ask_for(self, clerk_ids: list[str]) -> list[Page]:
         """Return the users that Clerk still has, as pages."""
-        page = await self._session.clerk.list_users(limit=_AT_ONCE, user_id=clerk_ids)
+        page = await self._session.clerk.list_users(limit=MOST_IDS, user_id=clerk_ids)
         listed = {user.get("id") for user in page.users if isinstance(user, dict)}
         # A list without a user does not prove that the user is gone.
         clerk = self._session.clerk

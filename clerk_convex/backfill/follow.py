@@ -16,9 +16,11 @@ from typing import Any, NoReturn, Self
 
 from clerk_convex.backfill.position import Run
 from clerk_convex.backfill.report import OnProgress, Pruning
+from clerk_convex.backfill.run import Pass as Work
 from clerk_convex.backfill.run import bring_in, prune_rows, write_page
 from clerk_convex.backfill.session import Session
 from clerk_convex.clerk import Page
+from clerk_convex.clerk.absence import SECOND_LOOK
 from clerk_convex.entities.json import canonical_json, number
 from clerk_convex.errors import ClerkConvexError, ClerkUnavailable, DeploymentError, DeploymentUnavailable
 
@@ -39,8 +41,8 @@ _MOST_CHANGED = 10_000  # users; pages far down are slow, so more are read as a 
 # Milliseconds that a pass reads again. Clerk's servers may list a change some time after its updated_at.
 _OVERLAP = 60_000.0
 _GRACE = 15.0  # seconds that a lease is longer than the time until its renewal
-_DOUBTS = 2  # passes in a row whose counts differ, before all rows are compared
-_REST = 20.0  # a prune that took a second is not repeated for so many seconds
+_DOUBTS = 2  # counts in a row that differ, before all rows are compared
+_REST = 20.0  # a prune that worked for a second is not repeated for so many seconds
 _RELEASE_TIMEOUT = 2.0  # seconds
 
 OnPass = Callable[["Pass"], object]
@@ -258,18 +260,19 @@ class Follower:
         first = await clerk.list_users(limit=_FIRST_PAGE, order_by="-updated_at")
         updated_at = _reached(first, "updated_at", 0.0 if before is None else before.updated_at)
         whole = before is None or not await self._read_down(run, first, "updated_at", before.updated_at)
-        signed_in_at = 0.0 if before is None else before.signed_in_at
-        # Every other pass, so that two calls a pass are enough. A sign-in gives nobody any right.
-        if whole or self._passes % 2:
-            signed_in = await clerk.list_users(limit=_FIRST_PAGE, order_by="-last_sign_in_at")
-            reached = _reached(signed_in, "last_sign_in_at", signed_in_at)
-            whole = whole or not await self._read_down(run, signed_in, "last_sign_in_at", signed_in_at)
-            signed_in_at = reached
+        since = 0.0 if before is None else before.signed_in_at
+        signed_in = await clerk.list_users(limit=_FIRST_PAGE, order_by="-last_sign_in_at")
+        signed_in_at = _reached(signed_in, "last_sign_in_at", since)
+        whole = whole or not await self._read_down(run, signed_in, "last_sign_in_at", since)
         if whole:
-            await bring_in(self._session, run, await clerk.count_users(), self._on_progress)
+            await bring_in(Work(self._session, run, self._on_progress), await clerk.count_users())
         surplus, doubts = (0, 0) if before is None else (before.surplus, before.doubts)
         reached_all = _Followed(updated_at, signed_in_at, surplus, doubts)
-        pruning, reached_all = await self._find_deleted(run, reached_all)
+        pruning = None
+        # No call of Clerk answers two of the three questions. A deletion may take three passes, so its
+        # question is left out of every other pass, until the numbers differ.
+        if whole or doubts or self._passes % 2 == 0:
+            pruning, reached_all = await self._find_deleted(run, reached_all)
         return Pass(dict(+run.tally.counts), whole, pruning), reached_all
 
     async def _read_down(self, run: Run, page: Page, field: str, watermark: float) -> bool:
@@ -330,7 +333,8 @@ class Follower:
             return None, replace(reached, doubts=doubts)
         pruning = await prune_rows(self._session, run, yes=False, on_progress=self._on_progress)
         ended = asyncio.get_running_loop().time()
-        self._next_prune = ended + (ended - started) * _REST
+        worked = max(0.0, ended - started - SECOND_LOOK)  # between its two looks it does nothing
+        self._next_prune = ended + worked * _REST
         return pruning, replace(reached, surplus=surplus - pruning.deleted, doubts=0)
 
 

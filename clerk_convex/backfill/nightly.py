@@ -30,13 +30,13 @@ from clerk_convex.backfill.run import (
     write_page,
 )
 from clerk_convex.backfill.session import PATIENCE, Session
+from clerk_convex.clerk import MOST_IDS
 from clerk_convex.entities import Outcome
 from clerk_convex.errors import ChangeRefused, UserError
 from clerk_convex.settings import Settings
 
 __all__ = ["nightly"]
 
-_AT_ONCE = 100  # ids that Clerk takes in one call
 _EQUAL = frozenset({"created", "updated", "unchanged"})  # after these outcomes the row is Clerk's user
 
 
@@ -166,7 +166,7 @@ class _Pass(Pass):
         self._unlinked += compared["unlinked"]
         self._duplicates |= dict.fromkeys(compared["duplicates"])
         others: list[str] = compared["others"]
-        for start in range(0, len(others), _AT_ONCE):
-            ids = others[start : start + _AT_ONCE]
+        for start in range(0, len(others), MOST_IDS):
+            ids = others[start : start + MOST_IDS]
             existing = await self.session.clerk.existing(ids)
             self._absent |= {clerk_id: None for clerk_id in ids if clerk_id not in existing}

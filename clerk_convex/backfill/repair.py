@@ -8,14 +8,13 @@ from clerk_convex.backfill.report import Failure, OnProgress, Progress, Repaired
 from clerk_convex.backfill.rows import confirm
 from clerk_convex.backfill.run import CONCURRENCY, record
 from clerk_convex.backfill.session import PATIENCE, Session
-from clerk_convex.clerk import Page
+from clerk_convex.clerk import MOST_IDS, Page
 from clerk_convex.entities import Change, Upsert, read_user
 from clerk_convex.errors import ChangeRefused, ClerkNotFound, UserError
 from clerk_convex.settings import Settings
 
 __all__ = ["repair_users"]
 
-_AT_ONCE = 100  # ids that Clerk takes in one call
 _REFUSED = 500  # ids on a page of users:refusedUsers
 _UNKNOWN = "Neither Clerk nor Convex has this user. Is the id right?"
 _UNCONFIRMED = "Clerk does not list this user, and did not confirm that it is gone. Run the command again."
@@ -48,8 +47,8 @@ async def repair_users(
     async with opened as session:
         await session.preflight()
         wanted = await _refused(session) if clerk_ids is None else list(dict.fromkeys(clerk_ids))
-        for start in range(0, len(wanted), _AT_ONCE):
-            part = wanted[start : start + _AT_ONCE]
+        for start in range(0, len(wanted), MOST_IDS):
+            part = wanted[start : start + MOST_IDS]
             changes, errors, untouched = await _read(session, part)
             for change, answer in zip(changes, await session.submit(changes), strict=True):
                 if isinstance(answer, ChangeRefused):
@@ -67,7 +66,7 @@ async def _read(
     session: Session, clerk_ids: Sequence[str]
 ) -> tuple[list[Change], list[UserError | ChangeRefused], list[Failure]]:
     """Return the changes, the errors of users that cannot be read, and the users that stay as they are."""
-    page = await session.clerk.list_users(limit=_AT_ONCE, user_id=clerk_ids)
+    page = await session.clerk.list_users(limit=MOST_IDS, user_id=clerk_ids)
     listed = {user["id"] for user in page.users if isinstance(user, dict) and "id" in user}
     pages, gone = [page], []
     for clerk_id in clerk_ids:

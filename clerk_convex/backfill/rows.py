@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from clerk_convex.backfill.reading import together
 from clerk_convex.backfill.session import Session
+from clerk_convex.clerk import MOST_IDS
 from clerk_convex.clerk.absence import SECOND_LOOK, is_gone
 from clerk_convex.entities import Delete
 from clerk_convex.errors import ClerkNotFound
 
 __all__ = ["confirm", "find_absent"]
-
-_IDS = 100  # Clerk takes so many in one call
 
 
 async def find_absent(
@@ -39,8 +38,8 @@ async def find_absent(
                     ids.append(clerk_id)
                 else:
                     unlinked(row["_id"])
-            for start in range(0, len(ids), _IDS):
-                await parts.put(ids[start : start + _IDS])
+            for start in range(0, len(ids), MOST_IDS):
+                await parts.put(ids[start : start + MOST_IDS])
         for _ in range(session.concurrency):
             await parts.put(None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from clerk_convex.backfill.position import KeptRun, Run, options_text
@@ -142,7 +142,7 @@ async def run_backfill(
         try:
             work = make_pass(session, run, on_progress)
             await work.begin()
-            await bring_in(session, run, total, on_progress, work.write)
+            await bring_in(work, total)
             if prune:
                 pruning = await work.prune(yes=yes)
             await run.finish()
@@ -204,28 +204,22 @@ async def tally(
     run.tally.add(outcomes, await record(session, [*unread, *refused]))
 
 
-async def bring_in(
-    session: Session,
-    run: Run,
-    total: int,
-    on_progress: OnProgress,
-    write: Callable[[PartPage], Awaitable[None]] | None = None,
-) -> None:
-    """Read all users of Clerk that the run has not read, and write them, by default with `write_page`."""
+async def bring_in(work: Pass, total: int) -> None:
+    """Read all users of Clerk that the run has not read, and write them. `total` is about their number."""
+    session, run, on_progress = work.session, work.run, work.on_progress
     if not run.ranges:
         run.ranges = await plan(session.clerk, total, session.concurrency)
     on_progress.step(Progress("reading", run.tally.total, total))
 
     async def handle(page: PartPage) -> None:
-        await (write_page(session, run, page) if write is None else write(page))
+        await work.write(page)
         on_progress.step(Progress("reading", run.tally.total, total))
 
     async def moved(number: int, part: Range) -> None:
         run.ranges[number] = part
         await run.save()
 
-    to_the_end = write is not None
-    await read(session.clerk, run.ranges, handle, moved, session.concurrency, to_the_end=to_the_end)
+    await read(session.clerk, run.ranges, handle, moved, session.concurrency, to_the_end=True)
 
 
 async def prune_rows(session: Session, run: Run, *, yes: bool, on_progress: OnProgress) -> Pruning:

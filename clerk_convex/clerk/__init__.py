@@ -4,6 +4,6 @@ The check of session tokens is in `clerk_convex.clerk.tokens`. It is not importe
 and cryptography, which only the admin routes need.
 """
 
-from clerk_convex.clerk.api import Clerk, Filters, Instance, OnRetry, Page, Snapshot
+from clerk_convex.clerk.api import MOST_IDS, Clerk, Filters, Instance, OnRetry, Page, Snapshot
 
-__all__ = ["Clerk", "Filters", "Instance", "OnRetry", "Page", "Snapshot"]
+__all__ = ["MOST_IDS", "Clerk", "Filters", "Instance", "OnRetry", "Page", "Snapshot"]

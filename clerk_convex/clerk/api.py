@@ -27,7 +27,8 @@ __all__ = ["Clerk", "Filters", "Instance", "OnRetry", "Page", "Snapshot"]
 API_VERSION = "2026-05-12"
 
 _MOST_USERS = 500  # on a page; with limit=501 Clerk has been seen to answer 10 users, without an error
-_MOST_IDS = 100  # in one filter
+MOST_IDS = 100
+"""The number of ids that Clerk takes in one filter."""
 _MOST_BANNED = 50  # in one call
 _LARGEST_RESPONSE = 64 * 1024 * 1024  # bytes; 500 users whose metadata is as large as Clerk allows are 15 MB
 _LONGEST_MESSAGE, _LONGEST_TRACE_ID = 1000, 100  # characters kept of texts from Clerk
@@ -238,12 +239,12 @@ class Clerk:
 
     async def existing(self, ids: Sequence[str]) -> set[str]:
         """Return those of at most 100 ids that Clerk lists. Only `get_user` proves that a user is gone."""
-        if len(ids) > _MOST_IDS:
-            raise ValueError(f"At most {_MOST_IDS} ids can be looked up in one call.")
+        if len(ids) > MOST_IDS:
+            raise ValueError(f"At most {MOST_IDS} ids can be looked up in one call.")
         if not ids:
             return set()
         # The default limit is 10, here too.
-        page = await self.list_users(limit=_MOST_IDS, user_id=ids)
+        page = await self.list_users(limit=MOST_IDS, user_id=ids)
         found = [user.get("id") for user in page.users if isinstance(user, dict)]
         return {user_id for user_id in ids if user_id in found}
 

@@ -49,7 +49,8 @@ class Upsert:
         by Clerk's clock.
     columns: by their names in `convex/clerk/tables.ts`. None unsets a column; a column that is missing here
         keeps its value.
-    event_id, actor: for the audit log, the webhook's svix-id or the Clerk id of the admin.
+    event_id, actor, action_id: for the audit log, the webhook's svix-id, or the Clerk id of the admin and the
+        id of the entry of the admin's action.
     """
 
     clerk_id: str
@@ -59,6 +60,7 @@ class Upsert:
     source: Source
     event_id: str | None = None
     actor: str | None = None
+    action_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Delete:
     source: Source
     event_id: str | None = None
     actor: str | None = None
+    action_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ def encode(change: Change, omit: Set[str] = frozenset()) -> bytes:
         arguments["observedAt"] = _to_json(change.observed_at)
         if change.actor is not None:
             arguments["actor"] = change.actor
+        if change.action_id is not None:
+            arguments["actionId"] = change.action_id
         if isinstance(change, Upsert):
             arguments |= {
                 "type": "upsert",

@@ -86,13 +86,39 @@ export const auditOutcome = v.union(
   v.literal("done"),
   v.literal("denied"),
   v.literal("failed"),
+  v.literal("unknown"), // an action whose end nobody recorded: Clerk may have done it
 );
 
-// The columns of the audit log that name the origin of a change.
+// The result of a change that was applied.
+export const appliedOutcome = v.union(v.literal("created"), v.literal("updated"), v.literal("deleted"));
+
+// The origin of a change, for the audit log.
 const origin = {
   source,
   eventId: v.optional(v.string()), // the webhook's svix-id
   actor: v.optional(v.string()), // the Clerk id of the admin
+  actionId: v.optional(v.id("clerkAudit")), // the entry of the admin's action that made the change
+};
+
+// An entry of the audit log. Its time is the _creationTime. It holds names of fields and never their values.
+export const auditColumns = {
+  outcome: auditOutcome,
+  clerkId: v.optional(v.string()),
+  count: v.optional(v.number()), // in place of a clerkId: the number of users that a backfill created
+  fields: v.array(v.string()), // the columns that changed; [] for a new row, which has all of them
+  source,
+  eventId: v.optional(v.string()), // of the webhook that brought the change
+  // The next columns are filled only for an admin's action, which is one entry from its start to its end, with the change
+  // that it made; see admin/actions.ts.
+  actor: v.optional(v.string()), // the Clerk id of the admin
+  action: v.optional(v.string()),
+  change: v.optional(appliedOutcome), // of the user's row
+  object: v.optional(v.string()), // the id of the session or of the invitation
+  requestId: v.optional(v.string()),
+  removesAdmin: v.optional(v.boolean()), // true: once the action is done, the target is no admin
+  reason: v.optional(v.string()), // why it was denied, or the code of the error it failed with
+  status: v.optional(v.number()), // of the answer it failed with
+  endedAt: v.optional(v.number()), // when it was done or failed, by Convex's clock; it started at _creationTime
 };
 
 // The progress of a backfill. A range covers users by their created_at; a bound that is null is open.
@@ -162,32 +188,36 @@ export const clerkTables = {
     pruned: v.optional(v.literal(true)), // the deletion was concluded by a backfill, not announced by Clerk
   }).index("by_clerk_id", ["clerkId"]),
 
-  // The audit log. The time of an entry is its _creationTime. It holds names of fields and never their values.
+  // The audit log. Every user has entries, so an entry is small: it leaves out an outcome "created", a source "webhook" and
+  // fields that are [], and audit/entries.ts puts them back. It has one index, because each costs about 100 bytes with
+  // every entry.
   clerkAudit: defineTable({
-    outcome: auditOutcome,
-    clerkId: v.optional(v.string()),
-    count: v.optional(v.number()), // in place of a clerkId: the number of users that a backfill created
-    fields: v.array(v.string()), // the columns that changed; [] for a new row, which has all of them
-    ...origin,
-    // The next columns are filled only for an admin's action, which is one entry from its start to its end; see
-    // admin/actions.ts.
-    action: v.optional(v.string()),
-    requestId: v.optional(v.string()),
-    removesAdmin: v.optional(v.boolean()), // true: once the action is done, the target is no admin
-    reason: v.optional(v.string()), // why it was denied, or the code of the error it failed with
-    status: v.optional(v.number()), // of the answer it failed with
-    endedAt: v.optional(v.number()), // when it was done or failed, by Convex's clock; it started at _creationTime
-  })
-    // No more indexes: each costs about 100 bytes with every entry, and every user has entries.
-    .index("by_clerk_id", ["clerkId"])
-    .index("by_outcome", ["outcome"]),
+    ...auditColumns,
+    outcome: v.optional(auditOutcome),
+    fields: v.optional(v.array(v.string())),
+    source: v.optional(source),
+  }).index("by_clerk_id", ["clerkId"]),
 
-  // The requests of admins whose answer may be asked for again: actions under way, and recent denials. With an index on
-  // clerkAudit each change of a user would pay for what only these few entries need.
+  // One document for each entry of the audit log that has an actor, or that is rare: what the log is filtered by, and the
+  // request whose answer may be asked for again. These entries are few, so their indexes cost little.
   clerkActions: defineTable({
-    requestId: v.string(),
     entry: v.id("clerkAudit"),
-  }).index("by_request_id", ["requestId"]),
+    requestId: v.optional(v.string()),
+    at: v.optional(v.number()), // the _creationTime of the entry. An earlier version kept only the columns above
+    outcome: v.optional(auditOutcome),
+    actor: v.optional(v.string()),
+    action: v.optional(v.string()),
+  })
+    .index("by_entry", ["entry"])
+    .index("by_request_id", ["requestId"])
+    .index("by_outcome", ["outcome", "at"])
+    .index("by_actor", ["actor", "at"])
+    .index("by_action", ["action", "at"]),
+
+  // One document: which entries of an earlier version are not in clerkActions yet; see audit/older.ts.
+  clerkAuditState: defineTable({
+    before: v.number(), // those before this time; 0: none
+  }),
 
   // One document: when a webhook last changed a row; see upkeep/webhook.ts.
   clerkWebhook: defineTable({
@@ -344,8 +374,7 @@ export type SignIn = Infer<typeof signIn>;
 export type Change = Infer<typeof change>;
 export type UserData = Infer<typeof userData>;
 export type Outcome = Infer<typeof outcome>;
-// The outcomes of a change that was applied. The audit log uses the same names.
-export type AppliedOutcome = Extract<Outcome, AuditOutcome>;
+export type AppliedOutcome = Infer<typeof appliedOutcome>;
 export type Source = Infer<typeof source>;
 export type AuditOutcome = Infer<typeof auditOutcome>;
 export type Status = Infer<typeof status>;

@@ -59,7 +59,7 @@ export type Stats = { total: number; days: { day: string; signUps: number }[]; r
 >;
 
 export type AuditOutcome =
-  "created" | "updated" | "deleted" | "reset" | "merged" | "started" | "done" | "denied" | "failed";
+  "created" | "updated" | "deleted" | "reset" | "merged" | "started" | "done" | "denied" | "failed" | "unknown";
 
 export type AuditEntry = {
   _id: string;
@@ -72,9 +72,24 @@ export type AuditEntry = {
   actorName: string | null;
   fields: string[];
   count?: number;
+  eventId?: string;
+  // Of an admin's action, which is one entry with the change that it has made.
   action?: string;
+  change?: "created" | "updated" | "deleted";
+  object?: string; // the id of the session or of the invitation
+  requestId?: string;
   reason?: string;
   status?: number;
+  endedAt?: number;
+};
+
+export type AuditFilter = {
+  clerkId?: string;
+  actor?: string;
+  action?: string;
+  outcome?: AuditOutcome;
+  from?: number;
+  before?: number;
 };
 
 export type Refusal = {
@@ -98,7 +113,7 @@ export type Functions = {
   segments: Query<{ search?: string; filter?: UserFilter }, Segment[]>;
   getUser: Query<{ clerkId: string }, UserSheet | null>;
   stats: Query<{ today?: string }, Stats>;
-  auditLog: Query<Paged<{ clerkId?: string; outcome?: AuditOutcome }>, PaginationResult<AuditEntry>>;
+  auditLog: Query<Paged<AuditFilter>, PaginationResult<AuditEntry>>;
   refusals: Query<{ clerkId?: string }, { count: number; isMore: boolean; latest: Refusal[] }>;
 };
 

@@ -57,6 +57,9 @@ async def test_an_invitation_is_sent_listed_and_revoked(
         *(("revoke_invitation", "done"), *([("revoke_invitation", "failed")] * 2)),
         ("list_invitations", "done"),
     ]
+    objects = [row.get("object") for row in managed.attempts()]
+    one = invitation["id"]
+    assert objects == [one, None, None, None, one, one, "inv_1", None]
     told = json.dumps(
         [managed.audit(), [it.getMessage() for it in caplog.records if it.name == "clerk_convex"]]
     )

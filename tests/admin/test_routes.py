@@ -168,14 +168,20 @@ async def test_admin_is_allowed(managed: Managed, route: str) -> None:
     (attempt,) = managed.attempts()
     assert attempt["requestId"].startswith("my-request.1.")
     target = None if route in WITHOUT_USER else managed.eve
-    told = {name: attempt.get(name) for name in ("action", "actor", "clerkId", "outcome", "fields")}
+    if route == "create":
+        target = response.json()["user"]["id"]
+    changes = {"create": "created", "delete": "deleted"}
+    changes |= dict.fromkeys(("update", "update_metadata", "ban", "lock"), "updated")
+    told = {name: attempt.get(name) for name in ("action", "actor", "clerkId", "outcome", "change")}
     assert told == {
         "action": route,
         "actor": managed.ada,
         "clerkId": target,
         "outcome": "done",
-        "fields": [],
+        "change": changes.get(route),
     }
+    assert bool(attempt["fields"]) is (attempt.get("change") == "updated")
+    assert attempt == managed.audit()[0]  # the change has no entry of its own
 
 
 async def test_scheme_and_headers(managed: Managed) -> None:
@@ -243,10 +249,11 @@ async def test_actions(managed: Managed) -> None:
     outcomes = [row["outcome"] for row in managed.attempts()]
     assert outcomes == ["done"] * 12 + ["failed"]
     assert (managed.attempts()[-1]["status"], managed.attempts()[-1]["reason"]) == (404, "resource_not_found")
-    changes = [row for row in managed.audit(clerkId=user_id) if "action" not in row]
-    assert {row["actor"] for row in changes} == {managed.ada}
+    changes = [row.get("change") for row in managed.attempts() if row.get("clerkId") == user_id]
     # The second ban changed nothing, and a banned user who is locked too stays banned.
-    assert [row["outcome"] for row in reversed(changes)] == ["created"] + ["updated"] * 6 + ["deleted"]
+    updated = ["updated"] * 4
+    assert changes == ["created", *updated, None, None, *updated[:2], None, "deleted", None]
+    assert len(managed.audit(clerkId=user_id)) == len(changes)
     assert "mary" not in canonical_json([{**row, "name": None} for row in managed.audit()]).lower()
 
 

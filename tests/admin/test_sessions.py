@@ -63,6 +63,7 @@ async def test_one_session_is_revoked(managed: Managed) -> None:
     attempts = [(row["action"], row["outcome"], row["clerkId"]) for row in managed.attempts()]
     ends = ("done", "failed", "failed")
     assert attempts == [("revoke_session", end, managed.eve) for end in ends]
+    assert [row["object"] for row in managed.attempts()] == [one, foreign, "sess_nobody"]
 
 
 async def test_all_sessions_are_revoked(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:

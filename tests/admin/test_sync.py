@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from clerk_convex.clerk.api import Clerk, Snapshot
+from clerk_convex.entities import Delete
 from clerk_convex.errors import ClerkNotFound
 from clerk_convex.local.clerk import Faults
 from clerk_convex.service import Timeouts
@@ -40,13 +41,41 @@ async def test_a_lost_webhook_is_made_good(managed: Managed) -> None:
         managed.assert_equal()
         assert (await client.post(f"/{managed.eve}/sync", json={})).json()["outcome"] == "unchanged"
         assert (await client.post(f"/{managed.eve}/sync", json={"force": 1})).status_code == 422
-    changes = [row for row in managed.audit(clerkId=managed.eve) if "action" not in row]
-    assert [(row["source"], row["actor"], row["outcome"]) for row in changes] == [
-        ("admin", managed.ada, "updated")
-    ]
-    assert set(changes[0]["fields"]) >= {"firstName", "status"}
+    second, first = managed.audit(clerkId=managed.eve)
+    assert (first["source"], first["actor"], first["change"]) == ("admin", managed.ada, "updated")
+    assert set(first["fields"]) >= {"firstName", "status"}
+    assert (second["fields"], second.get("change")) == ([], None)
     attempts = [(row["action"], row["outcome"], row["clerkId"]) for row in managed.attempts()]
     assert attempts == [("sync", "done", managed.eve)] * 2
+
+
+async def test_a_change_that_the_webhook_brought_sooner_is_the_actions(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clerk's webhook may come before the answer of its API. There is still one entry, of the admin."""
+    ban, delete = Clerk.ban, Clerk.delete_user
+
+    async def banned(clerk: Clerk, user_id: str) -> Snapshot:
+        snapshot = await ban(clerk, user_id)
+        await asyncio.to_thread(managed.sync, user_id)
+        return snapshot
+
+    async def deleted(clerk: Clerk, user_id: str) -> Snapshot:
+        snapshot = await delete(clerk, user_id)
+        event = Delete(user_id, snapshot.observed_at, "webhook", "msg_1")
+        await asyncio.to_thread(managed.functions.sync, [event])
+        return snapshot
+
+    monkeypatch.setattr(Clerk, "ban", banned)
+    monkeypatch.setattr(Clerk, "delete_user", deleted)
+    async with managed.as_admin() as client:
+        assert (await client.post(f"/{managed.eve}/ban")).status_code == 200
+        assert (await client.delete(f"/{managed.eve}")).status_code == 200
+    second, first = managed.audit(clerkId=managed.eve)
+    assert (first["action"], first["change"], first["fields"]) == ("ban", "updated", ["status"])
+    assert (second["action"], second["change"], second["eventId"]) == ("delete", "deleted", "msg_1")
+    person = managed.functions.query("users:exportPerson", {"clerkId": managed.eve, "cursor": None})
+    assert [entry["source"] for entry in person["entries"]] == ["webhook", "admin", "admin"]
 
 
 async def test_a_user_without_a_row_gets_one(managed: Managed) -> None:

@@ -136,7 +136,9 @@ def _totals(users: Iterator[Row] | Any, tables: Tables) -> Iterator[str]:
 def _audit(users: Mapping[str, Row], audit: Sequence[Row], witness: Sequence[Row]) -> Iterator[str]:
     """Compare the audit log with what the witness saw in each transaction, and that with the truth."""
     entries = Counter(
-        (entry["clerkId"], entry["outcome"], entry["source"]) for entry in audit if "clerkId" in entry
+        (entry["clerkId"], entry.get("outcome", "created"), entry.get("source", "webhook"))
+        for entry in audit
+        if "clerkId" in entry
     )
     seen = Counter(
         (change["clerkId"], change["outcome"], change["source"])

@@ -800,7 +800,7 @@ def test_audit_log_has_words(stack: LocalStack, admin: Visit, person: People, be
         cells = [
             ("Denied", "Ada Adminson", "Change role or metadata · nobody may do this to their own account"),
             ("Failed", "Bea Person", "Unban · Clerk has no such user (404)"),
-            ("Done", "Bea Person", "Ban"),
+            ("Done", "Bea Person", "Ban · status changed"),
         ]
         for outcome, name, what in cells:
             row = rows.filter(has_text=outcome)

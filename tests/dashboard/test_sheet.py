@@ -199,7 +199,7 @@ def test_sync_state_and_history(stack: LocalStack, admin: Visit, bea: str) -> No
             )
         expect(state).not_to_contain_text("refused")
         expect(history.get_by_role("listitem")).to_have_count(10)
-        expect(history.get_by_role("listitem").first).to_have_text(re.compile("^Updated.*firstName"))
+        expect(history.get_by_role("listitem").first).to_have_text(re.compile("^Updated.*First name changed"))
         functions.mutation("users:deleteUser", {"clerkId": bea})
     expect(details.get_by_role("heading", name="was deleted")).to_be_visible()
     expect(history.get_by_role("listitem").first).to_have_text(re.compile("^Deleted"))

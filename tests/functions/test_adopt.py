@@ -201,7 +201,7 @@ def test_a_link_is_never_replaced(loose: Functions) -> None:
     assert adopt(loose, (one, "user_ada")) == ["unchanged"]
     assert adopt(loose, (one, "user_bob"), (two, "user_ada")) == ["other", "taken"]
     assert [row.get("clerkId") for row in table(loose, "users")] == ["user_admin", "user_ada", None]
-    links = [entry for entry in table(loose, "clerkAudit") if entry["fields"] == ["clerkId"]]
+    links = [entry for entry in table(loose, "clerkAudit") if entry.get("fields") == ["clerkId"]]
     assert [(it["clerkId"], it["outcome"], it["source"]) for it in links] == [
         ("user_ada", "updated", "manual")
     ]
@@ -255,7 +255,7 @@ def test_a_row_that_a_webhook_created_is_merged_into_the_older_one(loose: Functi
     assert check(loose) == {}
     assert counted(loose) == before
     assert [(it["from"], it["to"]) for it in table(loose, "merges")] == [(newer, row_id)]
-    assert "merged" in [entry["outcome"] for entry in table(loose, "clerkAudit")]
+    assert "merged" in [entry.get("outcome") for entry in table(loose, "clerkAudit")]
     assert loose.sync([upsert("user_ada", firstName="Ada", role="editor")]) == ["unchanged"]
     assert adopt(loose, (row_id, "user_ada")) == ["unchanged"]
 

@@ -12,6 +12,7 @@ from tests.support.functions import CREATED_AT, Functions, Project, delete, upse
 TEST_FUNCTIONS = """
 import { v } from "convex/values";
 import { internalMutation, internalQuery } from "./_generated/server";
+import { entryOf } from "./clerk/audit/entries";
 import { readUnfolded } from "./clerk/users/totals";
 
 export const insert = internalMutation({
@@ -43,7 +44,7 @@ export const all = internalQuery({
     }
     const audit = await ctx.db.query("clerkAudit").collect();
     const versions = (await ctx.db.query("clerkVersions").collect()).length;
-    const rows = audit.map(({ outcome, clerkId, fields }) => [outcome, clerkId, fields]);
+    const rows = audit.map(entryOf).map(({ outcome, clerkId, fields }) => [outcome, clerkId, fields]);
     return { counts, versions, audit: rows };
   },
 });

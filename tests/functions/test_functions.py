@@ -26,11 +26,12 @@ from tests.support.functions import (
 
 TEST_FUNCTIONS = """
 import { internalQuery } from "./_generated/server";
+import { entryOf } from "./clerk/audit/entries";
 
 export const auditRows = internalQuery({
   args: {},
   handler: async (ctx) =>
-    (await ctx.db.query("clerkAudit").collect()).map(({ _id, _creationTime, ...row }) => row),
+    (await ctx.db.query("clerkAudit").collect()).map(entryOf).map(({ _id, _creationTime, ...row }) => row),
 });
 
 // No two results are equal, so each run of it is seen.

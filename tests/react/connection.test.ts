@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
 import { connectionOf } from "../../react/src/ui/connection.ts";
 
-type Listener = (event?: unknown) => void;
+type Listener = (event?: any) => void;
 
 // A browser with a network, and a client whose socket the test opens and closes.
 function begin(t: TestContext, url = "https://happy-animal-123.convex.cloud") {
@@ -22,7 +22,9 @@ function begin(t: TestContext, url = "https://happy-animal-123.convex.cloud") {
     connectionState: () => socket as any,
     subscribeToConnectionState: (listener: Listener) => {
       of("socket").add(listener);
-      return () => void of("socket").delete(listener);
+      return () => {
+        of("socket").delete(listener);
+      };
     },
   };
   const store = connectionOf(client);

@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ConvexError } from "convex/values";
-import { actionText } from "../../react/src/audit/actionText.ts";
+import { entryText } from "../../react/src/audit/entryText.ts";
 import { deniedReason } from "../../react/src/data/denied.ts";
+import type { AuditEntry } from "../../react/src/functions.ts";
+import { wordsOf } from "../../react/src/messages/messages.ts";
 import { errorReason } from "../../react/src/ui/errorReason.ts";
 import { prettyJson } from "../../react/src/ui/prettyJson.ts";
 import { displayName } from "../../react/src/users/displayName.ts";
@@ -19,16 +21,31 @@ test("a user is shown by the best available name", () => {
   assert.equal(displayName({ clerkId: "user_1", firstName: "Ada" }), "Ada");
 });
 
-suite("an action", () => {
-  test("the name of an action, and the reason of its failure", () => {
-    assert.equal(actionText("ban", undefined, undefined), "Ban");
-    assert.equal(actionText("update_metadata", undefined, undefined), "Change role or metadata");
-    assert.equal(actionText("ban", "clerk_too_slow", 504), "Ban · Clerk did not answer in time (504)");
-    assert.equal(actionText("delete", "last_admin", undefined), "Delete · the last active administrator");
+suite("an entry of the audit log", () => {
+  const { messages, formats } = wordsOf();
+  const text = (entry: Partial<AuditEntry>) => {
+    const rest = { _id: "1", _creationTime: 1, name: null, actorName: null };
+    return entryText({ ...rest, outcome: "updated", source: "admin", fields: [], ...entry }, messages.audit, formats);
+  };
+
+  test("what an admin did and changed, and the reason of a failure", () => {
+    assert.equal(text({ action: "ban", fields: ["status"] }), "Ban · status changed");
+    assert.equal(text({ action: "update_metadata" }), "Change role or metadata");
+    assert.equal(text({ action: "ban", reason: "clerk_too_slow", status: 504 }), "Ban · Clerk did not answer in time (504)");
+    assert.equal(text({ action: "delete", reason: "last_admin" }), "Delete · the last active administrator");
+    assert.equal(text({ action: "create", change: "created" }), "Create user");
+    assert.equal(text({ action: "sync", change: "created" }), "Sync now · new user");
+    assert.equal(text({ action: "revoke_session", object: "sess_1" }), "Revoke session · sess_1");
+  });
+
+  test("the fields of a change in words, without those that Convex derives", () => {
+    assert.equal(text({ fields: ["email", "sortEmail"] }), "Email address changed");
+    assert.equal(text({ fields: ["firstName", "sortName", "lockedUntil", "plan"] }), "First name, end of the lock, and plan changed");
+    assert.equal(text({ fields: [] }), "");
   });
 
   test("an unknown code is shown unchanged", () => {
-    assert.equal(actionText("send_home", "full_moon", 418), "Send home · full moon (418)");
+    assert.equal(text({ action: "send_home", reason: "full_moon", status: 418 }), "Send home · full moon (418)");
   });
 });
 

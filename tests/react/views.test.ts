@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import * as audit from "../../react/src/audit/auditView.ts";
+import { ENGLISH } from "../../react/src/messages/messages.ts";
 import { STATUSES } from "../../react/src/ui/statuses.ts";
 import { countsOf, keyOf } from "../../react/src/users/useCounts.ts";
 import * as users from "../../react/src/users/usersView.ts";
@@ -125,22 +126,33 @@ suite("the audit log", () => {
   const read = (query: string) => audit.readView(new URLSearchParams(query));
 
   test("invalid parameters are ignored", () => {
-    assert.deepEqual(read(""), { clerkId: null, outcome: null });
-    assert.deepEqual(read("user=%20&outcome=maybe"), { clerkId: null, outcome: null });
-    assert.deepEqual(read("user=%20user_1%20&outcome=denied"), { clerkId: "user_1", outcome: "denied" });
+    assert.deepEqual(read(""), audit.EVERYTHING);
+    assert.deepEqual(read("user=%20&by=&outcome=maybe&from=2026-02-30&until=today"), audit.EVERYTHING);
+    const some = { ...audit.EVERYTHING, clerkId: "user_1", outcome: "denied" };
+    assert.deepEqual(read("user=%20user_1%20&outcome=denied"), some);
   });
 
   test("written parameters are read again", () => {
-    assert.equal(audit.writeView({ clerkId: null, outcome: null }).toString(), "");
+    assert.equal(audit.writeView(audit.EVERYTHING).toString(), "");
+    const some = { clerkId: "user_1", actor: "user_2", action: "ban", from: "2026-11-22", until: "2026-11-23" };
     for (const outcome of audit.OUTCOMES) {
-      const written = audit.writeView({ clerkId: "user_1", outcome });
-      assert.equal(written.toString(), `user=user_1&outcome=${outcome}`);
-      assert.deepEqual(audit.readView(written), { clerkId: "user_1", outcome });
+      const written = audit.writeView({ ...some, outcome });
+      const text = `user=user_1&by=user_2&action=ban&outcome=${outcome}&from=2026-11-22&until=2026-11-23`;
+      assert.equal(written.toString(), text);
+      assert.deepEqual(audit.readView(written), { ...some, outcome });
     }
   });
 
+  test("days are the viewer's, and both are inside", () => {
+    assert.deepEqual(audit.filterOf(audit.EVERYTHING), {});
+    const days = { ...audit.EVERYTHING, actor: "user_1", from: "2026-03-29", until: "2026-03-29" };
+    const times = { from: new Date(2026, 2, 29).getTime(), before: new Date(2026, 2, 30).getTime() };
+    assert.deepEqual(audit.filterOf(days), { actor: "user_1", ...times });
+  });
+
   test("every outcome has a label of its own", () => {
-    const labels = audit.OUTCOMES.map((outcome) => audit.OUTCOME_LABELS[outcome]);
-    assert.deepEqual(labels, ["Created", "Updated", "Deleted", "Reset", "Merged", "Started", "Done", "Denied", "Failed"]);
+    const labels = audit.OUTCOMES.map((outcome) => ENGLISH.audit.outcomes[outcome]);
+    const actions = ["Started", "Done", "Denied", "Failed", "Outcome unknown"];
+    assert.deepEqual(labels, ["Created", "Updated", "Deleted", "Reset", "Merged", ...actions]);
   });
 });

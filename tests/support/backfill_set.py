@@ -221,6 +221,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clerk_convex.backfill.session._DOUBTS", (0.0, 0.0, 0.0))
     monkeypatch.setattr("clerk_convex.backfill.reading._SECOND_404", 0.0)
     monkeypatch.setattr("clerk_convex.backfill.rows.SECOND_LOOK", 0.0)
+    monkeypatch.setattr("clerk_convex.backfill.follow.SECOND_LOOK", 0.0)
     # Both checks may then fall into the same second.
     monkeypatch.setattr("clerk_convex.clerk.api._WHOLE_SECOND", -10_000.0)
 

@@ -37,7 +37,7 @@ from tests.support.functions import ROOT
 IMAGES = ROOT / "docs" / "images"
 LARGEST_LOOP = 1_000_000  # bytes: it is the first thing that a visitor loads
 SEED = 52
-ROWS = 8  # of the audit log: all of them
+ROWS = 6  # of the audit log: all of them
 MINUTE, DAY = 60_000, 86_400_000
 DAYS = 400
 FIRST_NAMES = (

@@ -1,16 +1,17 @@
 // Decides whether an admin may do an action at Clerk, and records how it ended. Each action is one entry of the audit
-// log: inserted when it starts or is denied, and patched when it ends.
-import type { WithoutSystemFields } from "convex/server";
+// log: inserted when it starts or is denied, and patched when it has made its change and when it ends.
 import { v, type Infer } from "convex/values";
-import type { Doc, Id } from "../../_generated/dataModel";
-import type { MutationCtx } from "../../_generated/server";
+import type { Id } from "../../_generated/dataModel";
+import type { MutationCtx, QueryCtx } from "../../_generated/server";
 import { findAdmin, isAdmin, MESSAGES as ACCESS_MESSAGES, possibleAdmins } from "../access";
+import { addEntry, changeEntry, entryOf, type Columns, type Entry } from "../audit/entries";
 import type { User } from "../module";
 import { readUser } from "../state";
+import type { AuditOutcome } from "../tables";
 
 const OPEN_MS = 60 * 1000; // after that, the effect of an action has reached the users table, or there was none
 const ABANDONED_MS = 10 * 60 * 1000; // far longer than a service retries to record the end
-const BATCH = 100; // abandoned actions and old requests that one transaction closes, and rows of one request it reads
+const BATCH = 100; // abandoned actions that one transaction closes, and rows of one request it reads
 
 const MESSAGES = {
   ...ACCESS_MESSAGES,
@@ -22,6 +23,7 @@ export const wantedAction = v.object({
   actor: v.string(), // the Clerk id of the admin
   action: v.string(),
   target: v.optional(v.string()), // the Clerk id of the user
+  object: v.optional(v.string()), // the id of the session or of the invitation
   requestId: v.string(), // two calls with the same id are the same action
   publicMetadata: v.optional(v.string()), // the patch of update_metadata, as JSON text; it is not stored
 });
@@ -42,83 +44,65 @@ export const permission = v.union(
 
 type WantedAction = Infer<typeof wantedAction>;
 type Refusal = Infer<typeof refusal>;
-type Entry = Doc<"clerkAudit">;
 type Json = Record<string, unknown>;
 
 // Returns whether the action may be done at Clerk, and records it. The row of an allowed action is open until `finish`;
 // the row of a denied one has the reason.
 export async function begin(ctx: MutationCtx, wanted: WantedAction): Promise<Infer<typeof permission>> {
-  const { actor, action, target, requestId } = wanted;
+  const { actor, action, target, object, requestId } = wanted;
   await closeAbandoned(ctx);
   const removesAdmin = await wouldRemoveAdmin(ctx, wanted);
-  const row = { actor, action, clerkId: target, requestId, removesAdmin, fields: [], source: "admin" as const };
+  const entry = { actor, action, clerkId: target, object, requestId, removesAdmin, fields: [], source: "admin" as const };
   const known = await findKnown(ctx, wanted);
   const reason = known?.outcome === "denied" ? (known.reason as Refusal) : await whyNot(ctx, wanted, removesAdmin);
   if (reason !== null) {
-    if (known?.outcome !== "denied") await open(ctx, { ...row, outcome: "denied", reason });
+    if (known?.outcome !== "denied") await addEntry(ctx, { ...entry, outcome: "denied", reason });
     return { allowed: false, reason, message: MESSAGES[reason] };
   }
-  return { allowed: true, id: known?._id ?? (await open(ctx, { ...row, outcome: "started" })) };
+  return { allowed: true, id: known?._id ?? (await addEntry(ctx, { ...entry, outcome: "started" })) };
 }
 
-// Inserts the row of an action, to be found by its request.
-async function open(ctx: MutationCtx, row: WithoutSystemFields<Entry> & { requestId: string }) {
-  const entry = await ctx.db.insert("clerkAudit", row);
-  await ctx.db.insert("clerkActions", { requestId: row.requestId, entry });
-  return entry;
-}
-
-// Closes the rows of actions whose service never recorded the end, because it stopped for example, and forgets their
-// requests and those of old denials. Returns whether there may be more of them.
+// Closes the rows of actions whose service never recorded the end, because it stopped for example. Returns whether there
+// may be more of them.
 export async function closeAbandoned(ctx: MutationCtx): Promise<boolean> {
   const since = Date.now() - ABANDONED_MS;
-  const old = await ctx.db
-    .query("clerkActions")
-    .withIndex("by_creation_time", (q) => q.lt("_creationTime", since))
-    .take(BATCH);
-  for (const { _id } of old) await ctx.db.delete("clerkActions", _id);
   const abandoned = await ctx.db
-    .query("clerkAudit")
-    .withIndex("by_outcome", (q) => q.eq("outcome", "started").lt("_creationTime", since))
+    .query("clerkActions")
+    .withIndex("by_outcome", (q) => q.eq("outcome", "started").lt("at", since))
     .take(BATCH);
-  for (const { _id } of abandoned) await ctx.db.patch("clerkAudit", _id, { outcome: "failed", reason: "unknown" });
-  return old.length === BATCH || abandoned.length === BATCH;
+  for (const { entry } of abandoned) await changeEntry(ctx, entry, { outcome: "unknown" });
+  return abandoned.length === BATCH;
 }
 
+// The end of an action. `target` and `object` are those that it has created.
+type End = Pick<Columns, "outcome" | "status" | "reason" | "object"> & { target?: string };
+
 // Closes the row of an action. A second call changes nothing.
-export async function finish(
-  ctx: MutationCtx,
-  id: Id<"clerkAudit">,
-  end: Pick<Entry, "outcome" | "status" | "reason">,
-): Promise<void> {
+export async function finish(ctx: MutationCtx, id: Id<"clerkAudit">, { target, object, ...end }: End): Promise<void> {
   const row = await ctx.db.get("clerkAudit", id);
   if (row?.outcome !== "started") return;
-  await ctx.db.patch("clerkAudit", id, { ...end, endedAt: Date.now() });
-  for (const { _id, entry } of await requests(ctx, row.requestId)) {
-    if (entry === id) await ctx.db.delete("clerkActions", _id);
-  }
+  const { clerkId = target } = row;
+  await changeEntry(ctx, id, { ...end, clerkId, object: row.object ?? object, endedAt: Date.now() });
 }
 
 // Returns the row of the same action, if the service asks again because it did not get our answer. A denial is repeated
 // for OPEN_MS, and a permission until the row is closed.
 async function findKnown(ctx: MutationCtx, { actor, action, target, requestId }: WantedAction) {
-  const found = await requests(ctx, requestId);
-  const rows = await Promise.all(found.map(({ entry }) => ctx.db.get("clerkAudit", entry)));
-  const same = rows.flatMap((row) =>
-    row?.actor === actor && row.action === action && row.clerkId === target ? [row] : [],
-  );
-  const since = Date.now() - OPEN_MS;
-  const denied = same.find((row) => row.outcome === "denied" && row._creationTime > since);
-  return denied ?? same.find((row) => row.outcome === "started") ?? null;
-}
-
-// Returns the open and the recently denied actions with a request id, the newest first.
-async function requests(ctx: MutationCtx, requestId: string | undefined) {
-  return await ctx.db
+  const found = await ctx.db
     .query("clerkActions")
-    .withIndex("by_request_id", (q) => q.eq("requestId", requestId ?? ""))
+    .withIndex("by_request_id", (q) => q.eq("requestId", requestId))
     .order("desc")
     .take(BATCH);
+  const entries = await entriesOf(ctx, found);
+  const same = entries.filter((it) => it.actor === actor && it.action === action && it.clerkId === target);
+  const since = Date.now() - OPEN_MS;
+  const denied = same.find((entry) => entry.outcome === "denied" && entry._creationTime > since);
+  return denied ?? same.find((entry) => entry.outcome === "started") ?? null;
+}
+
+async function entriesOf(ctx: QueryCtx, listed: { entry: Id<"clerkAudit"> }[]): Promise<Entry[]> {
+  const rows = await Promise.all(listed.map(({ entry }) => ctx.db.get("clerkAudit", entry)));
+  return rows.flatMap((row) => (row === null ? [] : [entryOf(row)]));
 }
 
 async function whyNot(
@@ -147,11 +131,13 @@ async function whyNot(
 // error.
 async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
   const since = Date.now() - OPEN_MS;
-  const recent = (outcome: "started" | "done" | "failed") =>
-    ctx.db
-      .query("clerkAudit")
-      .withIndex("by_outcome", (q) => q.eq("outcome", outcome).gt("_creationTime", since))
+  const recent = async (outcome: AuditOutcome) => {
+    const listed = ctx.db
+      .query("clerkActions")
+      .withIndex("by_outcome", (q) => q.eq("outcome", outcome).gt("at", since))
       .collect();
+    return await entriesOf(ctx, await listed);
+  };
   const [started, done, failed] = await Promise.all([recent("started"), recent("done"), recent("failed")]);
   const unclear = failed.filter(({ status = 0 }) => status >= 500);
   return [...started, ...done, ...unclear].flatMap(({ removesAdmin, clerkId }) =>

@@ -4,6 +4,7 @@
 // fills the row.
 import { v, type Infer } from "convex/values";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { addEntry, entryOf } from "../audit/entries";
 import { ownColumns } from "../columns";
 import { USERS, type User } from "../module";
 import { onUserChange } from "../onUserChange";
@@ -121,7 +122,7 @@ async function isCreated(ctx: QueryCtx, row: User): Promise<boolean> {
     .query("clerkAudit")
     .withIndex("by_clerk_id", (q) => q.eq("clerkId", row.clerkId))
     .take(ENTRIES);
-  return !entries.some(({ outcome, fields }) => outcome === "updated" && fields.includes("clerkId"));
+  return !entries.map(entryOf).some(({ outcome, fields }) => outcome === "updated" && fields.includes("clerkId"));
 }
 
 async function write(ctx: MutationCtx, { outcome, row, existing }: Decision, clerkId: string): Promise<Move[]> {
@@ -138,9 +139,9 @@ async function write(ctx: MutationCtx, { outcome, row, existing }: Decision, cle
     moves.push({ clerkId, before: existing, after: null });
   }
   await ctx.db.patch(USERS, row._id, patch);
-  await ctx.db.insert("clerkAudit", { outcome: "updated", clerkId, fields: ["clerkId"], source: "manual" });
+  await addEntry(ctx, { outcome: "updated", clerkId, fields: ["clerkId"], source: "manual" });
   if (existing !== undefined) {
-    await ctx.db.insert("clerkAudit", { outcome: "merged", clerkId, fields: [], source: "manual" });
+    await addEntry(ctx, { outcome: "merged", clerkId, fields: [], source: "manual" });
     await onUserChange(ctx, { outcome: "merged", clerkId, userId: row._id, before: existing, source: "manual" });
   }
   return moves;

@@ -3,6 +3,7 @@
 // The lease expires by Convex's clock, so a follower that was killed is replaced, whatever the clocks of the machines.
 import { v, type Infer } from "convex/values";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { addEntry } from "../audit/entries";
 import { followed } from "../tables";
 import { readStats } from "../users/stats";
 
@@ -47,7 +48,7 @@ export async function lease(ctx: MutationCtx, { holder, ms, pass }: Wanted): Pro
   // As a backfill does: one entry for all users that a pass created. A call that is repeated writes no second one.
   const isRepeated = known?.followed?.updatedAt === pass?.followed.updatedAt;
   if (pass !== null && pass.created > 0 && !isRepeated) {
-    await ctx.db.insert("clerkAudit", { outcome: "created", count: pass.created, fields: [], source: "backfill" });
+    await addEntry(ctx, { outcome: "created", count: pass.created, fields: [], source: "backfill" });
   }
   return answer(lasts > 0, { ...known, ...lease }, now);
 }

@@ -2,6 +2,7 @@
 // reads or writes users.
 import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx } from "../../_generated/server";
+import { addEntry } from "../audit/entries";
 import type { BackfillProgress, Verified } from "../tables";
 
 const SILENT_MS = 60 * 1000; // a run without a heartbeat for this time counts as ended
@@ -74,7 +75,7 @@ async function readHeld(ctx: MutationCtx, { id, attempt }: HeldRun): Promise<Run
 async function close(ctx: MutationCtx, { _id, progress }: Run): Promise<void> {
   await ctx.db.patch("clerkBackfills", _id, { progress, finishedAt: Date.now() });
   const count = progress?.counts.created ?? 0;
-  if (count > 0) await ctx.db.insert("clerkAudit", { outcome: "created", count, fields: [], source: "backfill" });
+  if (count > 0) await addEntry(ctx, { outcome: "created", count, fields: [], source: "backfill" });
 }
 
 async function dropOldRuns(ctx: MutationCtx): Promise<void> {

@@ -1,6 +1,7 @@
 // Finds Clerk ids that have several rows, and merges their rows into the first.
 import { v } from "convex/values";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { addEntry } from "../audit/entries";
 import { USERS } from "../module";
 import { onUserChange } from "../onUserChange";
 import { usersOf, versionsOf } from "../state";
@@ -49,13 +50,13 @@ export async function repairDuplicates(ctx: MutationCtx, clerkIds: string[]) {
     const { outcome, row, fields = [] } = decideMerge(first, others);
     for (const other of others) {
       await ctx.db.delete(USERS, other._id);
-      await ctx.db.insert("clerkAudit", { outcome: "merged", clerkId, fields: [], source: "manual" });
+      await addEntry(ctx, { outcome: "merged", clerkId, fields: [], source: "manual" });
       await onUserChange(ctx, { outcome: "merged", clerkId, userId: first._id, before: other, source: "manual" });
       moves.push({ clerkId, before: other, after: null });
     }
     if (outcome !== "updated") continue;
     await ctx.db.patch(USERS, first._id, row!);
-    await ctx.db.insert("clerkAudit", { outcome, clerkId, fields, source: "manual" });
+    await addEntry(ctx, { outcome, clerkId, fields, source: "manual" });
     await onUserChange(ctx, { outcome, clerkId, userId: first._id, before: first, source: "manual" });
   }
   await countMoves(ctx, moves);

@@ -1,6 +1,7 @@
 // Applies changes to the tables: reads the state, lets the rules decide, and writes what they decide.
-import type { Doc } from "../../_generated/dataModel";
+import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { addChange, addEntry, takeOver } from "../audit/entries";
 import { functions, USERS, type User, type UserId } from "../module";
 import { onUserChange } from "../onUserChange";
 import { readState, usersOf, versionsOf } from "../state";
@@ -9,11 +10,11 @@ import { dropRefusal, settleRefusals } from "../upkeep/refusals";
 import { noteWebhook } from "../upkeep/webhook";
 import { countMoves } from "../users/stats";
 import type { Move } from "../users/tally";
-import { decide, decideLockEnd, stateAfter, type Decision, type State } from "./rules";
+import { decide, decideLockEnd, stateAfter, versionOf, type Decision, type State } from "./rules";
 
 const LONGEST_DELAY_MS = 365 * 24 * 60 * 60 * 1000; // Convex schedules at most five years ahead
 
-type Origin = { clerkId: string; source: Source; eventId?: string; actor?: string };
+type Origin = { clerkId: string; source: Source; eventId?: string; actor?: string; actionId?: Id<"clerkAudit"> };
 
 // Applies changes in order, and returns the outcome of each.
 export async function syncChanges(ctx: MutationCtx, changes: Change[]): Promise<Outcome[]> {
@@ -26,6 +27,7 @@ export async function syncChanges(ctx: MutationCtx, changes: Change[]): Promise<
     const state = states.get(change.clerkId) ?? (await readState(ctx, change.clerkId));
     const decision = decide(state, change, now);
     outcomes.push(decision.outcome);
+    if (change.actionId !== undefined && decision.outcome === "unchanged") await takeOverChange(ctx, state, change);
     hasWebhook ||= change.source === "webhook" && isApplied(decision.outcome);
     if (decision.row !== undefined || decision.version !== undefined) {
       moves.push(...(await write(ctx, state, decision, change)));
@@ -80,7 +82,7 @@ export async function resetUser(ctx: MutationCtx, clerkId: string): Promise<bool
   if (rows.length === 0 && versions === 0) return false;
   for (const row of rows) await ctx.db.delete(USERS, row._id);
   await countMoves(ctx, rows.map((before) => ({ clerkId, before, after: null })));
-  await ctx.db.insert("clerkAudit", { outcome: "reset", clerkId, fields: [], source: "manual" });
+  await addEntry(ctx, { outcome: "reset", clerkId, fields: [], source: "manual" });
   return true;
 }
 
@@ -94,7 +96,7 @@ async function write(
   ctx: MutationCtx,
   state: Awaited<ReturnType<typeof readState>>,
   decision: Decision,
-  { clerkId, source, eventId, actor }: Origin,
+  { clerkId, source, eventId, actor, actionId }: Origin,
 ): Promise<Move[]> {
   const { outcome, fields, version } = decision;
   if (version === null) await removeVersions(ctx, clerkId);
@@ -106,13 +108,21 @@ async function write(
   if (isApplied(outcome)) {
     // A backfill may create many users. Its run writes one entry for them together; see backfill/runs.ts.
     if (fields !== undefined && !(source === "backfill" && outcome === "created")) {
-      await ctx.db.insert("clerkAudit", { outcome, clerkId, fields, source, eventId, actor });
+      await addChange(ctx, { outcome, clerkId, fields, source, eventId, actor }, actionId);
     }
     for (const { userId, before } of written) {
       await onUserChange(ctx, { outcome, clerkId, userId, before, source });
     }
   }
   return written.map(({ before, after }) => ({ clerkId, before, after }));
+}
+
+// Finds out whether a webhook has brought what an action has done, before the service wrote it.
+async function takeOverChange(ctx: MutationCtx, state: State, change: Change): Promise<void> {
+  const updatedAt = change.type === "upsert" ? change.updatedAt : null;
+  const isSame = (outcome: string) =>
+    updatedAt === null ? outcome === "deleted" : versionOf(state)?.updatedAt === updatedAt;
+  await takeOver(ctx, change.clerkId, change.actionId!, isSame);
 }
 
 function isApplied(outcome: Outcome): outcome is AppliedOutcome {

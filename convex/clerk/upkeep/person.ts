@@ -4,13 +4,14 @@
 // The audit log shows what admins did, so its entries stay when a person is erased. A pseudonym that nobody can trace
 // back takes the place of the Clerk id, and the ids of events and requests, which lead to other logs, are removed.
 //
-// No index finds the entries of an actor: it would be written with each entry, and is needed rarely. An actor has at
-// least one entry of an action, so first the entries of actions are looked through. Only for an actor all entries are
-// read, the newest first: then a change that an action has made is erased before the action itself, and an erasure that
-// was stopped finds the actor again.
+// The entries of an actor are in clerkActions. Until the daily job has listed there what an earlier version wrote, they
+// are looked for among all.
+import type { PaginationOptions } from "convex/server";
 import { v, type Infer } from "convex/values";
 import type { Doc } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { auditEntry, changeEntry, entryOf, type Entry } from "../audit/entries";
+import { areAllListed } from "../audit/older";
 import { deleteByHand } from "../order/sync";
 import { readState, usersOf } from "../state";
 import { clerkTables } from "../tables";
@@ -18,8 +19,6 @@ import { dropRefusal, readRefusal, refusal, shown } from "./refusals";
 
 const BATCH = 500; // entries that one call reads or changes
 const ROWS = 100; // rows of the same Clerk id; there should be one
-
-const entry = clerkTables.clerkAudit.validator.extend({ _id: v.id("clerkAudit"), _creationTime: v.number() });
 
 export const exported = v.object({
   // In the first part only. A row may have columns of the team's own.
@@ -34,7 +33,7 @@ export const exported = v.object({
       ),
     }),
   ),
-  entries: v.array(entry), // of the audit log, as the subject or as the actor
+  entries: v.array(auditEntry), // of the audit log, as the subject or as the actor
   cursor: v.nullable(v.string()),
 });
 
@@ -47,13 +46,11 @@ export const forgotten = v.object({
   cursor: v.nullable(v.string()),
 });
 
-// The lists that are read one after the other: entries about the person, then those of actions by their outcome, then
-// all if the person was an actor. The cursor has the name of the list and Convex's cursor.
-const ACTIONS = ["started", "done", "denied", "failed"] as const; // the outcomes of actions
-const LISTS = ["subject", ...ACTIONS, "all"] as const;
+// The lists that are read: entries about the person, then those by the person, or all. The cursor has the name of the
+// list and Convex's cursor.
+const LISTS = ["subject", "actor", "all"] as const;
 type List = (typeof LISTS)[number];
 type Cursor = { list: List; convex: string | null };
-type Entry = Doc<"clerkAudit">;
 
 // Returns a part of what is stored.
 export async function exportPerson(
@@ -73,14 +70,16 @@ export async function forgetPerson(
   cursor: string | null,
 ): Promise<Infer<typeof forgotten>> {
   const erased = cursor === null ? await eraseStored(ctx, clerkId) : { rows: 0, refusals: 0, backfills: 0 };
-  // Changed entries are not in the list of the subject any more, so it is read from its start each time.
-  const from = parse(cursor);
-  const { entries, next } = await readEntries(ctx, clerkId, from.list === "subject" ? parse(null) : from);
+  // Changed entries are not in the lists of the person any more, so these are read from their start each time.
+  const { list, convex } = parse(cursor);
+  const from = { list, convex: list === "all" ? convex : null };
+  const { entries, next } = await readEntries(ctx, clerkId, from);
   for (const { _id, clerkId: subject, actor } of entries) {
-    await ctx.db.patch("clerkAudit", _id, {
+    await changeEntry(ctx, _id, {
       ...(subject === clerkId && { clerkId: pseudonym, eventId: undefined }),
       ...(actor === clerkId && { actor: pseudonym }),
       requestId: undefined,
+      object: undefined,
     });
   }
   const { version } = await readState(ctx, clerkId);
@@ -138,21 +137,27 @@ async function readEntries(
   clerkId: string,
   { list, convex }: Cursor,
 ): Promise<{ entries: Entry[]; next: string | null }> {
-  const { page, isDone, continueCursor } = await listed(ctx, clerkId, list).paginate({ numItems: BATCH, cursor: convex });
-  const following = LISTS[LISTS.indexOf(list) + 1];
-  const next = isDone ? following && `${following}:` : `${list}:${continueCursor}`;
-  if (list === "subject") return { entries: page, next: next! };
-  const acted = page.filter((row) => row.actor === clerkId && row.clerkId !== clerkId);
-  if (list === "all") return { entries: acted, next: next ?? null };
-  if (acted.length > 0) return { entries: [], next: "all:" };
-  return { entries: [], next: list === "failed" && isDone ? null : next! };
+  const { entries, isDone, continueCursor } = await readList(ctx, clerkId, list, { numItems: BATCH, cursor: convex });
+  const same = isDone ? null : `${list}:${continueCursor}`;
+  if (list === "subject") return { entries, next: same ?? ((await areAllListed(ctx)) ? "actor:" : "all:") };
+  return { entries: entries.filter((it) => it.actor === clerkId && it.clerkId !== clerkId), next: same };
 }
 
-function listed(ctx: QueryCtx, clerkId: string, list: List) {
-  const entries = ctx.db.query("clerkAudit");
-  if (list === "subject") return entries.withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId));
-  if (list === "all") return entries.order("desc");
-  return entries.withIndex("by_outcome", (q) => q.eq("outcome", list));
+async function readList(ctx: QueryCtx, clerkId: string, list: List, options: PaginationOptions) {
+  if (list === "actor") {
+    const { page, ...rest } = await ctx.db
+      .query("clerkActions")
+      .withIndex("by_actor", (q) => q.eq("actor", clerkId))
+      .paginate(options);
+    const rows = await Promise.all(page.map(({ entry }) => ctx.db.get("clerkAudit", entry)));
+    return { ...rest, entries: rows.flatMap((row) => (row === null ? [] : [entryOf(row)])) };
+  }
+  const all = ctx.db.query("clerkAudit");
+  const { page, ...rest } =
+    list === "subject"
+      ? await all.withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId)).paginate(options)
+      : await all.order("desc").paginate(options);
+  return { ...rest, entries: page.map(entryOf) };
 }
 
 function parse(cursor: string | null): Cursor {

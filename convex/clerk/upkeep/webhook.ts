@@ -1,6 +1,7 @@
 // Keeps when a webhook last changed a row. The document is written at most once a minute: a write with each webhook
 // would cost bytes, and would make concurrent mutations conflict.
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
+import { entryOf } from "../audit/entries";
 
 const EVERY_MS = 60 * 1000;
 const NEWEST = 100; // entries of the audit log
@@ -20,5 +21,5 @@ export async function lastWebhookAt(ctx: QueryCtx): Promise<number | null> {
   if (known !== null) return known.lastAt;
   // Earlier versions of these functions did not keep the time.
   const entries = await ctx.db.query("clerkAudit").order("desc").take(NEWEST);
-  return entries.find(({ source }) => source === "webhook")?._creationTime ?? null;
+  return entries.map(entryOf).find(({ source }) => source === "webhook")?._creationTime ?? null;
 }

@@ -1,3 +1,4 @@
+import { useMessages } from "../messages/messages.ts";
 import { Region } from "../ui/Region.tsx";
 import { useTitle } from "../ui/useTitle.ts";
 import { AuditFilters } from "./AuditFilters.tsx";
@@ -6,13 +7,14 @@ import { useAuditUrl } from "./useAuditUrl.ts";
 
 // The content of the page, within <Admin>.
 export function Audit() {
-  useTitle("Audit log");
+  const { audit } = useMessages();
+  useTitle(audit.title);
   const { view, setView } = useAuditUrl();
   return (
     <>
-      <h1 className="visually-hidden">Audit log</h1>
+      <h1 className="visually-hidden">{audit.title}</h1>
       <AuditFilters view={view} onChange={setView} />
-      <Region title="The audit log could not be loaded" resetKey={view}>
+      <Region title={audit.failed} resetKey={view}>
         <AuditTable view={view} onChange={setView} />
       </Region>
     </>

@@ -1,85 +1,100 @@
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import { usePages } from "../data/usePages.ts";
 import { useFunctions } from "../functions.ts";
-import { useFormats } from "../messages/messages.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { AuditHead } from "./AuditHead.tsx";
 import { AuditRow } from "./AuditRow.tsx";
-import type { AuditView } from "./auditView.ts";
+import { EVERYTHING, filterOf, type AuditView } from "./auditView.ts";
 import { AUDIT_CELLS } from "./cells.ts";
+
+const LOOKED = 10; // pages that are looked through for a few entries before somebody is asked to go on
 
 type Props = { view: AuditView; onChange: (change: Partial<AuditView>) => void };
 
 export function AuditTable({ view, onChange }: Props) {
+  const { audit } = useMessages();
   const { number } = useFormats();
   const { auditLog } = useFunctions();
-  const args = useMemo(
-    () => ({
-      ...(view.clerkId === null ? {} : { clerkId: view.clerkId }),
-      ...(view.outcome === null ? {} : { outcome: view.outcome }),
-    }),
-    [view.clerkId, view.outcome],
-  );
-  const {
-    rows,
-    args: shown,
-    arrived,
-    isLoading,
-    isStale,
-    isLoadingMore,
-    loadMore,
-  } = usePages(auditLog, args);
+  const args = useMemo(() => filterOf(view), [view]);
+  const pages = usePages(auditLog, args, LOOKED);
+  const { rows, args: shown, arrived, isLoading, isStale, isLoadingMore, loadMore } = pages;
+  const isFiltered = Object.keys(shown).length > 0;
+  const isLooking = isLoading && isFiltered && isLoadingMore;
+  const isOne = rows.length === 1;
 
-  if (!isLoading && rows.length === 0) {
-    const isFiltered = shown.clerkId !== undefined || shown.outcome !== undefined;
-    return (
-      <div className="table-frame" aria-busy={isStale}>
-        <div className="notice">
-          <h2>{isFiltered ? "No match" : "Nothing has happened yet"}</h2>
-          <p>
-            {isFiltered
-              ? "There is no entry with this user and this outcome."
-              : "Every change that Clerk’s webhook or a backfill brings, and all that administrators do, is listed here."}
-          </p>
-          {isFiltered && (
-            <button
-              className="button"
-              type="button"
-              onClick={() => onChange({ clerkId: null, outcome: null })}
-            >
-              Clear filters
-            </button>
-          )}
-        </div>
-      </div>
-    );
+  // Read out once for each choice of filters, and not with every new entry.
+  const [told, setTold] = useState({ args: shown, text: "" });
+  if (!isLoading && !isStale && told.args !== shown) {
+    setTold({ args: shown, text: audit.found(number(rows.length), isOne, loadMore !== null) });
   }
 
   return (
-    <div className="table-frame">
-      <table
-        className="table audit-table"
-        role="table"
-        aria-label="Audit log"
-        aria-busy={isLoading || isStale}
-      >
-        <AuditHead />
-        {isLoading ? (
-          <SkeletonRows cells={AUDIT_CELLS} />
-        ) : (
-          <tbody role="rowgroup">
-            {rows.map((entry) => (
-              <AuditRow key={entry._id} entry={entry} isNew={arrived.has(entry._id)} />
-            ))}
-          </tbody>
-        )}
-      </table>
-      {!isLoading && (
-        <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
-          {rows.length === 1 ? "1 entry" : `${number(rows.length)} entries, newest first`}
-        </LoadMore>
+    <>
+      <p className="visually-hidden" role="status">
+        {isLooking ? audit.looking : told.text}
+      </p>
+      {!isLoading && rows.length === 0 ? (
+        <div className="table-frame" aria-busy={isStale}>
+          <NoEntry isFiltered={isFiltered} onMore={loadMore} onClear={() => onChange(EVERYTHING)} />
+        </div>
+      ) : (
+        <div className="table-frame">
+          <table
+            className="table audit-table"
+            role="table"
+            aria-label={audit.title}
+            aria-busy={isLoading || isStale}
+          >
+            <AuditHead />
+            {isLoading ? (
+              <SkeletonRows cells={AUDIT_CELLS} />
+            ) : (
+              <tbody role="rowgroup">
+                {rows.map((entry) => (
+                  <AuditRow key={entry._id} entry={entry} isNew={arrived.has(entry._id)} />
+                ))}
+              </tbody>
+            )}
+          </table>
+          {isLooking && (
+            <div className="load-more">
+              <span className="muted">{audit.looking}</span>
+            </div>
+          )}
+          {!isLoading && (
+            <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
+              {audit.entries(number(rows.length), isOne)}
+            </LoadMore>
+          )}
+        </div>
       )}
+    </>
+  );
+}
+
+type NoEntryProps = { isFiltered: boolean; onMore: (() => void) | null; onClear: () => void };
+
+function NoEntry({ isFiltered, onMore, onClear }: NoEntryProps) {
+  const { audit } = useMessages();
+  const isMore = onMore !== null;
+  return (
+    <div className="notice">
+      <h2>{!isFiltered ? audit.nothing : isMore ? audit.notYet : audit.noMatch}</h2>
+      <p>{!isFiltered ? audit.nothingText : isMore ? audit.notYetText : audit.noMatchText}</p>
+      <div className="buttons">
+        {isMore && (
+          <button className="button" type="button" onClick={onMore}>
+            {audit.lookFurther}
+          </button>
+        )}
+        {isFiltered && (
+          <button className="button" type="button" onClick={onClear}>
+            {audit.clear}
+          </button>
+        )}
+      </div>
     </div>
   );
 }

@@ -5,7 +5,7 @@ import {
   type PaginatedQueryReference,
 } from "convex/react";
 import { compareValues, type Value } from "convex/values";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 const PAGE_SIZE = 25;
 const FEWEST = 10; // rows on the screen, if the list has that many
@@ -31,28 +31,42 @@ type Shown<Row, Args> = {
 const NONE: ReadonlySet<string> = new Set();
 
 // Returns a live list, page by page. While another view loads, the rows of the previous one stay. A row that has not
-// changed remains the same object, so that only changed rows render again.
+// changed remains the same object, so that only changed rows render again. While a list has few rows it loads more pages
+// by itself: `most` of them, where pages may be empty although more follow.
 export function usePages<Query extends PaginatedQueryReference>(
   query: Query,
   args: PaginatedQueryArgs<Query>,
+  most = Infinity,
 ): Pages<PaginatedQueryItem<Query>, PaginatedQueryArgs<Query>> {
   type Row = PaginatedQueryItem<Query> & { _id: string };
   const { results, status, loadMore } = usePaginatedQuery(query, args, { initialNumItems: PAGE_SIZE });
   const [shown, setShown] = useState<Shown<Row, PaginatedQueryArgs<Query>> | null>(null);
   const key = JSON.stringify(args);
+  const loads = useRef({ key, count: 0 });
+  const [paused, setPaused] = useState<string | null>(null);
   const isLoadingMore = status === "LoadingMore";
 
   // A loaded page can shrink, even to nothing, when its rows change, although more rows follow.
-  const isShort = status === "CanLoadMore" && results.length < FEWEST;
+  const isShort = status === "CanLoadMore" && results.length < FEWEST && paused !== key;
   useEffect(() => {
-    if (isShort) loadMore(PAGE_SIZE);
-  }, [isShort, loadMore]);
+    if (!isShort) return;
+    if (loads.current.key !== key) loads.current = { key, count: 0 };
+    loads.current.count += 1;
+    if (loads.current.count > most) setPaused(key);
+    else loadMore(PAGE_SIZE);
+  }, [isShort, loadMore, key, most]);
 
   let current = shown;
   if (status !== "LoadingFirstPage") {
     current = next(shown, key, args, results as Row[], isLoadingMore);
     if (current !== shown) setShown(current);
   }
+
+  const goOn = () => {
+    loads.current = { key, count: 0 };
+    setPaused(null);
+    loadMore(PAGE_SIZE);
+  };
 
   return {
     rows: current?.rows ?? [],
@@ -61,7 +75,7 @@ export function usePages<Query extends PaginatedQueryReference>(
     isLoading: current === null || (current.rows.length === 0 && (isShort || isLoadingMore)),
     isStale: current !== null && status === "LoadingFirstPage",
     isLoadingMore,
-    loadMore: status === "CanLoadMore" ? () => loadMore(PAGE_SIZE) : null,
+    loadMore: status === "CanLoadMore" ? goOn : null,
   };
 }
 

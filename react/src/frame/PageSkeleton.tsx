@@ -2,6 +2,7 @@ import { version, type ReactNode } from "react";
 import { useOptions } from "../admin/options.ts";
 import { AuditFilters } from "../audit/AuditFilters.tsx";
 import { AuditHead } from "../audit/AuditHead.tsx";
+import { EVERYTHING } from "../audit/auditView.ts";
 import { AUDIT_CELLS } from "../audit/cells.ts";
 import { InvitationFilters } from "../invitations/InvitationFilters.tsx";
 import { useMessages } from "../messages/messages.ts";
@@ -87,7 +88,7 @@ function UsersSkeleton({ isManaged }: { isManaged: boolean }) {
 function AuditSkeleton() {
   return (
     <>
-      <AuditFilters view={{ clerkId: null, outcome: null }} onChange={nothing} />
+      <AuditFilters view={EVERYTHING} onChange={nothing} />
       <div className="table-frame">
         <table className="table audit-table">
           <AuditHead />

@@ -8,6 +8,7 @@ export function formatsOf(locale: string) {
   const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", timeZone: "UTC" });
   const longDay = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeZone: "UTC" });
   const date = new Intl.DateTimeFormat(locale, { dateStyle: "medium" });
+  const list = new Intl.ListFormat(locale, { type: "conjunction" });
   const relative = new Intl.RelativeTimeFormat(locale, { style: "narrow" });
   return {
     locale,
@@ -16,6 +17,7 @@ export function formatsOf(locale: string) {
     clock: (time: number) => clock.format(time),
     date: (time: number) => date.format(time),
     dates: (from: number, to: number) => date.formatRange(from, to),
+    list: (items: string[]) => list.format(items),
     day: (utcDay: string) => day.format(new Date(utcDay)),
     longDay: (utcDay: string) => longDay.format(new Date(utcDay)),
     relative: (count: number, unit: Intl.RelativeTimeFormatUnit) => relative.format(count, unit),

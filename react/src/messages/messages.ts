@@ -1,6 +1,7 @@
 // The words of the pages, and how they write numbers and times.
 import { createContext, useContext } from "react";
 import { access } from "./access.ts";
+import { audit } from "./audit.tsx";
 import { bulk } from "./bulk.ts";
 import { filters } from "./filters.ts";
 import { formatsOf, type Formats } from "./formats.ts";
@@ -18,6 +19,7 @@ import { users } from "./users.ts";
 // One group for each part of the pages. A text with a value in it is a function.
 export const ENGLISH = {
   access,
+  audit,
   bulk,
   filters,
   forms,

@@ -1,8 +1,7 @@
 import { useId } from "react";
-import { actionText } from "../audit/actionText.ts";
-import { OUTCOME_LABELS } from "../audit/auditView.ts";
+import { entryText } from "../audit/entryText.ts";
 import type { AuditEntry } from "../functions.ts";
-import { useMessages } from "../messages/messages.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
 import { Failure } from "../ui/Failure.tsx";
 import { Time } from "../ui/Time.tsx";
 import { AuditLink } from "./AuditLink.tsx";
@@ -31,13 +30,13 @@ export function History({ clerkId }: { clerkId: string }) {
 }
 
 function Entry({ entry }: { entry: AuditEntry }) {
-  const { sheet } = useMessages();
-  const { outcome, actor, actorName, action, fields, reason, status } = entry;
-  const what = action === undefined ? fields.join(", ") : actionText(action, reason, status);
+  const { audit, sheet } = useMessages();
+  const formats = useFormats();
+  const { outcome, actor, actorName } = entry;
   return (
     <li className="history-entry">
       <span>
-        <span className={`outcome is-${outcome}`}>{OUTCOME_LABELS[outcome]}</span> {what}
+        <span className={`outcome is-${outcome}`}>{audit.outcomes[outcome]}</span> {entryText(entry, audit, formats)}
       </span>
       <span className="muted">
         <Time value={entry._creationTime} hasSeconds />

@@ -7,15 +7,20 @@ const PAUSE_MS = 500;
 export function useDraft(applied: string, apply: (text: string) => void) {
   const [text, setText] = useState(applied);
   const [known, setKnown] = useState(applied);
+  const [sent, setSent] = useState<string | null>(null);
 
-  // It was changed elsewhere: by the back button or by "clear filters".
+  // If it was changed elsewhere, by the back button or by "clear filters", the field follows. What the field itself has
+  // sent comes back later, when somebody may have typed on.
   if (applied !== known) {
     setKnown(applied);
-    setText(applied);
+    if (applied !== sent) setText(applied);
+    setSent(null);
   }
 
   const send = useLatest(() => {
-    if (text !== applied) apply(text);
+    if (text === applied || text === sent) return;
+    setSent(text);
+    apply(text);
   });
   useEffect(() => {
     if (text === applied) return;

@@ -138,7 +138,7 @@ export function UsersTable({ view, onChange, onOpen, onRows, revealRef, counts, 
     <HoldProvider value={holding}>
       <div className="table-frame">
         <News waiting={waiting} isNewest={isNewest} onShow={showAll} note={note} onNoted={onNoted} />
-        <OfflineNote isMissing={isStale || isLoading}>{words.offline}</OfflineNote>
+        <OfflineNote isMissing={isLoading || (isStale && JSON.stringify(shownArgs) !== JSON.stringify(args))}>{words.offline}</OfflineNote>
         <table
           ref={table}
           className="table users-table"

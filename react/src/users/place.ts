@@ -12,10 +12,10 @@ export type Place = {
 };
 
 // true: the page was reached by "back", "forward" or a reload, and nobody has done anything since.
-let isReturn: boolean | null = null;
+let isReturn = false;
 
-function watchReturns(): void {
-  if (isReturn !== null) return;
+// At the import, because the listener of the router, which draws the page, must come later.
+if (typeof window !== "undefined") {
   const [entry] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
   isReturn = entry?.type === "reload" || entry?.type === "back_forward";
   addEventListener("popstate", () => (isReturn = true), true);
@@ -35,12 +35,11 @@ export function placeKey(location: string): string {
 // Returns the place where a list was left, or null if somebody comes to it afresh: who follows a link begins at the top.
 export function placeOf(url: string): Place | null {
   if (typeof window === "undefined") return null; // on a server
-  watchReturns();
   return isReturn ? (read().get(url) ?? null) : null;
 }
 
 export function isReturning(): boolean {
-  return isReturn === true;
+  return isReturn;
 }
 
 export function remember(url: string, place: Place | null): void {

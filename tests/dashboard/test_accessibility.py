@@ -269,3 +269,29 @@ def test_one_user_alone(visit: Visits, person: People) -> None:
     admin.expect_rows([str(admin.user_id)])
     expect(admin.page.get_by_role("region", name="Totals")).to_contain_text(re.compile(r"Users\s*1"))
     expect(admin.page.get_by_text("1 of 1")).to_be_visible()
+
+
+def test_the_keys_are_listed(visit: Visits, person: People) -> None:
+    """For the page that is open, on "?" and from the own menu; but a "?" in the search is typed."""
+    admin = visit(person("Adele Adminson", role="admin"))
+    admin.open()
+    page = admin.page
+    keys = page.get_by_role("dialog", name="Keys")
+    menu = page.get_by_role("button", name="Your account")
+    menu.click()
+    page.get_by_role("button", name="Keys of this page").click()
+    expect(keys.get_by_role("row", name="Select the row")).to_have_text(re.compile("^x"))
+    page.keyboard.press("Escape")
+    expect(keys).to_have_count(0)
+    expect(menu).to_be_focused()
+    page.keyboard.press("/")
+    page.keyboard.press("?")
+    expect(page.get_by_role("searchbox")).to_have_value("?")
+    expect(keys).to_have_count(0)
+    page.get_by_role("link", name="Audit log", exact=True).click()
+    page.get_by_role("heading", name="Audit log").wait_for(state="attached")
+    page.keyboard.press("?")
+    expect(keys).to_be_visible()
+    expect(keys.get_by_role("row", name="Select the row")).to_have_count(0)
+    keys.get_by_role("button", name="Close").click()
+    expect(keys).to_have_count(0)

@@ -163,6 +163,8 @@ def the_list(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[Sta
     account = page.get_by_role("button", name="Your account")
     account.click()
     yield "the account"
+    page.get_by_role("button", name="Keys of this page").click()
+    yield "the keys"
     page.keyboard.press("Escape")
     page.get_by_role("searchbox").fill("per")
     expect(page.locator("[data-clerk-id]")).to_have_count(3)

@@ -1,7 +1,8 @@
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 import { Gate } from "../access/Gate.tsx";
 import { useSession } from "../auth/session.ts";
 import { Frame } from "../frame/Frame.tsx";
+import { Help } from "../frame/Help.tsx";
 import { Nav } from "../frame/Nav.tsx";
 import { PAGES, PageSkeleton, type Page } from "../frame/PageSkeleton.tsx";
 import { UserMenu } from "../frame/UserMenu.tsx";
@@ -40,6 +41,7 @@ function Gated({ api, page, isManaged, children }: Props) {
   const { paths } = useOptions();
   const { getToken } = useSession();
   const service = useService(api);
+  const [isHelpOpen, setHelpOpen] = useState(false);
   const drawn = page ?? PAGES.find((name) => paths[name] === pathOf(location)) ?? "users";
   return (
     <Gate
@@ -52,13 +54,20 @@ function Gated({ api, page, isManaged, children }: Props) {
           end={
             <>
               <Live />
-              <UserMenu user={me.user} />
+              <UserMenu user={me.user} onHelp={() => setHelpOpen(true)} />
             </>
           }
         >
           <Managed service={isManaged ? service : null} me={me}>
             {children}
           </Managed>
+          <Help
+            page={drawn}
+            isManaged={isManaged && service !== null}
+            isOpen={isHelpOpen}
+            onOpen={() => setHelpOpen(true)}
+            onClose={() => setHelpOpen(false)}
+          />
         </Frame>
       )}
     </Gate>

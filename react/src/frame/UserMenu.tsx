@@ -6,12 +6,13 @@ import { displayName, type Named } from "../users/displayName.ts";
 
 type MenuUser = Named & { imageUrl?: string; role?: string };
 
-export function UserMenu({ user }: { user: MenuUser }) {
+// onHelp opens the list of keys.
+export function UserMenu({ user, onHelp }: { user: MenuUser; onHelp: () => void }) {
   const { signOut, switchAccount } = useSession();
   const [problem, setProblem] = useState<string | null>(null);
   const button = useRef<HTMLButtonElement>(null);
   const panel = useRef<HTMLDivElement>(null);
-  const { frame } = useMessages();
+  const { frame, help } = useMessages();
   const name = displayName(user);
 
   // The attribute has another name in React 18.
@@ -44,6 +45,18 @@ export function UserMenu({ user }: { user: MenuUser }) {
             {problem}
           </p>
         )}
+        <button
+          className="menu-item"
+          type="button"
+          aria-keyshortcuts="?"
+          onClick={() => {
+            button.current!.focus(); // it gets the focus back
+            panel.current!.hidePopover();
+            onHelp();
+          }}
+        >
+          {help.open}
+        </button>
         {switchAccount !== undefined && (
           <button className="menu-item" type="button" onClick={attempt(switchAccount)}>
             {frame.switchAccount}

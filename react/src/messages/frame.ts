@@ -5,7 +5,6 @@ export const frame = {
   users: "Users",
   audit: "Audit log",
   invitations: "Invitations",
-  stillWaiting: "Still waiting for an answer…",
   account: (name: string) => `Your account: ${name}`,
   role: (role: string) => `Role: ${role}`,
   switchAccount: "Switch account",

@@ -7,6 +7,7 @@ import { filters } from "./filters.ts";
 import { formatsOf, type Formats } from "./formats.ts";
 import { forms } from "./forms.tsx";
 import { frame } from "./frame.ts";
+import { help } from "./help.ts";
 import { invitations } from "./invitations.tsx";
 import { list } from "./list.ts";
 import { manage } from "./manage.tsx";
@@ -24,6 +25,7 @@ export const ENGLISH = {
   filters,
   forms,
   frame,
+  help,
   invitations,
   list,
   manage,

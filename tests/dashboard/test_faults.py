@@ -65,8 +65,9 @@ def refuse(route: Route) -> None:
 
 
 def test_convex_is_gone_and_comes_back(stack: LocalStack, admin: Visit) -> None:
-    """The page is offline, with all its rows, and says so where something is missing. A press that began is
-    not withdrawn. Then the page is live again, with the changes of the meantime, without a reload."""
+    """The page is offline, with all its rows, and says so where something is missing. A press that
+    began before is not withdrawn. Then the page is live again, with the changes of the
+    meantime, without a reload."""
     admin.expect_complaints(UNREACHABLE)
     page = admin.page
     before = admin.shown()

@@ -1,4 +1,4 @@
-"""A long list: what is in the document and subscribed, the keyboard, the place kept, and rows that wait."""
+"""A long list: the document, subscriptions, the keyboard, the place that it keeps, and rows that wait."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def index_of_focus(admin: Visit) -> int:
 
 
 def test_document_and_subscriptions_are_bounded(stack: LocalStack, admin: Visit) -> None:
-    """The whole list can be loaded by scrolling. The document has the rows near the window, and of the pages
-    only those are subscribed, and the first."""
+    """The whole list can be loaded by scrolling. The document has the rows near the window, and of
+    the pages only those are subscribed, and the first."""
     subscriptions = Subscriptions(admin)
     open_list(admin)
     total = len(stack.clerk.users())
@@ -132,8 +132,8 @@ def test_a_change_far_away_is_there_when_one_returns(stack: LocalStack, admin: V
 
 
 def test_keys_go_through_all_rows(admin: Visit) -> None:
-    """Arrows, Home, End, PageUp and PageDown move the focus, also to rows that are not in the document, and
-    never below the head or out of the window."""
+    """Arrows, Home, End, PageUp and PageDown move the focus, also to rows that are not in the
+    document, and never below the head or out of the window."""
     open_list(admin)
     admin.load_all()
     admin.page.locator("[data-clerk-id]").first.get_by_role("link").focus()
@@ -173,17 +173,17 @@ def first_in_window(admin: Visit) -> list[Any]:
 
 
 def test_place_survives_back_and_reload(admin: Visit) -> None:
-    """From the details, the audit log and after a reload the list is where it was, row by row. A link leads
-    to its top."""
+    """From the details, from the audit log and after a reload the list is where it was, row by row.
+    A link to it leads to its top."""
     open_list(admin)
     admin.load_more()
     admin.page.evaluate("scrollTo(0, 2500)")
     expect(admin.page.locator('[aria-rowindex="50"]')).to_be_visible()
     place = first_in_window(admin)
-    same = """([id, top]) => {
-      const row = document.querySelector(`[data-clerk-id='${id}']`);
-      return Math.abs(row?.getBoundingClientRect().top - top) < 3;
-    }"""
+    same = (
+        "([id, top]) => Math.abs(document.querySelector(`[data-clerk-id='${id}']`)"
+        "?.getBoundingClientRect().top - top) < 3"
+    )
     admin.row(place[0]).get_by_role("link").click()
     expect(admin.page.get_by_role("dialog")).to_be_visible()
     admin.page.keyboard.press("Escape")
@@ -204,7 +204,8 @@ def test_place_survives_back_and_reload(admin: Visit) -> None:
 
 
 def test_new_users_wait_under_the_pointer(admin: Visit, newcomers: People) -> None:
-    """They are counted, the rows stay, and a key shows them. Without the pointer the next comes at once."""
+    """They are counted, the rows stay, and a key shows them. Without the pointer the next one comes
+    at once."""
     before = open_list(admin)
     admin.row(before[3]).hover()
     one, other = newcomers("Nova One"), newcomers("Nova Two")
@@ -220,7 +221,8 @@ def test_new_users_wait_under_the_pointer(admin: Visit, newcomers: People) -> No
 
 
 def test_new_users_wait_above_the_window(stack: LocalStack, admin: Visit, newcomers: People) -> None:
-    """In a scrolled list they wait, a deletion above it moves no row, and the pill leads to them."""
+    """In a scrolled list they wait, a deletion above the window moves no row in it, and the pill
+    leads to them."""
     before = open_list(admin)
     admin.page.evaluate("scrollTo(0, 900)")
     admin.page.wait_for_timeout(50)

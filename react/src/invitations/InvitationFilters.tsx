@@ -11,7 +11,7 @@ export function InvitationFilters({ view, onChange, end }: Props) {
     <div className="toolbar" role="search" aria-label={invitations.label}>
       <Search key={view.search} search={view.search} onSearch={(search) => onChange({ search })} />
       <select
-        className="outcome-select"
+        className="filter-select"
         aria-label={invitations.status}
         value={view.status ?? ""}
         onChange={(event) =>

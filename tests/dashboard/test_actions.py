@@ -590,7 +590,7 @@ def test_convex_is_gone(stack: LocalStack, admin: Visit, bea: str) -> None:
         expect(new_user).to_be_disabled()
         expect(new_user).to_have_accessible_description(reason)
         new_user.focus()
-        expect(admin.page.get_by_role("tooltip")).to_be_visible()
+        expect(new_user.locator("+ [role=tooltip]")).to_have_css("clip-path", "none")
         new_user.dispatch_event("click")
         expect(admin.page.get_by_role("dialog")).to_have_count(0)
         menu_button(admin, bea).click()

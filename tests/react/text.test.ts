@@ -10,6 +10,8 @@ import { errorReason } from "../../react/src/ui/errorReason.ts";
 import { prettyJson } from "../../react/src/ui/prettyJson.ts";
 import { displayName } from "../../react/src/users/displayName.ts";
 
+const reasonOf = (error: Error) => errorReason(error, wordsOf().messages.ui);
+
 test("a user is shown by the best available name", () => {
   const user = { clerkId: "user_1", phone: "+1", email: "a@b.c", username: "ada", lastName: "Lovelace", firstName: "Ada" };
   const names = ["Ada Lovelace", "Lovelace", "ada", "a@b.c", "+1", "user_1"];
@@ -51,17 +53,17 @@ suite("an entry of the audit log", () => {
 
 suite("an error", () => {
   test("the message of a function", () => {
-    assert.equal(errorReason(new ConvexError("Not today.")), "Not today.");
-    assert.equal(errorReason(new ConvexError({ message: "Not today.", code: 1 })), "Not today.");
-    assert.equal(errorReason(new ConvexError(null)), new ConvexError(null).message || "No reason was given");
+    assert.equal(reasonOf(new ConvexError("Not today.")), "Not today.");
+    assert.equal(reasonOf(new ConvexError({ message: "Not today.", code: 1 })), "Not today.");
+    assert.equal(reasonOf(new ConvexError(null)), new ConvexError(null).message || "No reason was given");
   });
 
   test("the first line without Convex's marks, and the request id for the log", () => {
     const marks = "[CONVEX Q(users:getUsers)] [Request ID: 0123abcd]";
-    assert.equal(errorReason(new Error(`${marks} Server Error\n  at f`)), "Server Error (request 0123abcd)");
-    assert.equal(errorReason(new Error(marks)), "No reason was given (request 0123abcd)");
-    assert.equal(errorReason(new Error("")), "No reason was given");
-    assert.equal(errorReason(new Error("It broke [CONVEX]\nhere")), "It broke [CONVEX]");
+    assert.equal(reasonOf(new Error(`${marks} Server Error\n  at f`)), "Server Error (request 0123abcd)");
+    assert.equal(reasonOf(new Error(marks)), "No reason was given (request 0123abcd)");
+    assert.equal(reasonOf(new Error("")), "No reason was given");
+    assert.equal(reasonOf(new Error("It broke [CONVEX]\nhere")), "It broke [CONVEX]");
   });
 
   test("only Convex's own refusals are refusals", () => {

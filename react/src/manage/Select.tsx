@@ -65,7 +65,7 @@ export function SelectAll() {
 export function SelectionBar({ rows, args, total, hasMore }: List) {
   const { manager, myId } = useManaging();
   const { isOn } = useOptions();
-  const { bulk, manage } = useMessages();
+  const { bulk, manage, ui } = useMessages();
   const { number } = useFormats();
   const obstacle = useObstacle();
   const selected = useManaged((state) => state.selected);
@@ -85,7 +85,7 @@ export function SelectionBar({ rows, args, total, hasMore }: List) {
       <span role="status">
         {isGathering ? bulk.gathering : count > 0 && bulk.selected(number(count))}
         {count > 0 && isBeyond && gathering?.is === "done" && gathering.isCut && ` ${bulk.cut(number(MOST_SELECTED))}`}
-        {gathering?.is === "failed" && ` ${bulk.notGathered} ${errorReason(gathering.error)}`}
+        {gathering?.is === "failed" && ` ${bulk.notGathered} ${errorReason(gathering.error, ui)}`}
       </span>
       {isGathering && <span className="muted">{number(gathering.count)}</span>}
       {(isGathering || canGather) && (

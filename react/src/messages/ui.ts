@@ -9,6 +9,8 @@ export const ui = {
   close: "Close",
   dismiss: "Dismiss",
   retry: "Retry",
+  noReason: "No reason was given",
+  reasonOfRequest: (reason: string, request: string) => `${reason} (request ${request})`,
   copy: (label: string) => `Copy ${label}`,
   copied: "Copied",
   notCopied: "Could not copy",

@@ -6,7 +6,7 @@ export function Failure({ title, error, onRetry }: { title: string; error: Error
   return (
     <div className="notice" role="alert">
       <h2>{title}</h2>
-      <p>{errorReason(error)}</p>
+      <p>{errorReason(error, ui)}</p>
       <button className="button" type="button" onClick={onRetry}>
         {ui.retry}
       </button>

@@ -43,7 +43,7 @@ export function CsvProgress({ csv: { state, stop }, total, onRetry }: Props) {
       )}
       {state?.is === "failed" && (
         <p role="alert">
-          {filters.csvFailed} {errorReason(state.error)}
+          {filters.csvFailed} {errorReason(state.error, ui)}
         </p>
       )}
       {state?.is === "failed" && (

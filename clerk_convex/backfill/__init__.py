@@ -10,7 +10,6 @@ or, in a program:
 
 from clerk_convex.backfill.comparison import verify
 from clerk_convex.backfill.duplicates import repair_duplicates
-from clerk_convex.backfill.nightly import nightly
 from clerk_convex.backfill.reading import find_user
 from clerk_convex.backfill.repair import repair_users
 from clerk_convex.backfill.report import (
@@ -36,7 +35,6 @@ __all__ = [
     "Verification",
     "backfill",
     "find_user",
-    "nightly",
     "repair_duplicates",
     "repair_users",
     "verify",

@@ -92,10 +92,14 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
             out.flush()
         if options.once:
             return once(stack, options.users, out)
-        if options.demo:
-            run_live(stack, user_ids, out)
-        else:
-            _wait(stack, out)
+        try:
+            if options.demo:
+                run_live(stack, user_ids, out)
+            else:
+                _wait(stack, out)
+        except LocalError:
+            if stack.ended() is None:
+                raise
         raise LocalError(f"{stack.ended()} has ended, and its data with it: start all of it again.")
 
 

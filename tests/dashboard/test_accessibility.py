@@ -23,7 +23,7 @@ AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
 OPTIONS: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
 RUN_AXE = """
 async (options) => {
-  const dialog = [...document.querySelectorAll("dialog:modal")].at(-1);
+  const dialog = [...document.querySelectorAll("dialog:modal, :popover-open")].at(-1);
   return (await axe.run(dialog ?? document, options)).violations;
 }
 """
@@ -45,7 +45,7 @@ def settled(page: Page) -> None:
 def violations(page: Page, options: dict[str, Any] = EVERY_RULE) -> list[str]:
     """Return the findings of axe, one line each: the rule, what it wants and the elements.
 
-    It looks at the open dialog, because all else is inert then, or at the page.
+    It looks at the open dialog or menu, because all else is inert or covered then, or at the page.
     """
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)

@@ -26,6 +26,7 @@ import httpx
 import pytest
 from svix.webhooks import Webhook
 
+from clerk_convex.errors import LocalError
 from clerk_convex.local import __main__ as command
 from clerk_convex.local import demo
 from clerk_convex.local.__main__ import main
@@ -202,6 +203,23 @@ def test_busy_port_is_one_line_and_status_2(option: str, capsys: pytest.CaptureF
     assert out == ""
     assert err.count("\n") == 1
     assert re.search(rf"[Pp]ort {port}\b", err)
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_trouble_of_a_part_that_has_ended_is_its_end(
+    has_ended: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call to it may fail before anybody looks whether it still runs. Other trouble is told as it is."""
+
+    def run_live(stack: LocalStack, user_ids: object, out: object) -> None:
+        if has_ended:
+            end(stack.clerk)
+        raise LocalError("It is broken.")
+
+    monkeypatch.setattr(demo, "run_live", run_live)
+    assert main(["--demo", "--users", "0"]) == 2
+    gone = "The local Clerk has ended, and its data with it: start all of it again.\n"
+    assert capsys.readouterr().err == (gone if has_ended else "It is broken.\n")
 
 
 @pytest.mark.parametrize("mode", [[], ["--demo"]])

@@ -12,7 +12,7 @@ type Props = {
 export function LoadMore({ isLoading, onLoad, problem = false, onRetry, children }: Props) {
   const { ui } = useMessages();
   return (
-    <div className="load-more">
+    <div className={isLoading ? "load-more is-loading" : "load-more"}>
       <span className="muted">{children}</span>
       {problem !== false && (
         <span role="alert" className="load-problem">

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from benchmarks import scrolling
 from benchmarks.dashboard import Run, report
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.stack import LocalStack
@@ -211,6 +212,19 @@ def test_benchmark_measures_what_it_says(chromium: str) -> None:
     assert (run.users, run.changes) == (30, 3)
     assert 0 < run.median <= run.p95 <= run.worst
     assert f"median {run.median:.1f} ms" in report(run)
+
+
+def test_benchmark_of_scrolling_measures_what_it_says(chromium: str) -> None:
+    """The list is scrolled, users change meanwhile, and the document does not grow with the list."""
+    command = [sys.executable, "-m", "benchmarks.scrolling", "--json", "--users=150", "--seconds=2"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=True)
+    run = scrolling.Run(**json.loads(ended.stdout))
+    assert (run.users, run.seconds) == (150, 2)
+    assert run.changes > 10
+    assert 25 < run.scrolled <= 152
+    assert 25 <= run.most_rows < 150
+    assert run.over_50 >= run.over_100
+    assert f"{run.over_100} over 100 ms" in scrolling.report(run)
 
 
 def test_nameless_user_is_shown_once(stack: LocalStack, admin: Visit) -> None:

@@ -1,0 +1,131 @@
+"""Measure how smoothly a long list scrolls in Chromium, while its users change.
+
+    python -m benchmarks.scrolling [--users N] [--seconds N] [--json]
+
+An admin has the users page of a local set open, with the processor slowed down to a quarter. The benchmark
+scrolls down all the time, which loads row after row, and changes 25 users a second at the local Clerk. It
+reads Chromium's list of tasks that kept the page busy for more than 50 ms. It needs chromium and the built
+dashboard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from playwright.sync_api import sync_playwright
+
+from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.demo import begin
+from clerk_convex.local.stack import LocalStack
+
+CHANGES = 25  # users changed in a second
+SLOWER = 4  # times that Chromium's processor is slowed down
+WARM_UP = 2  # seconds after the first rows in which nothing is measured
+STEP = 0.05  # seconds between two turns of the wheel
+WATCH = """
+window.tasks = [];
+new PerformanceObserver((list) => {
+  for (const { duration } of list.getEntries()) window.tasks.push(duration);
+}).observe({ type: "longtask" });
+"""
+ROWS = "document.querySelectorAll('[data-clerk-id]').length"
+LAST = """
+Math.max(...[...document.querySelectorAll("[aria-rowindex]")].map(row => +row.getAttribute("aria-rowindex")))
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The result. Times are in milliseconds of the slowed page."""
+
+    users: int
+    seconds: float
+    changes: int
+    scrolled: int  # rows
+    most_rows: int  # in the document
+    over_50: int
+    over_100: int
+    worst: float
+
+
+@contextmanager
+def changes(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[list[str]]:
+    """Rename the newest users one after the other, in a thread. The list has those renamed."""
+    stopped = threading.Event()
+    changed: list[str] = []
+
+    def run() -> None:
+        started = time.monotonic()
+        while not stopped.wait(max(0.0, started + len(changed) / CHANGES - time.monotonic())):
+            user_id = user_ids[-1 - len(changed) % min(200, len(user_ids))]
+            clerk.update_user(user_id, first_name=f"Renamed{len(changed)}")
+            changed.append(user_id)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield changed
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def measure(users: int, seconds: float) -> Run:
+    with LocalStack(connected=False) as stack, sync_playwright() as playwright:
+        user_ids = begin(stack, users, io.StringIO())
+        chromium = shutil.which("chromium") or shutil.which("chromium-headless-shell")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.goto(f"{stack.clerk.url}/sign-in?redirect_url={stack.dashboard_url}")
+        page.get_by_role("button", name="Ada Admin").click()
+        page.locator("[data-clerk-id]").first.wait_for()
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
+        page.mouse.move(400, 500)
+        time.sleep(WARM_UP)
+        page.evaluate(WATCH)
+        most_rows = 0
+        with changes(stack.clerk, user_ids) as changed:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                page.mouse.wheel(0, 400)
+                most_rows = max(most_rows, page.evaluate(ROWS))
+                time.sleep(STEP)
+        tasks = page.evaluate("window.tasks")
+        scrolled = page.evaluate(LAST)
+        browser.close()
+    over_100 = sum(task > 100 for task in tasks)
+    worst = max(tasks, default=0.0)
+    return Run(users, seconds, len(changed), scrolled, most_rows, len(tasks), over_100, worst)
+
+
+def report(run: Run) -> str:
+    return (
+        f"Scrolled through {run.scrolled:,} of {run.users:,} users in {run.seconds:.0f} s, "
+        f"with {run.changes} changes and a processor {SLOWER} times slower: {run.over_50} tasks over 50 ms, "
+        f"{run.over_100} over 100 ms, the worst {run.worst:.0f} ms; "
+        f"at most {run.most_rows} rows in the document"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scrolling", description=__doc__)
+    parser.add_argument("--users", type=int, default=5000)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    run = measure(options.users, options.seconds)
+    sys.stdout.write((json.dumps(dataclasses.asdict(run)) if options.json else report(run)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -220,7 +220,7 @@ def test_benchmark_of_scrolling_measures_what_it_says(chromium: str) -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=True)
     run = scrolling.Run(**json.loads(ended.stdout))
     assert (run.users, run.seconds) == (150, 2)
-    assert run.changes > 10
+    assert run.changes > 2
     assert 25 < run.scrolled <= 152
     assert 25 <= run.most_rows < 150
     assert run.over_50 >= run.over_100

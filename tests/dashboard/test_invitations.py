@@ -168,7 +168,7 @@ def test_too_many_calls(admin: Visit) -> None:
 
 
 def test_service_is_down(stack: LocalStack, admin: Visit) -> None:
-    """What is listed stays, with the reason that it is not newer."""
+    """The invitations shown stay, and the page says why it has no newer ones."""
     admin.expect_complaints("net::ERR_FAILED")
     send(stack, "new@example.com")
     admin.open(PATH)

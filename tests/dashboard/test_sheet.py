@@ -331,8 +331,8 @@ def test_metadata(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_metadata_that_was_changed_meanwhile(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """What others change is shown. At other keys it stays; at the same keys nothing is saved before the admin
-    chooses. A refusal keeps the text."""
+    """Changes by others are shown. At other keys they stay; at the same keys nothing is saved before the
+    admin chooses. A refusal keeps the text."""
     admin.expect_complaints("403")
     stack.clerk.update_metadata(bea, public_metadata={"plan": "pro", "seats": 3})
     details = open_sheet(admin, bea)
@@ -378,7 +378,7 @@ def test_metadata_that_was_changed_meanwhile(stack: LocalStack, admin: Visit, be
 
 
 def test_metadata_of_which_convex_has_an_old_state(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """What a lost webhook did not bring is seen before it is overwritten."""
+    """An admin sees a change whose webhook was lost before overwriting it."""
     stack.clerk.update_metadata(bea, public_metadata={"plan": "team"})
     stack.clerk.webhooks.drain(30)
     functions = Functions(stack.convex)

@@ -1,4 +1,4 @@
-// What is read of a list page by page, and how it is written as CSV.
+// Reads a list page by page, and writes it as CSV.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { UsersArgs, UserSummary } from "../../react/src/functions.ts";

@@ -18,7 +18,7 @@ type Change = Pick<Columns, "clerkId" | "fields" | "source" | "eventId" | "actor
   clerkId: string;
 };
 
-// What nobody does every day, and an admin or operator looks for.
+// Outcomes of changes that are rare, and that admins and operators look for. clerkActions lists them too.
 const RARE: ReadonlySet<AuditOutcome> = new Set(["reset", "merged"]);
 
 // Returns an entry with the columns that the table leaves out.

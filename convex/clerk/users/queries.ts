@@ -24,7 +24,7 @@ export const userDetails = userSummary.extend({
   updatedAt: v.nullable(v.number()), // null: no change has been applied to this row yet
 });
 
-// What the page shows of one user. An unchanged user has a new observedAt whenever Clerk sends an event.
+// The details that the page shows of one user. An unchanged user has a new observedAt whenever Clerk sends an event.
 export const userSheet = userDetails.extend({
   observedAt: v.nullable(v.number()), // when Clerk read the user for the last change; null: likewise
 });

@@ -2,6 +2,7 @@ import { useId, useState } from "react";
 import type { UserSummary } from "../functions.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { CopyButton } from "../ui/CopyButton.tsx";
+import { AskButton } from "./AskButton.tsx";
 import { CallNews } from "./CallNews.tsx";
 import { lookAt, readAddresses, type Address } from "./sessionCalls.ts";
 import { useAsk } from "./useAsk.ts";
@@ -26,21 +27,12 @@ export function Addresses({ user }: { user: UserSummary }) {
     <section className="sessions" aria-labelledby={id}>
       <div className="metadata-head">
         <h3 id={id}>{sheet.addresses}</h3>
-        <button
-          className="button"
-          type="button"
-          aria-disabled={isOff}
-          title={obstacle ?? undefined}
-          onClick={() => !isOff && void load()}
-        >
-          {busy !== null
-            ? sheet.asking
-            : wait > 0
-              ? sheet.retryIn(number(wait))
-              : listed === null
-                ? sheet.showAddresses
-                : sheet.refresh}
-        </button>
+        <AskButton
+          {...{ isOff, obstacle, wait }}
+          isAsking={busy !== null}
+          label={listed === null ? sheet.showAddresses : sheet.refresh}
+          onAsk={() => void load()}
+        />
       </div>
       <CallNews obstacle={obstacle} {...news} />
       {listed?.length === 0 && <p className="muted">{sheet.noAddress}</p>}

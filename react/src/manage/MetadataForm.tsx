@@ -72,7 +72,7 @@ export function MetadataForm({ user, isSending, problem, wait, isNewer, onSave, 
     area.current?.focus(); // the button that was pressed disappears
   };
 
-  // What was typed is not lost by a slip.
+  // Ask before typed text is dropped.
   const close = () => {
     if (text === pretty(base) || isSending) onClose();
     else setLeaving(true);

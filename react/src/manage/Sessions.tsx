@@ -4,6 +4,7 @@ import type { UserSummary } from "../functions.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { Time } from "../ui/Time.tsx";
 import { displayName } from "../users/displayName.ts";
+import { AskButton } from "./AskButton.tsx";
 import { CallNews } from "./CallNews.tsx";
 import { useManaging } from "./context.ts";
 import { Question } from "./Question.tsx";
@@ -70,15 +71,12 @@ export function Sessions({ user }: { user: UserSummary }) {
               {busy === "all" ? sheet.revoking : sheet.revokeAll}
             </button>
           )}
-          <button
-            className="button"
-            type="button"
-            aria-disabled={isOff}
-            title={obstacle ?? undefined}
-            onClick={() => !isOff && void load()}
-          >
-            {busy === "list" ? sheet.asking : wait > 0 ? sheet.retryIn(number(wait)) : listed === null ? sheet.showSessions : sheet.refresh}
-          </button>
+          <AskButton
+            {...{ isOff, obstacle, wait }}
+            isAsking={busy === "list"}
+            label={listed === null ? sheet.showSessions : sheet.refresh}
+            onAsk={() => void load()}
+          />
         </div>
       </div>
       <CallNews obstacle={obstacle} {...news} />

@@ -24,7 +24,7 @@ const sources: Record<AuditEntry["source"], string> = {
   schedule: "On time", // a lock ended by itself
 };
 
-// What an admin did. An action that is missing here is shown by its code.
+// The actions of admins. One that is missing here is shown by its code.
 const actions: Record<string, string> = {
   create: "Create user",
   update: "Edit",

@@ -6,7 +6,7 @@ export const help = {
   effect: "What it does",
   close: "Close",
   or: "or",
-  // What is on the keys.
+  // The labels of the keys.
   caps: {
     pageDown: "PageDown",
     pageUp: "PageUp",

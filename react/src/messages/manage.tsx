@@ -46,7 +46,7 @@ export const manage = {
     unlock: "Unlocking…",
     delete: "Deleting…",
   },
-  // What an action does, to be confirmed.
+  // The effect of an action, which the admin confirms.
   consequence: {
     ban: "Signs this account out everywhere. It cannot sign in again until it is unbanned.",
     lock: "This account cannot sign in until it is unlocked, or until the time in Clerk’s settings is over. Where it is signed in, it stays so.",

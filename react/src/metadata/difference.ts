@@ -1,4 +1,4 @@
-// What an admin changes in metadata, and what Clerk must be sent for it. Clerk merges: nested objects are merged too, null
+// Compares metadata, and makes the patch that Clerk needs for the difference. Clerk merges: nested objects are merged too, null
 // removes a key, and any other value replaces.
 import { isSame, write, type Json } from "./parse.ts";
 

@@ -14,7 +14,7 @@ type Props = {
   onNoted: () => void;
 };
 
-// What happened to the list while it was held still. It lies over the list, so that nothing moves.
+// Says which users have come or gone while the list was held still. It lies over the list, so that nothing moves.
 export function News({ waiting, isNewest, onShow, note, onNoted }: Props) {
   const { list } = useMessages();
   const { number } = useFormats();

@@ -37,7 +37,7 @@ new PerformanceObserver((list) => {
   for (const { duration } of list.getEntries()) window.tasks.push(duration);
 }).observe({ type: "longtask" });
 """
-ROWS = "document.querySelectorAll('[data-clerk-id]').length"
+SHOWN = "[...document.querySelectorAll('[data-clerk-id]')].map(row => row.dataset.clerkId)"
 LAST = """
 Math.max(...[...document.querySelectorAll("[aria-rowindex]")].map(row => +row.getAttribute("aria-rowindex")))
 """
@@ -58,15 +58,15 @@ class Run:
 
 
 @contextmanager
-def changes(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[list[str]]:
-    """Rename the newest users one after the other, in a thread. The list has those renamed."""
+def changes(clerk: LocalClerk, shown: list[str]) -> Iterator[list[str]]:
+    """Rename users in a thread, one after the other, of those who are in `shown` then. The list has those renamed."""
     stopped = threading.Event()
     changed: list[str] = []
 
     def run() -> None:
         started = time.monotonic()
         while not stopped.wait(max(0.0, started + len(changed) / CHANGES - time.monotonic())):
-            user_id = user_ids[-1 - len(changed) % min(200, len(user_ids))]
+            user_id = shown[len(changed) % len(shown)]
             clerk.update_user(user_id, first_name=f"Renamed{len(changed)}")
             changed.append(user_id)
 
@@ -81,7 +81,7 @@ def changes(clerk: LocalClerk, user_ids: Sequence[str]) -> Iterator[list[str]]:
 
 def measure(users: int, seconds: float) -> Run:
     with LocalStack(connected=False) as stack, sync_playwright() as playwright:
-        user_ids = begin(stack, users, io.StringIO())
+        begin(stack, users, io.StringIO())
         chromium = shutil.which("chromium") or shutil.which("chromium-headless-shell")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
@@ -92,12 +92,14 @@ def measure(users: int, seconds: float) -> Run:
         page.mouse.move(400, 500)
         time.sleep(WARM_UP)
         page.evaluate(WATCH)
-        most_rows = 0
-        with changes(stack.clerk, user_ids) as changed:
+        shown: list[str] = page.evaluate(SHOWN)
+        most_rows = len(shown)
+        with changes(stack.clerk, shown) as changed:
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 page.mouse.wheel(0, 400)
-                most_rows = max(most_rows, page.evaluate(ROWS))
+                shown[:] = page.evaluate(SHOWN)
+                most_rows = max(most_rows, len(shown))
                 time.sleep(STEP)
         tasks = page.evaluate("window.tasks")
         scrolled = page.evaluate(LAST)

@@ -217,8 +217,8 @@ def test_role(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 def test_create(stack: LocalStack, admin: Visit) -> None:
     """All fields can be filled, and the new row is on top."""
-    admin.page.get_by_role("button", name="New user").click()
-    form = admin.page.get_by_role("dialog", name="New user")
+    admin.page.get_by_role("button", name="New user", exact=True).click()
+    form = admin.page.get_by_role("dialog", name="New user", exact=True)
     values = {
         "Email": "nova@example.com",
         "Phone": "+1 (555) 123-4567",
@@ -406,8 +406,8 @@ def test_double_click_on_save(stack: LocalStack, admin: Visit) -> None:
     """One user is created, however often the button is pressed."""
     stack.clerk.faults = Faults(delay=60)
     calls = calls_of(admin)
-    admin.page.get_by_role("button", name="New user").click()
-    form = admin.page.get_by_role("dialog", name="New user")
+    admin.page.get_by_role("button", name="New user", exact=True).click()
+    form = admin.page.get_by_role("dialog", name="New user", exact=True)
     form.get_by_label("Email").fill("nova@example.com")
     form.get_by_role("button", name="Create user").dblclick()
     form.get_by_label("Email").press("Enter")
@@ -494,8 +494,8 @@ def test_ordinary_user_has_no_actions(visit: Visits, person: People) -> None:
 def test_wrong_fields(stack: LocalStack, admin: Visit) -> None:
     """Each is marked with its problem beside it, and the focus is on the first."""
     admin.expect_complaints("422")
-    admin.page.get_by_role("button", name="New user").click()
-    form = admin.page.get_by_role("dialog", name="New user")
+    admin.page.get_by_role("button", name="New user", exact=True).click()
+    form = admin.page.get_by_role("dialog", name="New user", exact=True)
     form.get_by_role("button", name="Create user").click()
     expect(form.get_by_role("alert")).to_contain_text("a phone number or a username is needed")
     form.get_by_label("Email").fill("nova@")
@@ -521,8 +521,8 @@ def test_wrong_fields(stack: LocalStack, admin: Visit) -> None:
 def test_address_that_is_taken(admin: Visit) -> None:
     """Clerk's message is shown at the field."""
     admin.expect_complaints("422")
-    admin.page.get_by_role("button", name="New user").click()
-    form = admin.page.get_by_role("dialog", name="New user")
+    admin.page.get_by_role("button", name="New user", exact=True).click()
+    form = admin.page.get_by_role("dialog", name="New user", exact=True)
     form.get_by_label("Email").fill("bea.person@example.com")
     form.get_by_role("button", name="Create user").click()
     expect(form.get_by_label("Email")).to_have_accessible_description(re.compile("Another user has this"))
@@ -584,7 +584,7 @@ def test_convex_is_gone(stack: LocalStack, admin: Visit, bea: str) -> None:
     are enabled again."""
     admin.expect_complaints(UNREACHABLE)
     reason = re.compile("Convex cannot be reached")
-    new_user = admin.page.get_by_role("button", name="New user")
+    new_user = admin.page.get_by_role("button", name="New user", exact=True)
     stack.convex.stop()
     try:
         expect(new_user).to_be_disabled()
@@ -641,7 +641,7 @@ def test_user_management_is_missing(what: str, admin: Visit, bea: str) -> None:
     ban(admin, bea)
     expect(admin.page.get_by_role("alert")).to_contain_text(words)
     expect(admin.row(bea)).to_contain_text("Active")
-    new_user = admin.page.get_by_role("button", name="New user")
+    new_user = admin.page.get_by_role("button", name="New user", exact=True)
     expect(new_user).to_be_disabled()
     expect(new_user).to_have_accessible_description(re.compile(re.escape(words)))
 

@@ -4,7 +4,7 @@ import { suite, test } from "node:test";
 import { ConvexError } from "convex/values";
 import { FIRST, MOST_LIVE, NEXT, PageList, type PageOptions, type Watch } from "../../react/src/data/PageList.ts";
 import { Hold, HeldList } from "../../react/src/users/HeldList.ts";
-import { rowsIn } from "../../react/src/ui/useWindow.ts";
+import { nearer, rowsIn } from "../../react/src/ui/useWindow.ts";
 
 type Row = { _id: string; at: number; text?: string };
 
@@ -313,4 +313,18 @@ test("the rows in the document are those near the window, and the one with the f
   assert.deepEqual(rowsIn(near, 100, 2), [2, 10, 11, 12, 13]);
   assert.deepEqual(rowsIn(near, 100, 50), [10, 11, 12, 13, 50]);
   assert.deepEqual(rowsIn(near, 12, 11), [10, 11]);
+});
+
+test("the window moves a few rows at a time, and those that are seen come first", () => {
+  const at = (first: number, last: number) => ({ first, last, height: 50 });
+  const target = at(20, 60);
+  assert.deepEqual(nearer(at(10, 50), target, { first: 30, last: 45 }), at(20, 55), "below the window");
+  assert.deepEqual(nearer(at(30, 70), target, { first: 35, last: 50 }), at(25, 60), "above it");
+  assert.deepEqual(nearer(at(10, 35), target, { first: 30, last: 45 }), at(20, 40), "in it");
+  assert.deepEqual(nearer(at(40, 60), target, { first: 30, last: 45 }), at(35, 60), "above, in it");
+  assert.deepEqual(nearer(at(20, 58), target, { first: 30, last: 45 }), target, "the rest");
+  assert.deepEqual(nearer(at(0, 10), target, { first: 30, last: 45 }), at(30, 45), "after a jump, all that are seen");
+  let range = at(100, 120);
+  for (let frame = 0; frame < 10; frame++) range = nearer(range, target, { first: 30, last: 45 });
+  assert.deepEqual(range, target, "after a few frames it is where it has to be");
 });

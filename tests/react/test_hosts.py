@@ -117,7 +117,7 @@ def test_the_pages_in_an_app(
     complaints = complaints_of(admin)
     admin.open(f"{path}/users")
     admin.expect_rows([bea, cay, str(admin.user_id)])
-    expect(admin.page.get_by_role("button", name="New user")).to_be_enabled()
+    expect(admin.page.get_by_role("button", name="New user", exact=True)).to_be_enabled()
     version = {"react-18": "18"}.get(host, "19")
     assert admin.page.evaluate("document.documentElement.dataset.react").split(".")[0] == version
     travel(admin, base, bea)

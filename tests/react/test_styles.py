@@ -114,7 +114,7 @@ def test_the_page_looks_the_same_in_every_app(
 
     for is_form in (False, True):
         if is_form:
-            admin.page.get_by_role("button", name="New user").click()
+            admin.page.get_by_role("button", name="New user", exact=True).click()
             expect(admin.page.get_by_role("dialog")).to_be_visible()
         markup = admin.page.locator(".ccx").evaluate("it => it.outerHTML")
         for theme in ("light", "dark"):

@@ -50,17 +50,25 @@ LISTED = """
     }
   };
   const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  const settled = async () => { // a few rows come with each frame
+    let before;
+    do {
+      before = found.size;
+      await frame();
+      await frame();
+      read();
+    } while (found.size > before);
+  };
   read();
   if (document.querySelector(".gap") !== null) {
     for (let top = 0; top < document.body.scrollHeight; top += innerHeight / 2) {
       scrollTo(0, top);
-      await frame();
-      read();
+      await settled();
     }
     scrollTo(0, 0);
-    await frame();
+    await settled();
   }
-  return [...found].sort(([one], [other]) => one - other).map(([, id]) => id).join();
+  return [...found].sort(([one], [other]) => one - other).map(([, id]) => id);
 })()
 """
 PATIENCE = 15_000  # milliseconds; a machine may be busy
@@ -113,12 +121,18 @@ class Visit:
         ids = "rows => rows.map(row => row.dataset.clerkId)"
         return self.page.locator("[data-clerk-id]").evaluate_all(ids)  # type: ignore[no-any-return]
 
-    def expect_rows(self, user_ids: Sequence[str]) -> None:
-        """Wait until the page shows exactly these users in this order."""
-        wanted = ",".join(user_ids)
+    def expect_rows(self, user_ids: Sequence[str], *, only: bool = True) -> None:
+        """Wait until the page shows these users in this order; not `only`: first, with any after them.
+
+        To see all rows of a long list it scrolls, which loads more.
+        """
+        wanted = list(user_ids)
         # wait_for_function takes the promise of an async function for true.
         end = time.monotonic() + PATIENCE / 1000
-        while (shown := self.page.evaluate(f"async () => {LISTED}")) != wanted:
+        while True:
+            shown = self.page.evaluate(f"async () => {LISTED}")
+            if (shown if only else shown[: len(wanted)]) == wanted:
+                return
             assert time.monotonic() < end, f"{shown} instead of {wanted}"
             self.page.wait_for_timeout(20)
 

@@ -38,7 +38,7 @@ const graphemes = new Intl.Segmenter();
 function initials(name: string): string {
   const words = name.replace(/@.*/, "").match(/\p{L}[^\s._-]*/gu) ?? [];
   const chosen = words.length > 1 ? [words[0]!, words.at(-1)!] : words;
-  return chosen.map((word) => [...graphemes.segment(word)][0]!.segment.toLocaleUpperCase()).join("");
+  return chosen.map((word) => graphemes.segment(word).containing(0)!.segment.toLocaleUpperCase()).join("");
 }
 
 function Silhouette() {

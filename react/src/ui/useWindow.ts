@@ -1,9 +1,10 @@
-import { useEffect, useState, type RefObject } from "react";
+import { useEffect, useRef, useState, type RefObject } from "react";
 import { useLatest, useLayout } from "./useLayout.ts";
 
-const WHOLE = 100; // rows up to which a list is in the document as a whole
+const WHOLE = 50; // rows up to which a list is in the document as a whole
 const OVERSCAN = 10; // rows above and below the window, at least
 const STEP = 5; // by how many rows the window moves at least
+const MOST_NEW = 5; // rows that come into the document with one frame, so that no frame takes long
 const NEAR = 0.75; // of the height of the window: the end of the list is so near that more rows are loaded
 
 export type Seen = {
@@ -39,9 +40,10 @@ export function useWindow({ table, count, onSee }: Options): Range {
     const over = Math.max(OVERSCAN, Math.ceil((last - first) / 2));
     const steps = (row: number) => Math.floor(row / STEP) * STEP;
     const next = { first: steps(Math.max(0, first - over)), last: steps(last + over) + STEP, height };
-    setRange((now) =>
-      now.first === next.first && now.last === next.last && Math.abs(now.height - height) < 0.5 ? now : next,
-    );
+    setRange((now) => {
+      const to = nearer(now, next, { first, last });
+      return now.first === to.first && now.last === to.last && Math.abs(now.height - height) < 0.5 ? now : to;
+    });
     onSee({
       first,
       last,
@@ -53,25 +55,46 @@ export function useWindow({ table, count, onSee }: Options): Range {
     });
   });
 
-  useLayout(() => measure());
+  // To measure makes the browser lay out the page. Only the first rows need it at once; all else is measured with the
+  // next frame, which lays it out anyway.
+  useLayout(() => {
+    if (range.height === 0) measure();
+  });
+  const frame = useRef<number | null>(null);
+  const measureSoon = useLatest(() => {
+    frame.current ??= requestAnimationFrame(() => {
+      frame.current = null;
+      measure();
+    });
+  });
+  useEffect(() => measureSoon()); // what is above the table may have changed its height
   useEffect(() => {
-    let frame: number | null = null;
-    const onMove = () => {
-      frame ??= requestAnimationFrame(() => {
-        frame = null;
-        measure();
-      });
-    };
-    addEventListener("scroll", onMove, { capture: true, passive: true });
-    addEventListener("resize", onMove);
+    addEventListener("scroll", measureSoon, { capture: true, passive: true });
+    addEventListener("resize", measureSoon);
     return () => {
-      if (frame !== null) cancelAnimationFrame(frame);
-      removeEventListener("scroll", onMove, { capture: true });
-      removeEventListener("resize", onMove);
+      if (frame.current !== null) cancelAnimationFrame(frame.current);
+      frame.current = null;
+      removeEventListener("scroll", measureSoon, { capture: true });
+      removeEventListener("resize", measureSoon);
     };
-  }, [measure]);
+  }, [measureSoon]);
 
   return count <= WHOLE ? { ...range, first: 0, last: count - 1 } : range;
+}
+
+// Returns the range on the way from `now` to `target` in which few rows are new. The rows that are seen come first; the
+// next frame goes on from there. After a jump, all rows that are seen are new.
+export function nearer(now: Range, target: Range, seen: { first: number; last: number }): Range {
+  const isApart = now.last < target.first || now.first > target.last;
+  let first = isApart ? seen.first : Math.max(now.first, target.first);
+  let last = isApart ? seen.last : Math.min(now.last, target.last);
+  for (let left = isApart ? 0 : MOST_NEW; left > 0 && (first > target.first || last < target.last); left--) {
+    if (last < Math.min(seen.last, target.last) || first === target.first) last++;
+    else if (first > seen.first || last === target.last) first--;
+    else if (last - seen.last < seen.first - first) last++;
+    else first--;
+  }
+  return { ...target, first, last };
 }
 
 // Returns the height of a row, the top of the list in the window, and the bottom of the head, which stays in the window.

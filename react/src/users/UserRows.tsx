@@ -44,7 +44,10 @@ export function UserRows({ shown, range, kept, page, hold, onGo, onFocus, onOpen
   const body = useRef<HTMLTableSectionElement>(null);
   useLayout(() => {
     const elements = body.current!.querySelectorAll("tr:not(.gap)");
-    for (const [index, at] of drawn.entries()) elements[index]!.setAttribute("aria-rowindex", String(at + 2));
+    for (const [index, at] of drawn.entries()) {
+      const rowIndex = String(at + 2);
+      if (elements[index]!.getAttribute("aria-rowindex") !== rowIndex) elements[index]!.setAttribute("aria-rowindex", rowIndex);
+    }
   });
 
   const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {

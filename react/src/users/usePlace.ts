@@ -20,6 +20,7 @@ type Options = {
 // Keeps the list where it is: scrolls to the place where it was left, to the top of another view, and with the rows in the
 // window when others come or go above them. Returns a function that takes what is seen.
 export function usePlace({ table, url, place, rows, isStale, isDone }: Options): (seen: Seen) => void {
+  // What is seen of the rows of the last commit, as far as it is known before the next frame.
   const last = useRef<{ seen: Seen; rows: Rows } | null>(null);
   const wanted = useRef<{ url: string; place: Place | null } | null>(null);
   const shownUrl = useRef<string | null>(null);
@@ -59,10 +60,14 @@ export function usePlace({ table, url, place, rows, isStale, isDone }: Options):
       const row = found === -1 ? Math.min(target.first, rows.length - 1) : found;
       scrollBy(table.current.tBodies[0]!.getBoundingClientRect().top + row * seen.height - target.offset);
       wanted.current.place = null;
+      last.current = { seen: { ...seen, first: row, offset: target.offset, isScrolled: true }, rows };
     } else if (isOther) {
       if (seen.isScrolled) scrollBy(table.current.tBodies[0]!.getBoundingClientRect().top - seen.head);
-    } else if (seen.isScrolled && before !== rows) {
-      scrollBy(moved(before, rows, seen.first) * seen.height);
+      last.current = { seen: { ...seen, first: 0, offset: seen.head, isScrolled: false }, rows };
+    } else if (before !== rows) {
+      const by = seen.isScrolled ? moved(before, rows, seen.first) : 0;
+      scrollBy(by * seen.height);
+      last.current = { seen: { ...seen, first: seen.first + by }, rows };
     }
   });
 

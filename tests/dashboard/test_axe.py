@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from clerk_convex.local.clerk import Faults
 from clerk_convex.local.stack import LocalStack
+from tests.dashboard.test_access import BAD_TOKENS, NOT_TAKEN, give_tokens
 from tests.dashboard.test_accessibility import EVERY_RULE, RULES_OF_SIGHT, settled, violations
 from tests.dashboard.test_faults import UNREACHABLE
 from tests.support.functions import Functions, start_again
@@ -172,6 +173,123 @@ def the_list(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[Sta
     page.get_by_role("searchbox").fill("nobodyhasthis")
     expect(page.get_by_role("heading", name="No match")).to_be_visible()
     yield "no match"
+
+
+def the_filters(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[State]:
+    page = admin.page
+    holds = fails = False
+    held: list[Callable[[], None]] = []
+
+    def hold(message: dict[str, Any], send: Callable[[], None]) -> None:
+        if holds and any(is_list(change.get("value")) for change in message.get("modifications", [])):
+            held.append(send)
+        elif fails:
+            fail_lists(message, send)
+        else:
+            send()
+
+    admin.intercept(hold)
+    admin.open()
+    admin.expect_rows([*people, str(admin.user_id)])
+    panel = page.get_by_role("dialog", name="Filters")
+
+    def open_panel() -> None:
+        if panel.count() == 0:
+            page.get_by_role("button", name=re.compile("^Filter")).click()
+
+    open_panel()
+    panel.get_by_label("Joined", exact=True).select_option("Dates…")
+    panel.get_by_label("From").fill("1970-01-10")
+    panel.get_by_label("To").fill("1970-01-02")
+    expect(panel.get_by_role("alert")).to_be_visible()
+    yield "the filters, with wrong dates", open_panel
+    page.keyboard.press("Escape")
+    admin.open(role="editor", verified="yes", joined="..2020-02-01", signin="never")
+    admin.expect_rows(people[:1])
+    yield "chips of filters, and what was found"
+
+    holds = True
+    csv = page.get_by_role("button", name="Export as CSV")
+    csv.click()
+    expect(page.get_by_role("progressbar", name="Export as CSV")).to_be_visible()
+    yield "an export"
+    holds, fails = False, True
+    page.get_by_role("group", name="Export as CSV").get_by_role("button", name="Cancel").click()
+    for send in held:
+        send()
+    csv.click()
+    expect(page.get_by_role("alert")).to_contain_text("could not be made")
+    yield "an export that failed"
+    fails = False
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_text("1 user written to")).to_be_visible()
+    yield "an export that ended"
+
+
+def the_changes(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[State]:
+    page = admin.page
+    admin.open()
+    admin.expect_rows([*people, str(admin.user_id)])
+    # As if the pointer were over the list. The real one leaves it when the width changes.
+    page.locator(".users-table tbody").dispatch_event("pointermove")
+    made = stack.clerk.create_user(first_name="Nova", last_name="Newcomer", created_at=20 * DAY)
+    expect(page.get_by_role("button", name="1 new user")).to_be_visible()
+    stack.clerk.delete_user(people[2])
+    expect(page.get_by_text("No longer in this list")).to_be_visible()
+    yield "a user who waits, and one who is gone"
+    page.get_by_role("button", name="1 new user").press("Enter")
+    expect(admin.row(str(made["id"]))).to_be_visible()
+    stack.clerk.delete_user(str(made["id"]))
+
+
+def the_invitations(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[State]:
+    page, path = admin.page, "/dashboard/invitations"
+    admin.expect_complaints("422", "402", "net::ERR_FAILED")
+    holds = True
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if holds:
+            held.append(route)
+        else:
+            route.fallback()
+
+    page.route(re.compile("/api/users/invitations"), hold)
+    admin.open(path)
+    expect(page.get_by_text("Asking Clerk…").first).to_be_visible()
+    yield "loading"
+    holds = False
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("heading", name="No invitations")).to_be_visible()
+    yield "no invitations"
+    page.get_by_role("button", name="Invite", exact=True).click()
+    form = page.get_by_role("dialog", name="Invite a user")
+    form.get_by_label("Email").fill("new@")
+    form.get_by_role("button", name="Send invitation").click()
+    expect(form.get_by_role("alert")).to_be_visible()
+    yield "inviting, with a wrong address"
+    form.get_by_label("Email").fill(f"{'a' * 60}@{'b' * 60}.example.com")
+    form.get_by_role("button", name="editor").click()
+    form.get_by_role("button", name="Send invitation").click()
+    expect(page.locator("[data-invitation-id]")).to_have_count(1)
+    yield "an invitation, and the notice of it"
+    page.get_by_role("button", name=re.compile("^Revoke the invitation")).click()
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    yield "the question before it is revoked"
+    page.keyboard.press("Escape")
+    page.route(re.compile("/api/users/invitations"), lambda route: route.abort())
+    page.get_by_role("button", name="Refresh").click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    yield "no service"
+    page.unroute_all()
+    admin.open(path, q="nobody", status="revoked")
+    expect(page.get_by_role("heading", name="No match")).to_be_visible()
+    yield "no match"
+    stack.clerk.faults = Faults(status=402, code="unsupported_subscription_plan_features")
+    admin.open(path)
+    expect(page.get_by_role("alert")).to_contain_text("plan does not include this")
+    yield "a plan without invitations"
 
 
 def the_selection(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[State]:
@@ -341,9 +459,21 @@ def the_troubles(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator
 
 def the_access_pages(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[State]:
     page, me = admin.page, str(admin.user_id)
-    admin.open()
-    stack.clerk.update_metadata(me, public_metadata={"role": "member"})
+    admin.expect_complaints(NOT_TAKEN, "404")
     reason = page.locator(".access")
+    give_tokens(admin, BAD_TOKENS["signed by another key"])
+    admin.open()
+    expect(reason).to_have_attribute("data-reason", "not_accepted")
+    yield "not accepted"
+    admin.context.unroute_all()
+    page.route("**/api/users/me", lambda route: route.fulfill(status=404))
+    stack.convex.clear()
+    admin.open()
+    expect(reason).to_have_attribute("data-reason", "not_synced")
+    yield "not synced"
+    stack.clerk.update_user(me, last_name="Adminsdottir")
+    expect(admin.row(me)).to_be_visible()
+    stack.clerk.update_metadata(me, public_metadata={"role": "member"})
     expect(reason).to_have_attribute("data-reason", "not_admin")
     yield "no admin"
     stack.clerk.lock(me)
@@ -362,7 +492,8 @@ def the_access_pages(admin: Visit, stack: LocalStack, people: list[str]) -> Iter
 
 
 TOURS: tuple[Tour, ...] = (
-    *(the_list, the_selection, the_forms, the_details, the_audit_log, the_troubles, the_access_pages),
+    *(the_list, the_filters, the_changes, the_selection, the_forms, the_details, the_invitations),
+    *(the_audit_log, the_troubles, the_access_pages),
 )
 
 

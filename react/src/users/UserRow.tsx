@@ -47,7 +47,13 @@ export const UserRow = memo(function UserRow({ user, isNew, isGone = false, mana
             >
               {name}
             </a>
-            {isGone ? <span className="user-email muted">{list.gone}</span> : <UserAddress user={user} name={name} />}
+            {isGone ? (
+              <span className="user-email truncate muted" title={list.gone}>
+                {list.gone}
+              </span>
+            ) : (
+              <UserAddress user={user} name={name} />
+            )}
           </div>
         </div>
       </td>

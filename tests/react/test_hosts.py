@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Route, expect
 
 from clerk_convex.local.convex.deployment import _node
+from tests.dashboard.test_accessibility import settled
+from tests.dashboard.test_axe import OUTSIDE
 from tests.support.functions import ROOT
 
 if TYPE_CHECKING:
@@ -88,15 +90,9 @@ def travel(visit: Visit, base: str, bea: str) -> None:
     expect(page.get_by_role("searchbox", name="Search users")).to_have_value("cay")
 
 
-@pytest.mark.parametrize("host", ["history", "react-18", "react-router", "wouter"])
-def test_the_pages_in_an_app(
-    host: str, bundles: Path, stack: LocalStack, visit: Visits, person: People
-) -> None:
-    """The list, the details, the audit log and a search work, with the back button and after a reload, and
-    React has nothing to say. Admins act through the service."""
-    bea = person("Bea Person", created_at=3 * DAY)
-    cay = person("Cay Person", created_at=2 * DAY)
-    admin = visit(person("Ada Adminson", role="admin", created_at=DAY), reduced_motion="reduce")
+def visit_app(admin: Visit, host: str, bundles: Path) -> str:
+    """Let the browser find an app below the address that is returned."""
+    stack = admin.stack
     path, base = f"/hosts/{host}", f"{stack.url}/hosts/{host}"
     scripts = {"/app.js": bundles / f"{host}.js", "/styles.css": ROOT / "react/dist/styles.css"}
     document = (
@@ -114,11 +110,100 @@ def test_the_pages_in_an_app(
 
     admin.page.route(re.compile(f"^{re.escape(base)}/"), serve)
     use_local_clerk(admin.context, bundles, stack)
+    return base
+
+
+@pytest.mark.parametrize("host", ["history", "react-18", "react-router", "wouter"])
+def test_the_pages_in_an_app(host: str, bundles: Path, visit: Visits, person: People) -> None:
+    """The list, the details, the audit log and a search work, with the back button and after a reload, and
+    React has nothing to say. Admins act through the service."""
+    bea = person("Bea Person", created_at=3 * DAY)
+    cay = person("Cay Person", created_at=2 * DAY)
+    admin = visit(person("Ada Adminson", role="admin", created_at=DAY), reduced_motion="reduce")
+    base = visit_app(admin, host, bundles)
     complaints = complaints_of(admin)
-    admin.open(f"{path}/users")
+    admin.open(f"/hosts/{host}/users")
     admin.expect_rows([bea, cay, str(admin.user_id)])
     expect(admin.page.get_by_role("button", name="New user", exact=True)).to_be_enabled()
     version = {"react-18": "18"}.get(host, "19")
     assert admin.page.evaluate("document.documentElement.dataset.react").split(".")[0] == version
     travel(admin, base, bea)
+    assert complaints == []
+
+
+# What the pages show, or have as a name or a hint of an element, outside of the brackets of the catalogue's
+# texts. Data is no text: names, roles, addresses, codes, times, and days as Austria writes them.
+UNTRANSLATED = r"""
+(() => {
+  const data = "time, code, kbd, pre, bdi, [dir=auto], .avatar, .tag, option[value]:not([value=''])";
+  const isText = (text) => /\p{L}{2}/u.test(text)
+    && !/@|^\s*(\p{L}+, )?\d+\. \p{L}+\.?( \d{4})?\s*$/u.test(text);
+  const found = [];
+  let depth = 0;
+  const walker = document.createTreeWalker(document.querySelector(".ccx"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    let outside = "";
+    for (const letter of walker.currentNode.nodeValue) {
+      if (letter === "⟦") depth++;
+      else if (letter === "⟧") depth--;
+      else if (depth === 0) outside += letter;
+    }
+    if (isText(outside) && !walker.currentNode.parentElement.closest(data)) found.push(outside);
+  }
+  for (const name of ["aria-label", "aria-description", "title", "placeholder", "alt"]) {
+    for (const element of document.querySelectorAll(`.ccx [${name}]:not(${data})`)) {
+      const text = element.getAttribute(name);
+      if (isText(text) && !text.includes("⟦")) found.push(`${name}: ${text}`);
+    }
+  }
+  return found;
+})()
+"""
+
+
+def test_the_pages_in_another_language(bundles: Path, visit: Visits, person: People) -> None:
+    """No text is left in English, and the longer ones have room at 320 and at 1280 px."""
+    bea = person("Bea Person", created_at=3 * DAY, public_metadata={"role": "editor"})
+    cay = person("Cay Person", created_at=2 * DAY, banned=True)
+    admin = visit(person("Ada Adminson", role="admin", created_at=DAY), reduced_motion="reduce")
+    visit_app(admin, "foreign", bundles)
+    complaints = complaints_of(admin)
+    page = admin.page
+    found: dict[str, list[str]] = {}
+
+    def look(state: str) -> None:
+        for width in (320, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            settled(page)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            outside = page.evaluate(OUTSIDE) + ([f"{wide} px wide"] if wide > width else [])
+            wrong = page.evaluate(UNTRANSLATED) + outside
+            if wrong:
+                found[f"{state}, {width} px"] = wrong
+
+    admin.open("/hosts/foreign/users")
+    admin.expect_rows([bea, cay, str(admin.user_id)])
+    assert page.evaluate("document.querySelector('.ccx').lang") == "de-AT"
+    look("the list")
+    page.get_by_role("button", name=re.compile("⟦Filter")).click()
+    look("the filters")
+    page.keyboard.press("Escape")
+    for user_id in (bea, cay):
+        admin.row(user_id).get_by_role("checkbox").click()
+    look("the selection")
+    admin.row(bea).get_by_role("link").click()
+    expect(page.get_by_role("dialog")).to_contain_text(bea)
+    look("the details")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    admin.row(cay).get_by_role("button", name=re.compile("⟦Actions")).click()
+    page.get_by_role("menuitem", name=re.compile("⟦Delete")).click()
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    look("a question")
+    for path, heading in (("audit", "Audit"), ("invitations", "Invitations")):
+        admin.open(f"/hosts/foreign/{path}")
+        expect(page.get_by_role("heading", name=re.compile(f"⟦{heading}")).first).to_be_attached()
+        expect(page.locator("[aria-busy=true]")).to_have_count(0)
+        look(path)
+    assert found == {}, "\n".join(f"{state}: {it}" for state in found for it in found[state])
     assert complaints == []

@@ -71,23 +71,25 @@ export function SignUpsChart({ days, note }: { days: Day[] | undefined; note: st
         </svg>
       </div>
       <Axis days={days} />
-      <table className="visually-hidden">
-        <caption>{text.signUpsADay}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{text.day}</th>
-            <th scope="col">{text.signUps}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {days.map(({ day: key, signUps }) => (
-            <tr key={key}>
-              <th scope="row">{longDay(key)}</th>
-              <td>{number(signUps)}</td>
+      <div className="visually-hidden">
+        <table>
+          <caption>{text.signUpsADay}</caption>
+          <thead>
+            <tr>
+              <th scope="col">{text.day}</th>
+              <th scope="col">{text.signUps}</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {days.map(({ day: key, signUps }) => (
+              <tr key={key}>
+                <th scope="row">{longDay(key)}</th>
+                <td>{number(signUps)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </div>
   );
 }

@@ -39,7 +39,9 @@ export function Steps({ clerkId, listed, onShow }: Props) {
       <span className="muted" role="status">
         {now !== -1 && (
           <>
-            <span className="visually-hidden">{listed[now]!.name}, </span>
+            <span className="visually-hidden">
+              <bdi>{listed[now]!.name}</bdi>,{" "}
+            </span>
             {sheet.position(number(now + 1), number(listed.length))}
           </>
         )}

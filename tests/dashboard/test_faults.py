@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Route, expect
 
 from clerk_convex.backfill import backfill
 from clerk_convex.local.stack import LocalStack
+from tests.dashboard.test_invitations import send
 from tests.support.functions import ROOT, start_again
 
 if TYPE_CHECKING:
@@ -98,6 +99,64 @@ def test_convex_is_gone_and_comes_back(stack: LocalStack, admin: Visit) -> None:
     expect(admin.row(before[0])).to_contain_text("Renata")
     admin.expect_rows(before)
     assert admin.page.evaluate("window.isTheSame")
+
+
+def test_what_is_open_when_convex_goes(stack: LocalStack, admin: Visit) -> None:
+    """An export waits and says so, and ends when Convex is back. An editor keeps what was typed, and saves it
+    then."""
+    admin.expect_complaints(UNREACHABLE)
+    page = admin.page
+    before = admin.shown()
+    admin.row(before[0]).get_by_role("link").click()
+    page.get_by_role("button", name="Edit metadata").click()
+    editor = page.get_by_role("dialog", name="Edit public metadata")
+    editor.get_by_role("textbox", name="JSON").fill('{"plan": "gold"}')
+    stack.convex.stop()
+    save = editor.get_by_role("button", name="Save")
+    expect(save).to_be_disabled()
+    expect(save).to_have_accessible_description(re.compile("Convex cannot be reached"))
+    start_again(stack.convex)
+    fill(stack)
+    expect(save).to_be_enabled()
+    expect(editor.get_by_role("textbox", name="JSON")).to_have_value('{"plan": "gold"}')
+    save.click()
+    expect(editor).to_have_count(0)
+    assert stack.clerk.get_user(before[0])["public_metadata"] == {"plan": "gold"}
+    page.keyboard.press("Escape")
+
+    stack.convex.stop()
+    expect(connection(admin)).to_contain_text("Offline")
+    page.get_by_role("button", name="Export as CSV").click()
+    export = page.get_by_role("group", name="Export as CSV")
+    waits = export.get_by_role("status").filter(has_text="comes by itself")
+    expect(waits).to_be_visible()
+    start_again(stack.convex)
+    with page.expect_download() as download:
+        fill(stack)
+    assert download.value.path().read_text().count("\n") >= 1
+    expect(waits).to_have_count(0)
+
+
+def test_invitations_without_convex(stack: LocalStack, admin: Visit) -> None:
+    """The list stays, and no invitation can be sent or revoked until Convex is back."""
+    admin.expect_complaints(UNREACHABLE)
+    page = admin.page
+    send(stack, "new@example.com")
+    page.get_by_role("link", name="Invitations").click()
+    revoke = page.get_by_role("button", name="Revoke the invitation of new@example.com")
+    expect(revoke).to_be_enabled()
+    stack.convex.stop()
+    invite = page.get_by_role("button", name="Invite", exact=True)
+    for button in (revoke, invite):
+        expect(button).to_be_disabled()
+    expect(invite).to_have_accessible_description(re.compile("Convex cannot be reached"))
+    expect(page.locator("[data-invitation-id]")).to_have_count(1)
+    start_again(stack.convex)
+    fill(stack)
+    expect(revoke).to_be_enabled()
+    revoke.click()
+    page.get_by_role("button", name="Revoke invitation").click()
+    expect(page.get_by_role("heading", name="No invitations")).to_be_visible()
 
 
 def test_convex_is_gone_when_the_page_opens(stack: LocalStack, visit: Visits, person: People) -> None:

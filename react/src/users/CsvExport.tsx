@@ -1,6 +1,7 @@
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { errorReason } from "../ui/errorReason.ts";
 import { Icon } from "../ui/Icon.tsx";
+import { OfflineNote } from "../ui/OfflineNote.tsx";
 import type { Csv } from "./useCsv.ts";
 
 type ButtonProps = { isRunning: boolean; onStart: () => void };
@@ -27,7 +28,7 @@ type Props = { csv: Csv; total: number | undefined; onRetry: () => void };
 
 // Shows how far the file is, and how it ended. It stays until it is dismissed.
 export function CsvProgress({ csv: { state, stop }, total, onRetry }: Props) {
-  const { filters, ui } = useMessages();
+  const { filters, list, ui } = useMessages();
   const { number } = useFormats();
   return (
     <div className="csv" role="group" aria-label={filters.csv} hidden={state === null}>
@@ -41,6 +42,7 @@ export function CsvProgress({ csv: { state, stop }, total, onRetry }: Props) {
           <span className="muted">{filters.csvCount(state.count, number(state.count))}</span>
         </>
       )}
+      <OfflineNote isMissing={state?.is === "running"}>{list.offline}</OfflineNote>
       {state?.is === "failed" && (
         <p role="alert">
           {filters.csvFailed} {errorReason(state.error, ui)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ def app(chromium: str, stack: LocalStack) -> Iterator[str]:
         "PATH": os.pathsep.join([str(Path(_node()).parent), os.defpath]),
         "NEXT_TELEMETRY_DISABLED": "1",
         "SKIP_TYPES": "1",  # scripts/lint checks them
+        "CLERK_CONVEX_SERVICE": stack.url,
         "NEXT_PUBLIC_CONVEX_URL": stack.convex.url,
         "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k",
     }
@@ -68,7 +70,8 @@ def test_the_pages_are_part_of_the_app(
     app: str, bundles: Path, stack: LocalStack, visit: Visits, person: People
 ) -> None:
     """A visitor reads why there is nothing to see. The app keeps its look, its title and its navigation. An
-    admin gets list, details, audit log and search. React says nothing about what the server rendered."""
+    admin gets list, details, audit log and search, and acts through the app's own origin. React says nothing
+    about what the server rendered."""
     bea = person("Bea Person", created_at=3 * DAY)
     cay = person("Cay Person", created_at=2 * DAY)
     visitor = visit()
@@ -97,4 +100,13 @@ def test_the_pages_are_part_of_the_app(
     admin.page.goto(f"{app}/admin/users")
     admin.expect_rows([bea, cay, str(admin.user_id)])
     travel(admin, f"{app}/admin", bea)
+    assert complaints == []
+    admin.page.goto(f"{app}/admin/users")
+    admin.row(bea).get_by_role("button", name="Actions for").click()
+    admin.page.get_by_role("menuitem", name=re.compile("^Ban")).click()
+    admin.page.get_by_role("alertdialog").get_by_role("button", name=re.compile("^Ban")).click()
+    expect(admin.row(bea)).to_contain_text("Banned")
+    assert stack.clerk.get_user(bea)["banned"]
+    admin.page.get_by_role("link", name="Invitations").first.click()
+    expect(admin.page.get_by_role("heading", name="No invitations")).to_be_visible()
     assert complaints == []

@@ -3,7 +3,7 @@ import { useAuth } from "@clerk/react";
 import { AuditPage, InvitationsPage, UsersPage, type PageProps } from "clerk-convex-react";
 import { useMemo } from "react";
 
-const API = process.env.NEXT_PUBLIC_CLERK_CONVEX_API; // the URL of the service's user_routes()
+const API = process.env.CLERK_CONVEX_API || undefined; // from next.config.ts
 const PATHS = { users: "/admin/users", audit: "/admin/audit", invitations: "/admin/invitations" };
 
 function useProps(): PageProps {

@@ -89,6 +89,16 @@ def test_all_that_match_are_acted_on(stack: LocalStack, admin: Visit, editors: l
     expect(bar(admin)).to_be_hidden()
 
 
+def test_all_matches_of_a_search(admin: Visit, editors: list[str]) -> None:
+    """Also those that the list of the best matches leaves out are selected and exported."""
+    admin.open(q="editor")
+    expect(admin.page.locator("[data-clerk-id]")).to_have_count(50)
+    select_all_shown(admin)
+    bar(admin).get_by_role("button", name="Select all that match").click()
+    expect(bar(admin).get_by_role("status")).to_have_text(f"{EDITORS} selected")
+    assert {row["clerkId"] for row in export(admin)} == {*editors}
+
+
 def test_another_view_ends_the_selection(admin: Visit, editors: list[str]) -> None:
     """Of what was selected beyond the rows only what the new view shows stays."""
     admin.open(role="editor")

@@ -657,9 +657,28 @@ def test_search_is_one_page(functions: Functions, admin: Caller) -> None:
     functions.sync([upsert(f"user_{number}", firstName="Ada") for number in range(60)])
     sort = {"by": "createdAt", "order": "desc"}
     assert found(admin, "ada", sort=sort) == found(admin, "ada")
+    options: dict[str, Any] = {"numItems": 499, "cursor": None}
+    page = admin.query("users:getUsers", {"paginationOpts": options, "search": "ada"})
+    assert (len(page["page"]), page["isDone"]) == (50, True)
     options = {"numItems": 10, "cursor": "anything"}
     page = admin.query("users:getUsers", {"paginationOpts": options, "search": "ada"})
     assert (page["page"], page["isDone"]) == ([], True)
+
+
+@pytest.mark.parametrize("search", ["ada", "ada@", "@acme.com", "ad"])
+def test_all_matches_at_once(functions: Functions, admin: Caller, search: str) -> None:
+    """Who asks for 500 gets as many, by each of the ways in which a search finds."""
+    functions.sync(
+        [
+            upsert(f"user_{number:03}", firstName="Ada", email=f"ada@{number:03}.acme.com")
+            for number in range(520)
+        ]
+    )
+    options = {"numItems": 500, "cursor": None}
+    page = admin.query("users:getUsers", {"paginationOpts": options, "search": search})
+    assert len({user["clerkId"] for user in page["page"]}) == 500
+    page = admin.query("users:getUsers", {"paginationOpts": options, "search": search, "status": "banned"})
+    assert page["page"] == []
 
 
 def test_search_is_cut_to_256_characters(functions: Functions, admin: Caller) -> None:

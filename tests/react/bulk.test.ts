@@ -250,6 +250,10 @@ suite("all that match", () => {
     assert.deepEqual([exact.users.length, exact.isCut], [MOST_SELECTED, false]);
     const many = await gather(pages(5000), "", () => {});
     assert.deepEqual([many.users.length, many.isCut, many.users.at(-1)!.clerkId], [MOST_SELECTED, true, "user_999"]);
+    for (const [found, isCut] of [[200, true], [199, false]] as const) {
+      const search = await gather(pages(found), "user_7", () => {}, 200);
+      assert.deepEqual([search.users.length, search.isCut], [found - 1, isCut], "a search may have found only its most");
+    }
   });
 });
 

@@ -35,6 +35,9 @@ suite("reading all that match", () => {
       { numItems: 100, cursor: "2" },
     ]);
     assert.deepEqual([asked[2]!.status, asked[2]!.filter], ["banned", { role: "x" }]);
+    const search = serve([user(1)]);
+    await all(search.read, { search: "ada" });
+    assert.deepEqual(search.asked.map(({ paginationOpts }) => paginationOpts), [{ numItems: 500, cursor: null }]);
   });
 
   test("in the order of creation, whatever the list has; a search in its own", async () => {

@@ -12,7 +12,7 @@ import { readState, readVersion } from "../state";
 import { clerkTables, type Status } from "../tables";
 import { passes, readFiltered, within, type UserFilter } from "./filters";
 import { readMergedPage } from "./pages";
-import { searchUsers } from "./search";
+import { ALL, BEST, searchUsers } from "./search";
 import { keyOf, readSorted, type Span } from "./sorted";
 
 export const userSummary = clerkTables[USERS].validator
@@ -65,7 +65,8 @@ export async function listUsers(
 ) {
   if (search.trim() !== "") {
     const accepts = (user: User) => isWhole(user) && passes(user, filter);
-    const found = paginationOpts.cursor === null ? (await searchUsers(ctx, search, status, accepts)).users : [];
+    const most = paginationOpts.numItems >= ALL ? ALL : BEST;
+    const found = paginationOpts.cursor === null ? (await searchUsers(ctx, search, status, accepts, most)).users : [];
     return { page: found.map(summary), isDone: true, continueCursor: "" };
   }
   const { by, order } = sort ?? { by: "createdAt", order: "desc" };

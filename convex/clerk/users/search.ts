@@ -8,19 +8,21 @@ import type { Status } from "../tables";
 import { readSorted } from "./sorted";
 import { domainOf, domainTerm, fold, valueTerms, words } from "./text";
 
-const BEST = 50; // matches that a search returns, and rows that one read of an index returns at most
-const CANDIDATES = 100; // rows with any of the words, from which the rows with all words are chosen
+export const BEST = 50; // matches that a list has
+export const ALL = 500; // matches that are read at once, to act on all or to export them
+const CANDIDATES = 100; // rows with any of the words, from which the rows with all words are chosen, at least
 const LONGEST = 256; // characters of a search text; no id and no address is longer
 const MOST_TERMS = 16; // the limit of Convex: https://docs.convex.dev/production/state/limits
 const SHORTEST = { id: 8, externalId: 3, phone: 3 }; // characters of a beginning; every Clerk id begins with "user_"
 const SCANNED = 200; // rows with the beginning of a Clerk id, among which those of one status are looked for
 
-// Returns at most 50 of the users who are accepted, the best matches first, and whether there may be more.
+// Returns at most so many of the users who are accepted, the best matches first, and whether there may be more.
 export async function searchUsers(
   ctx: QueryCtx,
   search: string,
   status: Status | undefined,
   accepts: (user: User) => boolean,
+  most = BEST,
 ): Promise<{ users: User[]; isMore: boolean }> {
   const text = clean(search);
   const email = text.toLowerCase();
@@ -31,12 +33,12 @@ export async function searchUsers(
 
   // Of each column, an exact match comes before the values that only begin with the text.
   const [ids, externalIds, emails, names, phones, others] = await Promise.all([
-    withClerkId(ctx, text, status),
-    withValue(ctx, "externalId", text, SHORTEST.externalId, status),
-    beginning(ctx, "sortEmail", email, status),
-    beginning(ctx, "sortName", name, status),
-    isPhone ? withValue(ctx, "phone", digits, 1, status) : [],
-    withAllParts(ctx, text, status),
+    withClerkId(ctx, text, most, status),
+    withValue(ctx, "externalId", text, SHORTEST.externalId, most, status),
+    beginning(ctx, "sortEmail", email, most, status),
+    beginning(ctx, "sortName", name, most, status),
+    isPhone ? withValue(ctx, "phone", digits, 1, most, status) : [],
+    withAllParts(ctx, text, most, status),
   ]);
   // A whole Clerk id finds only its user, although parts of it may be words of other users' names.
   const whole = ids.filter((user) => user.clerkId === text);
@@ -50,7 +52,7 @@ export async function searchUsers(
   const all = [...exact, ...emails, ...names, ...phones, ...externalIds, ...ids, ...others];
   const users = [...new Map(all.map((user) => [user._id, user])).values()];
   // A read that has found as many as it returns may have left out others.
-  return { users: users.filter(accepts).slice(0, BEST), isMore: users.length >= BEST };
+  return { users: users.filter(accepts).slice(0, most), isMore: users.length >= most };
 }
 
 // Returns the text in one line of limited length. It is cut between characters, because Convex refuses half of a
@@ -65,13 +67,13 @@ function endOf(prefix: string): string {
 }
 
 // Returns the users whose Clerk id begins with the text, or equals it if it is short.
-async function withClerkId(ctx: QueryCtx, text: string, status: Status | undefined): Promise<User[]> {
+async function withClerkId(ctx: QueryCtx, text: string, most: number, status: Status | undefined): Promise<User[]> {
   const end = text.length < SHORTEST.id ? `${text}\0` : endOf(text);
   const users = await ctx.db
     .query(USERS)
     .withIndex("by_clerk_id", (q) => q.gte("clerkId", text).lt("clerkId", end))
-    .take(status === undefined ? BEST : SCANNED);
-  return users.filter((user) => status === undefined || user.status === status).slice(0, BEST);
+    .take(status === undefined ? most : Math.max(most, SCANNED));
+  return users.filter((user) => status === undefined || user.status === status).slice(0, most);
 }
 
 // Returns the users whose `field` begins with `prefix`, in its order.
@@ -79,12 +81,13 @@ async function beginning(
   ctx: QueryCtx,
   field: "sortEmail" | "sortName",
   prefix: string,
+  most: number,
   status: Status | undefined,
 ): Promise<User[]> {
   // An empty text has no beginning: it only equals another empty text.
   const before = prefix === "" ? "\0" : endOf(prefix);
   const sorted = { field, order: "asc" as const, from: prefix, before };
-  return await readSorted(ctx, sorted, status, { after: null, until: null }, BEST);
+  return await readSorted(ctx, sorted, status, { after: null, until: null }, most);
 }
 
 // Returns the users whose `field` begins with `prefix`, or equals it if `prefix` has fewer than `shortest` characters.
@@ -93,11 +96,12 @@ async function withValue(
   field: "externalId" | "phone",
   prefix: string,
   shortest: number,
+  most: number,
   status: Status | undefined,
 ): Promise<User[]> {
   const terms = valueTerms(field, prefix);
   if (terms.length === 0) return [];
-  const found = await withAny(ctx, terms, BEST, status);
+  const found = await withAny(ctx, terms, most, status);
   return found.filter(({ [field]: value }) =>
     prefix.length < shortest ? value === prefix : value?.startsWith(prefix) === true,
   );
@@ -109,7 +113,7 @@ type Part = { words: string[]; domain: string };
 // Returns the users who have every part of the text, the most relevant first. The last part may be the beginning of a
 // word. Convex returns the rows that have any of the words, those with most words first, so the rows with all of them
 // are among the candidates.
-async function withAllParts(ctx: QueryCtx, text: string, status: Status | undefined): Promise<User[]> {
+async function withAllParts(ctx: QueryCtx, text: string, most: number, status: Status | undefined): Promise<User[]> {
   if (/[^ ]@/.test(text)) return []; // an address, which `beginning` finds
   const parts = text.split(" ").map(readPart).filter(isSearchable);
   const last = parts.pop();
@@ -119,7 +123,7 @@ async function withAllParts(ctx: QueryCtx, text: string, status: Status | undefi
   // Convex matches only the last word of a search by its beginning, so a last part that may be either needs two
   // searches.
   const searches = [termsOf(last), last.words].filter((terms) => terms.length > 0);
-  const share = CANDIDATES / searches.length;
+  const share = Math.max(most, CANDIDATES / searches.length);
   const found = await Promise.all(searches.map((terms) => withAny(ctx, [...before, ...terms], share, status)));
   return found.flat().filter((user) => parts.every((part) => has(user, part)) && has(user, last, true));
 }

@@ -8,7 +8,6 @@ import { displayName } from "../users/displayName.ts";
 import type { List } from "../users/manage.ts";
 import { OFFERED } from "./bulk.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
-import { MOST_SELECTED } from "./gather.ts";
 import { useGather } from "./useGather.ts";
 
 // Selects a user. With Shift, all from the one that was selected last. The key x does the same in a row; see ui/rows.ts.
@@ -84,7 +83,7 @@ export function SelectionBar({ rows, args, total, hasMore }: List) {
     <div className="selection" role="region" aria-label={bulk.selection} hidden={count === 0}>
       <span role="status">
         {isGathering ? bulk.gathering : count > 0 && bulk.selected(number(count))}
-        {count > 0 && isBeyond && gathering?.is === "done" && gathering.isCut && ` ${bulk.cut(number(MOST_SELECTED))}`}
+        {count > 0 && isBeyond && gathering?.is === "done" && gathering.isCut && ` ${bulk.cut(number(count))}`}
         {gathering?.is === "failed" && ` ${bulk.notGathered} ${errorReason(gathering.error, ui)}`}
       </span>
       {isGathering && <span className="muted">{number(gathering.count)}</span>}

@@ -2,7 +2,7 @@ import { useConvex } from "convex/react";
 import { useEffect, useRef, useState } from "react";
 import { useFunctions, type UsersArgs } from "../functions.ts";
 import { useLatest } from "../ui/useLayout.ts";
-import { walk, type ReadPage } from "../users/walk.ts";
+import { MOST_FOUND, walk, type ReadPage } from "../users/walk.ts";
 import { useManaging } from "./context.ts";
 import { gather } from "./gather.ts";
 
@@ -28,9 +28,9 @@ export function useGather(args: UsersArgs, key: string) {
     set({ is: "running", count: 0 });
     try {
       const read: ReadPage = (wanted) => convex.query(getUsers, wanted);
-      const { users, isCut } = await gather(walk(read, args, controller.signal), myId, (count) =>
-        set({ is: "running", count }),
-      );
+      const onCount = (count: number) => set({ is: "running", count });
+      const mostFound = args.search === undefined ? Infinity : MOST_FOUND;
+      const { users, isCut } = await gather(walk(read, args, controller.signal), myId, onCount, mostFound);
       if (controller.signal.aborted) return;
       manager.select(users, true);
       set({ is: "done", isCut });

@@ -40,6 +40,7 @@ export const filters = {
   csvRunning: "Reading the users…",
   csvCount: (count: number, number: string) => users(count, number),
   csvDone: (count: number, number: string, file: string) => `${users(count, number)} written to ${file}.`,
+  csvCut: "A search finds no more at once. For all, use filters in place of the search.",
   csvFailed: "The file could not be made.",
   cancel: "Cancel",
   until: (date: string) => `until ${date}`,

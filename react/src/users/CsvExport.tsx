@@ -35,6 +35,7 @@ export function CsvProgress({ csv: { state, stop }, total, onRetry }: Props) {
       <p role="status">
         {state?.is === "running" && filters.csvRunning}
         {state?.is === "done" && filters.csvDone(state.count, number(state.count), state.name)}
+        {state?.is === "done" && state.isCut && ` ${filters.csvCut}`}
       </p>
       {state?.is === "running" && (
         <>

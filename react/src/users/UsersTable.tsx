@@ -184,7 +184,7 @@ export function UsersTable({ view, onChange, onOpen, onRows, revealRef, counts, 
             rows={listed}
             args={shownArgs}
             total={total}
-            hasMore={now.canLoadMore || now.isLoadingMore}
+            hasMore={now.canLoadMore || now.isLoadingMore || (isSearch && rows.length >= SEARCH_LIMIT)}
           />
         )}
       </div>

@@ -3,11 +3,11 @@ import { useEffect, useRef, useState } from "react";
 import { useOptions } from "../admin/options.ts";
 import { useFunctions, type UsersArgs } from "../functions.ts";
 import { csvHead, csvName, csvRows } from "./csv.ts";
-import { walk } from "./walk.ts";
+import { MOST_FOUND, walk } from "./walk.ts";
 
 export type CsvState =
   | { is: "running"; count: number }
-  | { is: "done"; count: number; name: string }
+  | { is: "done"; count: number; name: string; isCut: boolean } // isCut: there may be more
   | { is: "failed"; error: Error };
 
 export type Csv = {
@@ -49,7 +49,7 @@ export function useCsv(): Csv {
       }
       const name = csvName(new Date());
       save(new Blob(parts, { type: "text/csv;charset=utf-8" }), name);
-      set({ is: "done", count, name });
+      set({ is: "done", count, name, isCut: args.search !== undefined && count >= MOST_FOUND });
     };
     write().catch((error: unknown) => set({ is: "failed", error: error instanceof Error ? error : new Error(String(error)) }));
   };

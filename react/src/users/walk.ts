@@ -3,6 +3,7 @@ import type { PaginationOptions, PaginationResult } from "convex/server";
 import type { UsersArgs, UserSummary } from "../functions.ts";
 
 const PAGE_SIZE = 100; // the most that Convex's function returns
+export const MOST_FOUND = 500; // the most that it returns of a search, which is one page
 
 export type ReadPage = (args: UsersArgs & { paginationOpts: PaginationOptions }) => Promise<PaginationResult<UserSummary>>;
 
@@ -14,7 +15,7 @@ export async function* walk(read: ReadPage, args: UsersArgs, signal: AbortSignal
   const known = new Set<string>();
   let cursor: string | null = null;
   do {
-    const paginationOpts = { numItems: PAGE_SIZE, cursor };
+    const paginationOpts = { numItems: args.search === undefined ? PAGE_SIZE : MOST_FOUND, cursor };
     const found: PaginationResult<UserSummary> = await unlessAborted(read({ ...request, paginationOpts }), signal);
     const page = found.page.filter(({ clerkId }) => !known.has(clerkId));
     for (const { clerkId } of page) known.add(clerkId);

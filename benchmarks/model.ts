@@ -18,12 +18,14 @@
 // the document that every mutation reads with each of its steps: so the totals were before, for comparison.
 // `POST /model/rebuild` runs a rebuild until the process ends.
 
+import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocketServer, type WebSocket } from "ws";
 
+const VERSION = /VERSION = "(.+)"/.exec(readFileSync(new URL("../convex/clerk/version.ts", import.meta.url), "utf8"))![1]!;
 const MUTATION_MS = 25;
 const ROW_MS = 0.2;
 const AT_ONCE = 16;
@@ -211,9 +213,12 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       }
       break;
     }
-    case "/api/query": // compareUsers, which a backfill begins with
-      result = { status: "success", value: ["unchanged", "unchanged"], logLines: [] };
+    case "/api/query": { // compareUsers, which a backfill begins with, or about
+      const { path } = JSON.parse(Buffer.concat(chunks).toString()) as { path: string };
+      const value = path.endsWith(":about") ? { version: VERSION, columns: [] } : ["unchanged", "unchanged"];
+      result = { status: "success", value, logLines: [] };
       break;
+    }
     default:
       response.statusCode = 404;
       result = { code: "NotFound", message: "The model has no such address." };

@@ -59,7 +59,7 @@ class Run:
 
 @contextmanager
 def changes(clerk: LocalClerk, shown: list[str]) -> Iterator[list[str]]:
-    """Rename users in a thread, one after the other, of those who are in `shown` then. The list has those renamed."""
+    """Rename users who are in `shown`, one after the other, in a thread. The list has those renamed."""
     stopped = threading.Event()
     changed: list[str] = []
 

@@ -176,7 +176,7 @@ def test_files_agree() -> None:
     assert service["ports"] == [f"{exposed[0]}:{exposed[0]}"]
     assert f"${{PORT:-{exposed[0]}}}" in START
     extras = re.findall(r"\[([\w,]+)\]\"$", DOCKERFILE, re.MULTILINE)
-    assert extras == ["server,redis"]
+    assert extras == ["server,redis,metrics"]
 
 
 def test_kubernetes_waits_longer_than_the_server() -> None:

@@ -20,6 +20,8 @@ class AppSettings(BaseSettings):
     clerk_webhook_signing_secret: SecretStr
     clerk_secret_key: SecretStr
     clerk_jwt_issuer_domain: str
+    clerk_instance_id: str = ""  # ins_…: refuses events and keys of another instance
+    clerk_authorized_parties: str = ""  # the origin of the users page
     clerk_api_url: str = "https://api.clerk.com"
 
     def for_clerk_convex(self) -> clerk_convex.Settings:
@@ -31,6 +33,8 @@ class AppSettings(BaseSettings):
                 "CLERK_WEBHOOK_SIGNING_SECRET": self.clerk_webhook_signing_secret.get_secret_value(),
                 "CLERK_SECRET_KEY": self.clerk_secret_key.get_secret_value(),
                 "CLERK_JWT_ISSUER_DOMAIN": self.clerk_jwt_issuer_domain,
+                "CLERK_INSTANCE_ID": self.clerk_instance_id,
+                "CLERK_AUTHORIZED_PARTIES": self.clerk_authorized_parties,
                 "CLERK_API_URL": self.clerk_api_url,
             }
         )

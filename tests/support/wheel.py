@@ -1,6 +1,7 @@
 """The wheel, built once in a run of the tests, in a checkout of its own: the build writes `react/dist`, which
 tests beside it read."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -45,10 +46,20 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    # Variables for another build of the page must not be used here.
-    built = build(checkout, "wheel", folder, VITE_CLERK_PUBLISHABLE_KEY="pk_test_Y2xlcmsuZXhhbXBsZS5jb20k")
-    assert built.returncode == 0, built.stdout + built.stderr
+def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel. The workers of a run share it: the first that needs it builds it, and others wait."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of the run; without workers it is that of all runs
+    folder /= "wheel"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not list(folder.glob("*.whl")):
+            checkout: Path = request.getfixturevalue("checkout")
+            # Variables for another build of the page must not be used here.
+            key = "pk_test_Y2xlcmsuZXhhbXBsZS5jb20k"
+            built = build(checkout, "wheel", folder, VITE_CLERK_PUBLISHABLE_KEY=key)
+            assert built.returncode == 0, built.stdout + built.stderr
     (wheel,) = folder.glob("*.whl")
     return wheel

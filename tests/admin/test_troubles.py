@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clerk_convex import user_routes
 from clerk_convex.admin.answers import Problem
@@ -642,3 +644,22 @@ async def test_key_of_another_instance_reads_and_writes_nothing(managed: Managed
                     assert "CLERK_INSTANCE_ID" in response.json()["error"]["message"]
                     assert managed.state() == before
     assert managed.clerk.get_user(managed.eve)["banned"]
+
+
+async def test_a_limit_of_the_host_is_the_hosts_to_answer(managed: Managed) -> None:
+    """An HTTPException that it raises while the body is read comes back to it, and is no error of ours."""
+
+    def limited(app: ASGIApp) -> ASGIApp:
+        async def receive() -> Any:
+            raise HTTPException(413, "too large for this host")
+
+        async def serve(scope: Scope, _: Receive, send: Send) -> None:
+            await app(scope, receive, send)
+
+        return serve
+
+    app = managed.app()
+    app.add_middleware(limited)
+    async with managed.as_admin(app) as client:
+        response = await call(client, "update", managed.eve)
+    assert (response.status_code, response.text) == (413, "too large for this host")

@@ -16,8 +16,7 @@ from typing import Any, NoReturn, Self
 
 from clerk_convex.backfill.position import Run
 from clerk_convex.backfill.report import OnProgress, Pruning
-from clerk_convex.backfill.run import Pass as Work
-from clerk_convex.backfill.run import bring_in, prune_rows, write_page
+from clerk_convex.backfill.run import Work, bring_in, prune_rows, write_page
 from clerk_convex.backfill.session import Session
 from clerk_convex.clerk import Page
 from clerk_convex.clerk.absence import SECOND_LOOK

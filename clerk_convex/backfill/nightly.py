@@ -22,7 +22,7 @@ from clerk_convex.backfill.report import OnProgress, Pruning, Report, Verificati
 from clerk_convex.backfill.run import (
     CONCURRENCY,
     NAMELESS,
-    Pass,
+    Work,
     read_page,
     remove_absent,
     run_backfill,
@@ -56,15 +56,15 @@ async def nightly(
     settings = Settings.from_env() if settings is None else settings
     on_progress = on_progress or OnProgress()
     started = time.monotonic()
-    passes: list[_Pass] = []
+    made: list[_NightlyWork] = []
 
-    def make_pass(session: Session, run: Run, on_progress: OnProgress) -> _Pass:
-        passes.append(_Pass(session, run, on_progress))
-        return passes[0]
+    def make_work(session: Session, run: Run, on_progress: OnProgress) -> _NightlyWork:
+        made.append(_NightlyWork(session, run, on_progress))
+        return made[0]
 
     report = await run_backfill(
         settings,
-        make_pass,
+        make_work,
         prune=True,
         restart=restart,
         concurrency=concurrency,
@@ -73,19 +73,19 @@ async def nightly(
     )
     if report.error is not None:
         return report, None
-    if passes[0].is_whole:
+    if made[0].is_whole:
         opened = Session.open(
             settings, concurrency=concurrency, dry_run=True, patience=patience, on_progress=on_progress
         )
         async with opened as session:
-            return report, await passes[0].verify(session, settings, started)
+            return report, await made[0].verify(session, settings, started)
     verification = await verify(
         settings, concurrency=concurrency, patience=patience, save=True, on_progress=on_progress
     )
     return report, verification
 
 
-class _Pass(Pass):
+class _NightlyWork(Work):
     """Compares each page before it writes, and remembers what is still in doubt.
 
     `is_whole` is false as soon as a page could not be compared. Then the rest is done in two steps.

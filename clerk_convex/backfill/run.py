@@ -22,7 +22,7 @@ from clerk_convex.settings import Settings
 __all__ = [
     "CONCURRENCY",
     "NAMELESS",
-    "Pass",
+    "Work",
     "backfill",
     "bring_in",
     "most_pruned",
@@ -69,7 +69,7 @@ async def backfill(
     """
     return await run_backfill(
         settings,
-        Pass,
+        Work,
         dry_run=dry_run,
         prune=prune,
         yes=yes,
@@ -80,7 +80,7 @@ async def backfill(
     )
 
 
-class Pass:
+class Work:
     """The work of a run: it writes each page, and removes the rows of users that are gone."""
 
     def __init__(self, session: Session, run: Run, on_progress: OnProgress) -> None:
@@ -102,7 +102,7 @@ class Pass:
 
 async def run_backfill(
     settings: Settings | None,
-    make_pass: Callable[[Session, Run, OnProgress], Pass],
+    make_work: Callable[[Session, Run, OnProgress], Work],
     *,
     dry_run: bool = False,
     prune: bool = False,
@@ -140,7 +140,7 @@ async def run_backfill(
         pruning: Pruning | None = None
         problem: ClerkConvexError | None = None
         try:
-            work = make_pass(session, run, on_progress)
+            work = make_work(session, run, on_progress)
             await work.begin()
             await bring_in(work, total)
             if prune:
@@ -204,7 +204,7 @@ async def tally(
     run.tally.add(outcomes, await record(session, [*unread, *refused]))
 
 
-async def bring_in(work: Pass, total: int) -> None:
+async def bring_in(work: Work, total: int) -> None:
     """Read all users of Clerk that the run has not read, and write them. `total` is about their number."""
     session, run, on_progress = work.session, work.run, work.on_progress
     if not run.ranges:

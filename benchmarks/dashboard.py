@@ -10,21 +10,13 @@ dashboard.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import io
-import json
 import math
-import shutil
 import statistics
 import sys
 import time
-from collections.abc import Sequence
 
-from playwright.sync_api import sync_playwright
-
-from clerk_convex.local.demo import begin
-from clerk_convex.local.stack import LocalStack
+from benchmarks.page import run_command, users_page
 
 # Resolves `window.seen` with the time in Unix milliseconds at which a user's row contains a text.
 WATCH = """
@@ -54,17 +46,8 @@ class Run:
 
 
 def measure(users: int, changes: int) -> Run:
-    with LocalStack(connected=False) as stack, sync_playwright() as playwright:
-        user_ids = begin(stack, users, io.StringIO())
-        flags = ["--no-sandbox", "--disable-gpu"]
-        chromium = shutil.which("chromium") or shutil.which("chromium-headless-shell")
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_page()
-        page.goto(f"{stack.clerk.url}/sign-in?redirect_url={stack.dashboard_url}")
-        page.get_by_role("button", name="Ada Admin").click()
-        rows = page.locator("[data-clerk-id]")
-        rows.first.wait_for()
-        shown = rows.evaluate_all("rows => rows.map(row => row.dataset.clerkId)")
+    with users_page(users) as (stack, page, user_ids):
+        shown = page.locator("[data-clerk-id]").evaluate_all("rows => rows.map(row => row.dataset.clerkId)")
         known = [user_id for user_id in shown if user_id in set(user_ids)]
         times = []
         for number in range(changes):
@@ -73,7 +56,6 @@ def measure(users: int, changes: int) -> Run:
             changed = time.time() * 1000
             stack.clerk.update_user(user_id, first_name=name)
             times.append(page.evaluate("window.seen") - changed)
-        browser.close()
     times.sort()
     p95 = times[math.ceil(0.95 * changes) - 1]
     return Run(users, changes, statistics.median(times), p95, times[-1])
@@ -86,15 +68,8 @@ def report(run: Run) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard", description=__doc__)
-    parser.add_argument("--users", type=int, default=200)
-    parser.add_argument("--changes", type=int, default=200)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    run = measure(options.users, options.changes)
-    sys.stdout.write((json.dumps(dataclasses.asdict(run)) if options.json else report(run)) + "\n")
-    return 0
+def main() -> int:
+    return run_command("benchmarks.dashboard", __doc__, measure, report, users=200, changes=200)
 
 
 if __name__ == "__main__":

@@ -10,22 +10,15 @@ dashboard.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import io
-import json
-import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import sync_playwright
-
+from benchmarks.page import run_command, users_page
 from clerk_convex.local.clerk import LocalClerk
-from clerk_convex.local.demo import begin
-from clerk_convex.local.stack import LocalStack
 
 CHANGES = 25  # users changed in a second
 SLOWER = 4  # times that Chromium's processor is slowed down
@@ -59,7 +52,7 @@ class Run:
 
 @contextmanager
 def changes(clerk: LocalClerk, shown: list[str]) -> Iterator[list[str]]:
-    """Rename users who are in `shown`, one after the other, in a thread. The list has those renamed."""
+    """Rename users of `shown` in a thread, one after the other. The list has the ids of the renamed ones."""
     stopped = threading.Event()
     changed: list[str] = []
 
@@ -80,14 +73,7 @@ def changes(clerk: LocalClerk, shown: list[str]) -> Iterator[list[str]]:
 
 
 def measure(users: int, seconds: float) -> Run:
-    with LocalStack(connected=False) as stack, sync_playwright() as playwright:
-        begin(stack, users, io.StringIO())
-        chromium = shutil.which("chromium") or shutil.which("chromium-headless-shell")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.goto(f"{stack.clerk.url}/sign-in?redirect_url={stack.dashboard_url}")
-        page.get_by_role("button", name="Ada Admin").click()
-        page.locator("[data-clerk-id]").first.wait_for()
+    with users_page(users) as (stack, page, _):
         page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
         page.mouse.move(400, 500)
         time.sleep(WARM_UP)
@@ -103,7 +89,6 @@ def measure(users: int, seconds: float) -> Run:
                 time.sleep(STEP)
         tasks = page.evaluate("window.tasks")
         scrolled = page.evaluate(LAST)
-        browser.close()
     over_100 = sum(task > 100 for task in tasks)
     worst = max(tasks, default=0.0)
     return Run(users, seconds, len(changed), scrolled, most_rows, len(tasks), over_100, worst)
@@ -118,15 +103,8 @@ def report(run: Run) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scrolling", description=__doc__)
-    parser.add_argument("--users", type=int, default=5000)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    run = measure(options.users, options.seconds)
-    sys.stdout.write((json.dumps(dataclasses.asdict(run)) if options.json else report(run)) + "\n")
-    return 0
+def main() -> int:
+    return run_command("benchmarks.scrolling", __doc__, measure, report, users=5000, seconds=20.0)
 
 
 if __name__ == "__main__":

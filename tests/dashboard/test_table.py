@@ -226,6 +226,50 @@ def test_typing_leaves_one_place_in_the_history(stack: LocalStack, admin: Visit)
     expect(admin.page).to_have_url(re.compile("/dashboard/audit$"))
 
 
+# A router for which a new URL takes time, as that of Next.js: `arrive` lets the first of `late` come.
+LATE_URL = """
+() => {
+  const { replaceState } = history;
+  window.late = [];
+  history.replaceState = (...state) => late.push(state);
+  window.arrive = () => replaceState.apply(history, late.shift());
+}
+"""
+
+
+def test_what_is_typed_stays_while_the_url_is_late(stack: LocalStack, admin: Visit) -> None:
+    """An older search that arrives in the URL takes back neither a letter nor the empty box."""
+    admin.open()
+    admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
+    admin.page.evaluate(LATE_URL)
+    box = search_box(admin)
+
+    def expect_late(*searches: str) -> None:
+        admin.page.wait_for_function(
+            "wanted => JSON.stringify(late.map((it) => new URL(it[2], origin).searchParams.get('q')))"
+            " === JSON.stringify(wanted)",
+            arg=[search or None for search in searches],
+        )
+
+    box.fill("z")
+    expect_late("z")
+    box.fill("zo")
+    expect_late("z", "zo")
+    box.fill("zoë")
+    admin.page.evaluate("arrive()")
+    assert query_of(admin) == {"q": "z"}
+    expect(box).to_have_value("zoë")
+    expect_late("zo", "zoë")
+    box.press("Escape")
+    expect_late("zo", "zoë", "")
+    admin.page.evaluate("arrive()")
+    admin.page.evaluate("arrive()")
+    expect(box).to_have_value("")
+    admin.page.evaluate("arrive()")
+    assert query_of(admin) == {}
+    admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
+
+
 def test_deep_link(stack: LocalStack, admin: Visit) -> None:
     """A link restores the whole state for any admin who opens it, the dialog too. A reload keeps it."""
     rows = [row for row in rows_in_order(stack, "sortName") if row["status"] == "locked"]

@@ -2,11 +2,17 @@ import { useEffect, useId, useMemo, useState, type KeyboardEvent } from "react";
 import { useAdminAnswer } from "../data/useAnswer.ts";
 import { useFunctions } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
-import { Icon } from "../ui/Icon.tsx";
+import { SearchField } from "../ui/SearchField.tsx";
 import { displayName } from "../users/displayName.ts";
 
 const MOST = 8; // users that are offered
 const ID = /^user_\w+$/;
+const PERSON = (
+  <>
+    <circle cx="8" cy="5.5" r="2.75" />
+    <path d="M2.75 13.5a5.25 4.75 0 0 1 10.5 0" />
+  </>
+);
 
 type Props = {
   label: string;
@@ -55,36 +61,29 @@ export function PersonFilter({ label, placeholder, onPick }: Props) {
   };
 
   return (
-    <div className="search person-filter" onBlur={() => setOpen(false)}>
+    <SearchField
+      icon={PERSON}
+      type="text"
+      role="combobox"
+      aria-label={label}
+      aria-expanded={isShown}
+      aria-controls={isShown ? list : undefined}
+      aria-autocomplete="list"
+      aria-activedescendant={isShown && options.length > 0 ? idOf(current) : undefined}
+      placeholder={placeholder}
+      value={text}
+      onChange={(event) => {
+        const { value } = event.target;
+        setText(value);
+        setActive(0);
+        setOpen(true);
+        const { inputType } = event.nativeEvent as InputEvent;
+        if (inputType === "insertFromPaste" && ID.test(value.trim())) pick(value.trim());
+      }}
+      onKeyDown={onKeyDown}
+      onBlur={() => setOpen(false)}
+    >
       {search !== "" && <Finder search={search} onFound={setFound} />}
-      <Icon>
-        <circle cx="8" cy="5.5" r="2.75" />
-        <path d="M2.75 13.5a5.25 4.75 0 0 1 10.5 0" />
-      </Icon>
-      <input
-        type="text"
-        role="combobox"
-        aria-label={label}
-        aria-expanded={isShown}
-        aria-controls={isShown ? list : undefined}
-        aria-autocomplete="list"
-        aria-activedescendant={isShown && options.length > 0 ? idOf(current) : undefined}
-        placeholder={placeholder}
-        autoComplete="off"
-        spellCheck={false}
-        dir="auto"
-        maxLength={200}
-        value={text}
-        onChange={(event) => {
-          const { value } = event.target;
-          setText(value);
-          setActive(0);
-          setOpen(true);
-          const { inputType } = event.nativeEvent as InputEvent;
-          if (inputType === "insertFromPaste" && ID.test(value.trim())) pick(value.trim());
-        }}
-        onKeyDown={onKeyDown}
-      />
       {isShown && (
         <div className="person-options" id={list} role="listbox" aria-label={label} aria-busy={isLoading}>
           {options.map(({ clerkId, name, more }, index) => (
@@ -109,7 +108,7 @@ export function PersonFilter({ label, placeholder, onPick }: Props) {
           )}
         </div>
       )}
-    </div>
+    </SearchField>
   );
 }
 

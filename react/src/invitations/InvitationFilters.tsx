@@ -1,7 +1,8 @@
-import { useState, type FormEvent, type ReactNode } from "react";
+import type { ReactNode } from "react";
 import { useMessages } from "../messages/messages.ts";
 import { INVITATION_STATUSES, type InvitationsView } from "./invitationCalls.ts";
-import { Icon } from "../ui/Icon.tsx";
+import { SearchField } from "../ui/SearchField.tsx";
+import { useDraft } from "../ui/useDraft.ts";
 
 type Props = { view: InvitationsView; onChange: (change: Partial<InvitationsView>) => void; end?: ReactNode };
 
@@ -9,7 +10,7 @@ export function InvitationFilters({ view, onChange, end }: Props) {
   const { invitations } = useMessages();
   return (
     <div className="toolbar" role="search" aria-label={invitations.label}>
-      <Search key={view.search} search={view.search} onSearch={(search) => onChange({ search })} />
+      <Search search={view.search} onSearch={(search) => onChange({ search })} />
       <select
         className="filter-select"
         aria-label={invitations.status}
@@ -33,35 +34,14 @@ export function InvitationFilters({ view, onChange, end }: Props) {
 // Each search is a request to Clerk, so it is made with Enter and not while somebody types.
 function Search({ search, onSearch }: { search: string; onSearch: (search: string) => void }) {
   const { invitations } = useMessages();
-  const [text, setText] = useState(search);
-  const find = (wanted: string) => {
-    if (wanted.trim() !== search) onSearch(wanted.trim());
-  };
-  const onSubmit = (event: FormEvent) => {
-    event.preventDefault();
-    find(text);
-  };
+  const { setText, put, field } = useDraft(search, onSearch, null);
   return (
-    <form className="search" onSubmit={onSubmit}>
-      <Icon>
-        <circle cx="7" cy="7" r="4.25" />
-        <path d="m10.25 10.25 3.25 3.25" />
-      </Icon>
-      <input
-        type="search"
-        aria-label={invitations.search}
-        placeholder={invitations.searchHint}
-        autoComplete="off"
-        spellCheck={false}
-        dir="auto"
-        maxLength={200}
-        value={text}
-        onChange={(event) => {
-          setText(event.target.value);
-          if (event.target.value === "") find("");
-        }}
-        onBlur={() => find(text)}
-      />
-    </form>
+    <SearchField
+      {...field}
+      aria-label={invitations.search}
+      enterKeyHint="search"
+      placeholder={invitations.searchHint}
+      onChange={({ target: { value } }) => (value === "" ? put(value) : setText(value))}
+    />
   );
 }

@@ -2,9 +2,9 @@ import { useId, useRef, useState, type FocusEvent, type ReactNode, type RefObjec
 import { useOptions } from "../admin/options.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { Icon } from "../ui/Icon.tsx";
+import { useDraft } from "../ui/useDraft.ts";
 import { useLatest, useLayout } from "../ui/useLayout.ts";
 import type { ChangeView } from "./Filters.tsx";
-import { useDraft } from "./useDraft.ts";
 import { textOf, useFilterTexts } from "./useFilterTexts.ts";
 import { EVERYONE, readWhen, writeWhen, type UsersView, type When } from "./usersView.ts";
 
@@ -153,7 +153,7 @@ function RoleChoice({ role, onPick }: { role: string | null; onPick: (role: stri
   const { filters } = useMessages();
   const { roles } = useOptions();
   const [isOther, setOther] = useState(role !== null && role !== "" && !roles.includes(role));
-  const draft = useDraft(role ?? "", (text) => onPick(text.trim() || null));
+  const draft = useDraft(role ?? "", (text) => onPick(text || null));
   return (
     <Choice
       label={filters.role}

@@ -4,6 +4,7 @@ import { useFormats, useMessages } from "../messages/messages.ts";
 import { displayName } from "../users/displayName.ts";
 import type { Confirmed } from "./bulk.ts";
 import { useManaging, useObstacle } from "./context.ts";
+import { DialogButtons } from "./DialogButtons.tsx";
 import { Modal } from "./Modal.tsx";
 import { RoleField } from "./RoleField.tsx";
 
@@ -50,24 +51,9 @@ export function BulkDialog({ action, users }: Props) {
           {manage.consequenceForAll[action]}
           {admins > 0 && ` ${bulk.admins(admins, number(admins))}`}
         </p>
-        {obstacle !== null && (
-          <p className="reason" id={`${id}-reason`}>
-            {obstacle}
-          </p>
-        )}
-        <div className="modal-buttons buttons">
-          <button className="button" type="button" data-first={!isRole || undefined} onClick={close}>
-            {bulk.cancel}
-          </button>
-          <button
-            className={isRole ? "button is-primary" : "button is-danger"}
-            type="submit"
-            aria-disabled={obstacle !== null}
-            aria-describedby={obstacle === null ? undefined : `${id}-reason`}
-          >
-            {label}
-          </button>
-        </div>
+        <DialogButtons obstacle={obstacle} isDanger={!isRole} onCancel={close}>
+          {label}
+        </DialogButtons>
       </form>
     </Modal>
   );

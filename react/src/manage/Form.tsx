@@ -2,6 +2,7 @@ import { useEffect, useId, useRef, useState, type FormEvent, type ReactNode } fr
 import { useFormats, useMessages } from "../messages/messages.ts";
 import type { Answer, Call, Problem } from "./calls.ts";
 import { useManaging, useObstacle } from "./context.ts";
+import { DialogButtons } from "./DialogButtons.tsx";
 import { Modal } from "./Modal.tsx";
 import { ProblemText, useWait } from "./Notices.tsx";
 
@@ -81,24 +82,9 @@ export function Form({ title, submit, progress, read, children }: Props) {
             )}
           </div>
         )}
-        {obstacle !== null && (
-          <p className="reason" id={`${id}-reason`}>
-            {obstacle}
-          </p>
-        )}
-        <div className="modal-buttons buttons">
-          <button className="button" type="button" onClick={close}>
-            {forms.cancel}
-          </button>
-          <button
-            className="button is-primary"
-            type="submit"
-            aria-disabled={isRefused}
-            aria-describedby={obstacle === null ? undefined : `${id}-reason`}
-          >
-            {isSending ? progress : wait > 0 ? forms.submitIn(submit, number(wait)) : submit}
-          </button>
-        </div>
+        <DialogButtons obstacle={obstacle} isOff={isRefused} onCancel={close}>
+          {isSending ? progress : wait > 0 ? forms.submitIn(submit, number(wait)) : submit}
+        </DialogButtons>
       </form>
     </Modal>
   );

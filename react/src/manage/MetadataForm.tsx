@@ -7,6 +7,7 @@ import { placeOf } from "../metadata/parse.ts";
 import type { Problem } from "./calls.ts";
 import { Changes } from "./Changes.tsx";
 import { useManaging, useObstacle } from "./context.ts";
+import { DialogButtons } from "./DialogButtons.tsx";
 import { Modal } from "./Modal.tsx";
 import { ProblemText } from "./Notices.tsx";
 import { Person } from "./Person.tsx";
@@ -189,24 +190,14 @@ export function MetadataForm({ user, isSending, problem, wait, isNewer, onSave, 
             {serverSays === undefined ? <ProblemText problem={problem} /> : <p>{serverSays}</p>}
           </div>
         )}
-        {obstacle !== null && (
-          <p className="reason" id={`${id}-reason`}>
-            {obstacle}
-          </p>
-        )}
-        <div className="modal-buttons buttons">
-          <button className="button" type="button" onClick={close}>
-            {forms.cancel}
-          </button>
-          <button
-            className="button is-primary"
-            type="submit"
-            aria-disabled={isOff || fault !== null}
-            aria-describedby={obstacle === null ? `${id}-state` : `${id}-reason`}
-          >
-            {isSending ? forms.metadataSaving : wait > 0 ? forms.submitIn(forms.save, number(wait)) : forms.save}
-          </button>
-        </div>
+        <DialogButtons
+          obstacle={obstacle}
+          isOff={isOff || fault !== null}
+          describedBy={`${id}-state`}
+          onCancel={close}
+        >
+          {isSending ? forms.metadataSaving : wait > 0 ? forms.submitIn(forms.save, number(wait)) : forms.save}
+        </DialogButtons>
       </form>
       {isLeaving && (
         <Question

@@ -1,6 +1,6 @@
 import { useId, type ReactNode } from "react";
-import { useMessages } from "../messages/messages.ts";
 import { useObstacle } from "./context.ts";
+import { DialogButtons } from "./DialogButtons.tsx";
 import { Modal } from "./Modal.tsx";
 
 type Props = {
@@ -15,9 +15,7 @@ type Props = {
 
 // Asks before something dangerous. Cancel has the focus.
 export function Question({ title, text, confirm, isLocal = false, onClose, onConfirm, children }: Props) {
-  const { forms } = useMessages();
-  const reason = useObstacle();
-  const obstacle = isLocal ? null : reason;
+  const obstacle = useObstacle();
   const id = useId();
   return (
     <Modal role="alertdialog" labelId={id} describedBy={`${id}-text`} onClose={onClose}>
@@ -26,25 +24,9 @@ export function Question({ title, text, confirm, isLocal = false, onClose, onCon
       </h2>
       {children}
       <p id={`${id}-text`}>{text}</p>
-      {obstacle !== null && (
-        <p className="reason" id={`${id}-reason`}>
-          {obstacle}
-        </p>
-      )}
-      <div className="modal-buttons buttons">
-        <button className="button" type="button" data-first onClick={onClose}>
-          {forms.cancel}
-        </button>
-        <button
-          className="button is-danger"
-          type="button"
-          aria-disabled={obstacle !== null}
-          aria-describedby={obstacle === null ? undefined : `${id}-reason`}
-          onClick={() => obstacle === null && onConfirm()}
-        >
-          {confirm}
-        </button>
-      </div>
+      <DialogButtons obstacle={isLocal ? null : obstacle} isDanger onCancel={onClose} onConfirm={onConfirm}>
+        {confirm}
+      </DialogButtons>
     </Modal>
   );
 }

@@ -1,6 +1,6 @@
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { displayName } from "../users/displayName.ts";
-import { Icon } from "../ui/Icon.tsx";
+import { CloseButton } from "../ui/CloseButton.tsx";
 import { MOST } from "./bulk.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
 
@@ -65,17 +65,7 @@ export function BulkNews() {
               {bulk.undo}
             </button>
           )}
-          <button
-            className="icon-button toast-close"
-            type="button"
-            aria-label={ui.dismiss}
-            title={ui.dismiss}
-            onClick={() => manager.set({ job: null })}
-          >
-            <Icon size={16}>
-              <path d="m4 4 8 8m0-8-8 8" />
-            </Icon>
-          </button>
+          <CloseButton className="toast-close" label={ui.dismiss} onClick={() => manager.set({ job: null })} />
         </>
       )}
     </div>

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 import { useMessages } from "../messages/messages.ts";
-import { Icon } from "../ui/Icon.tsx";
+import { CloseButton } from "../ui/CloseButton.tsx";
 import { BulkNews } from "./BulkNews.tsx";
 import type { Problem } from "./calls.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
@@ -89,17 +89,7 @@ function BadNews({ notice }: { notice: Notice }) {
           {wait > 0 ? manage.retryIn(wait) : ui.retry}
         </button>
       )}
-      <button
-        className="icon-button toast-close"
-        type="button"
-        aria-label={ui.dismiss}
-        title={ui.dismiss}
-        onClick={() => manager.dismiss(notice)}
-      >
-        <Icon size={16}>
-          <path d="m4 4 8 8m0-8-8 8" />
-        </Icon>
-      </button>
+      <CloseButton className="toast-close" label={ui.dismiss} onClick={() => manager.dismiss(notice)} />
     </div>
   );
 }

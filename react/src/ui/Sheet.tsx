@@ -1,7 +1,7 @@
 import { useRef, type ReactNode } from "react";
 import { useMessages } from "../messages/messages.ts";
 import { useLatest, useLayout } from "./useLayout.ts";
-import { Icon } from "./Icon.tsx";
+import { CloseButton } from "./CloseButton.tsx";
 
 type Props = {
   label: string;
@@ -43,17 +43,7 @@ export function Sheet({ label, returnTo, onClose, children }: Props) {
       }}
     >
       <div className="sheet-body">
-        <button
-          className="icon-button sheet-close"
-          type="button"
-          aria-label={ui.close}
-          title={ui.close}
-          onClick={onClose}
-        >
-          <Icon size={16}>
-            <path d="m4 4 8 8m0-8-8 8" />
-          </Icon>
-        </button>
+        <CloseButton className="sheet-close" label={ui.close} onClick={onClose} />
         {children}
       </div>
     </dialog>

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -16,23 +16,16 @@ from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.errors import ClerkUnavailable
 from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.webhook.events import Ignored, read_event
-from tests.support.backfill_set import BackfillSet, functions_of, hasty, shared_clerk, small_pages
+from tests.support.backfill_set import BackfillSet, small_pages
 from tests.support.backfill_wire import Answer, Request, Wire
-from tests.support.functions import Functions, delete, upsert
+from tests.support.functions import delete, upsert
 from tests.support.virtual_time import now, run
 
 
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    with functions_of(tmp_path_factory.mktemp("project")) as functions:
-        yield functions
-
-
 @pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
+def local(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.1)
-    hasty(monkeypatch)
-    return BackfillSet(shared_clerk(), functions)
+    return local
 
 
 def apply_webhook(local: BackfillSet, kind: str, user: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,9 +10,9 @@ from clerk_convex.backfill import repair_duplicates, verify
 from clerk_convex.backfill.duplicates import find_duplicates
 from clerk_convex.backfill.session import Session
 from clerk_convex.cli import main as cli
-from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty, shared_clerk
+from tests.support.backfill_set import BackfillSet, Then
 from tests.support.backfill_wire import Wire
-from tests.support.functions import Functions, eventually
+from tests.support.functions import eventually
 from tests.support.virtual_time import run
 
 
@@ -91,17 +90,9 @@ def test_verify_reports_duplicates_only_as_duplicates(wire: Wire) -> None:
 # ---------------------------------------------------------------- with the functions
 
 
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    with functions_of(tmp_path_factory.mktemp("project")) as functions:
-        yield functions
-
-
 @pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
-    hasty(monkeypatch)
+def local(local: BackfillSet, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
     monkeypatch.setattr("clerk_convex.backfill.comparison.AGAIN", 0.05)
-    local = BackfillSet(shared_clerk(), functions)
     for name, value in local.environment().items():
         monkeypatch.setenv(name, value)
     return local

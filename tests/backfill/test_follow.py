@@ -23,22 +23,10 @@ from clerk_convex.backfill.session import Session
 from clerk_convex.clerk import Page
 from clerk_convex.errors import ClerkMisconfigured
 from clerk_convex.local.clerk import Faults
-from tests.support.backfill_set import BackfillSet, functions_of, hasty, shared_clerk
-from tests.support.functions import ROOT, Functions, eventually, upsert
+from tests.support.backfill_set import BackfillSet
+from tests.support.functions import ROOT, eventually, upsert
 
 EVERY = 0.3  # seconds
-
-
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    with functions_of(tmp_path_factory.mktemp("project")) as functions:
-        yield functions
-
-
-@pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
-    hasty(monkeypatch)
-    return BackfillSet(shared_clerk(), functions)
 
 
 class Notes(OnProgress):

@@ -10,17 +10,11 @@ import pytest
 from clerk_convex.entities import Upsert, read_user
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.service import Service
-from tests.support.backfill_set import BackfillSet, functions_of, hasty
+from tests.support.backfill_set import BackfillSet, hasty
 from tests.support.functions import Functions, upsert
 
 OMIT = ("phone", "email")
 PERSON = {"first_name": "Ada", "email_address": ["ada@example.com"], "phone_number": ["+15550100"]}
-
-
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    with functions_of(tmp_path_factory.mktemp("project")) as functions:
-        yield functions
 
 
 @pytest.fixture

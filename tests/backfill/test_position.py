@@ -23,7 +23,7 @@ from clerk_convex.backfill.ranges import Position, Range
 from clerk_convex.backfill.session import Session
 from clerk_convex.errors import DeploymentUnavailable
 from clerk_convex.local.clerk import Faults, LocalClerk
-from tests.support.backfill_set import DUMP, BackfillSet, Then, functions_of, hasty, shared_clerk, small_pages
+from tests.support.backfill_set import DUMP, BackfillSet, Then, functions_of, small_pages
 from tests.support.backfill_wire import Answer, Request, Wire
 from tests.support.functions import LATER, Functions, Project
 from tests.support.virtual_time import now, run
@@ -36,22 +36,10 @@ PROGRESS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    with functions_of(tmp_path_factory.mktemp("project")) as functions:
-        yield functions
-
-
-@pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
     """The unchanged functions: a run counts as ended after a minute."""
     with functions_of(tmp_path_factory.mktemp("project"), silence_ms="60 * 1000") as functions:
         yield functions
-
-
-@pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
-    hasty(monkeypatch)
-    return BackfillSet(shared_clerk(), functions)
 
 
 def start(functions: Functions, options: str = "a", *, restart: bool = False) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,8 @@ from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.webhook.events import Ignored, read_event
-from tests.support.backfill_set import BackfillSet, functions_of, hasty, shared_clerk
+from tests.support.backfill_set import BackfillSet, hasty
 from tests.support.functions import Functions, Project, upsert
-
-
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    with functions_of(tmp_path_factory.mktemp("project")) as functions:
-        yield functions
-
-
-@pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
-    hasty(monkeypatch)
-    return BackfillSet(shared_clerk(), functions)
 
 
 def add_ghosts(local: BackfillSet, count: int, name: str = "a") -> list[str]:

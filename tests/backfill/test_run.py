@@ -7,7 +7,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,23 +34,11 @@ from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.local.demo.people import people
 from clerk_convex.local.stack import LocalStack
 from clerk_convex.webhook.events import Ignored, read_event
-from tests.support.backfill_set import BackfillSet, Then, functions_of, hasty, shared_clerk, small_pages
-from tests.support.functions import Functions, Project, delete, upsert
+from tests.support.backfill_set import BackfillSet, Then, small_pages
+from tests.support.functions import Project, delete, upsert
 from tests.support.stand_in import DEPLOY_KEY, StandIn, failure
 
 DAY = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
-    with functions_of(tmp_path_factory.mktemp("project")) as functions:
-        yield functions
-
-
-@pytest.fixture
-def local(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> BackfillSet:
-    hasty(monkeypatch)
-    return BackfillSet(shared_clerk(), functions)
 
 
 # ---------------------------------------------------------------- all of them

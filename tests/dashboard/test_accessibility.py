@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
@@ -30,6 +30,7 @@ async (options) => {
 EVERY_RULE = {**OPTIONS, "rules": {"target-size": {"enabled": True}}}
 RULES_OF_SIGHT = {**OPTIONS, "runOnly": ["color-contrast", "target-size"]}
 WIDE: ViewportSize = {"width": 1280, "height": 800}
+SMALL: ViewportSize = {"width": 320, "height": 640}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 TALL: ViewportSize = {"width": 1280, "height": 2400}
 
@@ -51,6 +52,19 @@ def violations(page: Page, options: dict[str, Any] = EVERY_RULE) -> list[str]:
         page.evaluate(AXE)
     found = page.evaluate(RUN_AXE, options)
     return [f"{it['id']}: {it['help']}: {[node['html'] for node in it['nodes']]}" for it in found]
+
+
+def check_looks(
+    page: Page, *viewports: ViewportSize, schemes: Sequence[Literal["light", "dark"]] = ("light",)
+) -> None:
+    """Check at each size and in each theme that axe finds nothing and that nothing scrolls sideways."""
+    for viewport in viewports:
+        page.set_viewport_size(viewport)
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            settled(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+            assert violations(page) == [], (viewport, scheme)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, expect
 
 from clerk_convex.local.clerk import Faults
 from clerk_convex.local.stack import LocalStack
-from tests.dashboard.test_accessibility import NARROW, WIDE, settled, tab_to, violations
+from tests.dashboard.test_accessibility import tab_to
 
 if TYPE_CHECKING:
     from tests.support.browser import People, Visit, Visits
@@ -120,24 +120,16 @@ def test_selection(admin: Visit, people: list[str]) -> None:
 
 def test_ban_and_undo(stack: LocalStack, admin: Visit, people: list[str]) -> None:
     """The dialog names the users. Clerk has it in one request, each user has a row of the audit log, and Undo
-    takes it back. axe finds nothing on the way."""
+    takes it back."""
     asked: list[str] = []
     admin.page.on("request", lambda request: asked.append(request.url) if "/api/" in request.url else None)
     for user_id in people[:3]:
         box(admin, user_id).click()
-    for viewport in (NARROW, WIDE):
-        admin.page.set_viewport_size(viewport)
-        assert admin.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        for scheme in ("light", "dark"):
-            admin.page.emulate_media(color_scheme=scheme)
-            settled(admin.page)
-            assert violations(admin.page) == [], (viewport, scheme)
     bar(admin).get_by_role("button", name="Ban", exact=True).click()
     dialog = admin.page.get_by_role("alertdialog", name="Ban 3 users?")
     expect(dialog.get_by_role("listitem")).to_have_text([f"{name} Person" for name in NAMES[:3]])
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     expect(dialog).to_have_accessible_description(re.compile("Signs these accounts out everywhere"))
-    assert violations(admin.page) == []
     admin.page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     assert asked == []
@@ -152,7 +144,6 @@ def test_ban_and_undo(stack: LocalStack, admin: Visit, people: list[str]) -> Non
     assert actions(admin) == [("ban", "done")] * 3
     admin.page.get_by_text("Result of each user").click()
     expect(admin.page.get_by_role("list", name="Results").get_by_role("listitem")).to_have_count(3)
-    assert violations(admin.page) == []
 
     admin.page.get_by_role("button", name="Undo").click()
     expect(told(admin, "3 users were unbanned.")).to_be_visible()

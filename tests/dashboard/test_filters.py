@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Locator, ViewportSize, expect
+from playwright.sync_api import Locator, expect
 
 from clerk_convex.local.demo.people import UNVERIFIED
-from tests.dashboard.test_accessibility import WIDE, press, settled, tab_to, violations
+from tests.dashboard.test_accessibility import SMALL, WIDE, check_looks, press, tab_to
 
 if TYPE_CHECKING:
     from tests.support.browser import People, Visit, Visits
 
 pytest_plugins = ["tests.support.browser"]
-
-SMALL: ViewportSize = {"width": 320, "height": 640}
 
 
 def moment(text: str) -> int:
@@ -223,12 +221,7 @@ def test_by_keyboard_on_a_small_screen(admin: Visit, people: dict[str, str]) -> 
     page.keyboard.press("Enter")
     expect(panel(admin).get_by_label("Role", exact=True)).to_be_focused()
     for viewport in (SMALL, WIDE):
-        page.set_viewport_size(viewport)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            settled(page)
-            assert violations(page) == [], (viewport, scheme)
-            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        check_looks(page, viewport, schemes=("light", "dark"))
         box = panel(admin).bounding_box()
         assert box is not None
         width = page.evaluate("document.documentElement.clientWidth")  # without the scroll bar
@@ -250,10 +243,7 @@ def test_by_keyboard_on_a_small_screen(admin: Visit, people: dict[str, str]) -> 
     tab_to(page, "Done")
     press(page, "Tab")
     expect(panel(admin)).to_have_count(0)
-    page.set_viewport_size(SMALL)
-    assert page.evaluate("document.documentElement.scrollWidth") <= SMALL["width"]
-    settled(page)
-    assert violations(page) == []
+    check_looks(page, SMALL)
 
 
 def test_counts_that_fail(admin: Visit, people: dict[str, str]) -> None:

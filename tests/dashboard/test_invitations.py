@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Route, ViewportSize, expect
+from playwright.sync_api import Locator, Route, expect
 
 from clerk_convex.local.clerk import Faults
 from clerk_convex.local.stack import LocalStack
-from tests.dashboard.test_accessibility import WIDE, press, settled, tab_to, violations
+from tests.dashboard.test_accessibility import SMALL, WIDE, check_looks, press, tab_to
 
 if TYPE_CHECKING:
     from tests.support.browser import People, Visit, Visits
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.browser"]
 
 PATH = "/dashboard/invitations"
-SMALL: ViewportSize = {"width": 320, "height": 740}
 
 
 @pytest.fixture(autouse=True)
@@ -197,10 +196,4 @@ def test_axe_finds_nothing(stack: LocalStack, admin: Visit) -> None:
     send(stack, f"{'a' * 60}@{'b' * 60}.example.com", public_metadata={"role": "r" * 90})
     admin.open(PATH)
     expect(admin.page.locator("[data-invitation-id]")).to_have_count(1)
-    for viewport in (WIDE, SMALL):
-        admin.page.set_viewport_size(viewport)
-        assert admin.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        for scheme in ("light", "dark"):
-            admin.page.emulate_media(color_scheme=scheme)
-            settled(admin.page)
-            assert violations(admin.page) == [], (viewport, scheme)
+    check_looks(admin.page, WIDE, SMALL, schemes=("light", "dark"))

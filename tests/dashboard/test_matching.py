@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Download, Locator, expect
 
 from clerk_convex.local.stack import LocalStack
-from tests.dashboard.test_accessibility import WIDE, settled, violations
-from tests.dashboard.test_filters import SMALL
+from tests.dashboard.test_accessibility import SMALL, WIDE, check_looks
 
 if TYPE_CHECKING:
     from tests.support.browser import People, Visit, Visits
@@ -60,11 +60,7 @@ def test_all_that_match_are_acted_on(stack: LocalStack, admin: Visit, editors: l
     admin.expect_rows(editors[:25])
     select_all_shown(admin)
     expect(bar(admin).get_by_role("status")).to_have_text("25 selected")
-    for viewport in (SMALL, WIDE):
-        admin.page.set_viewport_size(viewport)
-        settled(admin.page)
-        assert admin.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        assert violations(admin.page) == [], viewport
+    check_looks(admin.page, SMALL, WIDE)
     bar(admin).get_by_role("button", name=f"Select all {EDITORS} that match").click()
     expect(bar(admin).get_by_role("status")).to_have_text(f"{EDITORS} selected")
     expect(bar(admin).get_by_role("button", name="that match")).to_have_count(0)
@@ -120,26 +116,38 @@ def is_walk(message: dict[str, Any]) -> bool:
     return any(isinstance(value, dict) and len(value.get("page", [])) > 50 for value in values)
 
 
-def fail(message: dict[str, Any]) -> None:
-    for change in message["modifications"]:
-        change |= {"type": "QueryFailed", "errorMessage": "Server Error", "logLines": []}
-        del change["value"]
+class Walks:
+    """Holds Convex's pages of a hundred back, from the next page of the browser on, or makes them fail."""
+
+    def __init__(self, admin: Visit) -> None:
+        self.fail = False
+        self._page = admin.page
+        self._held: list[Callable[[], None]] = []
+        admin.intercept(self._treat)
+
+    def wait(self) -> None:
+        """Wait until one is held back."""
+        while not self._held:
+            self._page.evaluate("new Promise(requestAnimationFrame)")
+
+    def send(self) -> None:
+        """Send the one that is held back."""
+        self._held.pop()()
+
+    def _treat(self, message: dict[str, Any], send: Callable[[], None]) -> None:
+        if is_walk(message) and not self.fail:
+            self._held.append(send)
+            return
+        if is_walk(message):
+            for change in message["modifications"]:
+                change |= {"type": "QueryFailed", "errorMessage": "Server Error", "logLines": []}
+                del change["value"]
+        send()
 
 
 def test_reading_can_be_cancelled_and_can_fail(admin: Visit, editors: list[str]) -> None:
     """The selection of the rows stays as it was."""
-    held: list[Any] = []
-    fails = False
-
-    def hold(message: dict[str, Any], send: Any) -> None:
-        if is_walk(message) and not fails:
-            held.append(send)
-            return
-        if is_walk(message):
-            fail(message)
-        send()
-
-    admin.intercept(hold)
+    walks = Walks(admin)
     admin.open(role="editor")
     admin.expect_rows(editors[:25])
     select_all_shown(admin)
@@ -149,10 +157,9 @@ def test_reading_can_be_cancelled_and_can_fail(admin: Visit, editors: list[str])
     expect(bar(admin).get_by_role("button", name="Ban", exact=True)).to_be_disabled()
     bar(admin).get_by_role("button", name="Cancel").click()
     expect(bar(admin).get_by_role("status")).to_have_text("25 selected")
-    while not held:
-        admin.page.evaluate("new Promise(requestAnimationFrame)")
-    held.pop()()
-    fails = True
+    walks.wait()
+    walks.send()
+    walks.fail = True
     admin.page.reload()
     admin.expect_rows(editors[:25])
     select_all_shown(admin)
@@ -196,11 +203,7 @@ def test_what_is_filtered_is_exported(
     assert rows[0]["firstName"] == "Editor"
     assert rows[0]["createdAt"] == "2024-03-01T00:00:00.000Z"
     expect(told(admin, f"{EDITORS} users written to users-")).to_be_visible()
-    for viewport in (SMALL, WIDE):
-        admin.page.set_viewport_size(viewport)
-        settled(admin.page)
-        assert admin.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        assert violations(admin.page) == [], viewport
+    check_looks(admin.page, SMALL, WIDE)
     admin.page.get_by_role("button", name="Dismiss").click()
     expect(told(admin, "written to")).to_have_count(0)
 
@@ -216,32 +219,21 @@ def test_what_is_filtered_is_exported(
 
 def test_an_export_can_be_cancelled_and_retried(admin: Visit, editors: list[str]) -> None:
     """A file is made only of all that match."""
-    held: list[Any] = []
-    fails = True
-
-    def hold(message: dict[str, Any], send: Any) -> None:
-        if is_walk(message) and not fails:
-            held.append(send)
-            return
-        if is_walk(message):
-            fail(message)
-        send()
-
-    admin.intercept(hold)
+    walks = Walks(admin)
+    walks.fail = True
     admin.open(role="editor")
     admin.expect_rows(editors[:25])
     downloads: list[Download] = []
     admin.page.on("download", lambda download: downloads.append(download))
     admin.page.get_by_role("button", name="Export as CSV").click()
     expect(admin.page.get_by_role("alert")).to_have_text("The file could not be made. Server Error")
-    fails = False
+    walks.fail = False
     admin.page.get_by_role("button", name="Retry").click()
     expect(told(admin, "Reading the users…")).to_be_visible()
     expect(admin.page.get_by_role("progressbar", name="Export as CSV")).to_be_visible()
-    while not held:
-        admin.page.evaluate("new Promise(requestAnimationFrame)")
+    walks.wait()
     admin.page.get_by_role("button", name="Cancel").click()
     expect(admin.page.get_by_role("progressbar")).to_have_count(0)
-    held.pop()()
+    walks.send()
     admin.page.evaluate("new Promise(done => setTimeout(done, 50))")
     assert downloads == []

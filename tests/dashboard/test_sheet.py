@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, expect
 
 from clerk_convex.local.clerk import Faults
 from clerk_convex.local.stack import LocalStack
-from tests.dashboard.test_accessibility import NARROW, WIDE, press, settled, tab_to, violations
+from tests.dashboard.test_accessibility import press, settled, tab_to, violations
 from tests.support.functions import Functions, upsert
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def active(stack: LocalStack, user_id: str) -> int:
 
 
 def test_sessions(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """They are asked for on demand, with their devices. One is revoked, then all others. Cancel revokes none,
-    and axe finds nothing."""
+    """They are asked for on demand, with their devices. One is revoked, then all others. Cancel revokes
+    none."""
     for _ in range(3):
         stack.clerk.sign_in(bea)
     asked: list[str] = []
@@ -78,13 +78,6 @@ def test_sessions(stack: LocalStack, admin: Visit, bea: str) -> None:
     expect(items).to_have_count(3)
     expect(details.get_by_role("status").filter(has_text="3 sessions")).to_be_visible()
     expect(items.first).to_contain_text(re.compile(r"(Chrome|Safari|Firefox) \d+ on \w+.*Active now"))
-    for viewport in (NARROW, WIDE):
-        admin.page.set_viewport_size(viewport)
-        for scheme in ("light", "dark"):
-            admin.page.emulate_media(color_scheme=scheme)
-            settled(admin.page)
-            assert violations(admin.page) == [], (viewport, scheme)
-
     revoke = items.first.get_by_role("button", name=re.compile("^Revoke"))
     question = admin.page.get_by_role("alertdialog", name="Revoke session of Bea Person?")
     revoke.click()
@@ -145,7 +138,7 @@ def test_sync_now(stack: LocalStack, admin: Visit, bea: str, cay: str) -> None:
 
 
 def test_addresses(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """All of them, asked for on demand, with what is primary and verified. axe finds nothing."""
+    """All of them, asked for on demand, with what is primary and verified."""
     admin.expect_complaints("403")
     unverified = {"email_address": "old@example.com", "verification": None}
     more = {"email_address": ["bea.person@example.com", unverified], "phone_number": ["+15555550100"]}
@@ -168,7 +161,6 @@ def test_addresses(stack: LocalStack, admin: Visit, bea: str) -> None:
         ]
     )
     expect(details.get_by_role("status").filter(has_text="3 addresses.")).to_be_visible()
-    assert violations(admin.page) == []
     assert [it["action"] for it in admin.ask("auditLog") if "action" in it] == ["get", "get"]
 
 
@@ -258,8 +250,8 @@ def test_previous_and_next(stack: LocalStack, admin: Visit, bea: str, cay: str) 
 
 
 def test_metadata(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """An editor of JSON says what is wrong and what changes, in words, and sends only that. No digit is lost.
-    axe finds nothing."""
+    """An editor of JSON says what is wrong and what changes, in words, and sends only that. No digit is
+    lost."""
     stack.clerk.update_metadata(bea, public_metadata={"plan": "pro", "limits": {"seats": 3, "days": 30}})
     details = open_sheet(admin, bea)
     expect(details.get_by_role("region", name="Public metadata")).to_contain_text("seats")
@@ -280,8 +272,6 @@ def test_metadata(stack: LocalStack, admin: Visit, bea: str) -> None:
     editor.get_by_role("button", name="Go there").click()
     expect(area).to_be_focused()
     assert area.evaluate("it => [it.selectionStart, it.selectionEnd]") == [12, 13]
-    settled(admin.page)
-    assert violations(admin.page) == []
     for text, fault in (
         (f'{{"a": "{"é" * 4096}"}}', "This has 8,200 bytes. Clerk stores at most 8,192."),
         ('{"a": {"b": null}}', "remove a / b"),
@@ -302,13 +292,6 @@ def test_metadata(stack: LocalStack, admin: Visit, bea: str) -> None:
     )
     expect(editor).to_contain_text("JavaScript reads it as 12345678901234567000")
     expect(editor.get_by_role("alert")).to_contain_text("makes the user an administrator")
-    for viewport in (NARROW, WIDE):
-        admin.page.set_viewport_size(viewport)
-        for scheme in ("light", "dark"):
-            admin.page.emulate_media(color_scheme=scheme)
-            settled(admin.page)
-            assert violations(admin.page) == [], (viewport, scheme)
-
     sent: list[str] = []
     admin.page.on(
         "request", lambda it: sent.append(it.post_data or "") if it.url.endswith("/metadata") else None
@@ -351,8 +334,6 @@ def test_metadata_that_was_changed_meanwhile(stack: LocalStack, admin: Visit, be
     stack.clerk.update_metadata(bea, public_metadata={"plan": "team"})
     expect(news).to_contain_text("Nothing is saved before you choose")
     expect(save).to_be_disabled()
-    settled(admin.page)
-    assert violations(admin.page) == []
     news.get_by_role("button", name="Put my changes on top").click()
     expect(news).to_have_count(0)
     expect(area).to_have_value('{\n  "plan": "free",\n  "seats": 3,\n  "team": "a"\n}')

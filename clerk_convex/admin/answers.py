@@ -70,6 +70,13 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(seconds)
             self.error["retry_after"] = seconds
 
+    def for_anyone(self, text: str) -> Problem:
+        """Return this problem for a caller who may be anyone: `text` is all it says, and the log says why."""
+        hidden = {name for name in self.error if name.startswith("clerk_")}
+        self.error = {name: value for name, value in self.error.items() if name not in hidden}
+        self.error["message"] = text
+        return self
+
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return `body` as JSON. It may hold numbers of `parse_json` that a plain encoder cannot write."""

@@ -63,12 +63,8 @@ class AuditRow:
                 case {"allowed": False, "reason": str(reason), "message": str(message)}:
                     raise Problem(403, reason, message)
             why = "The functions in Convex are of another version: deploy those in convex/."
-        raise Problem(
-            503,
-            "convex_unavailable",
-            f"Convex could not be asked whether you may do this, so nothing was done. {why}",
-            retry_after=_RETRY_AFTER,
-        )
+        problem = Problem(503, "convex_unavailable", why, retry_after=_RETRY_AFTER)
+        raise problem.for_anyone("Convex could not be asked whether you may do this, so nothing was done.")
 
     async def finish(self, problem: Problem | None = None, done: Done | None = None) -> None:
         """Close the row: the call is done, or has failed with `problem`.

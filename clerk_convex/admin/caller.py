@@ -30,7 +30,6 @@ KEPT = 60.0
 
 _MOST = 10_000  # callers that are kept; admins are few
 _RETRY_AFTER = 5.0  # seconds
-_NOTHING_DONE = "so nothing was done."
 
 
 class Callers:
@@ -63,17 +62,17 @@ class Callers:
 
 
 def _problem(error: ClerkConvexError) -> Problem:
+    """Return the answer to an error. Nobody knows yet whether the caller is an admin, so the log says why."""
     match error:
         case ClerkNotFound():
             return Problem(403, "deleted", "Your account was deleted. Sign in with another one.")
-        case ClerkUnavailable():
-            problem = clerk_problem(error, is_write=False)
-            text = f"Clerk could not be asked whether you are still an administrator, {_NOTHING_DONE} {error}"
-            problem.status = 503
-            problem.error = {**problem.error, "message": text, "may_be_done": False}
-            problem.log_text = text
-            return problem
         case ClerkError():
-            return clerk_problem(error, is_write=False)
-    text = f"Convex could not be told what Clerk knows of you, {_NOTHING_DONE} {error}"
-    return Problem(503, "convex_unavailable", text, retry_after=_RETRY_AFTER)
+            problem = clerk_problem(error, is_write=False)
+            if isinstance(error, ClerkUnavailable):
+                problem.status = 503
+                problem.error["may_be_done"] = False
+            return problem.for_anyone(
+                "Clerk could not be asked whether you are still an administrator, so nothing was done."
+            )
+    problem = Problem(503, "convex_unavailable", str(error), retry_after=_RETRY_AFTER)
+    return problem.for_anyone("Convex could not be told what Clerk knows of you, so nothing was done.")

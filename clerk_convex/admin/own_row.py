@@ -41,8 +41,7 @@ def _problem(error: ClerkConvexError) -> Problem:
             return Problem(404, "deleted", "Clerk has no such user any more. Sign in with another account.")
         case ClerkError():
             problem = clerk_problem(error, is_write=False)
-            told = {"code": problem.code, "message": "Clerk cannot be asked just now. Try again in a moment."}
-            problem.error = {**problem.error, **told}
+            problem.for_anyone("Clerk cannot be asked just now. Try again in a moment.")
         case UserError() | ChangeRefused():
             problem = Problem(
                 502, "refused", "Your account cannot be stored as it is. An administrator can see the reason."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,7 +15,7 @@ import httpx
 
 from clerk_convex.net.lifetime import close_with_loop
 
-__all__ = ["Pool", "Response", "Trouble"]
+__all__ = ["Pool", "Response", "Trouble", "trusted"]
 
 _IDLE = 30.0  # seconds a connection is kept; servers and load balancers drop it after 60 or more
 
@@ -21,7 +23,20 @@ _IDLE = 30.0  # seconds a connection is kept; servers and load balancers drop it
 for _module in ("httpcore", "anyio._backends._asyncio"):  # details of httpx and anyio, which may change
     with contextlib.suppress(ImportError):
         importlib.import_module(_module)
-_ssl_context = httpx.create_ssl_context(trust_env=False)
+
+
+def trusted() -> ssl.SSLContext:
+    """Return who is trusted: the authorities of certifi, and those that SSL_CERT_FILE or SSL_CERT_DIR names.
+
+    certifi's are there on every system. Only with the variables a private authority is known.
+    """
+    context = httpx.create_ssl_context(trust_env=False)
+    if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
+        context.load_default_certs()  # reads both, and ignores a file that is not there
+    return context
+
+
+_ssl_context = trusted()
 
 
 class Trouble(Enum):

@@ -8,14 +8,20 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from clerk_convex.net import lifetime
-from clerk_convex.net.pool import Pool, Response, Trouble
+from clerk_convex.net.pool import Pool, Response, Trouble, trusted
 from tests.support import stand_in
 from tests.support.stand_in import StandIn
 
@@ -63,11 +69,10 @@ async def test_cookies_are_not_kept(pool: Pool, server: StandIn) -> None:
 async def test_the_environment_is_not_used(
     pool: Pool, server: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Neither proxies nor passwords nor certificates are taken from it."""
+    """Neither proxies nor passwords are taken from it."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "there_is_none"))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert isinstance(await send(pool, server), Response)
@@ -102,6 +107,53 @@ async def test_certificates_are_checked(pool: Pool, server: StandIn, monkeypatch
     (context,) = contexts
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.cert_store_stats()["x509_ca"] > 0
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that no authority has signed, and its key. Return both files."""
+    key = generate_private_key(SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Acme")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(minutes=5))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    files = folder / "certificate.pem", folder / "key.pem"
+    files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
+@pytest.mark.anyio
+async def test_a_private_authority_is_trusted_if_the_environment_names_it(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A self-hosted Convex may be behind one. A file that is not there adds none, and is no error."""
+    certificate, key = write_certificate(tmp_path)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(certificate, key)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=own) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for file, is_trusted in ((None, False), (tmp_path / "none", False), (certificate, True)):
+            monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+            if file is not None:
+                monkeypatch.setenv("SSL_CERT_FILE", str(file))
+            monkeypatch.setattr("clerk_convex.net.pool._ssl_context", trusted())
+            await pool.aclose()
+            response = await pool.send("GET", url, {}, timeout=5, largest=1000)
+            assert isinstance(response, Response) == is_trusted, file
+    await pool.aclose()
 
 
 @pytest.mark.anyio

@@ -24,7 +24,7 @@ from clerk_convex.entities import is_verified, read_id
 from clerk_convex.errors import UserError
 from clerk_convex.settings import Settings
 
-__all__ = ["Adoption", "By", "Leftover", "RefusedRow", "RowCheck", "adopt", "check_rows"]
+__all__ = ["COLUMNS", "Adoption", "By", "Kind", "Leftover", "RefusedRow", "RowCheck", "adopt", "check_rows"]
 
 COMMAND = "clerk-convex adopt"
 

@@ -9,6 +9,24 @@ from typing import Any
 
 from clerk_convex.errors import LocalError
 
+__all__ = [
+    "IDENTIFIERS",
+    "MAX_DEPTH",
+    "METADATA",
+    "VERIFIED",
+    "ClerkRefusal",
+    "NewId",
+    "check_depth",
+    "identifiers",
+    "merge_metadata",
+    "new_event",
+    "new_session",
+    "new_user",
+    "not_found",
+    "to_json",
+    "user_fields",
+]
+
 METADATA = ("public_metadata", "private_metadata", "unsafe_metadata")
 # Python's JSON encoder recurses, so deeper JSON could be read but not written again.
 MAX_DEPTH = 200

@@ -231,8 +231,11 @@ LATE_URL = """
 () => {
   const { replaceState } = history;
   window.late = [];
-  history.replaceState = (...state) => late.push(state);
-  window.arrive = () => replaceState.apply(history, late.shift());
+  history.pushState = history.replaceState = (...state) => late.push(state);
+  window.arrive = () => {
+    replaceState.apply(history, late.shift());
+    dispatchEvent(new PopStateEvent("popstate"));
+  };
 }
 """
 
@@ -268,6 +271,18 @@ def test_what_is_typed_stays_while_the_url_is_late(stack: LocalStack, admin: Vis
     admin.page.evaluate("arrive()")
     assert query_of(admin) == {}
     admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
+
+
+def test_two_changes_while_the_url_is_late(stack: LocalStack, admin: Visit) -> None:
+    """The second one does not take back the first."""
+    admin.open()
+    admin.expect_rows(ids(rows_in_order(stack))[:PAGE])
+    admin.page.evaluate(LATE_URL)
+    admin.page.get_by_role("group", name="Status").get_by_role("button", name="Banned").click()
+    header(admin, "Name").get_by_role("button").click()
+    for _ in range(2):
+        admin.page.evaluate("arrive()")
+    assert query_of(admin) == {"status": "banned", "sort": "name"}
 
 
 def test_deep_link(stack: LocalStack, admin: Visit) -> None:

@@ -3,12 +3,15 @@
 import {
   createContext,
   useContext,
+  useEffect,
   useMemo,
+  useRef,
   useSyncExternalStore,
   type AnchorHTMLAttributes,
   type ComponentType,
   type MouseEvent,
   type ReactNode,
+  type RefObject,
 } from "react";
 import { useLatest } from "../ui/useLayout.ts";
 
@@ -20,17 +23,28 @@ export type Router = {
   Link: ComponentType<LinkProps>;
 };
 
-const RouterContext = createContext<Router | null>(null);
+type Routed = { router: Router; askedRef: RefObject<string | null> }; // the query that the router was asked for last, until it arrives
+
+const RouterContext = createContext<Routed | null>(null);
 
 // Gives the pages within it a router. Each adapter is such a provider.
 export function RouterProvider({ router, children }: { router: Router; children: ReactNode }): ReactNode {
-  return <RouterContext.Provider value={router}>{children}</RouterContext.Provider>;
+  const askedRef = useRef<string | null>(null);
+  useEffect(() => {
+    askedRef.current = null;
+  }, [router.location]);
+  const routed = useMemo(() => ({ router, askedRef }), [router]);
+  return <RouterContext.Provider value={routed}>{children}</RouterContext.Provider>;
+}
+
+function useRouted(): Routed {
+  const routed = useContext(RouterContext);
+  if (routed === null) throw new Error("useRouter: there is no router around this component.");
+  return routed;
 }
 
 export function useRouter(): Router {
-  const router = useContext(RouterContext);
-  if (router === null) throw new Error("useRouter: there is no router around this component.");
-  return router;
+  return useRouted().router;
 }
 
 // Keeps the router of the app, or brings the plain history where there is none.
@@ -79,13 +93,15 @@ function HistoryLink({ onClick, ...props }: LinkProps) {
   return <a {...props} onClick={follow} />;
 }
 
-// Returns the parameters of the URL, and a function that changes them. It keeps its identity.
+// Returns the parameters of the URL, and a function that changes them. It keeps its identity. A router may take a while:
+// a change that comes meanwhile begins with what it was asked for before.
 export function useQueryParams() {
-  const router = useRouter();
+  const { router, askedRef } = useRouted();
   const [path = "", query = ""] = split(router.location);
   const params = useMemo(() => new URLSearchParams(query), [query]);
   const setParams = useLatest((change: (now: URLSearchParams) => URLSearchParams, options?: NavigateOptions) => {
-    const written = change(params).toString();
+    const written = change(new URLSearchParams(askedRef.current ?? query)).toString();
+    askedRef.current = written;
     router.navigate(written === "" ? path : `${path}?${written}`, options);
   });
   return [params, setParams] as const;

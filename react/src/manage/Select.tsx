@@ -83,7 +83,7 @@ export function SelectionBar({ rows, args, total, hasMore }: List) {
     <div className="selection" role="region" aria-label={bulk.selection} hidden={count === 0}>
       <span role="status">
         {isGathering ? bulk.gathering : count > 0 && bulk.selected(number(count))}
-        {count > 0 && isBeyond && gathering?.is === "done" && gathering.isCut && ` ${bulk.cut(number(count))}`}
+        {count > 0 && isBeyond && gathering?.is === "done" && gathering.isCut && ` ${bulk.cut(number(gathering.count))}`}
         {gathering?.is === "failed" && ` ${bulk.notGathered} ${errorReason(gathering.error, ui)}`}
       </span>
       {isGathering && <span className="muted">{number(gathering.count)}</span>}

@@ -6,7 +6,7 @@ import { MOST_FOUND, walk, type ReadPage } from "../users/walk.ts";
 import { useManaging } from "./context.ts";
 import { gather } from "./gather.ts";
 
-export type Gathering = { is: "running"; count: number } | { is: "failed"; error: Error } | { is: "done"; isCut: boolean };
+export type Gathering = { is: "running"; count: number } | { is: "failed"; error: Error } | { is: "done"; count: number; isCut: boolean };
 
 // Selects all users of a search or a filter, also those that are not loaded. `key` names the search and the filter:
 // with another one it stops.
@@ -33,7 +33,7 @@ export function useGather(args: UsersArgs, key: string) {
       const { users, isCut } = await gather(walk(read, args, controller.signal), myId, onCount, mostFound);
       if (controller.signal.aborted) return;
       manager.select(users, true);
-      set({ is: "done", isCut });
+      set({ is: "done", count: users.length, isCut });
     } catch (error) {
       set({ is: "failed", error: error instanceof Error ? error : new Error(String(error)) });
     }

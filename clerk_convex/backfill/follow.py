@@ -39,7 +39,7 @@ _LAP = 10  # users that a page has in common with the page before: others may ha
 _MOST_CHANGED = 10_000  # users; pages far down are slow, so more are read as a backfill reads them
 # Milliseconds that a pass reads again. Clerk's servers may list a change some time after its updated_at.
 _OVERLAP = 60_000.0
-_GRACE = 15.0  # seconds that a lease is longer than the time until its renewal
+_GRACE = 15.0  # seconds that a lease is longer than the time from one pass to the next
 _DOUBTS = 2  # counts in a row that differ, before all rows are compared
 _REST = 20.0  # a prune that worked for a second is not repeated for so many seconds
 _RELEASE_TIMEOUT = 2.0  # seconds
@@ -246,9 +246,11 @@ class Follower:
         return lease
 
     async def _keep_lease(self) -> None:
-        """Renew the lease while a pass takes long."""
-        while True:
-            await asyncio.sleep(self._every + _GRACE / 3)
+        """Renew the lease while a pass takes long. The pass may begin when little of the lease is left."""
+        time = asyncio.get_running_loop().time
+        while self._leased_until > float("-inf"):  # another follower may have it by now
+            left = self._leased_until - time()
+            await asyncio.sleep(max(left - _GRACE * 2 / 3, _GRACE / 15))
             with suppress(DeploymentError):  # the end of the pass raises it
                 await self._lease(self._every + _GRACE)
 

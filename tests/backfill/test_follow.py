@@ -14,17 +14,20 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from clerk_convex.backfill import follow
-from clerk_convex.backfill.follow import Follower, Pass
+from clerk_convex.backfill.follow import PATIENCE, Follower, Pass
 from clerk_convex.backfill.report import OnProgress, Pruning
 from clerk_convex.backfill.session import Session
 from clerk_convex.clerk import Page
 from clerk_convex.errors import ClerkMisconfigured
 from clerk_convex.local.clerk import Faults
 from tests.support.backfill_set import BackfillSet
+from tests.support.backfill_wire import Request, Wire
 from tests.support.functions import ROOT, eventually, upsert
+from tests.support.virtual_time import now, run
 
 EVERY = 0.3  # seconds
 
@@ -431,6 +434,62 @@ def test_a_pass_that_fails_is_repeated_and_a_rejected_key_ends_it(local: Backfil
                 await task
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("outage", [False, True])
+def test_a_pass_of_any_length_keeps_its_lease(monkeypatch: pytest.MonkeyPatch, outage: bool) -> None:
+    """One follower works at a time, whenever in the time of the lease a pass begins, while Clerk is slow and
+    while a call is repeated. A pass that takes no time renews nothing.
+    """
+    wire = Wire(monkeypatch)
+    for number in range(3):
+        wire.clerk.create_user(username=f"user{number}")
+
+    def is_slow() -> bool:
+        return 100 < now() < 1000
+
+    def answer(request: Request) -> httpx.Response | None:
+        is_down = outage and is_slow() and request.side == "Clerk" and now() % 60 < 28
+        return httpx.Response(503) if is_down else None
+
+    wire.answer = answer
+    wire.latency = lambda request: 14.0 if is_slow() and request.side == "Clerk" else 0.1
+    working: set[str] = set()
+    turns: list[str] = []
+
+    class Watched(Follower):
+        async def _pass(self) -> Any:
+            assert not working
+            working.add(self.holder)
+            turns.append(self.holder)
+            try:
+                return await super()._pass()
+            finally:
+                working.discard(self.holder)
+
+    async def follow(name: str) -> None:
+        opened = Session.open(
+            wire.settings, concurrency=2, dry_run=False, patience=PATIENCE, on_progress=Notes()
+        )
+        async with opened as session:
+            follower = Watched(session, on_progress=Notes())
+            follower.holder = name
+            await follower.run()
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(follow(name)) for name in ("first", "second")]
+        done, _ = await asyncio.wait(tasks, timeout=1500)
+        assert not done, done
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    run(main())
+    assert len(turns) >= 15
+    assert set(turns) == {"first"}
+    renewals = [request for request in wire.asked("leaseFollow") if request.args["pass"] is None]
+    assert any(100 < request.at < 1000 and request.args["holder"] == "first" for request in renewals)
+    assert not any(1 < request.at < 100 and request.args["holder"] == "first" for request in renewals)
 
 
 @contextmanager

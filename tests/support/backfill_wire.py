@@ -54,6 +54,8 @@ class Wire:
         self.progress: Any = None
         self.verified: Any = None
         self.refusals: list[dict[str, Any]] = []
+        self.holder, self.leased_until = "", 0.0  # of the lease of followers, by the loop's clock
+        self.followed: Any = None
         self.requests: list[Request] = []
         self.answer: Callable[[Request], Answer] = lambda request: None
         self.latency: Callable[[Request], float] = lambda request: 0.0
@@ -162,6 +164,18 @@ class Wire:
     def _finishBackfill(self, args: Any) -> bool:  # noqa: N802
         self.progress = None
         return True
+
+    def _leaseFollow(self, args: Any) -> Any:  # noqa: N802
+        is_mine = self.holder == args["holder"]
+        held = is_mine or self.leased_until <= now()
+        if held:
+            self.followed = args["pass"]["followed"] if args["pass"] and is_mine else self.followed
+            self.holder, self.leased_until = args["holder"], now() + args["ms"] / 1000
+        expires_in = max(0.0, self.leased_until - now()) * 1000
+        return {"held": held, "expiresIn": expires_in, "age": None, "followed": self.followed}
+
+    def _countUsers(self, args: Any) -> Any:  # noqa: N802
+        return {"total": float(len(self.rows)), "rebuilding": False}
 
     def _saveVerification(self, args: Any) -> None:  # noqa: N802
         self.verified = args["verified"]

@@ -321,7 +321,8 @@ export const leaseFollow = internalMutation({
   args: {
     holder: v.string(),
     ms: v.number(), // 0: release the lease
-    pass: v.nullable(v.object({ followed: tables.followed, every: v.number(), created: v.number() })),
+    pass: v.nullable(v.object({ followed: tables.followed, every: v.number() })),
+    created: v.number(), // users that the holder has created since it started
   },
   returns: follow.followLease,
   handler: (ctx, wanted) => follow.lease(ctx, wanted),

@@ -71,7 +71,7 @@ def test_a_mounted_service_follows_from_its_first_request_to_the_end_of_the_loop
 
     asyncio.run(run())
     assert passes[0] == {"created": 1}
-    other = functions.mutation("users:leaseFollow", {"holder": "other", "ms": 1, "pass": None})
+    other = functions.mutation("users:leaseFollow", {"holder": "other", "ms": 1, "pass": None, "created": 0})
     assert other["held"]
 
 

@@ -49,12 +49,12 @@ class Callers:
         try:
             snapshot = await service.clerk.get_user(caller)
             user = read_user(snapshot.user, fields, observed_at=snapshot.observed_at)
-            # As a backfill does: nothing is written for a user who has not changed.
-            change = Upsert(user.clerk_id, user.updated_at, snapshot.observed_at, user.columns, "backfill")
+            # Not as a backfill, which has one entry in the audit log for all users that it creates.
+            change = Upsert(user.clerk_id, user.updated_at, snapshot.observed_at, user.columns, "user")
             await service.writer.submit(change)
         except ClerkConvexError as error:
             if isinstance(error, UserError | ChangeRefused):
-                service.ledger.add(refusal_of(error, "backfill"))
+                service.ledger.add(refusal_of(error, "user"))
             raise _problem(error) from None
         if len(self._asked_at) >= _MOST:
             self._asked_at.clear()

@@ -159,6 +159,7 @@ class Follower:
         self._leased_until = float("-inf")  # by the loop's clock
         self._wrote: dict[str, int] = {}  # of the users within the overlap: id and hash of what was written
         self._passes = 0
+        self._created = 0  # users, also in passes that failed; Convex records those that it does not know yet
         self._has_asked = self._is_waiting = False
         self._expires_in = 0.0  # of the lease of another follower: seconds
         self._next_prune = float("-inf")
@@ -191,14 +192,15 @@ class Follower:
         """Make a pass, and return its result; None if another follower holds the lease."""
         if not await self._holds():
             return None
+        run = Run()
         renewing = asyncio.create_task(self._keep_lease())
         try:
-            done, reached = await self._pass()
+            done, reached = await self._pass(run)
         finally:
+            self._created += run.tally.counts["created"]
             renewing.cancel()
             await asyncio.wait([renewing])
-        created = done.counts.get("created", 0)
-        save = {"followed": reached.to_json(), "every": self._every * 1000, "created": float(created)}
+        save = {"followed": reached.to_json(), "every": self._every * 1000}
         await self._lease(self._every + _GRACE, save)
         self._followed = reached
         self._passes += 1
@@ -231,7 +233,8 @@ class Follower:
     async def _lease(self, seconds: float, save: Mapping[str, Any] | None = None) -> _Lease:
         self._has_asked = True
         asked_at = asyncio.get_running_loop().time()
-        arguments = {"holder": self.holder, "ms": seconds * 1000, "pass": save}
+        created = float(self._created)
+        arguments = {"holder": self.holder, "ms": seconds * 1000, "pass": save, "created": created}
         answer = await self._session.call("mutation", "leaseFollow", arguments)
         age, followed = answer["age"], answer["followed"]
         lease = _Lease(
@@ -254,9 +257,8 @@ class Follower:
             with suppress(DeploymentError):  # the end of the pass raises it
                 await self._lease(self._every + _GRACE)
 
-    async def _pass(self) -> tuple[Pass, _Followed]:
+    async def _pass(self, run: Run) -> tuple[Pass, _Followed]:
         """Write what has changed since the last pass, and return the result and how far it has read."""
-        run = Run()
         clerk, before = self._session.clerk, self._followed
         first = await clerk.list_users(limit=_FIRST_PAGE, order_by="-updated_at")
         updated_at = _reached(first, "updated_at", 0.0 if before is None else before.updated_at)

@@ -70,7 +70,7 @@ export const source = v.union(
   v.literal("webhook"),
   v.literal("backfill"),
   v.literal("admin"),
-  v.literal("user"), // the user asked for the own row, right after the sign-up for example
+  v.literal("user"), // a request of the user brought the own row: right after the sign-up, or before an admin's action
   v.literal("manual"), // syncUser, deleteUser, resetUser, repairDuplicates and forgetPerson, by hand
   v.literal("schedule"), // endLock, when a lock ends by itself
 );
@@ -278,6 +278,8 @@ export const clerkTables = {
     finishedAt: v.optional(v.number()), // the end of the last pass
     every: v.optional(v.number()), // milliseconds between two passes
     followed: v.optional(followed),
+    // How many of the users that each follower created are in the audit log.
+    recorded: v.optional(v.array(v.object({ holder: v.string(), created: v.number() }))),
   }),
 
   // One document for each Clerk id with a change that was refused, until a later change of it is accepted; see

@@ -8,6 +8,7 @@ import pytest
 
 from clerk_convex.local.clerk import Faults
 from clerk_convex.service import Timeouts
+from tests.support.functions import Caller
 from tests.support.managed import NOWHERE, Managed
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +42,18 @@ async def test_an_admin_whose_demotion_got_lost_is_denied_the_next_write(
         row = managed.functions.rows()[managed.ada]
         assert (row.get("role"), row["status"]) != ("admin", "active")
         assert [row["outcome"] for row in managed.attempts()] == ["denied"]
+
+
+async def test_a_caller_whose_row_is_created_is_on_record(managed: Managed) -> None:
+    """Once: the next write finds the row, and records nothing of an admin who has not changed."""
+    managed.functions.mutation("users:resetUser", {"clerkId": managed.ada})
+    for action in ("ban", "unban"):
+        async with managed.as_admin() as client:
+            assert (await client.post(f"/{managed.eve}/{action}")).status_code == 200
+    grace = Caller(managed.convex, managed.token(managed.grace))
+    (page,) = grace.pages("users:auditLog", 100, clerkId=managed.ada)
+    entries = [(entry["outcome"], entry["source"]) for entry in page]
+    assert entries == [("created", "user"), ("reset", "manual"), ("created", "webhook")]
 
 
 async def test_clerk_is_asked_for_each_caller_once_a_minute(

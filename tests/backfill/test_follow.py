@@ -19,10 +19,11 @@ import pytest
 
 from clerk_convex.backfill import follow
 from clerk_convex.backfill.follow import PATIENCE, Follower, Pass
+from clerk_convex.backfill.position import Run
 from clerk_convex.backfill.report import OnProgress, Pruning
 from clerk_convex.backfill.session import Session
 from clerk_convex.clerk import Page
-from clerk_convex.errors import ClerkMisconfigured
+from clerk_convex.errors import ClerkMisconfigured, ClerkUnavailable
 from clerk_convex.local.clerk import Faults
 from tests.support.backfill_set import BackfillSet
 from tests.support.backfill_wire import Request, Wire
@@ -104,6 +105,12 @@ def lease(local: BackfillSet) -> dict[str, Any]:
     return dict(document)
 
 
+def take(local: BackfillSet, holder: str, ms: float, *, created: float = 0) -> Any:
+    """Call for the lease as a follower of this name does."""
+    arguments = {"holder": holder, "ms": ms, "pass": None, "created": created}
+    return local.functions.mutation("users:leaseFollow", arguments)
+
+
 def test_every_kind_of_change_is_found_by_the_next_pass(local: BackfillSet) -> None:
     """After the first pass, which reads all users."""
     ids = local.sign_up(30)
@@ -125,8 +132,88 @@ def test_every_kind_of_change_is_found_by_the_next_pass(local: BackfillSet) -> N
 
     follows(local, test)
     # As after a backfill: one entry for the users that a pass created.
-    created = [entry["count"] for entry in local.table("clerkAudit") if "count" in entry]
-    assert created == [30, 1]
+    assert recorded(local) == [30, 1]
+
+
+def recorded(local: BackfillSet) -> list[int]:
+    """Return the numbers of created users in the audit log."""
+    return [entry["count"] for entry in local.table("clerkAudit") if "count" in entry]
+
+
+def test_users_that_a_failing_pass_created_are_on_record(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the end of the next pass, which finds them unchanged, or by the release of the lease."""
+    local.sign_up(2)
+
+    async def test(it: Set) -> None:
+        list_users = it.session.clerk.list_users
+
+        async def failing(**question: Any) -> Any:
+            if question["order_by"] == "-last_sign_in_at":
+                raise ClerkUnavailable("down")
+            return await list_users(**question)
+
+        await it.turn()
+        for number, succeeds in enumerate((True, False)):
+            local.clerk.create_user(username=f"late{number}")
+            monkeypatch.setattr(it.session.clerk, "list_users", failing)
+            with pytest.raises(ClerkUnavailable):
+                await it.turn()
+            monkeypatch.setattr(it.session.clerk, "list_users", list_users)
+            assert local.differences() == []
+            assert recorded(local) == [2, 1][: number + 1]
+            if succeeds:
+                assert (await it.turn()).counts.get("created") is None
+                assert recorded(local) == [2, 1]
+
+    follows(local, test)
+    assert recorded(local) == [2, 1, 1]
+
+
+def test_users_that_a_follower_without_the_lease_created_are_on_record(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not move the watermark of the follower that has the lease by now."""
+    local.sign_up(2)
+
+    async def test(it: Set) -> None:
+        list_users = it.session.clerk.list_users
+
+        async def losing(**question: Any) -> Any:
+            local.functions.mutation("test:expire", {})
+            take(local, "other", 60_000)
+            return await list_users(**question)
+
+        monkeypatch.setattr(it.session.clerk, "list_users", losing)
+        assert (await it.turn()).counts == {"created": 2}
+        assert recorded(local) == [2]
+        assert (lease(local)["holder"], lease(local).get("followed")) == ("other", None)
+        assert await it.follower.turn() is None
+
+    follows(local, test)
+    assert recorded(local) == [2]
+
+
+def test_each_created_user_is_on_record_once(local: BackfillSet) -> None:
+    """Though a call is repeated: with the lease, without it, and at its release."""
+    for _ in range(2):
+        assert take(local, "first", 60_000, created=3)["held"]
+        assert recorded(local) == [3]
+    for _ in range(2):
+        assert not take(local, "second", 60_000, created=2)["held"]
+        assert recorded(local) == [3, 2]
+    take(local, "first", 60_000, created=7)
+    take(local, "first", 60_000, created=3)  # was overtaken
+    assert recorded(local) == [3, 2, 4]
+    take(local, "first", 0, created=7)
+    for _ in range(2):
+        take(local, "second", 0, created=3)
+        assert recorded(local) == [3, 2, 4, 1]
+    assert lease(local)["holder"] == "first"
+    for number in range(10):
+        take(local, f"late {number}", 0, created=1)
+    assert lease(local)["recorded"] == [{"holder": f"late {number}", "created": 1} for number in range(10)]
 
 
 def test_a_pass_without_changes_makes_few_calls(local: BackfillSet) -> None:
@@ -458,12 +545,12 @@ def test_a_pass_of_any_length_keeps_its_lease(monkeypatch: pytest.MonkeyPatch, o
     turns: list[str] = []
 
     class Watched(Follower):
-        async def _pass(self) -> Any:
+        async def _pass(self, run: Run) -> Any:
             assert not working
             working.add(self.holder)
             turns.append(self.holder)
             try:
-                return await super()._pass()
+                return await super()._pass(run)
             finally:
                 working.discard(self.holder)
 
@@ -490,6 +577,28 @@ def test_a_pass_of_any_length_keeps_its_lease(monkeypatch: pytest.MonkeyPatch, o
     renewals = [request for request in wire.asked("leaseFollow") if request.args["pass"] is None]
     assert any(100 < request.at < 1000 and request.args["holder"] == "first" for request in renewals)
     assert not any(1 < request.at < 100 and request.args["holder"] == "first" for request in renewals)
+
+
+def test_a_follower_that_has_lost_the_lease_does_not_renew_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It learns of it once in the pass, which it completes, and once more at the end."""
+    wire = Wire(monkeypatch)
+    wire.clerk.create_user(username="ada")
+    wire.latency = lambda request: 60.0 if request.what == "/users" else 0.0
+
+    async def main() -> None:
+        opened = Session.open(wire.settings, concurrency=2, dry_run=False, patience=100.0)
+        async with opened as session:
+            session.clerk.timeout = 100.0
+            follower = Follower(session)
+            turn = asyncio.create_task(follower.turn())
+            await asyncio.sleep(1)
+            wire.holder, wire.leased_until = "other", 1e6
+            assert (await turn) is not None
+            assert [round(request.at) for request in wire.asked("leaseFollow")[:2]] == [0, 65]
+            assert len(wire.asked("leaseFollow")) == 3
+
+    run(main())
+    assert wire.followed is None
 
 
 @contextmanager

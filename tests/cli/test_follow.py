@@ -32,7 +32,8 @@ def test_once_makes_one_pass(local: BackfillSet, capsys: pytest.CaptureFixture[s
 
 
 def test_once_beside_another_follower_is_1(local: BackfillSet, capsys: pytest.CaptureFixture[str]) -> None:
-    local.functions.mutation("users:leaseFollow", {"holder": "other", "ms": 60_000, "pass": None})
+    other = {"holder": "other", "pass": None, "created": 0}
+    local.functions.mutation("users:leaseFollow", {**other, "ms": 60_000})
     assert command.main(["--once"]) == 1
     assert "Another follower holds the lease." in capsys.readouterr().err
     assert command.main(["--once", "--quiet"]) == 1
@@ -59,7 +60,8 @@ def test_ctrl_c_releases_the_lease(
     assert err.startswith(
         "Following Clerk every 1 s. Ctrl-C ends it.\nInterrupted. Another follower can take"
     )
-    taken = local.functions.mutation("users:leaseFollow", {"holder": "other", "ms": 1, "pass": None})
+    other = {"holder": "other", "pass": None, "created": 0}
+    taken = local.functions.mutation("users:leaseFollow", {**other, "ms": 1})
     assert taken["held"]
     assert local.functions.query("users:status", {})["lastFollow"]["at"] <= time.time() * 1000
 

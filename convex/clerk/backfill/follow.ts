@@ -8,6 +8,7 @@ import { followed } from "../tables";
 import { readStats } from "../users/stats";
 
 const LONGEST_MS = 24 * 60 * 60 * 1000; // of a lease
+const KEPT = 10; // followers whose created users are remembered, those that were last to create some
 
 export const followLease = v.object({
   held: v.boolean(), // false: another follower holds the lease
@@ -29,28 +30,38 @@ export const lastFollow = v.object({
 type Wanted = {
   holder: string; // one process's own name
   ms: number; // how long to hold the lease; 0 releases it
-  pass: { followed: Infer<typeof followed>; every: number; created: number } | null; // a pass that is finished
+  pass: { followed: Infer<typeof followed>; every: number } | null; // a pass that is finished
+  created: number; // users that the holder has created since it started, in passes that are over
 };
 
 // Takes, renews or releases the lease. The holder also saves here what its last pass has reached.
-export async function lease(ctx: MutationCtx, { holder, ms, pass }: Wanted): Promise<Infer<typeof followLease>> {
+export async function lease(ctx: MutationCtx, { holder, ms, pass, created }: Wanted): Promise<Infer<typeof followLease>> {
   const now = Date.now();
   const known = await readFollow(ctx);
+  const recorded = await recordCreated(ctx, known?.recorded ?? [], holder, created);
   const isFree = known === null || known.holder === holder || known.expiresAt <= now;
-  if (!isFree) return answer(false, known, now);
+  if (!isFree) {
+    if (recorded !== null) await ctx.db.patch("clerkFollow", known._id, { recorded });
+    return answer(false, known, now);
+  }
   const lasts = Math.min(Math.max(ms, 0), LONGEST_MS);
   // What somebody else may have reached since is not overwritten by a late pass.
   const isMine = known?.holder === holder;
   const done = pass !== null && isMine ? { followed: pass.followed, every: pass.every, finishedAt: now } : {};
   const lease = { holder, expiresAt: now + lasts, ...done };
-  if (known === null) await ctx.db.insert("clerkFollow", lease);
-  else if (isMine || lasts > 0) await ctx.db.patch("clerkFollow", known._id, lease);
-  // As a backfill does: one entry for all users that a pass created. A call that is repeated writes no second one.
-  const isRepeated = known?.followed?.updatedAt === pass?.followed.updatedAt;
-  if (pass !== null && pass.created > 0 && !isRepeated) {
-    await addEntry(ctx, { outcome: "created", count: pass.created, fields: [], source: "backfill" });
-  }
+  const news = recorded === null ? {} : { recorded };
+  if (known === null) await ctx.db.insert("clerkFollow", { ...lease, ...news });
+  else await ctx.db.patch("clerkFollow", known._id, isMine || lasts > 0 ? { ...lease, ...news } : news);
   return answer(lasts > 0, { ...known, ...lease }, now);
+}
+
+// As a backfill does: writes one entry for all users that a follower has created since it last called, also if a pass
+// failed or has lost the lease. Returns what to remember, so that a call that is repeated writes no second entry.
+async function recordCreated(ctx: MutationCtx, recorded: Recorded, holder: string, created: number) {
+  const count = created - (recorded.find((one) => one.holder === holder)?.created ?? 0);
+  if (count <= 0) return null;
+  await addEntry(ctx, { outcome: "created", count, fields: [], source: "backfill" });
+  return [...recorded.filter((one) => one.holder !== holder), { holder, created }].slice(-KEPT);
 }
 
 // Returns the number of rows, which a follower compares with the number of Clerk's users.
@@ -69,6 +80,7 @@ async function readFollow(ctx: QueryCtx) {
   return await ctx.db.query("clerkFollow").first();
 }
 
+type Recorded = { holder: string; created: number }[];
 type Known = { expiresAt: number; finishedAt?: number; followed?: Infer<typeof followed> };
 
 function answer(held: boolean, { expiresAt, finishedAt, followed }: Known, now: number) {

@@ -106,7 +106,8 @@ async function write(
   }
   const written = decision.row === null ? await removeRows(ctx, state, clerkId) : await writeRow(ctx, state, decision);
   if (isApplied(outcome)) {
-    // A backfill may create many users. Its run writes one entry for them together; see backfill/runs.ts.
+    // A backfill may create many users. Its run writes one entry for them together, see backfill/runs.ts; and so does a
+    // follower, see backfill/follow.ts. Nothing else may use this source for an upsert.
     if (fields !== undefined && !(source === "backfill" && outcome === "created")) {
       await addChange(ctx, { outcome, clerkId, fields, source, eventId, actor }, actionId);
     }

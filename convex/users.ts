@@ -275,9 +275,13 @@ export const foldStats = internalMutation({
 // Returns the backfill to resume, or a new one. The backfill calls this and the next two functions to keep its
 // progress.
 export const startBackfill = internalMutation({
-  args: { options: v.string(), restart: v.boolean() },
+  args: {
+    options: v.string(),
+    restart: v.boolean(),
+    holder: v.string(), // a name of this start, equal only in a call that is repeated
+  },
   returns: backfillRun,
-  handler: (ctx, { options, restart }) => backfill.startRun(ctx, options, restart),
+  handler: (ctx, wanted) => backfill.startRun(ctx, wanted),
 });
 
 // Saves the progress of a backfill. Returns false if another process has taken it over.

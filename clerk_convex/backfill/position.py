@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -76,7 +77,9 @@ class KeptRun(Run):
 
         While it is open it sends heartbeats to Convex. Raises DeploymentError.
         """
-        started = await session.call("mutation", "startBackfill", {"options": options, "restart": restart})
+        # If the answer is lost, the call is repeated, and by the holder Convex knows which run it gave.
+        arguments = {"options": options, "restart": restart, "holder": secrets.token_hex(8)}
+        started = await session.call("mutation", "startBackfill", arguments)
         run = cls(session, started)
         beating = asyncio.create_task(run._beat())
         try:

@@ -262,6 +262,7 @@ export const clerkTables = {
   // One document for each of the last backfills; see backfill/runs.ts.
   clerkBackfills: defineTable({
     options: v.string(), // a run is resumed only with the same options
+    holder: v.optional(v.string()), // the start that began or last resumed it
     attempt: v.number(), // grows by one when a process resumes the run
     startedAt: v.number(), // this time and the next two are by Convex's clock
     heartbeatAt: v.number(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -42,8 +43,11 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
         yield functions
 
 
-def start(functions: Functions, options: str = "a", *, restart: bool = False) -> Any:
-    return functions.mutation("users:startBackfill", {"options": options, "restart": restart})
+def start(
+    functions: Functions, options: str = "a", *, restart: bool = False, holder: str | None = None
+) -> Any:
+    arguments = {"options": options, "restart": restart, "holder": holder or secrets.token_hex(8)}
+    return functions.mutation("users:startBackfill", arguments)
 
 
 def save(functions: Functions, run: Any, *, progress: Any = PROGRESS, release: bool = False) -> Any:
@@ -102,6 +106,34 @@ def test_a_silent_run_is_taken_over(functions: Functions) -> None:
     assert save(functions, resumed) is False  # it is over
 
 
+def test_a_call_for_a_run_may_be_repeated(patient: Functions) -> None:
+    """Its answer may be lost after the commit. The process gets the run that it has resumed or begun."""
+    patient.convex.clear()
+    run = start(patient, holder="first")
+    assert start(patient, holder="first") == run
+    save(patient, run, release=True)
+    resumed = start(patient, holder="second")
+    assert (resumed["id"], resumed["attempt"], resumed["progress"]) == (run["id"], 2, PROGRESS)
+    assert start(patient, holder="second") == resumed
+    beside = start(patient, holder="third")
+    assert (beside["id"] != run["id"], beside["isBeside"]) == (True, True)
+    assert start(patient, holder="third") == beside
+    anew = start(patient, restart=True, holder="fourth")
+    assert start(patient, restart=True, holder="fourth") == anew
+    assert len(table(patient, "clerkBackfills")) == 3
+    finish(patient, anew)
+    assert start(patient, holder="fifth")["id"] not in {run["id"], beside["id"], anew["id"]}
+
+
+def test_a_run_of_earlier_functions_is_resumed(functions: Functions) -> None:
+    """It has no holder."""
+    functions.convex.clear()
+    run = start(functions)
+    functions.mutation("test:forgetHolder", {})
+    assert "holder" not in table(functions, "clerkBackfills")[0]
+    assert start(functions)["id"] == run["id"]
+
+
 def test_a_heartbeat_keeps_the_position(functions: Functions) -> None:
     functions.convex.clear()
     run = start(functions)
@@ -127,19 +159,23 @@ def test_a_run_expires_after_a_day(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.write("test.ts", DUMP)
     project.write("later.ts", LATER)
-    options = {"options": "a", "restart": False}
+
+    def later(seconds: float) -> Any:
+        arguments = {"options": "a", "restart": False, "holder": f"after {seconds} s"}
+        return functions.later(seconds, "startBackfill", arguments)
+
     with project.running() as functions:
         run = start(functions)
         save(functions, run)
-        beside = functions.later(45, "startBackfill", options)
+        beside = later(45)
         assert (beside["id"] != run["id"], beside["progress"], beside["isBeside"]) == (True, None, True)
         finish(functions, beside)
         for hours, attempt in ((61 / 3600, 2), (23.9, 3)):
-            resumed = functions.later(hours * 3600, "startBackfill", options)
+            resumed = later(hours * 3600)
             assert (resumed["id"], resumed["attempt"]) == (run["id"], attempt)
             assert resumed["progress"] == PROGRESS
             save(functions, resumed, progress=None, release=True)
-        new = functions.later(24.1 * 3600, "startBackfill", options)
+        new = later(24.1 * 3600)
         assert (new["attempt"], new["progress"]) == (1, None)
         assert [row["count"] for row in table(functions, "clerkAudit")] == [7, 7]
 
@@ -423,7 +459,8 @@ def test_a_resumed_run_has_ranges_counts_and_failures_again(wire: Wire) -> None:
             await kept.save()
 
     run(main())
-    assert wire.asked("startBackfill")[0].args == {"options": "a", "restart": True}
+    args = wire.asked("startBackfill")[0].args
+    assert args == {"options": "a", "restart": True, "holder": args["holder"]}
     first, *_ = wire.asked("saveBackfill")
     assert first.args["progress"] == saved
     wire.progress = {**saved, "ranges": saved["ranges"][:1]}  # type: ignore[index]
@@ -431,6 +468,23 @@ def test_a_resumed_run_has_ranges_counts_and_failures_again(wire: Wire) -> None:
     assert report.resumed
     assert report.users == 0
     assert not report.ok
+
+
+def test_each_start_has_a_holder_of_its_own(wire: Wire) -> None:
+    """A call that is repeated has the same."""
+    wire.answer = lambda request: (
+        httpx.Response(503) if request.what == "startBackfill" and now() < 1 else None
+    )
+
+    async def main() -> None:
+        async with started(wire):
+            repeated = [request.args["holder"] for request in wire.asked("startBackfill")]
+            assert len(repeated) > 1
+            assert len(set(repeated)) == 1
+        async with started(wire):
+            assert wire.asked("startBackfill")[-1].args["holder"] != repeated[0]
+
+    run(main())
 
 
 def test_a_new_run_has_nothing_yet(wire: Wire) -> None:

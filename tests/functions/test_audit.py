@@ -258,7 +258,7 @@ def test_entries_of_an_earlier_version_are_listed_by_the_daily_job(tmp_path: Pat
 
 def test_entry_of_a_backfill_has_no_name(functions: Functions, admin: Caller) -> None:
     """The users that a run created share one entry."""
-    run = functions.mutation("users:startBackfill", {"options": "", "restart": False})
+    run = functions.mutation("users:startBackfill", {"options": "", "restart": False, "holder": "first"})
     progress = {"ranges": [], "counts": {"created": 7}, "failures": []}
     finished = {"id": run["id"], "attempt": run["attempt"], "progress": progress}
     assert functions.mutation("users:finishBackfill", finished) is True

@@ -227,14 +227,14 @@ def test_the_status_says_what_is_there_and_how_fresh_it_is(functions: Functions)
             upsert("user_3", role="admin"),
         ]
     )
-    start = {"options": "a", "restart": False}
+    start = {"options": "a", "restart": False, "holder": "first"}
     progress = {"ranges": [], "counts": {"created": 1, "failed": 2}, "failures": []}
     functions.mutation("users:saveVerification", {"verified": VERIFIED})  # no run to keep it with
     run = functions.mutation("users:startBackfill", start)
     held = {"id": run["id"], "attempt": 1}
     functions.mutation("users:finishBackfill", {**held, "progress": progress})
     functions.mutation("users:saveVerification", {"verified": VERIFIED})
-    functions.mutation("users:startBackfill", start)
+    functions.mutation("users:startBackfill", {**start, "holder": "second"})
     status = functions.query("users:status", {})
     assert (status["users"]["total"], status["users"]["banned"]) == (3, 1)
     assert status["hasActiveAdmin"] is True
@@ -331,14 +331,14 @@ def fill(functions: Functions) -> None:
         functions.sync([upsert(f"user_{number}", source="admin", actor="user_ada", role="admin")])
     functions.sync([upsert("user_bob", source="admin", actor="user_0", event_id="msg_2")])
     record(functions, refused("user_ada", observed_at=1000.0), refused("user_bob", observed_at=1000.0))
-    run = functions.mutation("users:startBackfill", {"options": "a", "restart": False})
+    run = functions.mutation("users:startBackfill", {"options": "a", "restart": False, "holder": "first"})
     place = {"createdAt": 1, "id": "user_ada"}
     ranges = [{"after": None, "before": None, "position": place, "done": False}]
     failures = [{"clerkId": name, "reason": "why"} for name in ("user_ada", "user_bob")]
     progress = {"ranges": ranges, "counts": {"failed": 2}, "failures": failures}
     held = {"id": run["id"], "attempt": 1}
     functions.mutation("users:saveBackfill", {**held, "progress": progress, "release": True})
-    other = functions.mutation("users:startBackfill", {"options": "b", "restart": False})
+    other = functions.mutation("users:startBackfill", {"options": "b", "restart": False, "holder": "second"})
     held = {"id": other["id"], "attempt": 1}
     functions.mutation("users:finishBackfill", {**held, "progress": {**progress, "failures": []}})
 

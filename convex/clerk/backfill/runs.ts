@@ -10,12 +10,20 @@ const EXPIRES_MS = 24 * 60 * 60 * 1000; // an older run is not resumed
 const KEPT = 10; // finished runs that are kept, the newest
 
 type Run = Doc<"clerkBackfills">;
+type Wanted = { options: string; restart: boolean; holder: string };
 
 // Returns the run to resume, or a new one. A run can be resumed if it has the same options, has not expired and is
-// silent. Only the process that has the newest `attempt` of a run may write to it.
-export async function startRun(ctx: MutationCtx, options: string, restart: boolean) {
+// silent. Only the process that has the newest `attempt` of a run may write to it. If the answer was lost and the call
+// is repeated, it returns the same run.
+export async function startRun(ctx: MutationCtx, { options, restart, holder }: Wanted) {
   const now = Date.now();
   const open = (await ctx.db.query("clerkBackfills").collect()).filter((run) => run.finishedAt === undefined);
+  const mine = open.find((run) => run.holder === holder);
+  const isAlive = (run: Run) => run.options === options && run.heartbeatAt > now - SILENT_MS;
+  if (mine !== undefined) {
+    const { _id: id, attempt, startedAt, progress } = mine;
+    return { id, attempt, startedAt, progress, ...(attempt === 1 && { isBeside: open.some((run) => run !== mine && isAlive(run)) }) };
+  }
   const silent = open.filter((run) => run.heartbeatAt <= now - SILENT_MS);
   const resumable = silent.filter((run) => run.options === options && run.startedAt > now - EXPIRES_MS);
   const resumed = restart ? undefined : resumable[resumable.length - 1];
@@ -27,13 +35,12 @@ export async function startRun(ctx: MutationCtx, options: string, restart: boole
   if (resumed !== undefined) {
     const { _id: id, startedAt, progress } = resumed;
     const attempt = resumed.attempt + 1;
-    await ctx.db.patch("clerkBackfills", id, { attempt, heartbeatAt: now });
+    await ctx.db.patch("clerkBackfills", id, { attempt, holder, heartbeatAt: now });
     return { id, attempt, startedAt, progress };
   }
-  const run = { options, attempt: 1, startedAt: now, heartbeatAt: now, progress: null };
+  const run = { options, holder, attempt: 1, startedAt: now, heartbeatAt: now, progress: null };
   const id = await ctx.db.insert("clerkBackfills", run);
-  const isBeside = open.some((other) => other.options === options && !silent.includes(other));
-  return { id, attempt: 1, startedAt: now, progress: null, isBeside };
+  return { id, attempt: 1, startedAt: now, progress: null, isBeside: open.some(isAlive) };
 }
 
 // A run as the process that holds it names it.

@@ -19,8 +19,9 @@ logger = logging.getLogger("clerk_convex")
 def follow_in_background(service: Service) -> None:
     """Follow until the running event loop ends, if CLERK_CONVEX_FOLLOW is set. A second call does nothing.
 
-    The routes call it with each request, so it needs no lifespan, which many frameworks do not run for an app
-    that is mounted into another one.
+    The routes call it with each request of a verified sender, whatever the answer, and with each probe of
+    `/readyz`. So it needs no lifespan, which many frameworks do not run for an app that is mounted into
+    another one.
     """
     every = service.settings.clerk_convex_follow
     if every is not None:

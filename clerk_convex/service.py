@@ -100,8 +100,11 @@ class Service:
 
         A second call with the same name does nothing in the same event loop.
         """
-        start = PerLoop(lambda: asyncio.get_running_loop().create_task(work()))
-        self._background.setdefault(name, start).get()
+        tasks = self._background.get(name)
+        if tasks is None:  # each event calls this, so it makes nothing that is there
+            start = PerLoop(lambda: asyncio.get_running_loop().create_task(work()))
+            tasks = self._background.setdefault(name, start)
+        tasks.get()
 
     @property
     def clerk(self) -> Clerk:

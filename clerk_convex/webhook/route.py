@@ -181,8 +181,6 @@ class Receiver(Endpoint):
                 return JSONResponse({"outcome": "ignored"}), None
             event.clerk_id = change.clerk_id
             event.outcome = outcome = await self._write(change, receive)
-            self.service.functions.start()
-            follow_in_background(self.service)
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - Svix retries after any answer but 2xx
@@ -197,6 +195,8 @@ class Receiver(Endpoint):
         verify(self._webhooks, signed, body, headers)
         event.id = signed.event_id
         self.service.last_event_at = time.time()
+        self.service.functions.start()
+        follow_in_background(self.service)
         settings = self.service.settings
         parsed = parse_event(body, instance_id=settings.clerk_instance_id)
         event.type = parsed["type"]

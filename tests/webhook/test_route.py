@@ -30,7 +30,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message
 from svix.webhooks import Webhook
 
-from clerk_convex import OnChange, Settings, webhook_route
+from clerk_convex import OnChange, Settings, following, webhook_route
 from clerk_convex.convex.writer import Writer, WriterLimits
 from clerk_convex.entities.changes import OUTCOMES, Change, Delete, Outcome, SignIn
 from clerk_convex.net import logs
@@ -1058,6 +1058,32 @@ async def test_time_of_the_last_event(convex: StandIn) -> None:
 
 
 # The ledger of refused changes
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(NOTHING_TO_DO, 200), (body("user.updated", {"id": "user_1"}), 422), (EVENT, 503)],
+)
+async def test_the_first_verified_request_starts_what_runs_in_the_background(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, status: int
+) -> None:
+    """The follower and the check of the functions, whatever the answer is. An unsigned request does not."""
+    started: list[str] = []
+
+    async def follow(service: Service, every: float) -> None:
+        started.append("follower")
+
+    monkeypatch.setattr(following, "_follow", follow)
+    service = Service(settings_for(CLERK_CONVEX_FOLLOW="60"), timeouts=Timeouts(write=0.05))
+    monkeypatch.setattr(service.functions, "start", lambda: started.append("check"))
+    app = Starlette(routes=[webhook_route(service=service)])
+    assert (await request(app, content, signed(content, secret=OTHER_SECRET))).status_code == 400
+    await asyncio.sleep(0)
+    assert started == []
+    for _ in range(2):  # the second one starts no second follower
+        assert (await post(app, content)).status_code == status
+    await asyncio.sleep(0)
+    assert sorted(started) == ["check", "check", "follower"]
 
 
 async def test_a_refused_change_is_recorded_in_the_background(convex: StandIn) -> None:

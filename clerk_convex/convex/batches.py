@@ -2,19 +2,22 @@
 
 A mutation is a transaction, so that one bad change makes Convex refuse the whole batch. Hosted Convex may
 hide from its clients why a function fails ("Server Error" is all they read). The reason is therefore found by
-further calls: an empty one, one with an example of each change, halves of the batch, one column at a time.
+further calls: an empty one, one with an example of each change, the version of the functions, halves of the
+batch, one column at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import TypeGuard
 
 from convex.values import ConvexValue
 
-from clerk_convex.convex.client import CallRefused, Kind
+from clerk_convex import __version__
+from clerk_convex.convex.client import CallRefused, FunctionMissing, Kind
+from clerk_convex.convex.functions import to_about
 from clerk_convex.convex.queue import Batch, answer_all
 from clerk_convex.entities.changes import OUTCOMES, Change, Delete, Outcome, SignIn, Upsert, encode
 from clerk_convex.entities.users import COLUMNS
@@ -26,8 +29,8 @@ __all__ = ["BatchWriter"]
 Call = Callable[[Kind, str, bytes], Awaitable[ConvexValue]]
 """Calls a function of the module on encoded arguments. Raises DeploymentError."""
 
-_MAX_CALLS = 32  # for one batch; finding one bad change among 500 takes 21
-_MAX_PROBES = 16  # queries that find out which of a team's columns are refused
+_MAX_CALLS = 32  # for one batch; finding one bad change among 500 takes 23 at most
+_MAX_PROBES = 16  # columns of a team of which it is found out whether they are refused
 
 _OTHER_VERSION = (
     "The functions in Convex are of another version: deploy those in convex/ (npx convex deploy)."
@@ -38,8 +41,13 @@ _CANNOT_RUN = (
     " may, the deployment's log in the dashboard says more."
 )
 
-# A change of each type with all of its fields. Functions of this version accept them, functions of another
-# version may not. They are only compared, never written.
+_REQUIRES = (
+    "CLERK_CONVEX_FIELDS must return each of requiredExtraColumns in columns.ts for every user, with a value"
+    " of its type."
+)
+
+# A change of each type with all of its fields. Functions of another version may refuse them, and so do those
+# of a team with required columns, which they lack. They are only compared, never written.
 _EXAMPLES: tuple[Change, ...] = (
     Upsert(
         "example",
@@ -64,10 +72,11 @@ class BatchWriter:
         self._module = module
         self._dry_run = dry_run
 
-    async def check(self) -> None:
+    async def check(self) -> bool:
         """Check that the functions are those of this version and can be called. Writes nothing.
 
-        Raises DeploymentMisconfigured if not, and DeploymentUnavailable.
+        Returns whether they require columns of the team. Raises DeploymentMisconfigured, and
+        DeploymentUnavailable.
         """
         if not self._dry_run:
             await self._check_call("mutation", "syncUsers")
@@ -76,9 +85,11 @@ class BatchWriter:
         except CallRefused:
             pass
         else:
-            return
+            return False
         await self._check_call("query", "compareUsers")
-        raise DeploymentMisconfigured(_OTHER_VERSION)
+        if not await self._are_ours():
+            raise DeploymentMisconfigured(_OTHER_VERSION)
+        return True
 
     async def write(self, parts: list[Batch]) -> None:
         """Write the batches in `parts` and answer their changes.
@@ -89,7 +100,7 @@ class BatchWriter:
         Raises DeploymentMisconfigured if the functions, and not the changes, are the reason of a refusal; and
         DeploymentUnavailable.
         """
-        calls = 0
+        calls, requires = 0, False
         while parts:
             part = parts[-1] = {answer: it for answer, it in parts[-1].items() if not answer.done()}
             if not part:
@@ -103,14 +114,14 @@ class BatchWriter:
             calls += 1
             refusal = await self._sync(part)
             if refusal is not None and calls == 1:
-                await self.check()
-                calls += 2
+                requires = await self.check()
+                calls += 4 if requires else 2
             parts.pop()
             if refusal is None:
                 continue
             if len(part) == 1:
                 (encoded,) = part.values()
-                answer_all(part, await self._explain(encoded, refusal))
+                answer_all(part, await self._explain(encoded, refusal, requires))
             else:
                 parts += reversed(_halves(part))
 
@@ -144,31 +155,54 @@ class BatchWriter:
             return
         raise DeploymentMisconfigured(text.format(function=f"{self._module}:{function}"))
 
-    async def _explain(self, encoded: bytes, refusal: CallRefused) -> CallRefused:
+    async def _are_ours(self) -> bool:
+        """Return whether the functions say that they are of this version and have its columns."""
+        try:
+            about = to_about(await self._call("query", "about", b"{}"))
+        except (FunctionMissing, CallRefused):
+            return False
+        return about is not None and about.version == __version__ and about.columns >= COLUMNS
+
+    async def _explain(self, encoded: bytes, refusal: CallRefused, requires: bool) -> CallRefused:
         """Return the refusal of a change, with the names of the team's columns that Convex refuses, if any.
 
-        All columns of a team are optional in Convex, so that each can be tried without the others.
+        Each column is tried without the others of the team. If Convex `requires` some of them, each is left
+        out of the whole change instead, which finds a column if it is the only one that is refused.
         """
         change = json.loads(encoded)
         columns = change.get("columns", {})
-        ours = {name: value for name, value in columns.items() if name in COLUMNS}
-        refused: list[str] = []
-        for name in [name for name in columns if name not in ours][:_MAX_PROBES]:
-            probe = {**change, "columns": {**ours, name: columns[name]}}
+        theirs = [name for name in columns if name not in COLUMNS]
+
+        async def refuses(kept: Collection[str]) -> bool:
+            """Return whether Convex refuses the change with only these of the team's columns."""
+            values = {name: value for name, value in columns.items() if name in COLUMNS or name in kept}
+            probe = json.dumps({**change, "columns": values}).encode()
             try:
-                await self._call("query", "compareUsers", _arguments([json.dumps(probe).encode()]))
+                await self._call("query", "compareUsers", _arguments([probe]))
             except CallRefused:
-                refused.append(f"{name!r:.100}")
-            except DeploymentError:
-                break
-        if not refused:
+                return True
+            return False
+
+        refused: list[str] = []
+        try:
+            if requires and (not columns or not await refuses(theirs)):
+                return refusal  # it is not for a column
+            for name in theirs[:_MAX_PROBES]:
+                kept = [other for other in theirs if other != name] if requires else [name]
+                if await refuses(kept) is not requires:
+                    refused.append(f"{name!r:.100}")
+        except DeploymentError:
+            requires = False  # not known any more
+        if refused:
+            reason = (
+                f"CLERK_CONVEX_FIELDS returns {', '.join(refused)}: columns.ts lacks it, or has another type"
+                " for it."
+            )
+        elif requires:
+            reason = _REQUIRES
+        else:
             return refusal
-        return CallRefused(
-            f"{refusal} CLERK_CONVEX_FIELDS returns {', '.join(refused)}: columns.ts lacks it, or has another"
-            " type for it.",
-            refusal.data,
-            is_validation=refusal.is_validation,
-        )
+        return CallRefused(f"{refusal} {reason}", refusal.data, is_validation=refusal.is_validation)
 
 
 def _arguments(changes: Iterable[bytes]) -> bytes:

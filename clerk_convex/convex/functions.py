@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from convex.values import ConvexValue
+
 from clerk_convex.convex.client import Deployment, FunctionMissing
 from clerk_convex.errors import DeploymentError
 
-__all__ = ["About", "FunctionsCheck", "is_newer", "read_about"]
+__all__ = ["About", "FunctionsCheck", "is_newer", "read_about", "to_about"]
 
 logger = logging.getLogger("clerk_convex")
 
@@ -36,9 +38,13 @@ async def read_about(deployment: Deployment, module: str) -> About | None:
     Raises DeploymentError.
     """
     try:
-        answer = await deployment.send("query", f"{module}:about", b"{}")
+        return to_about(await deployment.send("query", f"{module}:about", b"{}"))
     except FunctionMissing:
         return None
+
+
+def to_about(answer: ConvexValue) -> About | None:
+    """Return the answer of `about`, or None if it is none."""
     match answer:
         case {"version": str(version), "columns": [*columns]}:
             return About(version, frozenset(map(str, columns)))

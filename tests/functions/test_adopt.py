@@ -403,6 +403,27 @@ def test_a_column_that_nobody_declares_is_named(tmp_path: Path) -> None:
         assert check(functions) == {row_id: ["nick is not in columns.ts"]}
 
 
+def test_a_value_of_another_type_stops_no_repair(loose: Functions) -> None:
+    """Rows of one user are merged whatever they have in the columns that Clerk fills."""
+    for clerk_id in ("user_a", "user_b"):
+        insert(loose, {"clerkId": clerk_id, "username": 7}, {"clerkId": clerk_id, "plan": "pro"})
+    repaired = loose.mutation("users:repairDuplicates", {"clerkIds": ["user_a", "user_b"]})
+    assert [it["removed"] for it in repaired] == [1, 1]
+    assert [row.get("plan") for row in table(loose, "users")][1:] == ["pro", "pro"]
+
+
+def test_a_value_of_another_type_stops_no_change(loose: Functions) -> None:
+    """Neither an older one, nor one that does not name the columns."""
+    stamp = {"clerkId": "user_a", "clerkStamp": [10.0, 100.0]}
+    wrong = {"username": 7, "firstName": ["x"], "email": None, "phone": 8, "externalId": {}}
+    insert(loose, {**stamp, **wrong, "status": "active"})
+    assert loose.sync([filled("user_a", updated_at=9.0)]) == ["stale"]
+    assert loose.sync([upsert("user_a", updated_at=11.0)]) == ["updated"]
+    assert table(loose, "users")[1]["sortName"] == "user_a"
+    assert loose.sync([filled("user_a", updated_at=12.0)]) == ["updated"]
+    assert check(loose) == {}
+
+
 def test_the_guide_s_schema_takes_the_guide_s_rows(tmp_path: Path) -> None:
     """docs/guides/existing-table.md: its columns and its loose schema, and the final schema after it."""
     project = Project(tmp_path)

@@ -17,7 +17,7 @@
 import { compareValues, type Value } from "convex/values";
 import { clerkColumns } from "../tables";
 import type { Change, Delete, Outcome, Row, SignIn, Upsert, Version } from "../tables";
-import { derived } from "../users/derived";
+import { DERIVED, derived } from "../users/derived";
 
 const MINUTE_MS = 60 * 1000;
 
@@ -51,7 +51,7 @@ export function decideLockEnd({ row }: State, lockedUntil: number): Decision {
 // Decides what the first row of a user takes over from the other rows: the team's own columns that it lacks, and the
 // latest sign-in. Clerk's columns stay, because changes were applied to the first row only.
 export function decideMerge(first: Row, others: Row[]): Decision {
-  const ours = new Set([...clerkColumns, "clerkId", "clerkStamp", ...Object.keys(derived(first))]);
+  const ours = new Set([...clerkColumns, "clerkId", "clerkStamp", ...DERIVED]);
   const own = (row: Row) =>
     Object.fromEntries(Object.entries(row).filter(([name]) => !name.startsWith("_") && !ours.has(name)));
   const merged: Partial<Row> = Object.assign({}, ...[first, ...others].reverse().map(own));

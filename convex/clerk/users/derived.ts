@@ -6,10 +6,17 @@ import { domainTerms, fold, PADDING, valueTerms, words } from "./text";
 // the few users who have all the words come before the many who have one of them.
 const LENGTH = 8; // words, to which shorter texts are padded; few names have more
 
+// The names of the derived columns.
+export const DERIVED = ["sortName", "sortEmail", "searchText"] as const;
+
 type Underived = Partial<Row> & { clerkId: string };
 
+// The columns that names, sorting and search are made of.
+const TEXTS = ["firstName", "lastName", "username", "email", "phone", "externalId"] as const;
+
 // Returns the derived columns of a user.
-export function derived(row: Underived): Pick<Row, "sortName" | "sortEmail" | "searchText"> {
+export function derived(user: Underived): Pick<Row, (typeof DERIVED)[number]> {
+  const row = onlyTexts(user);
   const terms = new Set([
     ...words(fullName(row)),
     ...words(row.username ?? ""),
@@ -29,6 +36,12 @@ export function derived(row: Underived): Pick<Row, "sortName" | "sortEmail" | "s
 // Returns the name that a user is shown by. It is never empty.
 export function displayName(row: Underived): string {
   return namesOf(row).find(Boolean) ?? row.clerkId;
+}
+
+// Leaves out what is no text: a row of a loose table may have anything in our columns.
+function onlyTexts(row: Underived): Underived {
+  const others = TEXTS.filter((name) => row[name] !== undefined && typeof row[name] !== "string");
+  return others.length === 0 ? row : { ...row, ...Object.fromEntries(others.map((name) => [name, undefined])) };
 }
 
 // Returns the possible names of a user, the best one first. They may be empty.

@@ -14,7 +14,7 @@ from clerk_convex.project.files import is_file, read_text
 __all__ = ["OWN", "Names", "find_folder", "find_template", "render"]
 
 PACKAGE = Path(__file__).resolve().parent.parent
-OWN = ("clerk/columns.ts", "clerk/onUserChange.ts", "clerk/access.ts", "clerk/config.ts")
+OWN = ("clerk/columns.ts", "clerk/onUserChange.ts", "clerk/access.ts")
 """Files that belong to the team: written where there are none, and never touched again."""
 
 _RESERVED_MODULES = {"schema", "crons", "http", "auth", "clerk", "_generated"}
@@ -37,7 +37,7 @@ class Names:
             raise ProjectError(f"--module: {self.module} has another meaning. Take clerkUsers, for example.")
         if not re.fullmatch(_IDENTIFIER, self.table) or len(self.table) > 64:
             raise ProjectError("--table: write up to 64 letters, digits and _ that begin with a letter.")
-        if re.fullmatch(r"clerk(Versions|Audit|Stats|StatsState|Backfills|Refusals)", self.table):
+        if self.table in _other_tables():
             raise ProjectError(f"--table: {self.table} is another table. Take clerkUsers, for example.")
 
     @property
@@ -88,6 +88,12 @@ def find_template() -> Path:
     """Return the folder of the package's own functions: in a wheel, or in a checkout."""
     wheel = PACKAGE / "template" / "convex"
     return wheel if wheel.is_dir() else PACKAGE.parent / "convex"
+
+
+def _other_tables() -> list[str]:
+    """Return the names of the tables beside that of users."""
+    tables = read_text(find_template() / "clerk/tables.ts")
+    return re.findall(r"^  (\w+): defineTable\(", tables, re.MULTILINE)
 
 
 def render(names: Names) -> Mapping[str, str]:

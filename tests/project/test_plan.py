@@ -13,7 +13,9 @@ from clerk_convex.errors import ProjectError
 from clerk_convex.project import Kind, Mode, Plan, files
 from clerk_convex.project.plan import Step
 from clerk_convex.project.record import RECORD, Record
+from clerk_convex.project.source import Source
 from clerk_convex.project.template import OWN, Names
+from tests.support.functions import ROOT
 from tests.support.team import Team, edit
 
 SCHEMA = """import { defineSchema, defineTable } from "convex/server";
@@ -150,6 +152,19 @@ def test_a_name_that_is_taken_is_refused(
     assert team.files() == before
 
 
+def test_no_table_of_ours_can_be_that_of_users() -> None:
+    """In the object of all tables the later one would replace the table of users."""
+    source = Source((ROOT / "convex/clerk/tables.ts").read_text())
+    start = source.only(r"export const clerkTables = \{")
+    assert start is not None
+    ours = [entry.partition(":")[0] for entry in source.entries(start.end() - 1)]
+    assert ours.pop(0) == "[USERS]"
+    assert "clerkFollow" in ours
+    for table in ours:
+        with pytest.raises(ProjectError, match=f"{table} is another table"):
+            Names(table=table)
+
+
 def test_a_table_that_becomes_ours_is_left_to_a_person(team: Team) -> None:
     """Named with --table, a table of the team is no mistake; init says what to do with its columns."""
     team.write("schema.ts", SCHEMA.replace("messages", "users"))
@@ -165,8 +180,7 @@ def test_a_table_that_becomes_ours_is_left_to_a_person(team: Team) -> None:
 def test_an_upgrade_replaces_what_the_team_has_not_touched(team: Team) -> None:
     """And creates what is new, removes what is gone, and keeps what is the team's own."""
     run(team)
-    own = [path for path in OWN if (team.folder / path).exists()]
-    for path in own:
+    for path in OWN:
         team.write(path, "// our own\n" + team.read(path))
     team.write("clerk/notes.ts", "// of the team, in our folder\n")
     team.install(
@@ -195,7 +209,7 @@ def test_an_upgrade_replaces_what_the_team_has_not_touched(team: Team) -> None:
     assert "/* new */" in team.read("clerk/state.ts")
     assert not (team.folder / "clerk/order/duplicates.ts").exists()
     assert (team.folder / "clerk/order").exists()
-    assert {team.read(path)[:11] for path in own} == {"// our own\n"}
+    assert {team.read(path)[:11] for path in OWN} == {"// our own\n"}
     assert team.read("clerk/notes.ts").startswith("// of the team")
     assert Record.read(team.folder).version == "1.1.0"  # type: ignore[union-attr]
     before = team.files()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from clerk_convex.entities.json import canonical_json
+from clerk_convex.entities.json import LARGEST_METADATA, json_size
 
 __all__ = [
     "Changes",
@@ -25,7 +25,6 @@ __all__ = [
     "SessionQuestion",
 ]
 
-_LARGEST_METADATA = 8 * 1024  # bytes; Clerk's own limit
 _DEEPEST_METADATA = 32  # levels
 _SORTS = (
     *("created_at", "updated_at", "email_address", "first_name", "last_name", "phone_number", "username"),
@@ -43,8 +42,8 @@ def _text(value: str) -> str:
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     if _depth(value) > _DEEPEST_METADATA:
         raise ValueError(f"is nested deeper than {_DEEPEST_METADATA} levels")
-    if len(canonical_json(value)) > _LARGEST_METADATA:
-        raise ValueError(f"is over {_LARGEST_METADATA} bytes, more than Clerk stores")
+    if json_size(value) > LARGEST_METADATA:
+        raise ValueError(f"is over {LARGEST_METADATA} bytes, more than Clerk stores")
     return value
 
 

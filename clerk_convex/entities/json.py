@@ -15,7 +15,11 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["canonical_json", "number", "parse_json"]
+__all__ = ["LARGEST_METADATA", "canonical_json", "json_size", "number", "parse_json"]
+
+LARGEST_METADATA = 8 * 1024
+"""The bytes that Clerk keeps of each kind of metadata, as `json_size` counts them."""
+
 
 # Digits. A longer integer is refused by int() where Python's limit is set to its minimum.
 _LONGEST_INT = sys.int_info.str_digits_check_threshold
@@ -60,6 +64,22 @@ def canonical_json(value: object) -> str:
         return _write_canonical_json(value)
 
 
+def json_size(value: object) -> int:
+    """Return how many bytes the value has as JSON in UTF-8 without spaces, as browsers write it."""
+    text = canonical_json(value)
+    return len(text) - sum(_saved(escape) for escape in _escape.finditer(text))
+
+
+def _saved(escape: re.Match[str]) -> int:
+    """Return by how many bytes a character is shorter in UTF-8 than as the escape of `canonical_json`."""
+    if escape["pair"]:
+        return 12 - 4
+    code = int(escape["code"] or "0", 16)
+    if code < 0x20 or 0xD800 <= code < 0xE000:  # these stay escaped: controls, and halves of a pair
+        return 0
+    return 6 - len(chr(code).encode())
+
+
 def number(value: object) -> float | None:
     """Return a number of `parse_json` as a float, or None if the value is not a number a float can hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
@@ -71,6 +91,8 @@ def number(value: object) -> float | None:
     return result if math.isfinite(result) else None
 
 
+# The last alternative passes over the other escapes, so that no backslash is taken for the next one's.
+_escape = re.compile(r"\\u(?P<pair>d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\u(?P<code>[0-9a-f]{4})|\\[^u]")
 # Writes the same text as _write_canonical_json and is several times as fast: it is written in C.
 _canonical_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 

@@ -220,6 +220,19 @@ def test_digits(number: str) -> None:
     assert patch["n"] == Decimal(number)
 
 
+@pytest.mark.parametrize(
+    ("letter", "most"),
+    [("x", 8182), ("é", 4091), ("\u4e2d", 2727), ("\N{GRINNING FACE}", 2045), ("\ud800", 1363), ("\0", 1363)],
+)
+def test_metadata_is_as_large_as_clerk_allows(letter: str, most: int) -> None:
+    """In bytes of UTF-8, as the page counts: not in bytes of JSON that escapes each letter beyond ASCII."""
+    fitting = {"public_metadata": {"bio": letter * most}}
+    for raw in (None, json.dumps(fitting, ensure_ascii=False).encode("utf-8", "replace")):
+        ask("PATCH", "/user_1/metadata", fitting, raw=raw)
+    wrong = refused("PATCH", "/user_1/metadata", {"public_metadata": {"bio": letter * (most + 1)}})
+    assert wrong == {"public_metadata": "is over 8192 bytes, more than Clerk stores"}
+
+
 def test_metadata_patch() -> None:
     """It is JSON text, whatever it contains. Other actions have none, because their name says what they
     do."""

@@ -14,9 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clerk_convex.entities import json as module
-from clerk_convex.entities.json import canonical_json, parse_json
+from clerk_convex.entities.json import canonical_json, json_size, parse_json
 from clerk_convex.entities.users import read_user
 from tests.support.clerk_events import documents
+
+
+def test_the_size_is_that_of_what_browsers_write() -> None:
+    """The same numbers as in tests/react/metadata.test.ts. Half of a pair and a control stay escaped."""
+    assert json_size({"é": "€", "\U0001f600": ["\ud800", "\1\x7f\n", "\\u00e9", 1.5, None]}) == 61
+
+
+@given(st.recursive(st.text(), lambda it: st.lists(it) | st.dictionaries(st.text(), it)))
+def test_the_size_is_that_of_utf_8(value: object) -> None:
+    """Without surrogates. Python's own writer does not escape U+007F either."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    assert json_size(value) == len(text.encode())
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,9 @@ suite("the judgement", () => {
 
   test("counts the bytes of what is stored, without spaces", () => {
     assert.equal(about('{\n  "é": "€"\n}').bytes, Buffer.byteLength('{"é":"€"}'));
+    // The same numbers as in tests/entities/test_json.py.
+    const text = JSON.stringify({ "é": "€", "\ud83d\ude00": ["\ud800", "\u0001\u007f\n", "\\u00e9", 1.5, null] });
+    assert.equal(about(text).bytes, 61);
   });
 
   test("knows when the role makes an admin or unmakes one", () => {

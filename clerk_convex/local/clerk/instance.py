@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from clerk_convex.entities.json import LARGEST_METADATA
 from clerk_convex.errors import LocalError
 from clerk_convex.local.clerk.faults import Faults
 from clerk_convex.local.clerk.invitations import Invitations
@@ -23,6 +24,7 @@ from clerk_convex.local.clerk.objects import (
     IDENTIFIERS,
     ClerkRefusal,
     check_depth,
+    check_metadata,
     identifiers,
     merge_metadata,
     new_event,
@@ -412,6 +414,8 @@ class ClerkInstance:
         user = {key: value for key, value in user.items() if key != "scim"}
         check_depth(user)
         stored = _Stored(_loaded(text := to_json(user)), text, locked_until, scim)
+        if 4 * len(text) > LARGEST_METADATA:  # else the metadata has less bytes, whatever the characters
+            check_metadata(stored.user)
         user_id = user["id"]
         wanted = list(identifiers(stored.user))
         for kind, value in wanted:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clerk_convex.local.clerk.lists import InvitationList
-from clerk_convex.local.clerk.objects import ClerkRefusal, not_found
+from clerk_convex.local.clerk.objects import ClerkRefusal, check_metadata, not_found
 
 __all__ = ["Invitations"]
 
@@ -32,6 +32,7 @@ class Invitations:
         ):
             text = f"There are already pending invitations for the following email addresses: {address}"
             raise ClerkRefusal(400, "duplicate_record", "duplicate invitation", text)
+        check_metadata(fields)
         days = fields.get("expires_in_days") or DEFAULT_DAYS
         self._invitations[invitation_id] = {
             "object": "invitation",

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from clerk_convex.entities.json import LARGEST_METADATA, json_size
 from clerk_convex.errors import LocalError
 
 __all__ = [
@@ -75,6 +76,14 @@ def check_depth(value: object, left: int = MAX_DEPTH) -> None:
     for child in children:
         if isinstance(child, dict | list):
             check_depth(child, left - 1)
+
+
+def check_metadata(user: Mapping[str, Any]) -> None:
+    """Raise ClerkRefusal (413) if the metadata of a user or an invitation is larger than Clerk keeps."""
+    for key in METADATA:
+        if json_size(user.get(key) or {}) > LARGEST_METADATA:
+            text = f"{key} may have {LARGEST_METADATA} bytes of JSON."
+            raise ClerkRefusal(413, "request_body_too_large", "too large", text, key)
 
 
 def merge_metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -392,6 +392,25 @@ def test_bodies_that_are_too_large(api: Api) -> None:
     assert_refused(api.post("/users", content=b" " * (MAX_BODY + 1)), 413, "request_body_too_large")
 
 
+def test_metadata_may_have_8_kb(clerk: ClerkInstance, api: Api) -> None:
+    """In UTF-8, of each kind, after the merge; of a user and of an invitation."""
+    full = {"a": "\u4e2d" * 2728}
+    user = api.post("/users", json={"username": "ada", "public_metadata": full, "private_metadata": full})
+    assert user.status_code == 200
+    path = f"/users/{user.json()['id']}/metadata"
+    assert api.patch(path, json={"public_metadata": {"a": "x"}}).status_code == 200
+    assert api.patch(path, json={"public_metadata": {"a": full["a"]}}).status_code == 200
+    before = clerk.users()
+    refusal = (413, "request_body_too_large", "public_metadata")
+    answer = api.patch(path, json={"public_metadata": {"b": 1}})
+    assert_refused(answer, *refusal)
+    large = {"public_metadata": full | {"b": 1}}
+    assert_refused(api.post("/users", json={"username": "bob", **large}), *refusal)
+    invitation = {"email_address": "bob@example.com", **large}
+    assert_refused(api.post("/invitations", json=invitation), *refusal)
+    assert clerk.users() == before
+
+
 def test_odd_parameter_names_can_be_refused(api: Api) -> None:
     """Half a surrogate pair in a name is quoted without an error."""
     answer = api.post("/users", content=b'{"\\ud83d": 1}')

@@ -9,12 +9,19 @@ from typing import TextIO
 
 from clerk_convex.backfill.report import OnProgress, Progress
 
-__all__ = ["Bar", "Lines"]
+__all__ = ["Bar", "Lines", "display_on"]
 
 BAR = 24  # places
 EMPTY_LINE = "\r\x1b[2K"
 
 Clock = Callable[[], float]
+
+
+def display_on(out: TextIO | None) -> OnProgress:
+    """Return the display for a stream. None: the caller has closed it, and nothing is shown."""
+    if out is None:
+        return OnProgress()
+    return Bar(out) if out.isatty() else Lines(out)
 
 
 class _Rate:

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from clerk_convex.backfill.adoption import COLUMNS, Adoption, By, Kind, RowCheck, adopt, check_rows
-from clerk_convex.backfill.display import Bar, Lines
-from clerk_convex.backfill.report import OnProgress
+from clerk_convex.backfill.display import display_on
 from clerk_convex.cli.command import DONE, NOT_ALL, Command, Options, write_result
 
 DESCRIPTION = """
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "clerk-convex adopt
 
 
 async def _run(options: Options) -> int:
-    display: OnProgress = Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)
+    display = display_on(sys.stderr)
     try:
         result: Adoption | RowCheck
         if options.check:

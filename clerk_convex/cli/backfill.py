@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from clerk_convex.backfill import backfill, verify
-from clerk_convex.backfill.display import Bar, Lines
+from clerk_convex.backfill.display import display_on
 from clerk_convex.backfill.nightly import nightly
 from clerk_convex.backfill.report import OnProgress, Report, Verification
 from clerk_convex.backfill.run import CONCURRENCY
@@ -108,7 +108,7 @@ def _settings(options: Options) -> Settings:
 def _display(options: Options) -> OnProgress:
     if options.quiet or options.nightly:
         return OnProgress()
-    return Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)
+    return display_on(sys.stderr)
 
 
 @contextmanager

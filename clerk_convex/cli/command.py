@@ -35,6 +35,7 @@ __all__ = [
     "Command",
     "Options",
     "Result",
+    "is_terminal",
     "say",
     "status_of",
     "user_id",
@@ -138,6 +139,11 @@ def say(text: str) -> None:
     """Write a line to stderr."""
     if sys.stderr is not None:  # closed by the caller: `2>&-`
         sys.stderr.write(f"{text}\n")
+
+
+def is_terminal() -> bool:
+    """Return whether stderr is a terminal, where a person sees progress."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def status_of(error: ClerkConvexError | None) -> int:

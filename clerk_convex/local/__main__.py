@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m clerk_co
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 130 if options.once else 0
     except ClerkConvexError as error:
-        sys.stderr.write(f"{error}\n")
+        _say(str(error))
         return 2
 
 
@@ -65,13 +65,10 @@ def _run(options: argparse.Namespace, out: TextIO) -> int:
     from clerk_convex.local.kept import kept
     from clerk_convex.local.stack import LocalStack
 
-    def say(text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-
     with (
         nullcontext() if options.env_file is None else EnvFile(options.env_file) as env_file,
         # --once is a proof, and many of them may run at once.
-        nullcontext() if options.once else kept(Path.cwd(), say) as mine,
+        nullcontext() if options.once else kept(Path.cwd(), _say) as mine,
         LocalStack(
             **_addresses(options, mine),
             functions=options.functions,
@@ -142,12 +139,18 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _say(text: str) -> None:
+    """Write a line to stderr."""
+    if sys.stderr is not None:  # closed by the caller: `2>&-`
+        sys.stderr.write(f"{text}\n")
+
+
 @contextmanager
 def _logging(*, live: bool) -> Iterator[None]:
     """Log the output of Convex's functions to stderr, except where it would break a `live` table."""
     logger = logging.getLogger("clerk_convex.local")
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
-    if live and sys.stderr.isatty():
+    if live and sys.stderr is not None and sys.stderr.isatty():
         handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     level = logger.level

@@ -99,6 +99,11 @@ def test_a_closed_output_is_no_traceback(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["init", "--check"]) == 1
     assert main(["init", "--into", "nowhere/at/all"]) == 2
+    for name in list(os.environ):
+        if name.startswith(("CLERK_", "CONVEX_")):
+            monkeypatch.delenv(name)
+    for command in (["backfill"], ["adopt", "--by-email"], ["doctor", "--fast"]):
+        assert main(command) == (1 if command[0] == "doctor" else 2), "settings are missing"
 
 
 def test_a_result_that_cannot_be_written_is_said(

@@ -193,6 +193,13 @@ def test_the_live_table_is_not_written_over(monkeypatch: pytest.MonkeyPatch) -> 
     assert (logger.level, logger.handlers) == before
 
 
+def test_a_closed_stderr_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a shell's `2>&-` makes it. The exit status still says how the command ended."""
+    monkeypatch.setattr(sys, "stderr", None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert main(["--demo", "--port", str(listener.getsockname()[1])]) == 2
+
+
 @pytest.mark.parametrize("option", ["--port", "--convex-port", "--clerk-port"])
 def test_busy_port_is_one_line_and_status_2(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A port in use is one line on stderr that names it."""

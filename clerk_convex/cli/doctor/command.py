@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from clerk_convex.cli.command import DONE, NOT_ALL, Command, Options, say, write_result
+from clerk_convex.cli.command import DONE, NOT_ALL, Command, Options, is_terminal, say, write_result
 from clerk_convex.cli.doctor import clerk, convex, here
 from clerk_convex.cli.doctor.exam import Exam
 from clerk_convex.cli.doctor.report import Finding, Report, Skip, Status, broken
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "clerk-convex docto
 async def _run(options: Options) -> int:
     seconds, call = (_SECONDS_FAST, _CALL_FAST) if options.fast else (_SECONDS, _CALL)
     checks = [check for check in CHECKS if check.is_fast or not options.fast]
-    if sys.stderr.isatty():
+    if is_terminal():
         say(f"Checking, for at most {seconds:.0f} s …")
     opened = Exam.open(os.environ, webhook_url=options.webhook_url, seconds=seconds, call=call)
     async with opened as exam:

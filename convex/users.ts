@@ -127,7 +127,7 @@ export const compareRange = internalQuery({
   handler: (ctx, { changes, range }) => compare.compareRange(ctx, changes, range),
 });
 
-// Returns a page of whole rows with their stamps for tools, sorted by the time when the rows were created.
+// Returns a page of rows, all columns and the stamps, for tools, sorted by the time when the rows were created.
 export const exportUsers = internalQuery({
   args: { paginationOpts: paginationOptsValidator, order: v.optional(v.union(v.literal("asc"), v.literal("desc"))) },
   returns: exportedUsers,

@@ -85,13 +85,13 @@ class LocalSet(LocalStack):
         return client
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """Return the rows of the users table by Clerk id."""
+        """Return the rows of the users table by Clerk id. Those of a loose table that have none are not there."""
         functions, path = self.functions, f"{self.settings.convex_users_module}:exportUsers"
         rows: dict[str, dict[str, Any]] = {}
         options: dict[str, Any] = {"numItems": _PAGE, "cursor": None}
         while True:
             page = functions.query(path, {"paginationOpts": options})
-            rows |= {row["clerkId"]: row for row in page["page"]}
+            rows |= {row["clerkId"]: row for row in page["page"] if isinstance(row.get("clerkId"), str)}
             if page["isDone"]:
                 return rows
             options["cursor"] = page["continueCursor"]

@@ -39,6 +39,17 @@ def test_a_user_arrives(clerk: LocalClerk, clerk_convex: LocalSet) -> None:
     assert clerk_convex.row(ada) is None
 
 
+def test_rows_without_a_clerk_id_are_left_out(
+    clerk_convex: LocalSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loose table, looseClerkTables, may have such rows, and exports them."""
+    page = {"page": [{"name": "Bob"}, {"clerkId": None}, {"clerkId": "user_1"}], "isDone": True}
+    client = SimpleNamespace(query=lambda path, arguments: page)
+    monkeypatch.setitem(clerk_convex.__dict__, "functions", client)
+    assert clerk_convex.rows() == {"user_1": {"clerkId": "user_1"}}
+    assert clerk_convex.row("user_2") is None
+
+
 def test_callers_use_routes_and_reactive_queries(
     as_user: Callable[..., Caller], as_admin: Callable[..., Caller]
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clerk_convex.local.clerk.svix import Stats
+from clerk_convex.local.demo.scenario import is_linked
 
 __all__ = ["AFTER", "Table"]
 
@@ -41,7 +42,7 @@ class Table:
     def update(self, page: Sequence[Row], *, whole: bool) -> None:
         """Replace the rows by `page`, the newest first. `whole` means that Convex has no other rows."""
         now = time.monotonic()
-        before, rows = self._rows, {row["clerkId"]: row for row in page}
+        before, rows = self._rows, {row["clerkId"]: row for row in page if is_linked(row)}
         self._rows, self._whole = rows, whole
         # The rows of the first update count as unchanged.
         self._changed = {

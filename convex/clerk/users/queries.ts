@@ -96,7 +96,7 @@ export async function currentUser(ctx: QueryCtx): Promise<Infer<typeof me>> {
   return { state: version?.deletedAt === undefined ? "not_synced" : "deleted", clerkId };
 }
 
-// Returns a page of whole rows with their stamps, sorted by the time when they were created.
+// Returns a page of rows, all columns and the stamps, sorted by the time when they were created.
 export async function exportUsers(ctx: QueryCtx, paginationOpts: PaginationOptions, order: "asc" | "desc") {
   const users = await ctx.db.query(USERS).order(order).paginate(paginationOpts);
   const page = users.page.map(async (user) => {

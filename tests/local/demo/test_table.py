@@ -102,7 +102,8 @@ def test_rows_that_changed_stand_out_on_top(monkeypatch: pytest.MonkeyPatch) -> 
         return re.findall(r"\x1b\[1m\x1b\[1G(\w+)", shown.screen(80, 24))
 
     assert bold() == ["Name"]
-    shown.update([row("new"), row("one"), row("two", role="admin")], whole=True)
+    unlinked = {"name": "Bob"}  # in a loose table
+    shown.update([row("new"), unlinked, row("one"), row("two", role="admin")], whole=True)
     assert bold() == ["Name", "new", "two"]
     assert "three" not in shown.screen(80, 24)
     shown.update([row("new"), row("one", role="editor"), row("two", role="admin")], whole=True)

@@ -18,7 +18,7 @@ from clerk_convex.backfill.position import Run
 from clerk_convex.backfill.report import OnProgress, Pruning
 from clerk_convex.backfill.run import Work, bring_in, prune_rows, write_page
 from clerk_convex.backfill.session import Session
-from clerk_convex.clerk import Page
+from clerk_convex.clerk import Filters, Page
 from clerk_convex.clerk.absence import SECOND_LOOK
 from clerk_convex.entities.json import canonical_json, number
 from clerk_convex.errors import ClerkConvexError, ClerkUnavailable, DeploymentError, DeploymentUnavailable
@@ -264,9 +264,11 @@ class Follower:
         updated_at = _reached(first, "updated_at", 0.0 if before is None else before.updated_at)
         whole = before is None or not await self._read_down(run, first, "updated_at", before.updated_at)
         since = 0.0 if before is None else before.signed_in_at
-        signed_in = await clerk.list_users(limit=_FIRST_PAGE, order_by="-last_sign_in_at")
+        # Clerk does not say where users come in this order who have never signed in: maybe before all others.
+        recent: Filters = {} if before is None else {"last_sign_in_at_after": since - _OVERLAP - 1}
+        signed_in = await clerk.list_users(limit=_FIRST_PAGE, order_by="-last_sign_in_at", **recent)
         signed_in_at = _reached(signed_in, "last_sign_in_at", since)
-        whole = whole or not await self._read_down(run, signed_in, "last_sign_in_at", since)
+        whole = whole or not await self._read_down(run, signed_in, "last_sign_in_at", since, recent)
         if whole:
             await bring_in(Work(self._session, run, self._on_progress), await clerk.count_users())
         surplus, doubts = (0, 0) if before is None else (before.surplus, before.doubts)
@@ -278,7 +280,9 @@ class Follower:
             pruning, reached_all = await self._find_deleted(run, reached_all)
         return Pass(dict(+run.tally.counts), whole, pruning), reached_all
 
-    async def _read_down(self, run: Run, page: Page, field: str, watermark: float) -> bool:
+    async def _read_down(
+        self, run: Run, page: Page, field: str, watermark: float, filters: Filters | None = None
+    ) -> bool:
         """Write the users whose `field` is not older than the watermark, beginning with a first page.
 
         Return False if they cannot be read so: too many, or others were deleted meanwhile.
@@ -301,7 +305,9 @@ class Follower:
             if read > _MOST_CHANGED:
                 return False
             size = _PAGE
-            page = await self._session.clerk.list_users(limit=size, order_by=f"-{field}", offset=read)
+            page = await self._session.clerk.list_users(
+                limit=size, order_by=f"-{field}", offset=read, **(filters or {})
+            )
 
     async def _write(self, run: Run, page: Page) -> None:
         """Write the users that a pass before has not written as they are now."""

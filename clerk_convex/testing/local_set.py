@@ -85,7 +85,7 @@ class LocalSet(LocalStack):
         return client
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """Return the rows of the users table by Clerk id. Those of a loose table that have none are not there."""
+        """Return the rows of the users table by Clerk id. In a loose table, some rows have none."""
         functions, path = self.functions, f"{self.settings.convex_users_module}:exportUsers"
         rows: dict[str, dict[str, Any]] = {}
         options: dict[str, Any] = {"numItems": _PAGE, "cursor": None}

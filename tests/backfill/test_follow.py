@@ -135,6 +135,32 @@ def test_every_kind_of_change_is_found_by_the_next_pass(local: BackfillSet) -> N
     assert recorded(local) == [30, 1]
 
 
+def test_sign_ins_are_found_wherever_clerk_puts_who_never_signed_in(
+    local: BackfillSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clerk does not document whether they come before or after all others."""
+    users = local.sign_up(30)
+
+    async def test(it: Set) -> None:
+        list_users = it.session.clerk.list_users
+
+        async def without_first(**question: Any) -> Any:
+            if question["order_by"] == "-updated_at":  # a sign-in is no change of the user
+                return Page([], (await list_users(**question)).observed_at)
+            start, limit = question.pop("offset", None) or 0, question.pop("limit")
+            page = await list_users(**question, limit=500)
+            ordered = sorted(page.users, key=lambda user: user["last_sign_in_at"] is not None)
+            return Page(ordered[start : start + limit], page.observed_at)
+
+        await it.turn()
+        monkeypatch.setattr(it.session.clerk, "list_users", without_first)
+        local.clerk.sign_in(users[7])
+        assert (await it.turn()).counts["updated"] == 1
+        assert local.differences() == []
+
+    follows(local, test)
+
+
 def recorded(local: BackfillSet) -> list[int]:
     """Return the numbers of created users in the audit log."""
     return [entry["count"] for entry in local.table("clerkAudit") if "count" in entry]

@@ -12,7 +12,7 @@ from clerk_convex.entities.times import milliseconds
 from clerk_convex.entities.users import Fields, is_partial, read_id, read_user
 from clerk_convex.errors import EventError, UserError
 
-__all__ = ["Ignored", "parse_event", "read_event", "to_change"]
+__all__ = ["Ignored", "parse_event", "to_change"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,6 @@ def parse_event(body: bytes, *, instance_id: str | None = None) -> Mapping[str, 
     if instance_id is not None and event.get("instance_id", instance_id) != instance_id:
         raise EventError("The event is from another Clerk instance than CLERK_INSTANCE_ID names.")
     return event
-
-
-def read_event(
-    body: bytes, *, event_id: str | None = None, instance_id: str | None = None, fields: Fields | None = None
-) -> Change | Ignored:
-    """Return the change that the body of a verified webhook asks for: `parse_event`, then `to_change`."""
-    return to_change(parse_event(body, instance_id=instance_id), event_id=event_id, fields=fields)
 
 
 def to_change(

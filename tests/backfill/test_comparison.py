@@ -15,9 +15,10 @@ from clerk_convex.backfill import OnProgress, Progress, Verification, backfill, 
 from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.errors import ClerkUnavailable
 from clerk_convex.local.clerk.objects import new_event, to_json
-from clerk_convex.webhook.events import Ignored, read_event
+from clerk_convex.webhook.events import Ignored
 from tests.support.backfill_set import BackfillSet, small_pages
 from tests.support.backfill_wire import Answer, Request, Wire
+from tests.support.clerk_events import read_event
 from tests.support.functions import delete, upsert
 from tests.support.virtual_time import now, run
 

@@ -12,8 +12,9 @@ import pytest
 from clerk_convex.clerk.api import Clerk, Page
 from clerk_convex.local.clerk import LocalClerk
 from clerk_convex.local.clerk.objects import new_event, to_json
-from clerk_convex.webhook.events import Ignored, read_event
+from clerk_convex.webhook.events import Ignored
 from tests.support.backfill_set import BackfillSet, hasty
+from tests.support.clerk_events import read_event
 from tests.support.functions import Functions, Project, upsert
 
 

@@ -33,8 +33,9 @@ from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk.objects import new_event, to_json
 from clerk_convex.local.demo.people import people
 from clerk_convex.local.stack import LocalStack
-from clerk_convex.webhook.events import Ignored, read_event
+from clerk_convex.webhook.events import Ignored
 from tests.support.backfill_set import BackfillSet, Then, small_pages
+from tests.support.clerk_events import read_event
 from tests.support.functions import Project, delete, upsert
 from tests.support.stand_in import DEPLOY_KEY, StandIn, failure
 

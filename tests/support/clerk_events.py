@@ -11,6 +11,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from clerk_convex.entities.changes import Change
+from clerk_convex.entities.users import Fields
+from clerk_convex.webhook.events import Ignored, parse_event, to_change
+
 INSTANCE_ID = "ins_orchard"
 CREATED = 1_750_000_000_000
 UPDATED = 1_750_000_360_000
@@ -412,3 +416,10 @@ users = st.fixed_dictionaries({}, optional=dict.fromkeys(USER, documents)) | st.
     {"id": st.just("user_1"), "created_at": st.just(CREATED), "updated_at": st.just(UPDATED)},
     optional={name: documents for name in USER if name not in {"id", *BY_CLERK}},
 )
+
+
+def read_event(
+    body: bytes, *, event_id: str | None = None, instance_id: str | None = None, fields: Fields | None = None
+) -> Change | Ignored:
+    """Return the change that the body of a webhook asks for, as the route reads it."""
+    return to_change(parse_event(body, instance_id=instance_id), event_id=event_id, fields=fields)

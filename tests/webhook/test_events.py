@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from clerk_convex.entities.changes import Delete, SignIn, Upsert
 from clerk_convex.entities.users import read_user
 from clerk_convex.errors import EventError, UserError
-from clerk_convex.webhook.events import Ignored, read_event
+from clerk_convex.webhook.events import Ignored
 from tests.support.clerk_events import (
     CREATED,
     DATA,
@@ -21,6 +21,7 @@ from tests.support.clerk_events import (
     body,
     documents,
     gone,
+    read_event,
     users,
 )
 from tests.support.functions import Functions

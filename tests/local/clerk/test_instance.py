@@ -16,7 +16,8 @@ from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk.instance import SUBSCRIBED, ClerkInstance
 from clerk_convex.local.clerk.objects import MAX_DEPTH, ClerkRefusal
 from clerk_convex.local.listener import listen
-from clerk_convex.webhook.events import Ignored, read_event
+from clerk_convex.webhook.events import Ignored
+from tests.support.clerk_events import read_event
 from tests.support.functions import ROOT
 from tests.support.webhook_receiver import Receiver
 

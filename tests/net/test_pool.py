@@ -146,7 +146,8 @@ async def test_a_private_authority_is_trusted_if_the_environment_names_it(
     async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=own) as server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         for file, is_trusted in ((None, False), (tmp_path / "none", False), (certificate, True)):
-            monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+            for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+                monkeypatch.delenv(name, raising=False)
             if file is not None:
                 monkeypatch.setenv("SSL_CERT_FILE", str(file))
             monkeypatch.setattr("clerk_convex.net.pool._ssl_context", trusted())

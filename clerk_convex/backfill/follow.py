@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, Unpack
 
 from clerk_convex.backfill.position import Run
 from clerk_convex.backfill.report import OnProgress, Pruning
@@ -268,7 +268,7 @@ class Follower:
         recent: Filters = {} if before is None else {"last_sign_in_at_after": since - _OVERLAP - 1}
         signed_in = await clerk.list_users(limit=_FIRST_PAGE, order_by="-last_sign_in_at", **recent)
         signed_in_at = _reached(signed_in, "last_sign_in_at", since)
-        whole = whole or not await self._read_down(run, signed_in, "last_sign_in_at", since, recent)
+        whole = whole or not await self._read_down(run, signed_in, "last_sign_in_at", since, **recent)
         if whole:
             await bring_in(Work(self._session, run, self._on_progress), await clerk.count_users())
         surplus, doubts = (0, 0) if before is None else (before.surplus, before.doubts)
@@ -281,7 +281,7 @@ class Follower:
         return Pass(dict(+run.tally.counts), whole, pruning), reached_all
 
     async def _read_down(
-        self, run: Run, page: Page, field: str, watermark: float, filters: Filters | None = None
+        self, run: Run, page: Page, field: str, watermark: float, **filters: Unpack[Filters]
     ) -> bool:
         """Write the users whose `field` is not older than the watermark, beginning with a first page.
 
@@ -306,7 +306,7 @@ class Follower:
                 return False
             size = _PAGE
             page = await self._session.clerk.list_users(
-                limit=size, order_by=f"-{field}", offset=read, **(filters or {})
+                limit=size, order_by=f"-{field}", offset=read, **filters
             )
 
     async def _write(self, run: Run, page: Page) -> None:

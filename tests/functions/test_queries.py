@@ -667,7 +667,7 @@ def test_search_is_one_page(functions: Functions, admin: Caller) -> None:
 
 @pytest.mark.parametrize("search", ["ada", "ada@", "@acme.com", "ad"])
 def test_all_matches_at_once(functions: Functions, admin: Caller, search: str) -> None:
-    """Who asks for 500 gets as many, by each of the ways in which a search finds."""
+    """A request for 500 gets 500, whichever column the search finds them by."""
     functions.sync(
         [
             upsert(f"user_{number:03}", firstName="Ada", email=f"ada@{number:03}.acme.com")

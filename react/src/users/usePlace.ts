@@ -20,7 +20,7 @@ type Options = {
 // Keeps the list where it is: scrolls to the place where it was left, to the top of another view, and with the rows in the
 // window when others come or go above them. Returns a function that takes what is seen.
 export function usePlace({ table, url, place, rows, isStale, isDone }: Options): (seen: Seen) => void {
-  // What is seen of the rows of the last commit, as far as it is known before the next frame.
+  // The rows of the last commit, and where they are in the window. The next frame measures that again.
   const last = useRef<{ seen: Seen; rows: Rows } | null>(null);
   const wanted = useRef<{ url: string; place: Place | null } | null>(null);
   const shownUrl = useRef<string | null>(null);

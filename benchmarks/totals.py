@@ -1,6 +1,6 @@
 """Count how often mutations conflict because of the totals.
 
-    python -m benchmarks.totals [--seconds N] [--json]
+    python -m benchmarks.totals [--calls N] [--json]
 
 Writers change users in a model of a hosted Convex deployment (`benchmarks/model.ts`), which tries a mutation
 again that has read what another one changed meanwhile, as Convex does. Three things are counted: the
@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import collections
 import json
+import math
 import sys
-import time
 from dataclasses import dataclass
 
 import httpx
@@ -26,6 +27,7 @@ from benchmarks.webhook import Model, model
 
 WRITERS = 8
 LONG = 1_875  # users of a mutation of 400 ms
+SHORT_FOR_LONG = 100  # calls with one user for each mutation of 400 ms
 BYTES = 1  # that a user writes: the budget is not what is measured here
 
 
@@ -38,27 +40,26 @@ class Counted:
     refused_in_rebuild: int
 
 
-async def write(convex: Model, users: int, seconds: float) -> tuple[int, int]:
-    """Call mutations with `users` each from all writers. Return how many committed, and were refused."""
-    answers: list[int] = []
-    deadline = time.monotonic() + seconds
+async def write(convex: Model, users: int, calls: int) -> tuple[int, int]:
+    """Make `calls` mutations of `users` from each writer. Return how many committed, and were refused."""
+    answers = collections.Counter[int]()
     body = {"path": "users:syncUsers", "args": {"changes": [{}] * users}}
 
     async def writer(http: httpx.AsyncClient) -> None:
-        while time.monotonic() < deadline:
-            answers.append((await http.post("/api/mutation", json=body)).status_code)
+        for _ in range(calls):
+            answers[(await http.post("/api/mutation", json=body)).status_code] += 1
 
     async with httpx.AsyncClient(base_url=convex.url, trust_env=False, timeout=60) as http:
         await asyncio.gather(*(writer(http) for _ in range(WRITERS)))
-    return answers.count(200), answers.count(503)
+    return answers[200], answers[503]
 
 
-async def measure(totals: str, seconds: float) -> Counted:
+async def measure(totals: str, calls: int) -> Counted:
     with model(row_bytes=BYTES, totals=totals) as convex:
-        commits, _ = await write(convex, 1, seconds)
+        commits, _ = await write(convex, 1, calls)
         conflicts = convex.written()["conflicts"]
         convex.rebuild()
-        committed, refused = await write(convex, LONG, seconds)
+        committed, refused = await write(convex, LONG, math.ceil(calls / SHORT_FOR_LONG))
     return Counted(totals, commits, conflicts, committed, refused)
 
 
@@ -77,10 +78,15 @@ def main() -> int:
         prog="python -m benchmarks.totals",
         description="Count how often mutations conflict because of the totals.",
     )
-    parser.add_argument("--seconds", type=float, default=10, help="of each of the four parts (10)")
+    parser.add_argument(
+        "--calls",
+        type=int,
+        default=1000,
+        help="of each writer (1000), and a hundredth of that in mutations of 400 ms",
+    )
     parser.add_argument("--json", action="store_true", help="the numbers as JSON")
     options = parser.parse_args()
-    counted = [asyncio.run(measure(totals, options.seconds)) for totals in ("shards", "deltas")]
+    counted = [asyncio.run(measure(totals, options.calls)) for totals in ("shards", "deltas")]
     sys.stdout.write(json.dumps([vars(it) for it in counted]) + "\n" if options.json else report(counted))
     return 0
 

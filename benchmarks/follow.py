@@ -1,12 +1,13 @@
-"""Measure how soon a change at Clerk is in Convex when all webhooks are lost.
+"""Measure how soon a change at Clerk is in Convex when webhooks are lost, all or some of them.
 
-    python -m benchmarks.follow [--every 5] [--rounds 6] [--users 1000] [--kill] [--json]
+    python -m benchmarks.follow [--every 5] [--rounds 6] [--users 1000] [--lost 1] [--kill] [--json]
 
-A local Clerk without a webhook endpoint, a local Convex, and two processes of `clerk-convex follow`. In each
-round each kind of change happens once, to a user of its own and at a random moment of an interval. The
-benchmark measures the time from the answer of Clerk to the changed row, by the clock on the wall. With
-`--kill` the follower that works is killed with -9 after half of the rounds; the other one takes over when
-the lease has expired, an interval and 15 s after it was last renewed.
+A local Clerk, a local Convex, and two processes of `clerk-convex follow`. In each round each kind of change
+happens once, to a user of its own and at a random moment of an interval. The benchmark measures the time
+from the answer of Clerk to the changed row, by the clock on the wall. With `--lost 0.5` the webhooks of half
+of the changes reach the webhook route in a process of its own. With `--kill` the follower that works is
+killed with -9 after half of the rounds; the other one takes over when the lease has expired, an interval and
+15 s after it was last renewed.
 
 The exit status is 1 if a change was not in Convex a minute after the last round.
 """
@@ -27,8 +28,9 @@ from typing import Any
 
 import httpx
 
-from benchmarks.webhook import HERE, child
+from benchmarks.webhook import HERE, SECRET, child, server
 from clerk_convex.local.clerk import LocalClerk
+from clerk_convex.local.clerk.svix import Delivery
 from clerk_convex.local.convex import LocalConvex
 
 SEED = 12
@@ -88,6 +90,7 @@ class Latency:
 class Run:
     every: float
     users: int
+    lost: float
     killed: bool
     latencies: list[Latency]
 
@@ -139,7 +142,7 @@ def plan(ids: Sequence[str], every: float, rounds: int) -> list[_Planned]:
     return sorted(changes, key=lambda planned: planned.at)
 
 
-def measure(every: float, rounds: int, users: int, *, kill: bool) -> Run:
+def measure(every: float, rounds: int, users: int, *, lost: float, kill: bool) -> Run:
     with ExitStack() as parts:
         clerk = parts.enter_context(LocalClerk(rate_limit=0, secret_key="sk_live_" + "0" * 20))
         convex = parts.enter_context(LocalConvex(project=HERE.parent))
@@ -163,9 +166,13 @@ def measure(every: float, rounds: int, users: int, *, kill: bool) -> Run:
         while len(rows.all()) < users:
             time.sleep(LOOK)
         parts.enter_context(child(command, env, stdout=subprocess.DEVNULL))
+        if lost < 1:
+            _, port = parts.enter_context(server("ours", convex.url, env))
+            clerk.webhooks.add_endpoint(f"http://127.0.0.1:{port}/webhooks/clerk", SECRET)
+            clerk.webhooks.delivery = Delivery(lost=lost)
         half = every * rounds / 2 if kill else float("inf")
         waiting = _play(clerk, rows, plan([user["id"] for user in made], every, rounds), half, working.kill)
-        return Run(every, users, kill, list(_latencies(waiting)))
+        return Run(every, users, lost, kill, list(_latencies(waiting)))
 
 
 def _play(
@@ -217,7 +224,8 @@ def _latencies(taken: Mapping[str, Sequence[float]]) -> Iterator[Latency]:
 
 
 def report(run: Run) -> str:
-    title = f"All webhooks lost, {run.users:,} users, an interval of {run.every:g} s"
+    which = "All webhooks" if run.lost == 1 else f"{run.lost:.0%} of the webhooks"
+    title = f"{which} lost, {run.users:,} users, an interval of {run.every:g} s"
     if run.killed:
         title += ", the follower killed with -9"
     lines = [
@@ -247,6 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=5.0, help="seconds of an interval (default: 5)")
     parser.add_argument("--rounds", type=int, default=6, help="changes of each kind (default: 6)")
     parser.add_argument("--users", type=int, default=1000, help="users before the changes (default: 1000)")
+    parser.add_argument(
+        "--lost", type=float, default=1.0, help="the part of the webhooks, 0 to 1 (default: 1)"
+    )
     parser.add_argument("--kill", action="store_true", help="kill the follower that works with -9 meanwhile")
     parser.add_argument("--json", action="store_true", help="print all measurements as JSON")
     options = parser.parse_args(arguments)
@@ -254,6 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.every,
         options.rounds,
         max(options.users, options.rounds * (len(KINDS) + 1)),
+        lost=options.lost,
         kill=options.kill,
     )
     sys.stdout.write((json.dumps(dataclasses.asdict(run)) if options.json else report(run)) + "\n")

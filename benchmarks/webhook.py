@@ -44,6 +44,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, cast
 
 import httpx
@@ -189,7 +190,7 @@ def model(*, row_bytes: int = 0, app_rate: float = 0, totals: str = "deltas") ->
 
 @contextlib.contextmanager
 def server(
-    peer: str, convex_url: str, *, fast: bool = False
+    peer: str, convex_url: str, settings: Mapping[str, str] = MappingProxyType({}), *, fast: bool = False
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -202,6 +203,7 @@ def server(
         "CLERK_WEBHOOK_SIGNING_SECRET": SECRET,
         "CONVEX_URL": convex_url,
         "CONVEX_DEPLOY_KEY": "prod:benchmark|key",
+        **settings,
     }
     with child(command, env, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 30

@@ -29,6 +29,10 @@ _transports = vars(httpx._transports.default)
 _transports["create_ssl_context"] = cache(_transports["create_ssl_context"])
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-look", action="store_true", help="for test_axe.py: each width in each theme")
+
+
 @pytest.fixture
 def functions(clerk_convex: LocalSet) -> Iterator[Functions]:
     """Return the project's functions with empty tables. No webhook reaches them."""

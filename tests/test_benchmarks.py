@@ -232,14 +232,15 @@ def test_changes_are_planned_for_a_follower() -> None:
 def test_a_follower_is_compared_with_its_interval() -> None:
     """A takeover may take the lease longer. A change that never arrived is not met."""
     found = follow._latencies({"edit": [1.0, 3.0, 12.0], "deletion": [20.0], "ban": [2.0, float("inf")]})
-    text = follow.report(follow.Run(5.0, 1000, False, list(found)))
+    text = follow.report(follow.Run(5.0, 1000, 1.0, False, list(found)))
     assert "| edit | 3 | 3.0 | 12.0 | 2.4 |" in text
     assert "MISSED  edit: within 10 s (12.0)" in text
     assert "met     deletion: within 20 s (20.0)" in text
     assert "MISSED  ban: within 10 s (2.0)" in text
     assert "LOST    1 of ban" in text
-    killed = follow.report(follow.Run(5.0, 1000, True, [follow.Latency("edit", 3, 3.0, 12.0, 0)]))
+    killed = follow.report(follow.Run(5.0, 1000, 0.5, True, [follow.Latency("edit", 3, 3.0, 12.0, 0)]))
     assert "met     edit: within 30 s (12.0)" in killed
+    assert killed.startswith("50% of the webhooks lost, 1,000 users, an interval of 5 s, the follower killed")
 
 
 def test_a_change_is_seen_in_its_row() -> None:

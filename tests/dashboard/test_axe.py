@@ -2,14 +2,15 @@
 
 A tour goes through states of one page, and yields the name of each. There the look changes, without a
 reload, and each is checked: axe finds nothing, and nothing scrolls sideways or is outside of the window. To
-add a state, add a `yield` to a tour.
+add a state, add a `yield` to a tour. `scripts/test tests/dashboard/test_axe.py --every-look` checks each
+state in each width and theme, and takes some minutes.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
@@ -48,6 +49,13 @@ LOOKS = {
     "1440 px, dark": Look(1440, 900, "dark", EVERY_RULE),
     "forced colours": Look(1280, 800, "dark", forced=True),
 }
+EVERY_LOOK = {
+    f"{width} x {height}, {theme}": Look(
+        width, height, "light" if theme == "light" else "dark", EVERY_RULE, forced=theme == "forced colours"
+    )
+    for width, height in ((320, 640), (375, 720), (640, 400), (768, 900), (1024, 768), (1440, 900))
+    for theme in ("light", "dark", "forced colours")
+}
 
 # What one can press or read and is, at least in part, beyond the left or right edge of the window, dialogs
 # beyond any edge, and what is wider than its own box. What a box scrolls or cuts off does not count.
@@ -84,10 +92,12 @@ def look_at(page: Page, look: Look) -> list[str]:
     return [*sideways, *outside, *violations(page, look.rules)]
 
 
-def problems(page: Page, again: Callable[[], None] | None = None) -> list[str]:
+def problems(
+    page: Page, again: Callable[[], None] | None = None, looks: Mapping[str, Look] = LOOKS
+) -> list[str]:
     """Return what is wrong at each look. `again` shows what closes when the window changes: a menu."""
     found = []
-    for name, look in LOOKS.items():
+    for name, look in looks.items():
         page.set_viewport_size({"width": look.width, "height": look.height})
         page.emulate_media(color_scheme=look.scheme, forced_colors="active" if look.forced else "none")
         if again is not None:
@@ -498,15 +508,21 @@ TOURS: tuple[Tour, ...] = (
 
 
 @pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.__name__)
-def test_every_state_in_every_look(
-    tour: Tour, stack: LocalStack, visit: Visits, person: People, people: list[str]
+def test_every_state(
+    tour: Tour,
+    stack: LocalStack,
+    visit: Visits,
+    person: People,
+    people: list[str],
+    pytestconfig: pytest.Config,
 ) -> None:
     """axe finds nothing, targets have 24 px, nothing scrolls sideways or is outside of the window."""
+    looks = EVERY_LOOK if pytestconfig.getoption("--every-look") else LOOKS
     admin = visit(person("Ada Adminson", role="admin", created_at=DAY), reduced_motion="reduce")
     found = []
     for state in tour(admin, stack, people):
         name, again = state if isinstance(state, tuple) else (state, None)
-        found += [f"{name}, {it}" for it in problems(admin.page, again)]
+        found += [f"{name}, {it}" for it in problems(admin.page, again, looks)]
     assert found == [], "\n" + "\n".join(found)
 
 

@@ -39,10 +39,10 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-# The ids of all rows of the list, in order. A long list is scrolled from row to row, because the document has
-# only the rows near the window.
+# The ids of the rows of the list, in order: all, or the first `enough` and some more. A long list is scrolled
+# from row to row, because the document has only the rows near the window.
 LISTED = """
-(async () => {
+async (enough) => {
   const found = new Map();
   const read = () => {
     for (const row of document.querySelectorAll("[data-clerk-id]")) {
@@ -61,7 +61,7 @@ LISTED = """
   };
   read();
   if (document.querySelector(".gap") !== null) {
-    for (let top = 0; top < document.body.scrollHeight; top += innerHeight / 2) {
+    for (let top = 0; top < document.body.scrollHeight && found.size < enough; top += innerHeight / 2) {
       scrollTo(0, top);
       await settled();
     }
@@ -69,8 +69,9 @@ LISTED = """
     await settled();
   }
   return [...found].sort(([one], [other]) => one - other).map(([, id]) => id);
-})()
+}
 """
+MANY = 1_000_000  # more rows than any list has
 PATIENCE = 15_000  # milliseconds; a machine may be busy
 TEXTS = ("html", "json", "javascript", "css", "text")
 
@@ -124,13 +125,14 @@ class Visit:
     def expect_rows(self, user_ids: Sequence[str], *, only: bool = True) -> None:
         """Wait until the page shows these users in this order; not `only`: first, with any after them.
 
-        To see all rows of a long list it scrolls, which loads more.
+        To see the rows of a long list it scrolls, which loads more.
         """
         wanted = list(user_ids)
+        enough = MANY if only else len(wanted)
         # wait_for_function takes the promise of an async function for true.
         end = time.monotonic() + PATIENCE / 1000
         while True:
-            shown = self.page.evaluate(f"async () => {LISTED}")
+            shown = self.page.evaluate(LISTED, enough)
             if (shown if only else shown[: len(wanted)]) == wanted:
                 return
             assert time.monotonic() < end, f"{shown} instead of {wanted}"

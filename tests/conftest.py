@@ -5,7 +5,7 @@ from functools import cache
 
 import httpx._transports.default
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from clerk_convex.testing import LocalSet
 from tests.support.functions import ROOT, TOKEN_LIFETIME, Functions
@@ -21,7 +21,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("NODE_COMPILE_CACHE", str(ROOT / ".venv" / "node"))
 
 # A busy machine would miss Hypothesis's deadlines. pytest-timeout ends tests that hang.
-settings.register_profile("without deadline", deadline=None)
+settings.register_profile("without deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("without deadline")
 
 # Each client of httpx reads the machine's certificates, for 20 ms of processor time. Read them once.

@@ -64,7 +64,7 @@ def delete(clerk_id: str = "user_1", *, observed_at: float = 200.0, source: Sour
     return Delete(clerk_id, observed_at, source)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Poll `condition`, and return whether it became true within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -103,7 +103,7 @@ class Caller:
     def query(self, path: str, arguments: dict[str, Any] | None = None) -> Any:
         """Return the value of a query. Raises Denied for a ConvexError."""
         body = {"path": path, "args": arguments or {}, "format": "json"}
-        answer = httpx.post(self._url, json=body, headers=self._headers, trust_env=False).json()
+        answer = httpx.post(self._url, json=body, headers=self._headers, trust_env=False, timeout=60).json()
         if "errorData" in answer:
             raise Denied(answer["errorData"])
         assert answer.get("status") == "success", answer
@@ -142,7 +142,7 @@ class Functions:
         self.convex = convex
         self.clerk = clerk
         headers = {"Authorization": f"Convex {convex.deploy_key}", "Content-Type": "application/json"}
-        self.http = httpx.Client(base_url=convex.url, headers=headers, trust_env=False)
+        self.http = httpx.Client(base_url=convex.url, headers=headers, trust_env=False, timeout=60)
 
     def query(self, path: str, arguments: dict[str, Any]) -> Any:
         return self._call("query", path, arguments)

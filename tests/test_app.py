@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import clerk_convex.app
+from benchmarks.ports import free_port
 from clerk_convex.app import create_app
 from clerk_convex.service import Service, Timeouts
 from clerk_convex.settings import Settings
@@ -163,9 +164,7 @@ class Server:
     """`uvicorn clerk_convex.app:app` on a free port."""
 
     def __init__(self, env: dict[str, str], *options: str, app: str = "clerk_convex.app:app") -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [
             sys.executable,
@@ -197,8 +196,8 @@ class Server:
         while True:
             assert self.process.poll() is None, self.output
             with contextlib.suppress(httpx.TransportError):
-                httpx.get(f"{self.url}/healthz", timeout=60)
-                return
+                if httpx.get(f"{self.url}/healthz", timeout=60).status_code == 200:
+                    return
             time.sleep(0.05)
 
     def post(self, content: bytes = EVENT, path: str = PATH) -> httpx.Response:

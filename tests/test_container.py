@@ -23,9 +23,9 @@ import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from benchmarks.ports import free_port
 from tests.hosts.test_hosts import EVENT, environ
 from tests.support.functions import ROOT
-from tests.support.servers import free_port
 from tests.support.stand_in import StandIn, after, sync
 from tests.webhook.test_route import signed
 

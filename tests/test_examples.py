@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shlex
-import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from svix.webhooks import Webhook
 
+from benchmarks.ports import free_port
 from clerk_convex.local.env_file import EnvFile
 from examples import service
 from examples.service import app
@@ -73,14 +73,12 @@ def test_service_runs_as_its_docstring_says(functions: Functions, tmp_path: Path
         "CONVEX_DEPLOY_KEY": functions.convex.deploy_key,
     }
     file = tmp_path / arguments[arguments.index("--env-file") + 1]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
 
     def is_up() -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(url, trust_env=False).status_code == 200
+            return httpx.get(url, trust_env=False, timeout=60).status_code == 200
         return False
 
     with EnvFile(file) as env_file:
@@ -96,7 +94,9 @@ def test_service_runs_as_its_docstring_says(functions: Functions, tmp_path: Path
                 assert eventually(lambda: is_up() or process.poll() is not None)
                 assert process.poll() is None, process.communicate()[1]
                 body, headers = event()
-                answer = httpx.post(f"{url}/webhooks/clerk", content=body, headers=headers, trust_env=False)
+                answer = httpx.post(
+                    f"{url}/webhooks/clerk", content=body, headers=headers, trust_env=False, timeout=60
+                )
                 assert (answer.status_code, answer.json()) == (200, {"outcome": "created"})
             finally:
                 process.terminate()

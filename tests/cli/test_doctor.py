@@ -811,7 +811,7 @@ def test_what_several_checks_need_is_asked_once(convex: StandIn) -> None:
 # The webhook's address
 
 
-def probe(url: str, call: float = 20.0, **environ: str) -> Finding:
+def probe(url: str, call: float = 20.0, **environ: Any) -> Finding:
     return found("webhook", webhook_url=url, call=call, **environ)
 
 

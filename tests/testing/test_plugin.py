@@ -14,12 +14,12 @@ import httpx
 import pytest
 from convex import ConvexError
 
+from benchmarks.ports import free_port
 from clerk_convex import LocalError, pytest_plugin
 from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk.svix import Delivery
 from clerk_convex.testing import Caller, LocalSet
 from tests.support.functions import ROOT, Project, eventually
-from tests.support.servers import free_port
 
 ANOTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 FIRST: dict[str, Any] = {"paginationOpts": {"numItems": 25, "cursor": None}}

@@ -164,7 +164,8 @@ def test_totals_conflict_only_in_shards() -> None:
     )
     before, now = (totals.Counted(**counted) for counted in json.loads(run.stdout))
     assert (before.totals, now.totals) == ("shards", "deltas")
-    assert before.commits == now.commits == 8 * 100
+    # Of those that conflict, a few do so until they are refused.
+    assert 0 < before.commits <= now.commits == 8 * 100
     assert before.conflicts > 0
     assert (before.committed_in_rebuild, before.refused_in_rebuild) == (0, 8)
     assert (now.conflicts, now.committed_in_rebuild, now.refused_in_rebuild) == (0, 8, 0)

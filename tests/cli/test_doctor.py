@@ -834,8 +834,7 @@ def test_webhook() -> None:
 
 def test_webhook_with_another_secret() -> None:
     with served(our_app()) as url:
-        environ = {"CLERK_WEBHOOK_SIGNING_SECRET": f"{SECRET} {OTHER_SECRET}"}
-        finding = probe(f"{url}/webhooks/clerk", **environ)
+        finding = probe(f"{url}/webhooks/clerk", CLERK_WEBHOOK_SIGNING_SECRET=f"{SECRET} {OTHER_SECRET}")
     assert finding.status is Status.BROKEN
     assert finding.text == "It does not know the secret of CLERK_WEBHOOK_SIGNING_SECRET (entry 2)."
 

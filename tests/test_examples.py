@@ -78,7 +78,7 @@ def test_service_runs_as_its_docstring_says(functions: Functions, tmp_path: Path
 
     def is_up() -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(url, trust_env=False, timeout=60).status_code == 200
+            return httpx.get(url, trust_env=False).status_code == 200
         return False
 
     with EnvFile(file) as env_file:
@@ -94,9 +94,7 @@ def test_service_runs_as_its_docstring_says(functions: Functions, tmp_path: Path
                 assert eventually(lambda: is_up() or process.poll() is not None)
                 assert process.poll() is None, process.communicate()[1]
                 body, headers = event()
-                answer = httpx.post(
-                    f"{url}/webhooks/clerk", content=body, headers=headers, trust_env=False, timeout=60
-                )
+                answer = httpx.post(f"{url}/webhooks/clerk", content=body, headers=headers, trust_env=False)
                 assert (answer.status_code, answer.json()) == (200, {"outcome": "created"})
             finally:
                 process.terminate()

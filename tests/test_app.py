@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import clerk_convex.app
+from benchmarks.ports import free_port
 from clerk_convex.app import create_app
 from clerk_convex.service import Service, Timeouts
 from clerk_convex.settings import Settings
@@ -163,9 +164,7 @@ class Server:
     """`uvicorn clerk_convex.app:app` on a free port."""
 
     def __init__(self, env: dict[str, str], *options: str, app: str = "clerk_convex.app:app") -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [
             sys.executable,
@@ -197,8 +196,8 @@ class Server:
         while True:
             assert self.process.poll() is None, self.output
             with contextlib.suppress(httpx.TransportError):
-                httpx.get(f"{self.url}/healthz", timeout=60)
-                return
+                if httpx.get(f"{self.url}/healthz", timeout=60).status_code == 200:
+                    return
             time.sleep(0.05)
 
     def post(self, content: bytes = EVENT, path: str = PATH) -> httpx.Response:
@@ -233,7 +232,7 @@ def serve(env: dict[str, str], *options: str, **more: str) -> Iterator[Server]:
 def test_uvicorn_without_settings() -> None:
     """`uvicorn clerk_convex.app:app` starts without any setting. /readyz and the log say what is missing."""
     with serve({}) as server:
-        assert httpx.get(f"{server.url}/readyz").status_code == 503
+        assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 503
         assert server.post().status_code == 503
         assert server.post().status_code == 503
         server.stop()
@@ -288,19 +287,19 @@ def test_real_server_refuses_large_bodies() -> None:
                 answer = httpx.post(server.url + PATH, content=endless(), headers=headers, timeout=60)
                 assert answer.status_code == status
         assert server.post(b" " * 600_000, PATH + "/").status_code == 413
-        response = httpx.get(server.url + PATH)
+        response = httpx.get(server.url + PATH, timeout=60)
         assert (response.status_code, response.headers["allow"]) == (405, "POST")
         with socket.create_connection(("127.0.0.1", server.port)) as raw:
             head = "".join(f"{name}: {value}\r\n" for name, value in signed(EVENT).items())
             raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{head}Content-Length: 9000\r\n\r\nhalf".encode())
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
         server.stop()
     assert "Traceback" not in server.output
 
 
 def test_sigterm_while_convex_is_in_trouble() -> None:
-    """In every kind of trouble of Convex, each event is answered within 10 s, and SIGTERM ends the process
-    within 12 s."""
+    """In every kind of trouble of Convex, each event is answered within the 15 s that Svix waits, and SIGTERM
+    ends the process soon after the last answer."""
 
     def run(name: str, behaviour: Behaviour | str) -> None:
         with StandIn() as convex:
@@ -318,12 +317,12 @@ def test_sigterm_while_convex_is_in_trouble() -> None:
                     answers.append(threads.submit(server.post))
                     while server.last_event_at() == before:
                         time.sleep(0.05)
-                assert server.stop() < 12
+                assert server.stop() < 20
                 for answer in answers:
                     assert answer.result().status_code == (200 if name == "slow" else 503)
-                    assert answer.result().elapsed.total_seconds() < 10
+                    assert answer.result().elapsed.total_seconds() < 15
             assert "Traceback" not in server.output
 
-    with ThreadPoolExecutor(6) as threads:  # more would slow each other down
+    with ThreadPoolExecutor(9) as threads:  # more would slow each other down
         for result in [threads.submit(run, *trouble) for trouble in TROUBLE.items()]:
             result.result()

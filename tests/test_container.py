@@ -23,9 +23,9 @@ import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from benchmarks.ports import free_port
 from tests.hosts.test_hosts import EVENT, environ
 from tests.support.functions import ROOT
-from tests.support.servers import free_port
 from tests.support.stand_in import StandIn, after, sync
 from tests.webhook.test_route import signed
 
@@ -139,14 +139,14 @@ def test_start_serves_probes_and_stops_gracefully(image: Path, convex: StandIn) 
             f"{url}/webhooks/clerk",
             content=EVENT,
             headers=signed(EVENT),
-            timeout=30,
+            timeout=60,
             trust_env=False,
         )
         convex.wait_for_calls(1)
         process.send_signal(signal.SIGTERM)
-        answer = send.result(30)
+        answer = send.result(60)
         assert (answer.status_code, answer.json()) == (200, {"outcome": "created"})
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
         # uvicorn ends by the signal that it got, which a container reports as 143.
         assert process.returncode in {0, -signal.SIGTERM}, said
         assert "Traceback" not in said, said
@@ -156,7 +156,7 @@ def test_start_serves_probes_and_stops_gracefully(image: Path, convex: StandIn) 
 def test_start_ends_if_something_is_broken(image: Path, convex: StandIn) -> None:
     """With doctor's exit status, so that the platform shows it, and without a server."""
     with started(image, {**environ(convex), "PORT": str(free_port())}, doctor=2) as process:
-        assert process.wait(30) == 2
+        assert process.wait(60) == 2
 
 
 def test_files_agree() -> None:

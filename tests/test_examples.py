@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shlex
-import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from svix.webhooks import Webhook
 
+from benchmarks.ports import free_port
 from clerk_convex.local.env_file import EnvFile
 from examples import service
 from examples.service import app
@@ -73,9 +73,7 @@ def test_service_runs_as_its_docstring_says(functions: Functions, tmp_path: Path
         "CONVEX_DEPLOY_KEY": functions.convex.deploy_key,
     }
     file = tmp_path / arguments[arguments.index("--env-file") + 1]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
 
     def is_up() -> bool:

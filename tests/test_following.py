@@ -39,7 +39,7 @@ def settings_of(functions: Functions, **more: Any) -> Settings:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - it is of another process
             await asyncio.sleep(0.02)
 

@@ -43,12 +43,14 @@ from tests.webhook.test_route import post, request, settings_for, until
 pytestmark = pytest.mark.anyio
 
 TOKEN = "0123456789abcdef0123456789abcdef"
+NOWHERE = "http://127.0.0.1:9"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def service_for(url: str = "http://127.0.0.1:9", **more: str) -> Service:
+def service_for(url: str = NOWHERE, **more: str) -> Service:
     settings = settings_for(url, CLERK_CONVEX_METRICS_TOKEN=TOKEN, **more)
-    return Service(settings, timeouts=Timeouts(write=0.3, ledger=0.0))
+    write = 0.3 if url == NOWHERE else 20.0  # seconds
+    return Service(settings, timeouts=Timeouts(write=write, ledger=0.0))
 
 
 async def get(app: ASGIApp, path: str = "/metrics", token: str | None = TOKEN) -> httpx.Response:

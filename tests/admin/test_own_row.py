@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.webhook.test_route import until
 
 pytestmark = pytest.mark.anyio
 
-HURRY = Timeouts(clerk_retries=0.0, clerk_call=2.0, write=0.5, ledger=0.0)
+HURRY = Timeouts(clerk_retries=0.0, clerk_call=20.0, write=20.0, ledger=0.0)
 
 
 def sign_up(managed: Managed, **more: Any) -> str:
@@ -130,7 +131,7 @@ async def test_trouble_at_clerk(managed: Managed, caplog: pytest.LogCaptureFixtu
 
 
 async def test_trouble_at_convex(managed: Managed, caplog: pytest.LogCaptureFixture) -> None:
-    managed.timeouts = HURRY
+    managed.timeouts = replace(HURRY, write=0.5)
     async with managed.client(managed.app(CONVEX_URL=NOWHERE), managed.token(managed.eve)) as client:
         answer = await client.post("/me")
     told = error(answer)

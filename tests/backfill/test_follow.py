@@ -81,7 +81,7 @@ async def following(local: BackfillSet, **options: Any) -> AsyncIterator[Set]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - it polls another process, too
             await asyncio.sleep(0.01)
 
@@ -513,16 +513,22 @@ def test_a_long_pass_renews_its_lease(local: BackfillSet, monkeypatch: pytest.Mo
 
     async def test(it: Set) -> None:
         list_users = it.session.clerk.list_users
+        asked, answered = asyncio.Event(), asyncio.Event()
 
         async def slow(**question: Any) -> Any:
-            await asyncio.sleep(0.35)
+            asked.set()
+            await answered.wait()
             return await list_users(**question)
 
         monkeypatch.setattr(it.session.clerk, "list_users", slow)
         async with following(local) as other:
             turn = asyncio.create_task(it.follower.turn())
-            await asyncio.sleep(0.7)  # longer than the lease without its renewal
+            await asked.wait()
+            first = lease(local)["expiresAt"]
+            monkeypatch.setattr(follow, "_GRACE", 300.0)  # for the renewal
+            await until(lambda: lease(local)["expiresAt"] > first)
             assert await other.follower.turn() is None
+            answered.set()
             assert await turn is not None
 
     follows(local, test)
@@ -663,7 +669,7 @@ def test_of_two_replicas_one_that_is_killed_is_replaced(local: BackfillSet) -> N
         assert local.differences() == []
         assert lease(local)["holder"] != holder
         third.send_signal(signal.SIGTERM)
-        _, err = third.communicate(timeout=20)
+        _, err = third.communicate(timeout=60)
         assert third.returncode == 130
         assert err.startswith("Interrupted. Another follower can take over at once")
     assert lease(local)["expiresAt"] <= time.time() * 1000

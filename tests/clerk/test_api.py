@@ -1023,7 +1023,7 @@ async def test_the_timeout_is_a_total(server: StandIn, behaviour: Behaviour) -> 
     started = time.monotonic()
     with pytest.raises(ClerkUnavailable, match=r"within 0\.3 s"):
         await Clerk(KEY, server.url, timeout=0.3, patience=0).list_users()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.anyio

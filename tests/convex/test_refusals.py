@@ -41,7 +41,7 @@ def recorded(convex: StandIn) -> list[list[dict[str, Any]]]:
 async def ended(ledger: Ledger) -> None:
     """Wait until nothing more is sent."""
     assert ledger._sending is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await ledger._sending
 
 

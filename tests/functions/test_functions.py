@@ -146,7 +146,7 @@ def test_new_stamp_of_an_unchanged_user_reruns_no_query(project: Project) -> Non
         async def runs() -> list[int]:
             subscription = client.subscribe("test:countUsers")
             seen: list[int] = []
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 async for result in subscription:
                     count = int(result[0])  # type: ignore[index, arg-type]
                     seen.append(count)

@@ -442,7 +442,7 @@ def test_changes_draw_the_folds(plain: Functions) -> None:
     plain.mutation("test:count", {"users": 2000})
     folds = [delay for name, delay in plain.query("test:jobs", {}) if name == "users:foldStats"]
     assert 8 < len(folds) < 80  # 33.6 on average
-    assert all(5_000 < delay <= 10_000 for delay in folds)
+    assert all(0 < delay <= 10_000 for delay in folds)
 
 
 def test_many_changes_that_wait(functions: Functions) -> None:

@@ -5,13 +5,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
 
+from benchmarks.ports import free_port
 from clerk_convex.errors import LocalError, SettingsError
 from clerk_convex.local.convex import LocalConvex
 from clerk_convex.local.dashboard import is_built
@@ -24,12 +24,6 @@ from tests.support.functions import ROOT, Functions
 def stack() -> Iterator[LocalStack]:
     with LocalStack(project=ROOT) as stack:
         yield stack
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as sockets:
-        listeners = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [listener.getsockname()[1] for listener in listeners]
 
 
 def is_open(port: int) -> bool:
@@ -75,7 +69,7 @@ def test_environment_is_what_a_program_needs(stack: LocalStack) -> None:
 
 def test_chosen_ports_are_used() -> None:
     """Each part listens on its port until it is stopped, and can be started again."""
-    port, convex_port, clerk_port = ports = free_ports(3)
+    port, convex_port, clerk_port = ports = [free_port() for _ in range(3)]
     stack = LocalStack(port=port, convex_port=convex_port, clerk_port=clerk_port, project=ROOT)
     stack.stop()
     for _ in range(2):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,10 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from benchmarks.ports import free_port
 from clerk_convex.local.convex.deployment import _node
 from tests.react.test_hosts import DAY, bundles, complaints_of, travel, use_local_clerk
-from tests.support.functions import ROOT
-from tests.support.servers import free_port
+from tests.support.functions import ROOT, eventually
 
 if TYPE_CHECKING:
     from clerk_convex.local.stack import LocalStack
@@ -55,15 +55,18 @@ def app(chromium: str, stack: LocalStack) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     ) as server:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(url, trust_env=False)
-                break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        yield url
-        server.terminate()
+
+        def is_up() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(url, trust_env=False).status_code == 200
+            return False
+
+        try:
+            assert eventually(lambda: is_up() or server.poll() is not None)
+            assert server.poll() is None
+            yield url
+        finally:
+            server.terminate()
 
 
 def test_the_pages_are_part_of_the_app(

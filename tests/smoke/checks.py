@@ -22,7 +22,7 @@ from typing import Any
 from clerk_convex.convex import CallRefused, Deployment, Writer, WriterLimits
 from clerk_convex.entities.changes import Change, Delete, Upsert, encode
 from clerk_convex.errors import ChangeRefused, DeploymentError, DeploymentUnavailable
-from clerk_convex.local.clerk import Faults, LocalClerk
+from clerk_convex.local.clerk import LocalClerk
 from tests.smoke.project import ROOT, Signer
 from tests.smoke.target import Target
 
@@ -440,10 +440,14 @@ async def crons(smoke: Smoke) -> str:
 
 async def killed_backfill(smoke: Smoke) -> str:
     """A backfill that SIGKILL ends is resumed by the next one, and nothing is missing."""
-    users = 1200
+    users = 2000
     with LocalClerk(rate_limit=0) as clerk:
-        for number in range(users):
-            clerk.create_user(username=f"user{number}", first_name="Back", last_name="Fill")
+        clerk.create_users(
+            [
+                {"username": f"user{number}", "first_name": "Back", "last_name": "Fill"}
+                for number in range(users)
+            ]
+        )
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "CLERK_SECRET_KEY": clerk.secret_key,
@@ -464,8 +468,8 @@ async def killed_backfill(smoke: Smoke) -> str:
             answer: dict[str, Any] = json.loads(out)
             return answer
 
-        clerk.faults = Faults(delay=0.3)  # seconds for each page: there is time to kill the run
-        with backfill("--concurrency", "1") as process:
+        # At this pace three seconds pass until a position is saved, and nine more are left to kill the run.
+        with backfill("--concurrency", "1", "--pace", "0.3") as process:
             try:
                 deadline = time.monotonic() + PATIENCE
                 while not await smoke.service.query("smoke:backfillIsHalfway", {}):
@@ -477,7 +481,6 @@ async def killed_backfill(smoke: Smoke) -> str:
                 process.wait()
         written = len(await smoke.rows())
         assert 0 < written < users, f"{written} users were written before the kill"
-        clerk.faults = Faults()
         await asyncio.sleep(smoke.target.silence + 0.5)
         with smoke.stopwatch("the rest of a killed backfill (ms)"):
             report = await result()

@@ -23,7 +23,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -34,6 +33,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.request import Request, urlopen
+
+from benchmarks.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -153,11 +154,11 @@ class Session:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
-        self._port = str(_free_port())
+        self._port = str(free_port())
         self._replaced = {
             "https://users.example.com": f"http://127.0.0.1:{self._port}",
             "8000": self._port,
-            "8001": str(_free_port()),
+            "8001": str(free_port()),
             "scripts/demo ": "python -m clerk_convex.local --demo ",
         }
         self._environment = {
@@ -228,7 +229,7 @@ class Session:
             start_new_session=True,
         )
         try:
-            printed, _ = process.communicate(timeout=100)
+            printed, _ = process.communicate(timeout=160)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -258,12 +259,6 @@ def matches(wanted: Sequence[str], output: str) -> bool:
     )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 DJANGO_PROJECT = """
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = __name__
@@ -279,7 +274,7 @@ npm() {{ stand_in npm "$@"; }}
 npx() {{ stand_in npx "$@"; }}
 python3() {{ if [ "$1 $2" = "-m venv" ]; then ln -s {shlex.quote(sys.prefix)} "$3"; else python "$@"; fi; }}
 wait_for() {{
-  for _ in $(seq 300); do grep -qE {shlex.quote(READY)} "$1" && return; sleep 0.1; done
+  for _ in $(seq 600); do grep -qE {shlex.quote(READY)} "$1" && return; sleep 0.1; done
   return 1
 }}
 stop() {{ kill $(jobs -p) 2> /dev/null; wait; }}

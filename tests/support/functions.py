@@ -64,7 +64,7 @@ def delete(clerk_id: str = "user_1", *, observed_at: float = 200.0, source: Sour
     return Delete(clerk_id, observed_at, source)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Poll `condition`, and return whether it became true within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

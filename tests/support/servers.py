@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,10 +13,11 @@ from collections.abc import Iterator, Sequence
 
 import httpx
 
+from benchmarks.ports import free_port
 from clerk_convex.local.listener import NO_TLS
 from tests.support.functions import ROOT
 
-START, STOP = 60.0, 20.0  # seconds; a machine may be busy
+START, STOP = 60.0, 60.0  # seconds; a machine may be busy
 _ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith(("CLERK_", "CONVEX_"))
 }
@@ -91,10 +91,3 @@ def serve(command: Sequence[str], env: dict[str, str], probe: str = "/healthz") 
         finally:
             server.close()
     raise AssertionError(output)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port

@@ -78,9 +78,9 @@ class StandIn:
         self._behaviours, self._default = list(behaviours), then
 
     def wait_for_calls(self, count: int) -> None:
-        """Block until `count` calls have arrived, ten seconds at most."""
+        """Block until `count` calls have arrived, a minute at most."""
         with self._arrival:
-            assert self._arrival.wait_for(lambda: len(self.calls) >= count, timeout=10)
+            assert self._arrival.wait_for(lambda: len(self.calls) >= count, timeout=60)
 
     def __enter__(self) -> Self:
         self._thread.start()

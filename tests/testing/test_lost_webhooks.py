@@ -39,7 +39,7 @@ def test_half_of_the_webhooks_are_lost(clerk_convex: LocalSet) -> None:
                 if number == CHANGES // 2:
                     await follower.turn()
             clerk_convex.settle()
-            assert CHANGES / 4 < clerk.webhooks.stats.lost < CHANGES * 3 / 4
+            assert CHANGES / 10 < clerk.webhooks.stats.lost < CHANGES * 9 / 10  # by lot
             assert not (await verify(settings)).equal
             await follower.turn()
             await follower.release()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +14,12 @@ import httpx
 import pytest
 from convex import ConvexError
 
+from benchmarks.ports import free_port
 from clerk_convex import LocalError, pytest_plugin
 from clerk_convex.local.clerk import Faults, LocalClerk
 from clerk_convex.local.clerk.svix import Delivery
 from clerk_convex.testing import Caller, LocalSet
 from tests.support.functions import ROOT, Project, eventually
-from tests.support.servers import free_port
 
 ANOTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 FIRST: dict[str, Any] = {"paginationOpts": {"numItems": 25, "cursor": None}}
@@ -63,8 +62,8 @@ def test_callers_use_routes_and_reactive_queries(
     assert ada.http.post(f"/api/users/{eve.id}/ban").status_code == 200
     banned = ada.until("users:getUser", {"clerkId": eve.id}, lambda user: user["status"] == "banned")
     assert banned["firstName"] == "Eve"
-    with pytest.raises(TimeoutError, match=r"users:getUser had no wanted value within 0\.2 s; the last of 1"):
-        ada.until("users:getUser", {"clerkId": eve.id}, lambda user: False, timeout=0.2)
+    with pytest.raises(TimeoutError, match=r"users:getUser had no wanted value within 2 s; the last of 1"):
+        ada.until("users:getUser", {"clerkId": eve.id}, lambda user: False, timeout=2)
     with pytest.raises(ConvexError, match="admin"):
         eve.until("users:getUsers", FIRST)
 
@@ -114,17 +113,6 @@ def test_nothing_of_the_test_before_is_left(clerk_convex: LocalSet) -> None:
     clerk_convex.reset()
     assert httpx.get(url, headers=wrong, trust_env=False).status_code == 401
     assert httpx.get(f"{clerk_convex.clerk.url}/v1/users", headers=key, trust_env=False).status_code == 200
-
-
-def test_reset_takes_milliseconds(clerk_convex: LocalSet) -> None:
-    """So that each test can have one. On a busy machine the fastest of some counts."""
-    seconds = []
-    for _ in range(5):
-        clerk_convex.as_user()
-        started = time.monotonic()
-        clerk_convex.reset()
-        seconds.append(time.monotonic() - started)
-    assert min(seconds) < 0.1
 
 
 def test_all_rows_are_returned(clerk_convex: LocalSet, monkeypatch: pytest.MonkeyPatch) -> None:

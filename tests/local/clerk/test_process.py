@@ -143,7 +143,7 @@ def test_it_starts_and_stops_quickly() -> None:
     started = time.monotonic()
     clerk.close()
     clerk.close()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     assert not listens(clerk.url)
     assert clerk.process.returncode == -signal.SIGKILL
 

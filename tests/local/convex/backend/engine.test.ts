@@ -264,20 +264,20 @@ test("output and errors of functions are logged with their names, and nothing el
 test("a function that is undone, cancelled, cleared or closed before its time does not run", async () => {
   const engine = await startEngine();
   await failure(engine, "cases:later", { key: "undone", delay: 0, fails: true, what: "note" });
-  const id = await value(engine, "cases:later", { key: "cancelled", delay: 5, fails: false, what: "note" });
+  const id = await value(engine, "cases:later", { key: "cancelled", delay: 100, fails: false, what: "note" });
   await value(engine, "cases:cancel", { id });
   assert.deepEqual(await value(engine, "cases:jobs"), [["cases:note", "canceled"]]);
-  await value(engine, "cases:later", { key: "first", delay: 20, fails: false, what: "note" });
+  await value(engine, "cases:later", { key: "first", delay: 300, fails: false, what: "note" });
   await eventually(async () => (await value(engine, "cases:log")).length > 0);
   assert.deepEqual(await value(engine, "cases:log"), ["first"]);
-  await value(engine, "cases:later", { key: "cleared", delay: 5, fails: false, what: "note" });
+  await value(engine, "cases:later", { key: "cleared", delay: 100, fails: false, what: "note" });
   await engine.clear();
-  await value(engine, "cases:later", { key: "runs", delay: 20, fails: false, what: "note" });
+  await value(engine, "cases:later", { key: "runs", delay: 300, fails: false, what: "note" });
   await eventually(async () => (await value(engine, "cases:log")).length > 0);
   assert.deepEqual(await value(engine, "cases:log"), ["runs"]);
-  await value(engine, "cases:later", { key: "closed", delay: 5, fails: false, what: "note" });
+  await value(engine, "cases:later", { key: "closed", delay: 100, fails: false, what: "note" });
   await engine.close();
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await new Promise((resolve) => setTimeout(resolve, 500));
   assert.deepEqual(await value(engine, "cases:log"), ["runs"]);
   assert.match(
     await failure(engine, "cases:later", { key: "", delay: 0, fails: false, what: "nothing" }),

@@ -34,7 +34,7 @@ class LocalSet(LocalStack):
     def __init__(
         self,
         *,
-        functions: Path | None = None,
+        functions: str | Path | None = None,
         module: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:

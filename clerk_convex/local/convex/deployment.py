@@ -74,17 +74,17 @@ class LocalConvex:
         self,
         *,
         port: int = 0,
-        project: Path | None = None,
-        functions: Path | None = None,
+        project: str | Path | None = None,
+        functions: str | Path | None = None,
         env: Mapping[str, str] | None = None,
         deploy_key: str | None = None,
-        data: Iterable[Path] = (),
+        data: Iterable[str | Path] = (),
         watch: bool = False,
     ) -> None:
         self.deploy_key = deploy_key or new_deploy_key()
         self._port = port
-        self._project = project
-        self._functions = functions
+        self._project = None if project is None else Path(project)
+        self._functions = None if functions is None else Path(functions)
         self._env = dict(env or {})
         self._data = tuple(data)
         self._watch = watch

@@ -340,16 +340,22 @@ def test_websocket_client_survives_a_restart() -> None:
             timer.cancel()
 
 
+def test_a_folder_may_be_text() -> None:
+    """The folders of the project and of the functions are paths or strings."""
+    folder = (PROJECT / "convex").resolve()
+    assert LocalConvex(project=str(PROJECT)).functions == LocalConvex(project=PROJECT).functions == folder
+    assert LocalConvex(functions=str(folder)).functions == folder
+
+
 def test_unread_logs_block_no_function(convex: LocalConvex) -> None:
     """A function that logs megabytes ends, although nothing reads the logs while the official client holds
     the GIL."""
     script = """
         import os, sys
-        from pathlib import Path
         from convex import ConvexClient
         from clerk_convex.local.convex import LocalConvex
 
-        with LocalConvex(project=Path(sys.argv[1])) as convex:
+        with LocalConvex(project=sys.argv[1]) as convex:
             ConvexClient(convex.url).mutation("items:chatter", {"lines": 4000})
         os._exit(0)
     """

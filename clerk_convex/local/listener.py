@@ -16,6 +16,10 @@ from clerk_convex.errors import LocalError
 
 __all__ = ["NO_TLS", "listen", "serving"]
 
+# Seconds that a connection is kept. httpx keeps one for 5, and so would uvicorn: now and then httpx would send
+# a request at the moment at which the server closes, and get no answer.
+_IDLE = 75
+
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of the local parts, whose addresses are http. For its default, httpx reads the machine's
 certificates, which takes 20 ms a client."""
@@ -48,7 +52,14 @@ def serving(app: ASGIApp, listener: socket.socket, name: str, **options: Any) ->
     """
     import uvicorn  # here, because what only calls the local parts needs no server
 
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, **options)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=_IDLE,
+        **options,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), name="local-server", daemon=True)
     thread.start()

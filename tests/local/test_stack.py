@@ -5,7 +5,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -24,6 +27,22 @@ from tests.support.functions import ROOT, Functions
 def stack() -> Iterator[LocalStack]:
     with LocalStack(project=ROOT) as stack:
         yield stack
+
+
+def test_connections_are_kept_longer_than_by_httpx(stack: LocalStack) -> None:
+    """A client that drops idle connections after 5 s never meets a server that does so at the same moment."""
+    with ExitStack() as open_sockets:
+        kept = []
+        for url in (stack.url, stack.clerk.url, stack.convex.url):
+            connection = open_sockets.enter_context(closing(HTTPConnection(urlsplit(url).netloc, timeout=60)))
+            connection.request("GET", "/version")
+            connection.getresponse().read()
+            kept.append((connection, connection.sock))
+        time.sleep(5.5)
+        for connection, before in kept:
+            connection.request("GET", "/version")
+            connection.getresponse().read()
+            assert connection.sock is before
 
 
 def is_open(port: int) -> bool:

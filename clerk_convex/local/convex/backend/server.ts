@@ -18,6 +18,8 @@ const LACKING = "LocalConvexLacksThis"; // the code of an error about what Conve
 
 const MAX_BODY = 16 * 1024 * 1024 + 2_000; // bytes; the limit of Convex: 16 MiB of arguments and the JSON around them
 
+const IDLE_MS = 75_000; // that a connection is kept. Node would close it after 5 s, at the moment at which httpx drops it, too
+
 const LOCAL = new Set(["/local/clear", "/local/metered"]); // for programs with the deploy key
 
 export type ServerOptions = {
@@ -53,6 +55,7 @@ export async function startServer({
   const sync = new Sync(engine, door, pingInterval);
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_BODY });
   const server = createServer((request, response) => void answer(request, response, engine, door));
+  server.keepAliveTimeout = IDLE_MS;
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
     if (/^\/api\/([^/]+\/)?sync$/.test(pathOf(request))) {

@@ -16,8 +16,8 @@ from clerk_convex.errors import LocalError
 
 __all__ = ["NO_TLS", "listen", "serving"]
 
-# Seconds that a connection is kept. httpx keeps one for 5, and so would uvicorn: now and then httpx would send
-# a request at the moment when the server closes, and get no answer.
+# Seconds that a connection is kept. httpx keeps one for 5, and so would uvicorn: now and then httpx would
+# send a request at the moment when the server closes, and get no answer.
 _IDLE = 75
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

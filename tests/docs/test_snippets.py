@@ -187,6 +187,13 @@ def test_picture_of_the_parts_is_the_same_everywhere() -> None:
     assert len(drawn) == 1
 
 
+def test_the_readme_of_the_react_package_shows_what_the_guide_does() -> None:
+    """Its blocks are blocks of the guide, which are checked."""
+    shown = {block.text for block in blocks(ROOT / "react" / "README.md")}
+    assert shown
+    assert shown <= {block.text for block in blocks(ROOT / "docs" / "guides" / "users-page.md")}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_pictures_lead_somewhere(page: Path) -> None:
     """GitHub and the site show the same pages: each relative link is a file."""

@@ -287,12 +287,12 @@ touch .errors
 
 
 def stand_in_for_pip(arguments: Sequence[str]) -> None:
-    """Check `pip install REQUIREMENT`: the name is this project's, and its extras exist."""
+    """Check `pip install REQUIREMENT`: it is a checkout of this project, and its extras exist."""
     verb, *requirements = arguments
     assert verb == "install"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for requirement in (it for it in requirements if it != "--upgrade"):
-        named = re.fullmatch(r"(clerk-convex|\.)(?:\[([\w,]+)\])?", requirement)
+        named = re.fullmatch(r"(/path/to/clerk-convex|\.)(?:\[([\w,]+)\])?", requirement)
         assert named, requirement
         extras = set((named[2] or "").split(",")) - {""}
         assert extras <= project["optional-dependencies"].keys(), requirement

@@ -129,6 +129,10 @@ class _NightlyWork(Work):
         for position, answer in zip(positions, written, strict=True):
             answers[position] = answer
         await tally(self.session, self.run, answers, unread)
+        adopted = {int(position) for position in compared["adopted"]}  # their rows are counted already
+        self._rows += sum(
+            answer == "created" and position not in adopted for position, answer in enumerate(answers)
+        )
         for change, answer in zip(changes, answers, strict=True):
             if answer not in _EQUAL:
                 self._suspects[change.clerk_id] = state_of(change)
@@ -139,7 +143,6 @@ class _NightlyWork(Work):
     async def prune(self, *, yes: bool) -> Pruning:
         if not self.is_whole:
             return await super().prune(yes=yes)
-        self._rows += self.run.tally.counts["created"]
         unlinked = len(self._unlinked)
         pruning, self._left = await remove_absent(
             self.session, self.run, list(self._absent), self._rows, unlinked, yes=yes

@@ -354,6 +354,27 @@ def test_a_part_has_the_rows_after_its_start_up_to_its_end(local: BackfillSet) -
         assert answer["unlinked"] == ([row] if after is None else [])
 
 
+def test_a_row_that_existed_before_is_counted_once(local: BackfillSet) -> None:
+    """A linked row becomes `created`, but is no further row."""
+    ids = local.sign_up(5)
+    insert(local.functions, *({"clerkId": clerk_id, "name": "Ada"} for clerk_id in ids[:3]))
+    report, verification = night(local)
+    assert report.counts == {"created": 5}
+    assert (verification.users, verification.rows, verification.equal) == (5, 5, True)
+
+
+def test_a_refusal_of_an_unchanged_user_is_settled(local: BackfillSet) -> None:
+    """As a backfill does: the user is equal, so nothing is left to refuse."""
+    ids = local.sign_up(2)
+    fill(local)
+    refused = {"clerkId": ids[0], "source": "webhook", "reason": "No.", "observedAt": 2.0, "count": 1.0}
+    local.functions.mutation("users:recordRefusals", {"refusals": [refused]})
+    assert local.functions.query("users:status", {})["refusals"]["count"] == 1
+    report, _ = night(local)
+    assert report.counts == {"unchanged": 2}
+    assert local.functions.query("users:status", {})["refusals"]["count"] == 0
+
+
 def test_the_oldest_of_several_rows_is_compared(local: BackfillSet) -> None:
     """As every function does."""
     functions = local.functions

@@ -681,6 +681,26 @@ def test_all_matches_at_once(functions: Functions, admin: Caller, search: str) -
     assert page["page"] == []
 
 
+def test_all_matches_at_once_of_any_status(functions: Functions, admin: Caller) -> None:
+    """Where half of many bots are banned, neighbours in the index have different statuses."""
+    statuses = ("active", "banned", "locked")
+    users = [
+        upsert(
+            f"user_{number:03}",
+            lastName=f"Bot{number:03}",
+            email=f"bot{number:03}@x.com",
+            status=statuses[number % 3],
+        )
+        for number in range(520)
+    ]
+    functions.sync(users[:260])
+    functions.sync(users[260:])
+    options = {"numItems": 500, "cursor": None}
+    page = admin.query("users:getUsers", {"paginationOpts": options, "search": "bot"})
+    assert [user["clerkId"] for user in page["page"]] == [f"user_{number:03}" for number in range(500)]
+    assert page["isDone"]
+
+
 def test_search_is_cut_to_256_characters(functions: Functions, admin: Caller) -> None:
     """The rest of a longer text is ignored."""
     functions.sync([upsert("user_long", externalId="x" * 300)])

@@ -137,12 +137,19 @@ def test_the_refusal_of_one_user(functions: Functions) -> None:
 
 
 OLDER = """
-import { internalMutation } from "./_generated/server";
+import { internalMutation, internalQuery } from "./_generated/server";
 
 // Removes what earlier versions of the functions did not keep.
 export const make = internalMutation(async ({ db }) => {
   for (const { _id } of await db.query("clerkWebhook").collect()) await db.delete("clerkWebhook", _id);
 });
+
+// As somebody does in the dashboard.
+export const clearLog = internalMutation(async ({ db }) => {
+  for (const { _id } of await db.query("clerkAudit").collect()) await db.delete("clerkAudit", _id);
+});
+
+export const actions = internalQuery(async ({ db }) => await db.query("clerkActions").collect());
 """
 
 
@@ -420,6 +427,19 @@ def test_a_stopped_erasure_is_completed_by_the_next(small: Functions) -> None:
             cursor = small.mutation("users:forgetPerson", arguments)["cursor"]
         forget(small, "user_ada")
         assert "user_ada" not in str(small.signed_in("user_0").pages("users:auditLog", 100))
+
+
+def test_forgetting_ends_where_the_log_was_cleared(small: Functions) -> None:
+    """What is left of an admin's actions names the admin, and is deleted."""
+    small.sync([upsert("user_ada", role="admin"), upsert("user_eve", role="admin")])
+    for number in range(10):
+        arguments = {"actor": "user_ada", "action": "list", "requestId": f"req_{number}"}
+        small.mutation("users:beginAction", arguments)
+    small.mutation("users:pruneClerkAudit", {})  # from then on the actors are listed
+    small.mutation("older:clearLog", {})
+    erased, _ = forget(small, "user_ada")
+    assert erased["entries"] == 1  # the deletion of the row
+    assert "user_ada" not in str(small.query("older:actions", {}))
 
 
 def test_forgetting_twice_or_nobody_does_nothing(small: Functions) -> None:

@@ -130,15 +130,18 @@ async function whyNot(
 // done but whose result is not written here yet, and actions that Clerk may have done although it answered with an
 // error.
 async function beingRemoved(ctx: MutationCtx): Promise<string[]> {
-  const since = Date.now() - OPEN_MS;
-  const recent = async (outcome: AuditOutcome) => {
+  const recent = async (outcome: AuditOutcome, ms = OPEN_MS) => {
     const listed = ctx.db
       .query("clerkActions")
-      .withIndex("by_outcome", (q) => q.eq("outcome", outcome).gt("at", since))
+      .withIndex("by_outcome", (q) => q.eq("outcome", outcome).gt("at", Date.now() - ms))
       .collect();
     return await entriesOf(ctx, await listed);
   };
-  const [started, done, failed] = await Promise.all([recent("started"), recent("done"), recent("failed")]);
+  const [started, done, failed] = await Promise.all([
+    recent("started", ABANDONED_MS), // its process may have been suspended before it called Clerk
+    recent("done"),
+    recent("failed"),
+  ]);
   const unclear = failed.filter(({ status = 0 }) => status >= 500);
   return [...started, ...done, ...unclear].flatMap(({ removesAdmin, clerkId }) =>
     removesAdmin && clerkId !== undefined ? [clerkId] : [],

@@ -6,6 +6,7 @@ import { USERS, type User } from "../module";
 import { decide } from "../order/rules";
 import { readState, usersOf } from "../state";
 import { outcome, STATUSES, type Change } from "../tables";
+import { readRefusal } from "../upkeep/refusals";
 
 const SPARE = 500; // rows that a part may have more than the page has users
 
@@ -17,7 +18,8 @@ export const createdRange = v.object({
 
 export const compared = v.object({
   outcomes: v.array(outcome), // what syncUsers would return for each change
-  toWrite: v.array(v.number()), // the positions of the changes for which it would write something
+  toWrite: v.array(v.number()), // the positions of the changes for which it would write something, or settle a refusal
+  adopted: v.array(v.number()), // the positions of those that are `created` although there is a row already
   others: v.array(v.string()), // the Clerk ids in this part that no change has
   duplicates: v.array(v.string()), // Clerk ids with several rows
   unlinked: v.array(v.id(USERS)), // rows without a Clerk id
@@ -39,11 +41,14 @@ export async function compareRange(ctx: QueryCtx, changes: Change[], range: Rang
     else found.set(row.clerkId, [...(found.get(row.clerkId) ?? []), row]);
   }
   const duplicates = new Set<string>();
+  const areRefused = (await ctx.db.query("clerkRefusals").first()) !== null;
   const decisions = changes.map(async (change) => {
     // The row of a user may be in another part, for example because somebody has changed its createdAt.
     const users = found.get(change.clerkId) ?? (await usersOf(ctx, change.clerkId).take(2));
     if (users.length > 1) duplicates.add(change.clerkId);
-    return decide(await readState(ctx, change.clerkId, oldest(users)), change, now);
+    const hasRefusal = areRefused && (await readRefusal(ctx, change.clerkId)) !== null;
+    const decision = decide(await readState(ctx, change.clerkId, oldest(users)), change, now);
+    return { ...decision, hasRow: users.length > 0, hasRefusal };
   });
   const decided = await Promise.all(decisions);
   const wanted = new Set(changes.map((change) => change.clerkId));
@@ -55,9 +60,10 @@ export async function compareRange(ctx: QueryCtx, changes: Change[], range: Rang
   return {
     outcomes: decided.map((decision) => decision.outcome),
     toWrite: [...decided.keys()].filter((index) => {
-      const { row, version } = decided[index]!;
-      return row !== undefined || version !== undefined;
+      const { row, version, hasRefusal } = decided[index]!;
+      return row !== undefined || version !== undefined || hasRefusal;
     }),
+    adopted: [...decided.keys()].filter((index) => decided[index]!.outcome === "created" && decided[index]!.hasRow),
     others,
     duplicates: [...duplicates],
     unlinked,

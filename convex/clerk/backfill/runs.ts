@@ -6,7 +6,7 @@ import { addEntry } from "../audit/entries";
 import type { BackfillProgress, Verified } from "../tables";
 
 const SILENT_MS = 60 * 1000; // a run without a heartbeat for this time counts as ended
-const EXPIRES_MS = 24 * 60 * 60 * 1000; // an older run is not resumed
+const EXPIRES_MS = 20 * 60 * 60 * 1000; // an older run is not resumed: a nightly run begins anew, whichever second cron starts it at
 const KEPT = 10; // finished runs that are kept, the newest
 
 type Run = Doc<"clerkBackfills">;

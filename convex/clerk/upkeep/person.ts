@@ -8,7 +8,7 @@
 // are looked for among all.
 import type { PaginationOptions } from "convex/server";
 import { v, type Infer } from "convex/values";
-import type { Doc } from "../../_generated/dataModel";
+import type { Doc, Id } from "../../_generated/dataModel";
 import type { MutationCtx, QueryCtx } from "../../_generated/server";
 import { auditEntry, changeEntry, entryOf, type Entry } from "../audit/entries";
 import { areAllListed } from "../audit/older";
@@ -73,7 +73,8 @@ export async function forgetPerson(
   // Changed entries are not in the lists of the person any more, so these are read from their start each time.
   const { list, convex } = parse(cursor);
   const from = { list, convex: list === "all" ? convex : null };
-  const { entries, next } = await readEntries(ctx, clerkId, from);
+  const { entries, orphans, next } = await readEntries(ctx, clerkId, from);
+  for (const id of orphans) await ctx.db.delete("clerkActions", id);
   for (const { _id, clerkId: subject, actor } of entries) {
     await changeEntry(ctx, _id, {
       ...(subject === clerkId && { clerkId: pseudonym, eventId: undefined }),
@@ -136,11 +137,12 @@ async function readEntries(
   ctx: QueryCtx,
   clerkId: string,
   { list, convex }: Cursor,
-): Promise<{ entries: Entry[]; next: string | null }> {
-  const { entries, isDone, continueCursor } = await readList(ctx, clerkId, list, { numItems: BATCH, cursor: convex });
+): Promise<{ entries: Entry[]; orphans: Id<"clerkActions">[]; next: string | null }> {
+  const options = { numItems: BATCH, cursor: convex };
+  const { entries, orphans, isDone, continueCursor } = await readList(ctx, clerkId, list, options);
   const same = isDone ? null : `${list}:${continueCursor}`;
-  if (list === "subject") return { entries, next: same ?? ((await areAllListed(ctx)) ? "actor:" : "all:") };
-  return { entries: entries.filter((it) => it.actor === clerkId && it.clerkId !== clerkId), next: same };
+  if (list === "subject") return { entries, orphans, next: same ?? ((await areAllListed(ctx)) ? "actor:" : "all:") };
+  return { entries: entries.filter((it) => it.actor === clerkId && it.clerkId !== clerkId), orphans, next: same };
 }
 
 async function readList(ctx: QueryCtx, clerkId: string, list: List, options: PaginationOptions) {
@@ -150,14 +152,16 @@ async function readList(ctx: QueryCtx, clerkId: string, list: List, options: Pag
       .withIndex("by_actor", (q) => q.eq("actor", clerkId))
       .paginate(options);
     const rows = await Promise.all(page.map(({ entry }) => ctx.db.get("clerkAudit", entry)));
-    return { ...rest, entries: rows.flatMap((row) => (row === null ? [] : [entryOf(row)])) };
+    // Documents whose entry is gone: somebody has cleared the log by hand.
+    const orphans = page.flatMap(({ _id }, index) => (rows[index] === null ? [_id] : []));
+    return { ...rest, orphans, entries: rows.flatMap((row) => (row === null ? [] : [entryOf(row)])) };
   }
   const all = ctx.db.query("clerkAudit");
   const { page, ...rest } =
     list === "subject"
       ? await all.withIndex("by_clerk_id", (q) => q.eq("clerkId", clerkId)).paginate(options)
       : await all.order("desc").paginate(options);
-  return { ...rest, entries: page.map(entryOf) };
+  return { ...rest, orphans: [], entries: page.map(entryOf) };
 }
 
 function parse(cursor: string | null): Cursor {

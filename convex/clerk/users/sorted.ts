@@ -15,6 +15,8 @@ const INDEXES = {
   sortName: "by_status_and_sort_name",
 } as const;
 
+const MOST_CHANGES = 128; // of the list that is read in a merge: more than a page of 100 rows has
+
 export type Field = keyof typeof INDEXES;
 export type Order = "asc" | "desc";
 
@@ -59,8 +61,9 @@ export async function readSorted(
 }
 
 // Merges the lists of the statuses. It reads the next row of each, and then from one list all rows up to the next row of
-// another. So it reads few rows more than it returns while neighbours have the same status, and never more than twice
-// as many and one for each status.
+// another. So it reads few rows more than it returns while neighbours have the same status, and of a page never more
+// than twice as many and one for each status. Each change of the list reads some ranges of an index, of which Convex
+// allows a query 4,096. So after many of them the rest of each list is read at once.
 async function merge(ctx: QueryCtx, sorted: Sorted, span: Span, most: number): Promise<User[]> {
   const positionOf = (user: User) => keyOf(user, sorted.field);
   const readNext = async (status: Status, after: Key | null) => {
@@ -69,7 +72,7 @@ async function merge(ctx: QueryCtx, sorted: Sorted, span: Span, most: number): P
   };
   let next = (await Promise.all(STATUSES.map((status) => readNext(status, span.after)))).flat();
   const merged: User[] = [];
-  for (;;) {
+  for (let changes = 0; changes < MOST_CHANGES; changes++) {
     next.sort((one, other) => compareKeys(positionOf(one.user), positionOf(other.user), sorted.order));
     const [first, second] = next;
     if (first === undefined) return merged;
@@ -79,6 +82,13 @@ async function merge(ctx: QueryCtx, sorted: Sorted, span: Span, most: number): P
     if (second === undefined || merged.length === most) return merged;
     next = [...next.slice(1), ...(await readNext(first.status, until))];
   }
+  const last = merged[merged.length - 1]!;
+  const rest = { after: positionOf(last), until: span.until };
+  const lists = await Promise.all(
+    STATUSES.map((status) => readStatus(ctx, sorted, status, rest, most - merged.length)),
+  );
+  const users = lists.flat().sort((one, other) => compareKeys(positionOf(one), positionOf(other), sorted.order));
+  return [...merged, ...users].slice(0, most);
 }
 
 // IndexRangeBuilder of convex/server, without the types of a certain index.

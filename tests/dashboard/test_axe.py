@@ -79,6 +79,8 @@ OUTSIDE = """
 })()
 """
 
+NEXT_FRAME = "new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"
+
 State = str | tuple[str, Callable[[], None]]
 Tour = Callable[["Visit", LocalStack, "list[str]"], Iterator[State]]
 
@@ -142,6 +144,23 @@ def menu_button(admin: Visit, user_id: str) -> Locator:
     return admin.row(user_id).get_by_role("button", name="Actions for")
 
 
+def open_menu(admin: Visit, user_id: str) -> Callable[[], None]:
+    """Return what opens the menu of a user, if it is not open."""
+    menu = admin.page.get_by_role("menu")
+
+    def show() -> None:
+        admin.page.evaluate(
+            NEXT_FRAME
+        )  # a change of the window, or scrolling to the button, closes an open one
+        if menu.count() == 0:
+            menu_button(admin, user_id).scroll_into_view_if_needed()
+            admin.page.evaluate(NEXT_FRAME)
+            menu_button(admin, user_id).click()
+        expect(menu).to_be_visible()
+
+    return show
+
+
 def choose(admin: Visit, user_id: str, action: str) -> None:
     menu_button(admin, user_id).click()
     admin.page.get_by_role("menu").get_by_role("menuitem", name=re.compile(f"^{action}")).click()
@@ -167,9 +186,9 @@ def the_list(admin: Visit, stack: LocalStack, people: list[str]) -> Iterator[Sta
         send()
     admin.expect_rows([*people, str(admin.user_id)])
     yield "the list"
-    yield "a menu", menu_button(admin, people[0]).click
+    yield "a menu", open_menu(admin, people[0])
     page.keyboard.press("Escape")
-    yield "the own menu", menu_button(admin, str(admin.user_id)).click
+    yield "the own menu", open_menu(admin, str(admin.user_id))
     page.keyboard.press("Escape")
     account = page.get_by_role("button", name="Your account")
     account.click()

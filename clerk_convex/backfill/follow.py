@@ -260,6 +260,11 @@ class Follower:
     async def _pass(self, run: Run) -> tuple[Pass, _Followed]:
         """Write what has changed since the last pass, and return the result and how far it has read."""
         clerk, before = self._session.clerk, self._followed
+        # No call of Clerk answers two of the three questions. A deletion may take three passes, so its
+        # question is left out of every other pass, until the numbers differ.
+        counts = before is None or before.doubts or self._passes % 2 == 0
+        # Before the pass, so that each of these users has a row when the rows are counted, after it.
+        users = await clerk.count_users() if before is not None and counts else None
         first = await clerk.list_users(limit=_FIRST_PAGE, order_by="-updated_at")
         updated_at = _reached(first, "updated_at", 0.0 if before is None else before.updated_at)
         whole = before is None or not await self._read_down(run, first, "updated_at", before.updated_at)
@@ -270,14 +275,13 @@ class Follower:
         signed_in_at = _reached(signed_in, "last_sign_in_at", since)
         whole = whole or not await self._read_down(run, signed_in, "last_sign_in_at", since, **recent)
         if whole:
-            await bring_in(Work(self._session, run, self._on_progress), await clerk.count_users())
+            users = await clerk.count_users() if users is None else users
+            await bring_in(Work(self._session, run, self._on_progress), users)
         surplus, doubts = (0, 0) if before is None else (before.surplus, before.doubts)
         reached_all = _Followed(updated_at, signed_in_at, surplus, doubts)
         pruning = None
-        # No call of Clerk answers two of the three questions. A deletion may take three passes, so its
-        # question is left out of every other pass, until the numbers differ.
-        if whole or doubts or self._passes % 2 == 0:
-            pruning, reached_all = await self._find_deleted(run, reached_all)
+        if users is not None:
+            pruning, reached_all = await self._find_deleted(run, users, reached_all)
         return Pass(dict(+run.tally.counts), whole, pruning), reached_all
 
     async def _read_down(
@@ -319,22 +323,33 @@ class Follower:
             self._wrote.clear()
         self._wrote |= now
 
-    async def _find_deleted(self, run: Run, reached: _Followed) -> tuple[Pruning | None, _Followed]:
+    async def _find_deleted(
+        self, run: Run, users: int, reached: _Followed
+    ) -> tuple[Pruning | None, _Followed]:
         """Compare the numbers of rows and of users. Prune if there were too many rows twice in a row.
 
+        users: the number of users before the pass.
+
         Other differences than deleted users may stay: a user that Convex refuses has no row, and a user may
-        have two. So the number is compared with what the last prune left.
+        have two. So the difference is compared with the one that the last prune left.
+
+        Users sign up and are deleted while the two sides are counted, one after the other. So Clerk is asked
+        again if the first difference is another one. A difference between the two proves nothing.
         """
         counted = await self._session.call("query", "countUsers", {})
         if counted["rebuilding"]:
             return None, reached
-        surplus = int(counted["total"]) - await self._session.clerk.count_users()
-        if surplus == reached.surplus:
+        rows = int(counted["total"])
+        if rows - users == reached.surplus:
             return None, replace(reached, doubts=0)
-        if surplus < reached.surplus:
+        again = await self._session.clerk.count_users()
+        least, most = rows - max(users, again), rows - min(users, again)
+        if least <= reached.surplus <= most:
+            return None, replace(reached, doubts=0)
+        if most < reached.surplus:
             doubts = min(reached.doubts, 0) - 1
             if doubts <= -_DOUBTS:
-                return None, replace(reached, surplus=surplus, doubts=0)
+                return None, replace(reached, surplus=most, doubts=0)
             return None, replace(reached, doubts=doubts)
         doubts = max(reached.doubts, 0) + 1
         started = asyncio.get_running_loop().time()
@@ -344,7 +359,7 @@ class Follower:
         ended = asyncio.get_running_loop().time()
         worked = max(0.0, ended - started - SECOND_LOOK)  # between its two looks it does nothing
         self._next_prune = ended + worked * _REST
-        return pruning, replace(reached, surplus=surplus - pruning.deleted, doubts=0)
+        return pruning, replace(reached, surplus=least - pruning.deleted, doubts=0)
 
 
 def _get(user: object, field: str) -> object:

@@ -26,7 +26,7 @@ from clerk_convex.clerk import Page
 from clerk_convex.errors import ClerkMisconfigured, ClerkUnavailable
 from clerk_convex.local.clerk import Faults
 from tests.support.backfill_set import BackfillSet
-from tests.support.backfill_wire import Request, Wire
+from tests.support.backfill_wire import NOON, Request, Wire
 from tests.support.functions import ROOT, eventually, upsert
 from tests.support.virtual_time import now, run
 
@@ -313,6 +313,48 @@ def test_a_difference_that_a_prune_leaves_is_no_reason_for_another(local: Backfi
         assert lease(local)["followed"]["surplus"] == 0
 
     follows(local, test)
+
+
+def test_sign_ups_on_their_way_are_no_reason_for_a_prune(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are when the rows are counted. A deletion among them is found once they are fewer.
+
+    Webhooks take two seconds, and a call takes half a second.
+    """
+    wire = Wire(monkeypatch)
+    monkeypatch.setattr(wire.clerk, "_now", lambda: int((NOON + now()) * 1000))
+    wire.latency = lambda request: 0.5
+    webhooks: set[asyncio.Task[None]] = set()
+
+    async def webhook(clerk_id: str) -> None:
+        await asyncio.sleep(2)
+        if all(row["clerkId"] != clerk_id for row in wire.rows):
+            wire.rows.append({"clerkId": clerk_id})
+
+    async def sign_up(per_second: float, until: float) -> None:
+        while now() < until:
+            user = wire.clerk.create_user(username=f"user{len(webhooks)}")
+            webhooks.add(asyncio.create_task(webhook(user["id"])))
+            await asyncio.sleep(1 / per_second)
+
+    async def main() -> None:
+        opened = Session.open(wire.settings, concurrency=2, dry_run=False)
+        async with opened as session:
+            gone = wire.clerk.create_user(username="gone")
+            passes: list[Pass] = []
+            task = asyncio.create_task(Follower(session, every=20.0, on_pass=passes.append).run())
+            await sign_up(2, until=100)
+            await sign_up(0.7, until=250)
+            wire.clerk.delete_user(gone["id"])
+            await sign_up(2, until=350)
+            assert wire.followed["surplus"] == 0
+            assert not wire.asked("exportUsers")
+            await sign_up(0.02, until=450)
+            task.cancel()
+            await asyncio.wait([task])
+        assert [done.pruning.deleted for done in passes if done.pruning] == [1]
+        assert wire.followed["surplus"] == 0
+
+    run(main())
 
 
 def test_a_prune_has_the_guard_of_the_backfill(local: BackfillSet) -> None:

@@ -49,10 +49,11 @@ async def _follow(service: Service, every: float) -> None:
     def aged(seconds: float) -> None:
         service.last_follow_at = time.time() - seconds
 
+    settings = service.settings.model_copy(update={"clerk_convex_fields": service.fields})
     while True:
         try:
             opened = Session.open(
-                service.settings,
+                settings,
                 concurrency=CONCURRENCY,
                 dry_run=False,
                 patience=PATIENCE,

@@ -8,9 +8,8 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import clerk_convex
 from clerk_convex.clerk.api import Clerk
@@ -18,6 +17,7 @@ from clerk_convex.convex.client import Deployment
 from clerk_convex.convex.functions import FunctionsCheck
 from clerk_convex.convex.refusals import Ledger
 from clerk_convex.convex.writer import Status, Writer, WriterLimits
+from clerk_convex.entities.users import Fields
 from clerk_convex.errors import SettingsError
 from clerk_convex.net.observer import Observer
 from clerk_convex.net.per_loop import PerLoop
@@ -66,7 +66,7 @@ class Service:
         app = Starlette(routes=[webhook_route(service=service), user_routes(service=service)])
 
     All entry points with one service use one writer in each event loop. So their changes leave together, and
-    they all slow down when Convex is overloaded.
+    they all slow down when Convex is overloaded. And they fill columns of your own by one function.
 
     Nothing is made or connected before its first use; everything closes with the event loop. Each property
     raises SettingsError if a setting that it needs is missing.
@@ -94,6 +94,33 @@ class Service:
         self._tokens = PerLoop(self._make_tokens)
         self._limiters = PerLoop(self._make_limiter)
         self._background: dict[str, PerLoop[asyncio.Task[None]]] = {}
+        self._fields: list[Fields] = []
+
+    @property
+    def fields(self) -> Fields | None:
+        """The function for columns of your own: the `fields` of a route, or else CLERK_CONVEX_FIELDS.
+
+        Routes without `fields` and the follower use it, too. If they did not, what they write would lack
+        columns, and would make the webhook that has them stale.
+        """
+        return self._fields[-1] if self._fields else self.settings.clerk_convex_fields
+
+    def use_fields(self, fields: Fields) -> None:
+        """Take the `fields` of a route. Log a warning if something else writes by another function."""
+        if fields in self._fields:
+            return
+        if self._fields:
+            logger.warning(
+                "Routes of one service have different `fields`, so the columns of a user depend on the route"
+                " that wrote last: give all of them the same function."
+            )
+        elif fields != self.settings.clerk_convex_fields:
+            logger.warning(
+                "A route has `fields` that CLERK_CONVEX_FIELDS does not name, so commands such as the"
+                " backfill, the nightly run and clerk-convex follow write users without these columns:"
+                " set CLERK_CONVEX_FIELDS=module:function, too."
+            )
+        self._fields.append(fields)
 
     def run_in_background(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `work` until the running event loop ends, which cancels it. It needs no lifespan.
@@ -225,32 +252,54 @@ class Service:
         return Limiter(None if url is None else url.get_secret_value())
 
 
-_services: WeakSet[Service] = WeakSet()
-_lock = threading.Lock()  # requests may be served in several threads, each with an event loop
-
-
 def service_finder(
-    service: Service | None, settings: Settings | None, required: type[Settings]
+    service: Service | None,
+    settings: Settings | None,
+    required: type[Settings],
+    fields: Fields | None = None,
 ) -> Callable[[], Service]:
     """Return a function that returns the service of a route: `service`, or else the process's for `settings`.
 
     Routes with equal settings share a service. If `settings` is None, they are read from the environment each
     time the function is called. It raises SettingsError if one is malformed, or a `required` one is missing.
+
+    fields: those of the route. The service has them before any route looks for it.
     """
     if service is None:
-        return partial(_shared_service, settings, required)
+        finder = _Finder(settings, required)
+        if fields is not None:
+            with _lock:
+                _fields[finder] = fields
+        return finder
     if settings is not None:
         raise TypeError("Pass either service or settings: a service has settings.")
+    if fields is not None:
+        service.use_fields(fields)
     return lambda: service
 
 
-def _shared_service(settings: Settings | None, required: type[Settings]) -> Service:
-    settings = Settings.from_env() if settings is None else settings
-    settings.require(required)
-    with _lock:
-        for service in _services:
-            if service.settings == settings:
-                return service
-        service = Service(settings)
-        _services.add(service)
+@dataclass(frozen=True, eq=False)
+class _Finder:
+    """Finds or makes the service that routes with equal settings share."""
+
+    settings: Settings | None
+    required: type[Settings]
+
+    def __call__(self) -> Service:
+        settings = Settings.from_env() if self.settings is None else self.settings
+        settings.require(self.required)
+        with _lock:
+            service = next((one for one in _services if one.settings == settings), None)
+            if service is None:
+                service = Service(settings)
+                _services.add(service)
+            # Also of routes without a request: a probe may come first, and start the follower.
+            for finder, fields in _fields.items():
+                if finder.settings in (self.settings, settings):
+                    service.use_fields(fields)
         return service
+
+
+_services: WeakSet[Service] = WeakSet()
+_fields: WeakKeyDictionary[_Finder, Fields] = WeakKeyDictionary()  # of the routes that have some
+_lock = threading.Lock()  # requests may be served in several threads, each with an event loop

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from clerk_convex import app as application
-from clerk_convex import health_routes
+from clerk_convex import health_routes, webhook_route
 from clerk_convex.backfill.follow import Follower, Pass
 from clerk_convex.backfill.report import Pruning
 from clerk_convex.following import follow_in_background
@@ -115,6 +115,34 @@ def test_troubles_are_logged_and_tried_again(
     assert caplog.text.count("11 are of users that Clerk does not have") == 2
     asyncio.run(follow(clerk_secret_key=None))
     assert "Not set in the environment: CLERK_SECRET_KEY" in caplog.text
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_follower_fills_the_columns_of_the_route(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """Also if a probe starts it, before the route with the function has had a request."""
+    used: list[Any] = []
+
+    async def run(follower: Follower) -> None:
+        used.append(follower._session.fields)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Follower, "run", run)
+    settings = settings_of(functions)
+    given: Any = {"settings": settings} if shared else {"service": Service(settings)}
+
+    def own(user: object) -> dict[str, str]:
+        return {"plan": "pro"}
+
+    app = Starlette(routes=[*health_routes(**given), webhook_route(fields=own, **given)])
+
+    async def probe() -> None:
+        await request(app, None, path="/readyz", method="GET")
+        await until(lambda: bool(used))
+
+    asyncio.run(probe())
+    assert used == [own]
 
 
 def test_the_application_follows_from_its_start(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from starlette.applications import Starlette
 
@@ -44,6 +46,53 @@ async def test_routes_share_the_environment_s_service(
 def test_a_service_has_settings_of_its_own() -> None:
     with pytest.raises(TypeError, match="either service or settings"):
         webhook_route(service=Service(Settings()), settings=Settings())
+
+
+def own(user: object) -> dict[str, str]:
+    return {"plan": "pro"}
+
+
+def other(user: object) -> dict[str, str]:
+    return {"plan": "free"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("shared", [False, True])
+async def test_all_that_a_service_writes_has_the_columns_of_its_route(convex: StandIn, shared: bool) -> None:
+    """Whichever route has the function, and wherever the first request goes."""
+    given: dict[str, Any] = {"settings": settings_for(convex.url, **ADMIN)}
+    if not shared:
+        given = {"service": Service(given["settings"])}
+    plain, users = webhook_route(**given), user_routes(**given)
+    named = webhook_route("/named", fields=own, **given)
+    elsewhere = webhook_route(settings=settings_for(CONVEX_USERS_MODULE="people"), fields=other)
+    assert users.manager.service.fields is users.manager._read_fields is own
+    assert named.receiver.service is users.manager.service is not elsewhere.receiver.service
+    await post(Starlette(routes=[plain]))
+    assert convex.mutations[-1].changes[0]["columns"]["plan"] == "pro"
+
+
+@pytest.mark.parametrize(
+    ("setting", "functions", "said"),
+    [
+        (own, [], []),
+        (own, [own, own], []),
+        (None, [own, own], ["set CLERK_CONVEX_FIELDS=module:function, too"]),
+        (other, [own], ["set CLERK_CONVEX_FIELDS=module:function, too"]),
+        (own, [own, other, own, other], ["give all of them the same function"]),
+    ],
+)
+def test_functions_that_differ_are_logged_once(
+    setting: Any, functions: list[Any], said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The routes of a service, and the setting that commands read."""
+    service = Service(Settings(clerk_convex_fields=setting))
+    for function in functions:
+        webhook_route(service=service, fields=function)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == len(said)
+    assert all(part in message for part, message in zip(said, messages, strict=True))
+    assert service.fields is ([setting, *functions][-1])
 
 
 @pytest.mark.anyio

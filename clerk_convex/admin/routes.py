@@ -71,7 +71,9 @@ def user_routes(
 
     settings: must have CLERK_SECRET_KEY, CLERK_JWT_ISSUER_DOMAIN, CONVEX_URL and CONVEX_DEPLOY_KEY. By
         default they are read from the environment with the first request.
-    fields: takes a Clerk user and returns columns of your own. It overrides CLERK_CONVEX_FIELDS.
+    fields: takes a Clerk user and returns columns of your own. It overrides CLERK_CONVEX_FIELDS for all
+        routes of the service and for its follower. The backfill, the nightly run and `clerk-convex follow`
+        know only CLERK_CONVEX_FIELDS, so set it to the same function.
     service: what the routes share with others, in place of `settings`. By default all routes with equal
         settings share one.
 
@@ -87,7 +89,7 @@ def user_routes(
 
     The routes work under a mount or a prefix, and need no lifespan.
     """
-    return UserRoutes(prefix, Manager(service_finder(service, settings, AdminSettings), fields))
+    return UserRoutes(prefix, Manager(service_finder(service, settings, AdminSettings, fields), fields))
 
 
 class UserRoutes(DoorRoute):
@@ -139,7 +141,7 @@ class Manager(Endpoint):
 
     @property
     def _read_fields(self) -> Fields | None:
-        return self._settings.clerk_convex_fields if self._fields is None else self._fields
+        return self.service.fields if self._fields is None else self._fields
 
     @cached_property
     def _with_cors(self) -> ASGIApp:

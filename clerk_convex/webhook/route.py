@@ -70,7 +70,9 @@ def webhook_route(
 
     settings: must have CLERK_WEBHOOK_SIGNING_SECRET, CONVEX_URL and CONVEX_DEPLOY_KEY. By default they are
         read from the environment with the first request.
-    fields: takes a Clerk user and returns columns of your own. It overrides CLERK_CONVEX_FIELDS.
+    fields: takes a Clerk user and returns columns of your own. It overrides CLERK_CONVEX_FIELDS for all
+        routes of the service and for its follower. The backfill, the nightly run and `clerk-convex follow`
+        know only CLERK_CONVEX_FIELDS, so set it to the same function.
     on_change: called with the change and its outcome, after the answer, if the outcome is `created`,
         `updated` or `deleted`. It may be async; else it runs in a thread and must end by itself. It is called
         at most once: it is not retried if it fails or takes over 5 s, and is lost if the process ends first.
@@ -91,7 +93,9 @@ def webhook_route(
 
     The route works under a mount or a prefix, with and without a slash at the end, and needs no lifespan.
     """
-    return WebhookRoute(path, Receiver(service_finder(service, settings, WebhookSettings), fields, on_change))
+    return WebhookRoute(
+        path, Receiver(service_finder(service, settings, WebhookSettings, fields), fields, on_change)
+    )
 
 
 class WebhookRoute(DoorRoute):
@@ -197,14 +201,10 @@ class Receiver(Endpoint):
         self.service.last_event_at = time.time()
         self.service.functions.start()
         follow_in_background(self.service)
-        settings = self.service.settings
-        parsed = parse_event(body, instance_id=settings.clerk_instance_id)
+        parsed = parse_event(body, instance_id=self.service.settings.clerk_instance_id)
         event.type = parsed["type"]
-        return to_change(
-            parsed,
-            event_id=signed.event_id,
-            fields=settings.clerk_convex_fields if self._fields is None else self._fields,
-        )
+        fields = self.service.fields if self._fields is None else self._fields
+        return to_change(parsed, event_id=signed.event_id, fields=fields)
 
     async def _write(self, change: Change, receive: Receive) -> Outcome:
         """Write the change and return its outcome.

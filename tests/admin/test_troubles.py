@@ -435,7 +435,7 @@ async def test_convex_refuses_the_change(managed: Managed, caplog: pytest.LogCap
         raise RuntimeError("s3cret")
 
     for fields, said in ((unknown_column, "Convex refused"), (broken, "RuntimeError")):
-        app = Starlette(routes=[user_routes(settings=settings, fields=fields)])
+        app = Starlette(routes=[user_routes(service=Service(settings), fields=fields)])
         async with managed.as_admin(app) as client:
             body = (await call(client, "ban", managed.eve)).json()
             assert body["synced"] is False

@@ -283,7 +283,10 @@ async def test_columns_of_a_team(convex: StandIn) -> None:
     """`fields=` overrides CLERK_CONVEX_FIELDS; either adds columns."""
     settings = settings_for(convex.url, CLERK_CONVEX_FIELDS=f"{__name__}:columns_from_the_environment")
     fields = lambda user: {"from": "code"}  # noqa: E731 - it is one line
-    apps = [webhook_route(settings=settings), webhook_route(settings=settings, fields=fields)]
+    apps = [
+        webhook_route(service=Service(settings)),
+        webhook_route(service=Service(settings), fields=fields),
+    ]
     for app in apps:
         await post(app)
     assert [call.changes[0]["columns"]["from"] for call in convex.mutations] == ["environment", "code"]
@@ -541,7 +544,8 @@ def columns_that_convex_refuses(user: object) -> Any:
 async def test_column_that_convex_cannot_hold(convex: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     """A team's column that cannot be encoded gives its event a 502 with the column's name, and is not
     sent."""
-    route = webhook_route(settings=settings_for(convex.url), fields=columns_that_convex_refuses)
+    settings = settings_for(convex.url, CLERK_CONVEX_FIELDS=f"{__name__}:columns_that_convex_refuses")
+    route = webhook_route(settings=settings, fields=columns_that_convex_refuses)
     response = await post(Starlette(routes=[route]))
     assert response.status_code == 502
     assert "CLERK_CONVEX_FIELDS returns 'tags'" in response.json()["error"]

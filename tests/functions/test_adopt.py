@@ -335,7 +335,7 @@ def test_the_tight_schema_takes_what_the_check_passes(loose: Functions, tmp_path
 
 KINDS = """
 import { v } from "convex/values";
-export const requiredExtraColumns = {};
+export const requiredExtraColumns = { team: v.string() };
 export const ownColumns = {};
 export const extraColumns = {
   id: v.id("users"), text: v.string(), float: v.number(), big: v.int64(), yes: v.boolean(), raw: v.bytes(),
@@ -362,7 +362,8 @@ const BAD: [string, any][] = [
 export const insert = internalMutation({
   args: {},
   handler: async (ctx) => {
-    const user = { clerkId: "user_1", status: "active", createdAt: 1, sortName: "", searchText: "" };
+    const derived = { sortName: "", searchText: "" };
+    const user = { clerkId: "user_1", status: "active", createdAt: 1, ...derived, team: "" };
     const insert = async (row: any) => await ctx.db.insert("users", row);
     await insert({ ...user, ...GOOD });
     await insert({ ...user, ...GOOD, object: { a: 1, b: "b" }, either: "" });
@@ -371,17 +372,51 @@ export const insert = internalMutation({
     return bad;
   },
 });
+
+// Leaves the rows as they are after a deploy that added the column.
+export const removeTeams = internalMutation({
+  args: {},
+  handler: async (ctx) => {
+    for (const row of await ctx.db.query("users").collect()) {
+      if (row.role !== "admin") await ctx.db.patch("users", row._id, { team: undefined } as any);
+    }
+  },
+});
 """
 
 
-def test_every_kind_of_column_is_checked(tmp_path: Path) -> None:
-    """A column of CLERK_CONVEX_FIELDS may have any validator."""
-    project = loose_project(tmp_path)
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    project = loose_project(tmp_path_factory.mktemp("kinds"))
     project.write("clerk/columns.ts", KINDS)
     project.write("kinds.ts", VALUES)
     with project.running() as functions:
-        bad = functions.mutation("kinds:insert", {})
-        assert check(functions) == {row_id: [f"{name} has another type"] for row_id, name in bad}
+        yield functions
+
+
+def test_every_kind_of_column_is_checked(kinds: Functions) -> None:
+    """A column of CLERK_CONVEX_FIELDS may have any validator."""
+    kinds.clear()
+    bad = kinds.mutation("kinds:insert", {})
+    assert check(kinds) == {row_id: [f"{name} has another type"] for row_id, name in bad}
+
+
+def test_a_new_column_changes_no_total(kinds: Functions) -> None:
+    """The rows that lack it were counted before. They count once, until it is filled and after that."""
+    kinds.clear()
+    kinds.sync(
+        [upsert("user_admin", role="admin", team="a"), *(upsert(f"user_{n}", team="b") for n in (1, 2, 3))]
+    )
+    kinds.mutation("kinds:removeTeams", {})
+    assert len(check(kinds)) == 3
+    assert counted(kinds) == {"total": 4, "active": 4, "signUps": 4}
+    kinds.sync([upsert("user_1", updated_at=20.0, team="c"), delete("user_2")])
+    assert counted(kinds) == {"total": 3, "active": 3, "signUps": 3}
+    kinds.mutation("users:rebuildStats", {})
+    assert eventually(lambda: not admin(kinds).query("users:stats")["rebuilding"])
+    assert counted(kinds) == {"total": 3, "active": 3, "signUps": 3}
+    kinds.sync([upsert("user_3", updated_at=20.0, team="c")])
+    assert counted(kinds) == {"total": 3, "active": 3, "signUps": 3}
 
 
 def test_a_column_that_nobody_declares_is_named(tmp_path: Path) -> None:

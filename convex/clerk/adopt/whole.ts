@@ -1,9 +1,9 @@
 // Tells which rows of a loose table (looseClerkTables) are whole: the tight table would accept them.
 //
-// A row that is not whole is no user yet. Clerk has not filled it, or it is linked to no Clerk id. Queries, the totals and
-// the rule of who is an admin leave it out, whatever its columns say.
+// A row that is not whole is no user yet. Clerk has not filled it, or it is linked to no Clerk id. Queries and the rule of
+// who is an admin leave it out, whatever its columns say.
 import type { GenericValidator } from "convex/values";
-import { ownColumns } from "../columns";
+import { extraColumns, ownColumns, requiredExtraColumns } from "../columns";
 import { USERS } from "../module";
 import { clerkTables } from "../tables";
 
@@ -11,10 +11,21 @@ const FIELDS: Record<string, any> = clerkTables[USERS].validator.fields;
 const SYSTEM = new Set(["_id", "_creationTime"]);
 // Both tables have the team's columns as they are, so they need no check.
 const COLUMNS = Object.entries(FIELDS).filter(([name]) => !(name in ownColumns)) as [string, GenericValidator][];
+const FIXED = COLUMNS.filter(([name]) => !(name in extraColumns) && !(name in requiredExtraColumns));
 
 // Returns whether the tight table accepts our columns of a row.
 export function isWhole(row: object): boolean {
-  return COLUMNS.every(([name, column]) => fits(column, (row as Record<string, unknown>)[name]));
+  return fitsAll(COLUMNS, row);
+}
+
+// Returns whether the totals have a row: a whole one, by the columns that columns.ts cannot change. A row was counted by
+// the columns.ts of that time, and every later change must say the same of it.
+export function isCounted(row: object): boolean {
+  return fitsAll(FIXED, row);
+}
+
+function fitsAll(columns: typeof COLUMNS, row: object): boolean {
+  return columns.every(([name, column]) => fits(column, (row as Record<string, unknown>)[name]));
 }
 
 // Returns why the tight table would refuse a row, without a value: [] for a row that is whole.

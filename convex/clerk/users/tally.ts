@@ -1,5 +1,5 @@
 // Computes by how much changes of rows change the counts. It does no I/O.
-import { isWhole } from "../adopt/whole";
+import { isCounted } from "../adopt/whole";
 import type { Row } from "../tables";
 
 const YEAR_10000 = Date.UTC(10000);
@@ -13,7 +13,7 @@ export type Tally = Map<string, number>;
 export function tally(moves: Move[]): Tally {
   const changes: Tally = new Map();
   const countUser = (user: Row | null, change: number) => {
-    if (user === null || !isWhole(user)) return;
+    if (user === null || !isCounted(user)) return;
     count(changes, user.status, change);
     // Impossible times count for no day.
     const isTime = user.createdAt >= 0 && user.createdAt < YEAR_10000;

@@ -85,7 +85,7 @@ export function UserFields({ user, manage }: { user: UserSheet; manage: Manage |
         <div className="metadata-head">
           <h3>{sheet.metadata}</h3>
           {user.publicMetadata !== undefined && (
-            <CopyButton text={user.publicMetadata} label={sheet.metadata.toLowerCase()} />
+            <CopyButton text={user.publicMetadata} label={sheet.metadata} />
           )}
         </div>
         {user.publicMetadata === undefined ? (
@@ -125,7 +125,7 @@ function Field({ label, text, copies = false, isCode = false, children }: FieldP
           </span>
         )}
         {children}
-        {copies && text !== undefined && <CopyButton text={text} label={label.toLowerCase()} />}
+        {copies && text !== undefined && <CopyButton text={text} label={label} />}
       </dd>
     </div>
   );

@@ -263,7 +263,7 @@ def test_details_lead_to_the_log(admin: Visit, bea: str) -> None:
 
 
 def test_log_is_loaded_page_by_page(stack: LocalStack, admin: Visit, person: People) -> None:
-    """The newest entries first, and more on demand. While the log grows, the page keeps only so many of them."""
+    """The newest entries first, and more on demand. While the log grows, the page keeps only so many."""
     admin.open("/dashboard/audit")
     expect(entries(admin).first).to_be_visible()
     for number in range(80):

@@ -161,8 +161,33 @@ UNTRANSLATED = r"""
 """
 
 
+# What is at the wrong side: the details are at the end of the page, buttons that close at the end of their
+# box, names begin where lines begin, and time always runs to the right.
+MISPLACED = r"""
+(() => {
+  const isRight = getComputedStyle(document.querySelector(".ccx")).direction === "rtl";
+  const box = (it) => it.getBoundingClientRect();
+  const isAt = (it, within, side) => Math.abs(it[side] - within[side]) <= 48;
+  const [start, end] = isRight ? ["right", "left"] : ["left", "right"];
+  const all = (selector) => [...document.querySelectorAll(`.ccx ${selector}`)]
+    .filter((it) => it.checkVisibility({ visibilityProperty: true }));
+  const textOf = (it) => { const range = new Range(); range.selectNodeContents(it); return box(range); };
+  const wrong = [
+    ...all(".sheet").filter((it) => box(it)[end] !== (isRight ? 0 : document.documentElement.clientWidth)),
+    ...all(".sheet-close, .toast-close").filter((it) => !isAt(box(it), box(it.offsetParent), end)),
+    ...all(".truncate[dir=auto]")
+      .filter((it) => it.scrollWidth <= it.clientWidth && !isAt(textOf(it), box(it), start)),
+  ];
+  const days = all(".chart-axis span").map((it) => box(it).left);
+  return wrong.map((it) => `at the wrong side: ${it.outerHTML.slice(0, 100)}`)
+    .concat(days[0] > days[1] ? "time runs to the left" : []);
+})()
+"""
+
+
 def test_the_pages_in_another_language(bundles: Path, visit: Visits, person: People) -> None:
-    """No text is left in English, and the longer ones have room at 320 and at 1280 px."""
+    """No text is left in English, and the longer ones have room at 320 and at 1280 px, also from the right to
+    the left."""
     bea = person("Bea Person", created_at=3 * DAY, public_metadata={"role": "editor"})
     cay = person("Cay Person", created_at=2 * DAY, banned=True)
     admin = visit(person("Ada Adminson", role="admin", created_at=DAY), reduced_motion="reduce")
@@ -175,9 +200,13 @@ def test_the_pages_in_another_language(bundles: Path, visit: Visits, person: Peo
         for width in (320, 1280):
             page.set_viewport_size({"width": width, "height": 800})
             settled(page)
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            outside = page.evaluate(OUTSIDE) + ([f"{wide} px wide"] if wide > width else [])
-            wrong = page.evaluate(UNTRANSLATED) + outside
+            wrong = page.evaluate(UNTRANSLATED)
+            for direction in ("rtl", "ltr"):
+                page.evaluate("direction => { document.documentElement.dir = direction; }", direction)
+                page.evaluate("new Promise(requestAnimationFrame)")  # what follows the window measures itself
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                outside = page.evaluate(OUTSIDE) + ([f"{wide} px wide"] if wide > width else [])
+                wrong += [f"{direction}: {it}" for it in [*outside, *page.evaluate(MISPLACED)]]
             if wrong:
                 found[f"{state}, {width} px"] = wrong
 

@@ -91,8 +91,8 @@ export function UserFields({ user, manage }: { user: UserSheet; manage: Manage |
         {user.publicMetadata === undefined ? (
           <p className="muted">{sheet.none}</p>
         ) : (
-          <pre tabIndex={0} role="region" aria-label={sheet.metadata}>
-            <code dir="ltr">{prettyJson(user.publicMetadata)}</code>
+          <pre dir="ltr" tabIndex={0} role="region" aria-label={sheet.metadata}>
+            <code>{prettyJson(user.publicMetadata)}</code>
           </pre>
         )}
         {manage !== undefined && <manage.EditMetadata user={user} />}

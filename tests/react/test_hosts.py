@@ -236,3 +236,33 @@ def test_the_pages_in_another_language(bundles: Path, visit: Visits, person: Peo
         look(path)
     assert found == {}, "\n".join(f"{state}: {it}" for state in found for it in found[state])
     assert complaints == []
+
+
+# Cells and terms whose text is cut off. What may be long has an ellipsis, and is in full in its title.
+CUT = """
+[...document.querySelectorAll(".ccx :is(td, dt):not(.col-user, :has(.truncate), .visually-hidden *)")]
+  .filter((it) => it.checkVisibility() && it.clientWidth > 1 && it.scrollWidth > it.clientWidth)
+  .map((it) => it.textContent)
+"""
+
+
+def test_an_app_with_a_bar_at_the_side(bundles: Path, visit: Visits, person: People) -> None:
+    """What has room depends on the place that the app leaves, not on the window: nothing is cut off, and a
+    narrow place has cards."""
+    bea = person("Bea Person", created_at=3 * DAY, public_metadata={"role": "editor"})
+    admin = visit(person("Ada Adminson", role="admin", created_at=DAY), reduced_motion="reduce")
+    admin.stack.clerk.update_user(bea, deprovisioned=True)
+    visit_app(admin, "history", bundles)
+    page = admin.page
+    admin.open("/hosts/history/users")
+    admin.expect_rows([bea, str(admin.user_id)])
+    expect(admin.row(bea)).to_contain_text("Deprovisioned")
+    page.add_style_tag(content="body { margin: 0 0 0 260px }")
+    for width, display in ((1280, "table"), (1100, "table"), (1020, "table"), (900, "block"), (640, "block")):
+        page.set_viewport_size({"width": width, "height": 800})
+        settled(page)
+        assert page.evaluate(CUT) == [], width
+        assert page.evaluate(OUTSIDE) == [], width
+        table = page.get_by_role("table", name="Users")
+        assert table.evaluate("it => getComputedStyle(it).display") == display, width
+        expect(page.get_by_role("combobox", name="Sort")).to_be_visible(visible=display == "block")

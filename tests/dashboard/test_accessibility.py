@@ -187,7 +187,9 @@ def test_everything_by_keyboard(visit: Visits, person: People, stack: LocalStack
     tab_to(page, "Clear filters")
     page.keyboard.press("Enter")
     admin.expect_rows([*reversed(users), str(admin.user_id)])
+    expect(page.get_by_role("searchbox", name="Search users")).to_be_focused()
 
+    page.keyboard.press("Escape")
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox", name="Search users")).to_be_focused()
     tab_to(page, "Name")

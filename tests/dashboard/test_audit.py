@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,7 @@ def test_filters(stack: LocalStack, admin: Visit, bea: str) -> None:
     filters.get_by_role("button", name="Remove this filter: About Bea Person").click()
     expect(page).to_have_url(re.compile(r"/audit\?outcome=updated$"))
     expect(entries(admin).filter(has_text="Created")).to_have_count(0)
+    expect(filters.get_by_role("button", name="Remove this filter: Updated")).to_be_focused()
     page.go_back()
     expect(entries(admin)).to_have_count(2)
     page.go_back()
@@ -131,6 +133,7 @@ def test_filters(stack: LocalStack, admin: Visit, bea: str) -> None:
     filters.get_by_role("button", name="Clear filters").click()
     expect(page).to_have_url(re.compile(r"/audit$"))
     expect(filters).to_have_count(0)
+    expect(page.get_by_role("combobox", name="User", exact=True)).to_be_focused()
 
 
 def test_a_person_is_found_by_name(stack: LocalStack, admin: Visit, bea: str, person: People) -> None:
@@ -161,6 +164,36 @@ def test_a_person_is_found_by_name(stack: LocalStack, admin: Visit, bea: str, pe
     admin_box.press("Enter")
     expect(page).to_have_url(re.compile(r"&by=user_gone$"))
     expect(page.get_by_role("heading", name="No match")).to_be_visible()
+
+
+def test_search_of_a_person_fails(admin: Visit) -> None:
+    """The list says so, until the next search. Who types fast makes one search."""
+    searches: dict[int, str] = {}
+
+    def read(payload: str | bytes) -> None:
+        for change in json.loads(payload).get("modifications", ()):
+            if change["type"] == "Add" and "getUsers" in change["udfPath"]:
+                searches[change["queryId"]] = change["args"][0]["search"]
+
+    def fail(message: dict[str, Any], forward: Callable[[], None]) -> None:
+        for change in message.get("modifications", ()):
+            if searches.get(change.get("queryId")) == "pers":
+                change.update(type="QueryFailed", errorMessage="Too much is read", errorData=None, value=None)
+        forward()
+
+    admin.page.on("websocket", lambda socket: socket.on("framesent", read))
+    admin.intercept(fail)
+    admin.open("/dashboard/audit")
+    expect(entries(admin).first).to_be_visible()
+    box = admin.page.get_by_role("combobox", name="User", exact=True)
+    options = admin.page.get_by_role("listbox", name="User").get_by_role("option")
+    box.focus()
+    type_fast = "text => { for (const letter of text) document.execCommand('insertText', false, letter); }"
+    admin.page.evaluate(type_fast, "pers")
+    expect(options).to_have_text(["The search failed"])
+    admin.page.evaluate(type_fast, "on")
+    expect(options).to_have_text([re.compile("Bea Person")])
+    assert list(searches.values()) == ["pers", "person"]
 
 
 def test_days_are_the_viewers(visit: Visits, stack: LocalStack, person: People) -> None:
@@ -197,8 +230,9 @@ def test_rare_entries_are_looked_for_further_back(stack: LocalStack, admin: Visi
     admin.open("/dashboard/audit", outcome="deleted")
     page = admin.page
     expect(page.get_by_role("heading", name="Nothing found so far")).to_be_visible()
-    page.get_by_role("button", name="Look further back").click()
+    page.get_by_role("button", name="Look further back").press("Enter")
     expect(page.get_by_role("heading", name="Nothing found so far")).to_be_visible()
+    assert page.evaluate("document.activeElement.matches('.table-frame')")
 
 
 def test_deep_link(admin: Visit, bea: str) -> None:
@@ -210,10 +244,12 @@ def test_deep_link(admin: Visit, bea: str) -> None:
     expect(admin.page.get_by_role("combobox", name="Outcome")).to_have_value("created")
     admin.open("/dashboard/audit", user=bea, outcome="exploded")
     expect(entries(admin)).to_have_count(1)
-    admin.open("/dashboard/audit", user="user_nobody")
+    admin.open("/dashboard/audit", user="user_nobody", tenant="acme")
     expect(admin.page.get_by_role("heading", name="No match")).to_be_visible()
-    admin.page.get_by_role("button", name="Clear filters").first.click()
-    expect(entries(admin).first).to_be_visible()
+    admin.page.get_by_role("button", name="Clear filters").last.click()
+    expect(admin.page.get_by_role("combobox", name="User", exact=True)).to_be_focused()
+    entries(admin).filter(has_text="Bea Person").get_by_role("link").click()
+    expect(admin.page).to_have_url(re.compile(rf"/audit\?tenant=acme&user={bea}$"))
 
 
 def test_details_lead_to_the_log(admin: Visit, bea: str) -> None:
@@ -227,14 +263,17 @@ def test_details_lead_to_the_log(admin: Visit, bea: str) -> None:
 
 
 def test_log_is_loaded_page_by_page(stack: LocalStack, admin: Visit, person: People) -> None:
-    """The newest entries first, and more on demand."""
-    for number in range(60):
+    """The newest entries first, and more on demand. While the log grows, the page keeps only so many."""
+    admin.open("/dashboard/audit")
+    expect(entries(admin).first).to_be_visible()
+    for number in range(80):
         person(f"Person Number{number}")
     stack.clerk.webhooks.drain(30)
     log = admin.ask("auditLog")
-    assert len(log) > 60
-    admin.open("/dashboard/audit")
-    expect(entries(admin)).to_have_count(25)
+    assert len(log) > 80
+    expect(entries(admin).first).to_contain_text("Number79")
+    expect(admin.page.get_by_role("button", name="Load more")).to_be_visible()
+    assert 25 <= entries(admin).count() <= 75
     while admin.page.get_by_role("button", name="Load more").count():
         admin.load_more()
     admin.expect_rows([entry["clerkId"] for entry in log])

@@ -126,6 +126,7 @@ def test_filters_and_pages(stack: LocalStack, admin: Visit) -> None:
     expect(admin.page.get_by_role("heading", name="No match")).to_be_visible()
     admin.page.get_by_role("button", name="Clear filters").click()
     expect(rows).to_have_count(50)
+    expect(search).to_be_focused()
 
 
 def test_refusals_of_clerk(stack: LocalStack, admin: Visit) -> None:
@@ -188,6 +189,14 @@ def test_service_is_down(stack: LocalStack, admin: Visit) -> None:
     admin.page.route(re.compile("/api/users"), lambda route: route.abort())
     admin.page.get_by_role("button", name="Refresh").click()
     expect(admin.page.get_by_role("alert")).to_contain_text("The service cannot be reached")
+    expect(row).to_be_visible()
+    # Rows of one status are not shown as those of another, nor mixed with them.
+    admin.page.get_by_role("combobox", name="Status").select_option("Accepted")
+    expect(row).to_have_count(0)
+    expect(admin.page.get_by_role("alert")).to_contain_text("The service cannot be reached")
+    expect(admin.page.get_by_role("heading", name="No match")).to_have_count(0)
+    admin.page.unroute(re.compile("/api/users"))
+    admin.page.get_by_role("combobox", name="Status").select_option("Pending")
     expect(row).to_be_visible()
 
 

@@ -160,6 +160,7 @@ def test_search_finds_no_user(text: str, admin: Visit) -> None:
     admin.page.get_by_role("button", name="Clear filters").click()
     expect(admin.page.locator("[data-clerk-id]")).to_have_count(PAGE)
     expect(search_box(admin)).to_have_value("")
+    expect(search_box(admin)).to_be_focused()
 
 
 def test_search_within_a_filter(stack: LocalStack, admin: Visit) -> None:

@@ -27,6 +27,7 @@ for (const major of [19, 18]) {
     assert.match(german!, /^<div class="ccx" lang="de-AT">/);
     assert.match(german!, />Übersicht<.*>Personen<.*>Neue Person</);
     assert.match(german!, />Audit log</, "a text that is not given is English");
+    assert.match(numbers!, /^<div class="ccx" lang="en">/, "its texts are English");
     assert.match(numbers!, />12\u00a0345</);
     assert.match(numbers!, />24\.12\.2026, 17:00:00 UTC</);
     assert.deepEqual(actions, [["update", "role"], ["unlock"]]);

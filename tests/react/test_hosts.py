@@ -161,8 +161,33 @@ UNTRANSLATED = r"""
 """
 
 
+# What is at the wrong side: the details are at the end of the page, buttons that close at the end of their
+# box, names begin where lines begin, and time always runs to the right.
+MISPLACED = r"""
+(() => {
+  const isRight = getComputedStyle(document.querySelector(".ccx")).direction === "rtl";
+  const box = (it) => it.getBoundingClientRect();
+  const isAt = (it, within, side) => Math.abs(it[side] - within[side]) <= 48;
+  const [start, end] = isRight ? ["right", "left"] : ["left", "right"];
+  const all = (selector) => [...document.querySelectorAll(`.ccx ${selector}`)]
+    .filter((it) => it.checkVisibility({ visibilityProperty: true }));
+  const textOf = (it) => { const range = new Range(); range.selectNodeContents(it); return box(range); };
+  const wrong = [
+    ...all(".sheet").filter((it) => box(it)[end] !== (isRight ? 0 : document.documentElement.clientWidth)),
+    ...all(".sheet-close, .toast-close").filter((it) => !isAt(box(it), box(it.offsetParent), end)),
+    ...all(".truncate[dir=auto]")
+      .filter((it) => it.scrollWidth <= it.clientWidth && !isAt(textOf(it), box(it), start)),
+  ];
+  const days = all(".chart-axis span").map((it) => box(it).left);
+  return wrong.map((it) => `at the wrong side: ${it.outerHTML.slice(0, 100)}`)
+    .concat(days[0] > days[1] ? "time runs to the left" : []);
+})()
+"""
+
+
 def test_the_pages_in_another_language(bundles: Path, visit: Visits, person: People) -> None:
-    """No text is left in English, and the longer ones have room at 320 and at 1280 px."""
+    """No text is left in English, and the longer ones have room at 320 and at 1280 px, also from the right to
+    the left."""
     bea = person("Bea Person", created_at=3 * DAY, public_metadata={"role": "editor"})
     cay = person("Cay Person", created_at=2 * DAY, banned=True)
     admin = visit(person("Ada Adminson", role="admin", created_at=DAY), reduced_motion="reduce")
@@ -175,9 +200,13 @@ def test_the_pages_in_another_language(bundles: Path, visit: Visits, person: Peo
         for width in (320, 1280):
             page.set_viewport_size({"width": width, "height": 800})
             settled(page)
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            outside = page.evaluate(OUTSIDE) + ([f"{wide} px wide"] if wide > width else [])
-            wrong = page.evaluate(UNTRANSLATED) + outside
+            wrong = page.evaluate(UNTRANSLATED)
+            for direction in ("rtl", "ltr"):
+                page.evaluate("direction => { document.documentElement.dir = direction; }", direction)
+                page.evaluate("new Promise(requestAnimationFrame)")  # what follows the window measures itself
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                outside = page.evaluate(OUTSIDE) + ([f"{wide} px wide"] if wide > width else [])
+                wrong += [f"{direction}: {it}" for it in [*outside, *page.evaluate(MISPLACED)]]
             if wrong:
                 found[f"{state}, {width} px"] = wrong
 
@@ -207,3 +236,33 @@ def test_the_pages_in_another_language(bundles: Path, visit: Visits, person: Peo
         look(path)
     assert found == {}, "\n".join(f"{state}: {it}" for state in found for it in found[state])
     assert complaints == []
+
+
+# Cells and terms whose text is cut off. What may be long has an ellipsis, and is in full in its title.
+CUT = """
+[...document.querySelectorAll(".ccx :is(td, dt):not(.col-user, :has(.truncate), .visually-hidden *)")]
+  .filter((it) => it.checkVisibility() && it.clientWidth > 1 && it.scrollWidth > it.clientWidth)
+  .map((it) => it.textContent)
+"""
+
+
+def test_an_app_with_a_bar_at_the_side(bundles: Path, visit: Visits, person: People) -> None:
+    """What has room depends on the place that the app leaves, not on the window: nothing is cut off, and a
+    narrow place has cards."""
+    bea = person("Bea Person", created_at=3 * DAY, public_metadata={"role": "editor"})
+    admin = visit(person("Ada Adminson", role="admin", created_at=DAY), reduced_motion="reduce")
+    admin.stack.clerk.update_user(bea, deprovisioned=True)
+    visit_app(admin, "history", bundles)
+    page = admin.page
+    admin.open("/hosts/history/users")
+    admin.expect_rows([bea, str(admin.user_id)])
+    expect(admin.row(bea)).to_contain_text("Deprovisioned")
+    page.add_style_tag(content="body { margin: 0 0 0 260px }")
+    for width, display in ((1280, "table"), (1100, "table"), (1020, "table"), (900, "block"), (640, "block")):
+        page.set_viewport_size({"width": width, "height": 800})
+        settled(page)
+        assert page.evaluate(CUT) == [], width
+        assert page.evaluate(OUTSIDE) == [], width
+        table = page.get_by_role("table", name="Users")
+        assert table.evaluate("it => getComputedStyle(it).display") == display, width
+        expect(page.get_by_role("combobox", name="Sort")).to_be_visible(visible=display == "block")

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import * as audit from "../../react/src/audit/auditView.ts";
 import { ENGLISH } from "../../react/dist/messages/messages.js";
+import * as invitations from "../../react/src/invitations/invitationCalls.ts";
 import { STATUSES } from "../../react/src/ui/statuses.ts";
 import { countsOf, keyOf } from "../../react/src/users/useCounts.ts";
 import * as users from "../../react/src/users/usersView.ts";
@@ -122,6 +123,20 @@ suite("the list of users", () => {
   });
 });
 
+suite("the invitations", () => {
+  test("the URL has only values that are not the default, and keeps foreign parameters", () => {
+    const params = new URLSearchParams("tenant=acme&q=+ada+&status=lost");
+    const view = invitations.readView(params);
+    assert.deepEqual(view, { search: "ada", status: null });
+    assert.equal(invitations.writeView(params, view).toString(), "tenant=acme&q=ada");
+    for (const status of invitations.INVITATION_STATUSES) {
+      const written = invitations.writeView(params, { search: "", status });
+      assert.equal(written.toString(), `tenant=acme&status=${status}`);
+      assert.deepEqual(invitations.readView(written), { search: "", status });
+    }
+  });
+});
+
 suite("the audit log", () => {
   const read = (query: string) => audit.readView(new URLSearchParams(query));
 
@@ -133,14 +148,22 @@ suite("the audit log", () => {
   });
 
   test("written parameters are read again", () => {
-    assert.equal(audit.writeView(audit.EVERYTHING).toString(), "");
+    assert.equal(audit.writeView(new URLSearchParams(), audit.EVERYTHING).toString(), "");
     const some = { clerkId: "user_1", actor: "user_2", action: "ban", from: "2026-11-22", until: "2026-11-23" };
     for (const outcome of audit.OUTCOMES) {
-      const written = audit.writeView({ ...some, outcome });
+      const written = audit.writeView(new URLSearchParams(), { ...some, outcome });
       const text = `user=user_1&by=user_2&action=ban&outcome=${outcome}&from=2026-11-22&until=2026-11-23`;
       assert.equal(written.toString(), text);
       assert.deepEqual(audit.readView(written), { ...some, outcome });
     }
+  });
+
+  test("foreign parameters are kept", () => {
+    const params = new URLSearchParams("tenant=acme&user=user_1&outcome=done");
+    const written = audit.writeView(params, { ...audit.readView(params), outcome: "denied" });
+    assert.equal(written.toString(), "tenant=acme&user=user_1&outcome=denied");
+    assert.equal(audit.writeView(params, audit.EVERYTHING).toString(), "tenant=acme");
+    assert.equal(params.get("outcome"), "done");
   });
 
   test("days are the viewer's, and both are inside", () => {

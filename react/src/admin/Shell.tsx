@@ -26,7 +26,7 @@ export type ShellProps = {
   actions?: boolean | Partial<Record<Switch, boolean>>;
   // The texts in the app's language. Those that are not given are English.
   messages?: OwnMessages;
-  // The language of numbers, times and texts, such as "de-AT". Default: English.
+  // The language of numbers, times and `messages`, such as "de-AT". Default: English.
   locale?: string;
 };
 
@@ -54,11 +54,13 @@ export function Shell({ children, ...props }: ShellProps & { children: ReactNode
   );
   const session = useSession();
   const functions = useFunctions();
+  // Texts that are English are not read out as if they were in another language.
+  const isTranslated = messages !== undefined || new Intl.Locale(locale).language === DEFAULT_LOCALE;
   const root = useRef<HTMLDivElement>(null);
   const isHsl = useHslTokens(root);
   const className = ["ccx", !options.frame && "is-frameless", isHsl && "is-hsl"].filter(Boolean).join(" ");
   return (
-    <div className={className} lang={locale} ref={root}>
+    <div className={className} lang={isTranslated ? locale : DEFAULT_LOCALE} ref={root}>
       <OptionsProvider value={options}>
         <WordsProvider value={words}>
           <FunctionsProvider value={props.functions ?? functions}>

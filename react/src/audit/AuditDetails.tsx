@@ -53,7 +53,7 @@ function Id({ label, name, id }: { label: string; name?: string | null; id: stri
     <Fact label={label}>
       {name && <bdi>{name} </bdi>}
       <code>{id}</code>
-      <CopyButton text={id} label={label.toLowerCase()} />
+      <CopyButton text={id} label={label} />
     </Fact>
   );
 }

@@ -1,9 +1,10 @@
-import { useMemo, useRef, type ReactNode } from "react";
+import { useMemo, useRef, type MouseEvent, type ReactNode } from "react";
 import { useOptions } from "../admin/options.ts";
 import { useAdminAnswer } from "../data/useAnswer.ts";
 import { useFunctions } from "../functions.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { useRouter } from "../router/router.tsx";
+import { focusNear, focusSearch } from "../ui/focus.ts";
 import { Icon } from "../ui/Icon.tsx";
 import { useLayout } from "../ui/useLayout.ts";
 import { displayName } from "../users/displayName.ts";
@@ -106,6 +107,11 @@ function Chips({ view, onChange }: Props) {
   if (view.from !== null) chips.push(["from", audit.chipFrom(dayOf(view.from))]);
   if (view.until !== null) chips.push(["until", audit.chipUntil(dayOf(view.until))]);
   if (chips.length === 0) return null;
+
+  const remove = ({ currentTarget }: MouseEvent<HTMLElement>, change: Partial<AuditView>) => {
+    focusNear(currentTarget, () => focusSearch(currentTarget));
+    onChange(change);
+  };
   return (
     <div className="chips" role="group" aria-label={audit.filters}>
       {chips.map(([name, text]) => (
@@ -114,7 +120,7 @@ function Chips({ view, onChange }: Props) {
           className="chip"
           type="button"
           title={audit.remove}
-          onClick={() => onChange({ [name]: null })}
+          onClick={(event) => remove(event, { [name]: null })}
         >
           <span className="visually-hidden">{audit.remove}: </span>
           <span className="truncate">{text}</span>
@@ -128,7 +134,7 @@ function Chips({ view, onChange }: Props) {
           {audit.showUser}
         </Link>
       )}
-      <button className="button" type="button" onClick={() => onChange(EVERYTHING)}>
+      <button className="button" type="button" onClick={(event) => remove(event, EVERYTHING)}>
         {audit.clear}
       </button>
     </div>

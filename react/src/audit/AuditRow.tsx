@@ -2,12 +2,13 @@ import { memo, useId, useState, useSyncExternalStore } from "react";
 import { useFlash } from "../data/useFlash.ts";
 import type { AuditEntry, AuditOutcome } from "../functions.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
-import { pathOf, useRouter } from "../router/router.tsx";
+import { pathOf, useQueryParams, useRouter } from "../router/router.tsx";
 import { clockTime, subscribeToClock } from "../ui/clock.ts";
 import { Icon } from "../ui/Icon.tsx";
 import { Nothing } from "../ui/Nothing.tsx";
 import { Time } from "../ui/Time.tsx";
 import { AuditDetails } from "./AuditDetails.tsx";
+import { EVERYTHING, writeView } from "./auditView.ts";
 import { entryText } from "./entryText.ts";
 
 const ABANDONED_MS = 10 * 60 * 1000; // Convex closes such an action with the next one, or once a day
@@ -103,15 +104,16 @@ function useOutcome({ outcome, _creationTime }: AuditEntry): AuditOutcome {
 function Who({ entry: { clerkId, count, name } }: { entry: AuditEntry }) {
   const { audit } = useMessages();
   const { Link, location } = useRouter();
+  const [params] = useQueryParams();
   const { number } = useFormats();
   if (clerkId === undefined) {
     if (count === undefined) return <Nothing />;
-    return <>{audit.users(number(count), count === 1)}</>;
+    return <>{audit.users(count, number(count))}</>;
   }
   return (
     <Link
       className="who truncate"
-      href={`${pathOf(location)}?user=${encodeURIComponent(clerkId)}`}
+      href={`${pathOf(location)}?${writeView(params, { ...EVERYTHING, clerkId }).toString()}`}
       title={clerkId}
       dir="auto"
     >

@@ -2,6 +2,7 @@ import { useMemo, useState } from "react";
 import { usePages } from "../data/usePages.ts";
 import { useFunctions } from "../functions.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
+import { focusSearch } from "../ui/focus.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { AuditHead } from "./AuditHead.tsx";
@@ -22,12 +23,11 @@ export function AuditTable({ view, onChange }: Props) {
   const { rows, args: shown, arrived, isLoading, isStale, isLoadingMore, loadMore } = pages;
   const isFiltered = Object.keys(shown).length > 0;
   const isLooking = isLoading && isFiltered && isLoadingMore;
-  const isOne = rows.length === 1;
 
   // Read out once for each choice of filters, and not with every new entry.
   const [told, setTold] = useState({ args: shown, text: "" });
   if (!isLoading && !isStale && told.args !== shown) {
-    setTold({ args: shown, text: audit.found(number(rows.length), isOne, loadMore !== null) });
+    setTold({ args: shown, text: audit.found(rows.length, number(rows.length), loadMore !== null) });
   }
 
   return (
@@ -36,11 +36,11 @@ export function AuditTable({ view, onChange }: Props) {
         {isLooking ? audit.looking : told.text}
       </p>
       {!isLoading && rows.length === 0 ? (
-        <div className="table-frame" aria-busy={isStale}>
+        <div className="table-frame" tabIndex={-1} aria-busy={isStale}>
           <NoEntry isFiltered={isFiltered} onMore={loadMore} onClear={() => onChange(EVERYTHING)} />
         </div>
       ) : (
-        <div className="table-frame">
+        <div className="table-frame" tabIndex={-1}>
           <table
             className="table audit-table"
             role="table"
@@ -65,7 +65,7 @@ export function AuditTable({ view, onChange }: Props) {
           )}
           {!isLoading && (
             <LoadMore isLoading={isLoadingMore} onLoad={isStale ? null : loadMore}>
-              {audit.entries(number(rows.length), isOne)}
+              {audit.entries(rows.length, number(rows.length))}
             </LoadMore>
           )}
         </div>
@@ -85,12 +85,26 @@ function NoEntry({ isFiltered, onMore, onClear }: NoEntryProps) {
       <p>{!isFiltered ? audit.nothingText : isMore ? audit.notYetText : audit.noMatchText}</p>
       <div className="buttons">
         {isMore && (
-          <button className="button" type="button" onClick={onMore}>
+          <button
+            className="button"
+            type="button"
+            onClick={(event) => {
+              event.currentTarget.closest<HTMLElement>(".table-frame")?.focus();
+              onMore();
+            }}
+          >
             {audit.lookFurther}
           </button>
         )}
         {isFiltered && (
-          <button className="button" type="button" onClick={onClear}>
+          <button
+            className="button"
+            type="button"
+            onClick={(event) => {
+              focusSearch(event.currentTarget);
+              onClear();
+            }}
+          >
             {audit.clear}
           </button>
         )}

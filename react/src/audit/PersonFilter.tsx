@@ -6,6 +6,7 @@ import { SearchField } from "../ui/SearchField.tsx";
 import { displayName } from "../users/displayName.ts";
 
 const MOST = 8; // users that are offered
+const PAUSE_MS = 150; // in typing, after which it searches
 const ID = /^user_\w+$/;
 const PERSON = (
   <>
@@ -20,7 +21,7 @@ type Props = {
   onPick: (clerkId: string) => void;
 };
 type Option = { clerkId: string; name: string; more: string | undefined };
-type Found = { search: string; users: Option[] };
+type Found = { search: string; users: Option[]; hasFailed: boolean };
 
 // Finds a user by the search of the users, or takes an id: also that of a user who is gone. A combobox with a list.
 export function PersonFilter({ label, placeholder, onPick }: Props) {
@@ -29,8 +30,13 @@ export function PersonFilter({ label, placeholder, onPick }: Props) {
   const [text, setText] = useState("");
   const [isOpen, setOpen] = useState(false);
   const [active, setActive] = useState(0);
-  const [found, setFound] = useState<Found>({ search: "", users: [] });
+  const [found, setFound] = useState<Found>({ search: "", users: [], hasFailed: false });
   const search = text.trim();
+  const [asked, setAsked] = useState("");
+  useEffect(() => {
+    const timer = setTimeout(setAsked, PAUSE_MS, search);
+    return () => clearTimeout(timer);
+  }, [search]);
   const isShown = isOpen && search !== "";
   const isLoading = found.search !== search;
   const options = withId(search, found.users);
@@ -83,7 +89,7 @@ export function PersonFilter({ label, placeholder, onPick }: Props) {
       onKeyDown={onKeyDown}
       onBlur={() => setOpen(false)}
     >
-      {search !== "" && <Finder search={search} onFound={setFound} />}
+      {search !== "" && asked !== "" && <Finder search={asked} onFound={setFound} />}
       {isShown && (
         <div className="person-options" id={list} role="listbox" aria-label={label} aria-busy={isLoading}>
           {options.map(({ clerkId, name, more }, index) => (
@@ -103,7 +109,7 @@ export function PersonFilter({ label, placeholder, onPick }: Props) {
           ))}
           {options.length === 0 && (
             <div className="person-option muted" role="option" aria-disabled="true" aria-selected="false">
-              {isLoading ? audit.searching : audit.noPerson}
+              {isLoading ? audit.searching : found.hasFailed ? audit.searchFailed : audit.noPerson}
             </div>
           )}
         </div>
@@ -122,14 +128,16 @@ function withId(search: string, users: Option[]): Option[] {
 function Finder({ search, onFound }: { search: string; onFound: (found: Found) => void }) {
   const { getUsers } = useFunctions();
   const args = useMemo(() => ({ search, paginationOpts: { numItems: MOST, cursor: null } }), [search]);
-  const { value } = useAdminAnswer(getUsers, args);
+  const { value, error } = useAdminAnswer(getUsers, args);
+  const hasFailed = error !== undefined;
   useEffect(() => {
+    if (hasFailed) return onFound({ search, users: [], hasFailed });
     if (value === undefined) return;
     const users = value.page.slice(0, MOST).map((user) => {
       const name = displayName(user);
       return { clerkId: user.clerkId, name, more: user.email === name ? undefined : user.email };
     });
-    onFound({ search, users });
-  }, [search, value, onFound]);
+    onFound({ search, users, hasFailed });
+  }, [search, value, hasFailed, onFound]);
   return null;
 }

@@ -59,13 +59,15 @@ export function readView(params: URLSearchParams): AuditView {
   };
 }
 
-export function writeView(view: AuditView): URLSearchParams {
-  const params = new URLSearchParams();
+// Keeps the parameters that are not of this page.
+export function writeView(params: URLSearchParams, view: AuditView): URLSearchParams {
+  const written = new URLSearchParams(params);
   for (const [name, parameter] of Object.entries(PARAMETERS)) {
     const value = view[name as keyof AuditView];
-    if (value !== null) params.set(parameter, value);
+    if (value === null) written.delete(parameter);
+    else written.set(parameter, value);
   }
-  return params;
+  return written;
 }
 
 // Returns the arguments of the query.

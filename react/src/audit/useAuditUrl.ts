@@ -7,7 +7,7 @@ export function useAuditUrl() {
   const [params, setParams] = useQueryParams();
   const view = useMemo(() => readView(params), [params]);
   const setView = useCallback(
-    (change: Partial<AuditView>) => setParams((now) => writeView({ ...readView(now), ...change })),
+    (change: Partial<AuditView>) => setParams((now) => writeView(now, { ...readView(now), ...change })),
     [setParams],
   );
   return { view, setView };

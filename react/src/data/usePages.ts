@@ -9,6 +9,7 @@ import { useEffect, useRef, useState } from "react";
 
 const PAGE_SIZE = 25;
 const FEWEST = 10; // rows on the screen, if the list has that many
+const MOST_NEW = 50; // rows beyond those that were asked for
 
 export type Pages<Row, Args> = {
   rows: Row[];
@@ -32,16 +33,21 @@ const NONE: ReadonlySet<string> = new Set();
 
 // Returns a live list, page by page. While another view loads, the rows of the previous one stay. A row that has not
 // changed remains the same object, so that only changed rows render again. While a list has few rows it loads more pages
-// by itself: `most` of them, where pages may be empty although more follow.
+// by itself: `most` of them, where pages may be empty although more follow. A list that grows by itself would once have
+// more rows, and subscriptions, than a browser bears. So it begins anew with as many rows as were asked for.
 export function usePages<Query extends PaginatedQueryReference>(
   query: Query,
   args: PaginatedQueryArgs<Query>,
   most = Infinity,
 ): Pages<PaginatedQueryItem<Query>, PaginatedQueryArgs<Query>> {
   type Row = PaginatedQueryItem<Query> & { _id: string };
-  const { results, status, loadMore } = usePaginatedQuery(query, args, { initialNumItems: PAGE_SIZE });
-  const [shown, setShown] = useState<Shown<Row, PaginatedQueryArgs<Query>> | null>(null);
   const key = JSON.stringify(args);
+  const [wish, setWish] = useState({ key, count: PAGE_SIZE, isLeft: false });
+  if (wish.key !== key) setWish({ key, count: PAGE_SIZE, isLeft: false });
+  // Convex's hook begins anew after it was skipped once.
+  const asked = wish.isLeft ? "skip" : args;
+  const { results, status, loadMore } = usePaginatedQuery(query, asked, { initialNumItems: wish.count });
+  const [shown, setShown] = useState<Shown<Row, PaginatedQueryArgs<Query>> | null>(null);
   const loads = useRef({ key, count: 0 });
   const [paused, setPaused] = useState<string | null>(null);
   const isLoadingMore = status === "LoadingMore";
@@ -56,6 +62,9 @@ export function usePages<Query extends PaginatedQueryReference>(
     else loadMore(PAGE_SIZE);
   }, [isShort, loadMore, key, most]);
 
+  const isLong = status !== "LoadingFirstPage" && results.length > wish.count + MOST_NEW;
+  if (isLong || wish.isLeft) setWish({ ...wish, isLeft: isLong });
+
   let current = shown;
   if (status !== "LoadingFirstPage") {
     current = next(shown, key, args, results as Row[], isLoadingMore);
@@ -65,6 +74,7 @@ export function usePages<Query extends PaginatedQueryReference>(
   const goOn = () => {
     loads.current = { key, count: 0 };
     setPaused(null);
+    setWish({ ...wish, count: results.length + PAGE_SIZE });
     loadMore(PAGE_SIZE);
   };
 
@@ -73,7 +83,7 @@ export function usePages<Query extends PaginatedQueryReference>(
     args: current?.args ?? args,
     arrived: current?.arrived ?? NONE,
     isLoading: current === null || (current.rows.length === 0 && (isShort || isLoadingMore)),
-    isStale: current !== null && status === "LoadingFirstPage",
+    isStale: current !== null && current.key !== key,
     isLoadingMore,
     loadMore: status === "CanLoadMore" ? goOn : null,
   };
@@ -100,7 +110,10 @@ function next<Row extends { _id: string }, Args>(
   let arrived = isSameView ? before.arrived : NONE;
   const isMore = before.wasLoadingMore && !isLoadingMore;
   const newcomers = isSameView && !isMore ? rows.filter((row) => !known.has(row._id)) : [];
-  if (newcomers.length > 0) arrived = new Set([...arrived, ...newcomers.map((row) => row._id)]);
+  if (newcomers.length > 0) {
+    const ids = new Set(newcomers.map((row) => row._id));
+    arrived = new Set(rows.map((row) => row._id).filter((id) => ids.has(id) || arrived.has(id)));
+  }
   return { key, args, rows: isUnchanged ? before.rows : rows, arrived, wasLoadingMore: isLoadingMore };
 }
 

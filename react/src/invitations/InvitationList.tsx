@@ -8,6 +8,7 @@ import { InviteButton } from "../manage/NewUserButton.tsx";
 import { Question } from "../manage/Question.tsx";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { useQueryParams } from "../router/router.tsx";
+import { focusSearch } from "../ui/focus.ts";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { Time } from "../ui/Time.tsx";
 import { useLatest } from "../ui/useLayout.ts";
@@ -24,6 +25,8 @@ import {
 } from "./invitationCalls.ts";
 import { InvitationFilters } from "./InvitationFilters.tsx";
 
+type Listed = InvitationPage & { view: InvitationsView };
+
 // The invitations as Clerk has them: asked for when the page opens, after each change made here, and by Refresh.
 export function InvitationList() {
   const { manager } = useManaging();
@@ -34,7 +37,7 @@ export function InvitationList() {
   const changes = useManaged((state) => state.invitationChanges);
   const [params, setParams] = useQueryParams();
   const view = useMemo(() => readView(params), [params]);
-  const [listed, setListed] = useState<InvitationPage | null>(null);
+  const [listed, setListed] = useState<Listed | null>(null);
   const [isLoading, setLoading] = useState(true);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [target, setTarget] = useState<Invitation | null>(null);
@@ -51,10 +54,14 @@ export function InvitationList() {
     const answer = await manager.ask(listInvitations(view, offset), readInvitations);
     if (number !== latest.current) return; // a later request is on the way
     setLoading(false);
-    if (!answer.isDone) return setProblem(answer);
+    if (!answer.isDone) {
+      setListed((now) => (now?.view === view ? now : null)); // rows of other filters are no answer to these
+      return setProblem(answer);
+    }
     const { invitations, hasMore } = answer.value;
     setListed((now) => ({
-      invitations: offset === 0 ? invitations : withPage(now?.invitations ?? [], invitations),
+      view,
+      invitations: offset > 0 && now?.view === view ? withPage(now.invitations, invitations) : invitations,
       hasMore,
     }));
   });
@@ -67,7 +74,7 @@ export function InvitationList() {
   }, [view, changes, load]);
 
   const onChange = (change: Partial<InvitationsView>) =>
-    setParams((now) => writeView({ ...readView(now), ...change }));
+    setParams((now) => writeView(now, { ...readView(now), ...change }));
 
   const revoke = async ({ id, email_address }: Invitation) => {
     setTarget(null);
@@ -88,7 +95,7 @@ export function InvitationList() {
         end={
           <>
             <button className="button" type="button" aria-disabled={isOff} onClick={() => !isOff && void load(0)}>
-              {isLoading ? texts.loading : wait > 0 ? texts.retryIn(number(wait)) : texts.refresh}
+              {isLoading ? texts.loading : wait > 0 ? texts.retryIn(wait, number(wait)) : texts.refresh}
             </button>
             <InviteButton isPrimary />
           </>
@@ -112,7 +119,14 @@ export function InvitationList() {
             <h2>{isFiltered ? texts.noMatch : texts.noneYet}</h2>
             <p>{isFiltered ? texts.noMatchText : texts.noneYetText}</p>
             {isFiltered && (
-              <button className="button" type="button" onClick={() => onChange({ search: "", status: null })}>
+              <button
+                className="button"
+                type="button"
+                onClick={(event) => {
+                  focusSearch(event.currentTarget);
+                  onChange({ search: "", status: null });
+                }}
+              >
                 {texts.clearFilters}
               </button>
             )}

@@ -49,9 +49,12 @@ export function readView(params: URLSearchParams): InvitationsView {
   };
 }
 
-export function writeView({ search, status }: InvitationsView): URLSearchParams {
-  const params = new URLSearchParams();
-  if (search !== "") params.set("q", search);
-  if (status !== null) params.set("status", status);
-  return params;
+// Keeps the parameters that are not of this page.
+export function writeView(params: URLSearchParams, { search, status }: InvitationsView): URLSearchParams {
+  const written = new URLSearchParams(params);
+  for (const [name, value] of Object.entries({ q: search || null, status })) {
+    if (value === null) written.delete(name);
+    else written.set(name, value);
+  }
+  return written;
 }

@@ -21,7 +21,7 @@ export function AskButton({ isAsking, isOff, obstacle, wait, label, onAsk }: Pro
       title={obstacle ?? undefined}
       onClick={() => !isOff && onAsk()}
     >
-      {isAsking ? sheet.asking : wait > 0 ? sheet.retryIn(number(wait)) : label}
+      {isAsking ? sheet.asking : wait > 0 ? sheet.retryIn(wait, number(wait)) : label}
     </button>
   );
 }

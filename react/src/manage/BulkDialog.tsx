@@ -44,7 +44,7 @@ export function BulkDialog({ action, users }: Props) {
               {displayName(user)}
             </li>
           ))}
-          {users.length > NAMED && <li className="muted">{bulk.andMore(number(users.length - NAMED))}</li>}
+          {users.length > NAMED && <li className="muted">{bulk.andMore(users.length - NAMED, number(users.length - NAMED))}</li>}
         </ul>
         {isRole && <RoleField role="" errors={{}} isFirst />}
         <p id={`${id}-text`}>

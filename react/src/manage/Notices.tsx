@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { useMessages } from "../messages/messages.ts";
+import { useFormats, useMessages } from "../messages/messages.ts";
 import { CloseButton } from "../ui/CloseButton.tsx";
 import { BulkNews } from "./BulkNews.tsx";
 import type { Problem } from "./calls.ts";
@@ -63,6 +63,7 @@ function BadNews({ notice }: { notice: Notice }) {
   const { manager } = useManaging();
   const obstacle = useObstacle();
   const { manage, ui } = useMessages();
+  const { number } = useFormats();
   const { call, name, answer } = notice;
   const canRetry = !answer.isDone && answer.canRetry;
   const wait = useWait(answer.isDone ? null : answer);
@@ -86,7 +87,7 @@ function BadNews({ notice }: { notice: Notice }) {
             void manager.do(call, name);
           }}
         >
-          {wait > 0 ? manage.retryIn(wait) : ui.retry}
+          {wait > 0 ? manage.retryIn(wait, number(wait)) : ui.retry}
         </button>
       )}
       <CloseButton className="toast-close" label={ui.dismiss} onClick={() => manager.dismiss(notice)} />

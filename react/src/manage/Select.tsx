@@ -82,14 +82,14 @@ export function SelectionBar({ rows, args, total, hasMore }: List) {
   return (
     <div className="selection" role="region" aria-label={bulk.selection} hidden={count === 0}>
       <span role="status">
-        {isGathering ? bulk.gathering : count > 0 && bulk.selected(number(count))}
-        {count > 0 && isBeyond && gathering?.is === "done" && gathering.isCut && ` ${bulk.cut(number(gathering.count))}`}
+        {isGathering ? bulk.gathering : count > 0 && bulk.selected(count, number(count))}
+        {count > 0 && isBeyond && gathering?.is === "done" && gathering.isCut && ` ${bulk.cut(gathering.count, number(gathering.count))}`}
         {gathering?.is === "failed" && ` ${bulk.notGathered} ${errorReason(gathering.error, ui)}`}
       </span>
       {isGathering && <span className="muted">{number(gathering.count)}</span>}
       {(isGathering || canGather) && (
         <button className="link-button" type="button" onClick={() => (isGathering ? stop() : void start())}>
-          {isGathering ? bulk.cancel : bulk.selectMatching(total === undefined ? null : number(total))}
+          {isGathering ? bulk.cancel : total === undefined ? bulk.selectMatching(null, "") : bulk.selectMatching(total, number(total))}
         </button>
       )}
       <div className="buttons" role="group" aria-label={bulk.actions}>

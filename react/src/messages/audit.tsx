@@ -109,11 +109,12 @@ export const audit = {
   newUser: "new user",
   because: (what: string, why: string) => `${what} · ${why}`,
   status: (status: number) => ` (${status})`,
-  users: (count: string, isOne: boolean) => (isOne ? "1 user" : `${count} users`),
-  entries: (count: string, isOne: boolean) => (isOne ? "1 entry" : `${count} entries, newest first`),
+  // Here and below, `count` decides between one and many, and `number` is how the locale writes it.
+  users: (count: number, number: string) => (count === 1 ? "1 user" : `${number} users`),
+  entries: (count: number, number: string) => (count === 1 ? "1 entry" : `${number} entries, newest first`),
   // Read out when another filter is chosen.
-  found: (count: string, isOne: boolean, isMore: boolean) =>
-    isMore ? `${count} entries, and there may be more` : isOne ? "1 entry" : `${count} entries`,
+  found: (count: number, number: string, isMore: boolean) =>
+    isMore ? `${number} entries, and there may be more` : count === 1 ? "1 entry" : `${number} entries`,
 
   // The filters
   filterUser: "User",
@@ -127,6 +128,7 @@ export const audit = {
   until: "Until",
   noPerson: "No user matches",
   searching: "Searching…",
+  searchFailed: "The search failed",
   byId: (id: ReactNode) => <>The id {id}</>,
   showUser: "Show user",
   filters: "Filters",

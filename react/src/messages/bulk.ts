@@ -19,12 +19,14 @@ export const bulk = {
   select: (name: string) => `Select ${name}`,
   selectAll: "Select all that are shown",
   isYou: "This is you. Another administrator can act on you.",
-  selected: (count: string) => `${count} selected`,
+  selected: (count: number, number: string) => `${number} selected`,
   actions: "Actions for the selected users",
   clear: "Clear",
-  selectMatching: (total: string | null) => (total === null ? "Select all that match" : `Select all ${total} that match`),
+  // null: it is not known how many match
+  selectMatching: (total: number | null, number: string) =>
+    total === null ? "Select all that match" : `Select all ${number} that match`,
   gathering: "Reading the users that match…",
-  cut: (most: string) => `The first ${most} that match are selected, which is the most at a time. Do the others afterwards.`,
+  cut: (most: number, number: string) => `The first ${number} that match are selected, which is the most at a time. Do the others afterwards.`,
   notGathered: "Not all that match could be read:",
   cancelled: "Not tried, because it was cancelled.",
   paused: (clock: string) => `The service takes no more at the moment. It continues by itself at ${clock}.`,
@@ -33,7 +35,7 @@ export const bulk = {
   undo: "Undo",
   title: (action: Confirmed, count: number, number: string) => `${VERBS[action]} ${users(count, number)}`,
   question: (action: Confirmed, count: number, number: string) => `${VERBS[action]} ${users(count, number)}?`,
-  andMore: (count: string) => `and ${count} more`,
+  andMore: (count: number, number: string) => `and ${number} more`,
   admins: (count: number, number: string) =>
     count === 1
       ? "One of them is an administrator, who loses access to this dashboard."

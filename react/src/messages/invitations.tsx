@@ -12,7 +12,7 @@ export const invitations = {
   refresh: "Refresh",
   loading: "Asking Clerk…",
   notLive: "Clerk has the invitations, so this list is as old as its last refresh.",
-  retryIn: (seconds: string) => `Retry in ${seconds} s`,
+  retryIn: (seconds: number, text: string) => `Retry in ${text} s`,
   notManaged: "Invitations are not available here",
   notManagedText: "This app does not let administrators manage users.",
   noneYet: "No invitations",

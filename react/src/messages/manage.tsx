@@ -94,7 +94,7 @@ export const manage = {
     </>
   ),
   undo: "Undo",
-  retryIn: (seconds: number) => `Retry in ${seconds} s`,
+  retryIn: (seconds: number, text: string) => `Retry in ${text} s`,
   request: (id: ReactNode): ReactNode => <>Request {id}</>,
 
   // Problems of a call. The service's own messages are English; `refusals` replaces them, by their code.

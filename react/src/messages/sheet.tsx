@@ -53,7 +53,7 @@ export const sheet = {
   unverified: "Unverified",
   metadata: "Public metadata",
 
-  retryIn: (seconds: string) => `Retry in ${seconds} s`,
+  retryIn: (seconds: number, text: string) => `Retry in ${text} s`,
   asking: "Asking Clerk…",
 
   addresses: "Addresses",

@@ -11,7 +11,8 @@ export const ui = {
   retry: "Retry",
   noReason: "No reason was given",
   reasonOfRequest: (reason: string, request: string) => `${reason} (request ${request})`,
-  copy: (label: string) => `Copy ${label}`,
+  // The label stands alone elsewhere, and here within a sentence.
+  copy: (label: string) => `Copy ${label.charAt(0).toLowerCase()}${label.slice(1)}`,
   copied: "Copied",
   notCopied: "Could not copy",
   loadMore: "Load more",

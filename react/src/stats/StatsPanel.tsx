@@ -19,20 +19,22 @@ export function StatsPanel({ stats, error, onRetry }: Props) {
     );
   }
   return (
-    <section className="stats" aria-label={text.totals} aria-busy={stats === undefined}>
-      <dl className="totals">
-        <Total label={text.users} value={stats?.total} />
-        {STATUSES.map((status) => (
-          <Total
-            key={status}
-            label={messages.ui[status]}
-            value={stats?.[status]}
-            shape={<StatusShape status={status} />}
-          />
-        ))}
-      </dl>
-      <SignUpsChart days={stats?.days} note={stats?.rebuilding ? text.rebuilding : undefined} />
-    </section>
+    <div className="stats-frame">
+      <section className="stats" aria-label={text.totals} aria-busy={stats === undefined}>
+        <dl className="totals">
+          <Total label={text.users} value={stats?.total} />
+          {STATUSES.map((status) => (
+            <Total
+              key={status}
+              label={messages.ui[status]}
+              value={stats?.[status]}
+              shape={<StatusShape status={status} />}
+            />
+          ))}
+        </dl>
+        <SignUpsChart days={stats?.days} note={stats?.rebuilding ? text.rebuilding : undefined} />
+      </section>
+    </div>
   );
 }
 

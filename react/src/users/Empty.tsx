@@ -1,5 +1,6 @@
 import type { UsersArgs } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
+import { focusSearch } from "../ui/focus.ts";
 
 export function NoUsers() {
   const { users } = useMessages();
@@ -30,7 +31,14 @@ export function NoMatch({ search, status, filter, onClear }: NoMatchProps) {
         </p>
       )}
       {filter !== undefined && <p>{users.noUserPasses}</p>}
-      <button className="button" type="button" onClick={onClear}>
+      <button
+        className="button"
+        type="button"
+        onClick={(event) => {
+          focusSearch(event.currentTarget);
+          onClear();
+        }}
+      >
         {users.clearFilters}
       </button>
     </div>

@@ -43,7 +43,7 @@ export function FilterButton({ anchor, ...props }: Props & { anchor: RefObject<H
         {active > 0 && (
           <span className="filter-count">
             <span aria-hidden="true">{number(active)}</span>
-            <span className="visually-hidden">{filters.active(number(active))}</span>
+            <span className="visually-hidden">{filters.active(active, number(active))}</span>
           </span>
         )}
       </button>

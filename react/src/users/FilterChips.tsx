@@ -1,5 +1,6 @@
 import type { MouseEvent, RefObject } from "react";
 import { useMessages } from "../messages/messages.ts";
+import { focusNear } from "../ui/focus.ts";
 import { Icon } from "../ui/Icon.tsx";
 import type { ChangeView } from "./Filters.tsx";
 import { useFilterTexts } from "./useFilterTexts.ts";
@@ -13,11 +14,8 @@ export function FilterChips({ view, onChange, button }: Props) {
   const texts = useFilterTexts(view);
   if (texts.length === 0) return null;
 
-  // The focus must not be lost with the button that had it.
   const remove = (event: MouseEvent<HTMLElement>, change: Partial<UsersView>) => {
-    const chip = event.currentTarget.closest("li");
-    const near = chip?.nextElementSibling ?? chip?.previousElementSibling;
-    (near?.querySelector("button") ?? button.current)?.focus();
+    focusNear(event.currentTarget, () => button.current?.focus());
     onChange(change);
   };
   return (

@@ -88,7 +88,7 @@ function CountText({ count, isMore }: Count) {
   return (
     <>
       <span aria-hidden="true">{filters.more(number(count))}</span>
-      <span className="visually-hidden">{filters.atLeast(number(count))}</span>
+      <span className="visually-hidden">{filters.atLeast(count, number(count))}</span>
     </>
   );
 }

@@ -85,14 +85,14 @@ export function UserFields({ user, manage }: { user: UserSheet; manage: Manage |
         <div className="metadata-head">
           <h3>{sheet.metadata}</h3>
           {user.publicMetadata !== undefined && (
-            <CopyButton text={user.publicMetadata} label={sheet.metadata.toLowerCase()} />
+            <CopyButton text={user.publicMetadata} label={sheet.metadata} />
           )}
         </div>
         {user.publicMetadata === undefined ? (
           <p className="muted">{sheet.none}</p>
         ) : (
-          <pre tabIndex={0} role="region" aria-label={sheet.metadata}>
-            <code dir="ltr">{prettyJson(user.publicMetadata)}</code>
+          <pre dir="ltr" tabIndex={0} role="region" aria-label={sheet.metadata}>
+            <code>{prettyJson(user.publicMetadata)}</code>
           </pre>
         )}
         {manage !== undefined && <manage.EditMetadata user={user} />}
@@ -125,7 +125,7 @@ function Field({ label, text, copies = false, isCode = false, children }: FieldP
           </span>
         )}
         {children}
-        {copies && text !== undefined && <CopyButton text={text} label={label.toLowerCase()} />}
+        {copies && text !== undefined && <CopyButton text={text} label={label} />}
       </dd>
     </div>
   );

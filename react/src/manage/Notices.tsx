@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import { useMessages } from "../messages/messages.ts";
 import { CloseButton } from "../ui/CloseButton.tsx";
+import { useLayout } from "../ui/useLayout.ts";
 import { BulkNews } from "./BulkNews.tsx";
 import type { Problem } from "./calls.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
@@ -32,10 +33,22 @@ function GoodNews({ notice }: { notice: Notice }) {
   const obstacle = useObstacle();
   const { undo } = notice;
   const { manage } = useMessages();
-  const hold = () => manager.hold(notice, true);
-  const release = () => manager.hold(notice, false);
+  // A part that leaves the document is told of no end.
+  useEffect(
+    () => () => {
+      manager.hold(notice, "pointer", false);
+      manager.hold(notice, "focus", false);
+    },
+    [manager, notice],
+  );
   return (
-    <div className="toast" onPointerEnter={hold} onPointerLeave={release} onFocus={hold} onBlur={release}>
+    <div
+      className="toast"
+      onPointerEnter={() => manager.hold(notice, "pointer", true)}
+      onPointerLeave={() => manager.hold(notice, "pointer", false)}
+      onFocus={() => manager.hold(notice, "focus", true)}
+      onBlur={() => manager.hold(notice, "focus", false)}
+    >
       <p>
         <Title notice={notice} />
       </p>
@@ -117,6 +130,7 @@ export function ProblemText({ problem }: { problem: Problem }) {
 export function useWait(problem: Problem | null): number {
   const retryAt = problem?.retryAt ?? 0;
   const [now, setNow] = useState(() => Date.now());
+  useLayout(() => setNow(Date.now()), [retryAt]); // before it is drawn
   const isOver = now >= retryAt;
   useEffect(() => {
     if (isOver) return;

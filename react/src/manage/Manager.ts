@@ -47,7 +47,7 @@ export type State = {
   isInDetails: boolean; // true: the details of a user are open, and notices are shown there
 };
 
-type Holder = "pointer" | "focus";
+export type Holder = "pointer" | "focus";
 type Texts = Messages["manage"];
 type BulkAnswer = Answered<NonNullable<ReturnType<typeof readResults>>>;
 
@@ -72,7 +72,7 @@ export class Manager {
   #lastSelected: string | null = null; // where a range begins
   #view = ""; // the search and the filter of the list
   #cancel = new AbortController(); // of the job
-  #held = new Map<number, Set<Holder>>(); // what is on a notice, by the id of the notice
+  #held = new Set<string>(); // the ids of notices, and what is on each
   #outageEnd: ReturnType<typeof setTimeout> | undefined;
 
   constructor(service: Service, texts: Texts) {
@@ -150,13 +150,12 @@ export class Manager {
 
   // A notice stays while the pointer or the focus is on it.
   hold({ id }: Notice, by: Holder, isHeld: boolean): void {
-    const holders = this.#held.get(id) ?? new Set();
-    if (isHeld) this.#held.set(id, holders.add(by));
-    else if (holders.delete(by) && holders.size === 0) this.#held.delete(id);
+    this.#held[isHeld ? "add" : "delete"](`${id} ${by}`);
   }
 
   #expire(notice: Notice): void {
-    setTimeout(() => (this.#held.has(notice.id) ? this.#expire(notice) : this.dismiss(notice)), NOTICE_MS);
+    const isHeld = () => (["pointer", "focus"] satisfies Holder[]).some((by) => this.#held.has(`${notice.id} ${by}`));
+    setTimeout(() => (isHeld() ? this.#expire(notice) : this.dismiss(notice)), NOTICE_MS);
   }
 
   dismiss({ id }: Notice): void {

@@ -5,7 +5,7 @@ import { useLayout } from "../ui/useLayout.ts";
 import { BulkNews } from "./BulkNews.tsx";
 import type { Problem } from "./calls.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
-import type { Notice } from "./Manager.ts";
+import type { Holder, Notice } from "./Manager.ts";
 
 // Shows the results of actions. A failure stays until it is dismissed.
 export function Notices() {
@@ -33,9 +33,10 @@ function GoodNews({ notice }: { notice: Notice }) {
   const obstacle = useObstacle();
   const { undo } = notice;
   const { manage } = useMessages();
-  // A part that leaves the document is told of no end.
+  const hold = (by: Holder, isHeld: boolean) => () => manager.hold(notice, by, isHeld);
   useEffect(
     () => () => {
+      // What leaves the document is told of no end.
       manager.hold(notice, "pointer", false);
       manager.hold(notice, "focus", false);
     },
@@ -44,10 +45,10 @@ function GoodNews({ notice }: { notice: Notice }) {
   return (
     <div
       className="toast"
-      onPointerEnter={() => manager.hold(notice, "pointer", true)}
-      onPointerLeave={() => manager.hold(notice, "pointer", false)}
-      onFocus={() => manager.hold(notice, "focus", true)}
-      onBlur={() => manager.hold(notice, "focus", false)}
+      onPointerEnter={hold("pointer", true)}
+      onPointerLeave={hold("pointer", false)}
+      onFocus={hold("focus", true)}
+      onBlur={hold("focus", false)}
     >
       <p>
         <Title notice={notice} />

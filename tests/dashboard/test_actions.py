@@ -28,6 +28,17 @@ pytest_plugins = ["tests.support.browser"]
 
 DAY = 86_400_000
 API = re.compile(r"/api/users")
+# Passes five minutes, and notes the texts of the button from then on.
+LATER = """
+() => {
+  const now = Date.now;
+  Date.now = () => now() + 300_000;
+  const button = document.querySelector("dialog [type=submit]");
+  window.seen = [];
+  const options = { characterData: true, childList: true, subtree: true };
+  new MutationObserver(() => seen.push(button.textContent)).observe(button, options);
+}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -549,7 +560,8 @@ def test_too_many_calls(stack: LocalStack, admin: Visit, bea: str) -> None:
 
 
 def test_retry_is_open_again_in_time(stack: LocalStack, admin: Visit, bea: str) -> None:
-    """After the seconds that the service has asked for, also if the notice has moved."""
+    """After the seconds that the service has asked for, also if the notice has moved. A form that has been
+    open for long shows these at once."""
     admin.expect_complaints("429")
     busy = {"error": {"code": "too_many_calls", "message": "Too many calls.", "retry_after": 5}}
     admin.page.route(API, lambda route: route.fulfill(status=429, json=busy))
@@ -559,6 +571,16 @@ def test_retry_is_open_again_in_time(stack: LocalStack, admin: Visit, bea: str) 
     admin.page.unroute_all()
     admin.page.get_by_role("dialog").get_by_role("button", name="Retry", exact=True).click()
     expect(admin.row(bea)).to_contain_text("Banned")
+
+    admin.page.keyboard.press("Escape")
+    choose(admin, bea, "Edit")
+    form = admin.page.get_by_role("dialog", name="Edit user")
+    form.get_by_label("First name").fill("Beatrix")
+    admin.page.evaluate(LATER)
+    admin.page.route(API, lambda route: route.fulfill(status=429, json=busy))
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("button", name=re.compile(r"^Save in \d s$"))).to_be_disabled()
+    assert not re.search(r"\d\d s", admin.page.evaluate("seen.join()"))
 
 
 def test_expired_token_is_renewed(stack: LocalStack, admin: Visit, bea: str) -> None:

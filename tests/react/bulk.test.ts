@@ -6,7 +6,8 @@ import type { UserSummary } from "../../react/src/functions.ts";
 import * as bulk from "../../react/src/manage/bulk.ts";
 import type { Problem } from "../../react/src/manage/calls.ts";
 import { gather, MOST_SELECTED } from "../../react/src/manage/gather.ts";
-import { Manager } from "../../react/src/manage/Manager.ts";
+import { Manager, type Notice } from "../../react/src/manage/Manager.ts";
+import { STATUSES } from "../../react/src/ui/statuses.ts";
 
 const user = (number: number, role?: string) =>
   ({ clerkId: `user_${number}`, status: "active", ...(role === undefined ? {} : { role }) }) as UserSummary;
@@ -66,7 +67,7 @@ test("each user has a result", () => {
 });
 
 test("what is done can be taken back, but not a deletion", () => {
-  const undo = (action: bulk.BulkAction) =>
+  const undo = (action: bulk.BulkAction, ...before: UserSummary[]) =>
     bulk
       .undoOf({
         action,
@@ -74,9 +75,9 @@ test("what is done can be taken back, but not a deletion", () => {
         isRunning: false,
         resumesAt: 0,
         canUndo: true,
-        results: [user(0), user(1, "admin"), user(2), user(3)].map((it, index) => ({
+        results: [...before, user(0), user(1, "admin"), user(2), user(3)].map((it, index) => ({
           user: it,
-          isDone: index < 3,
+          isDone: index < before.length + 3,
           synced: true,
           message: "",
         })),
@@ -89,6 +90,10 @@ test("what is done can be taken back, but not a deletion", () => {
     ["role", "admin", ["user_1"]],
   ]);
   for (const action of ["unban", "unlock", "delete"] as const) assert.deepEqual(undo(action), []);
+  const others = STATUSES.map((status, index) => ({ ...user(10 + index), status }));
+  const [, , deprovisioned, locked] = others.map(({ clerkId }) => clerkId);
+  assert.deepEqual(undo("ban", ...others), [["unban", null, ["user_10", deprovisioned, locked, "user_0", "user_1", "user_2"]]]);
+  assert.deepEqual(undo("lock", ...others), [["unlock", null, ["user_10", "user_0", "user_1", "user_2"]]]);
 });
 
 suite("a job", () => {
@@ -106,6 +111,21 @@ suite("a job", () => {
     assert.deepEqual([it.state.job!.isRunning, it.state.job!.canUndo], [false, true]);
     await it.undoAll(it.state.job!);
     assert.deepEqual([sent.length, sent.at(-1)!.action, it.state.job!.canUndo], [6, "unban", false]);
+  });
+
+  test("who was banned before stays banned, also if that is news since the dialog opened", async (t) => {
+    const sent = serve(t);
+    const it = manager();
+    const banned = { ...user(1), status: "banned" as const };
+    it.showRows([user(0), banned]);
+    await it.doAll("ban", null, users(2));
+    await it.undoAll(it.state.job!);
+    assert.deepEqual(sent.map(({ action, user_ids }) => [action, user_ids]), [
+      ["ban", ["user_0", "user_1"]],
+      ["unban", ["user_0"]],
+    ]);
+    await it.doAll("ban", null, [banned]);
+    assert.equal(it.state.job!.canUndo, false);
   });
 
   test("after a request that failed, no other is sent", async (t) => {
@@ -258,10 +278,11 @@ suite("all that match", () => {
 });
 
 suite("undo of a single action", () => {
-  const undoOf = async (t: TestContext, call: Parameters<Manager["act"]>[0]) => {
+  const undoOf = async (t: TestContext, call: Parameters<Manager["act"]>[0], rows: UserSummary[] = []) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });
     t.mock.method(globalThis, "fetch", async () => Response.json({ synced: true }));
     const it = manager();
+    it.showRows(rows);
     await it.act(call, "Ada");
     return it;
   };
@@ -282,13 +303,31 @@ suite("undo of a single action", () => {
     }
   });
 
-  test("a notice stays while it is held", async (t) => {
+  test("a second ban has none", async (t) => {
+    for (const [action, status, isUndoable] of [
+      ["ban", "banned", false],
+      ["ban", "locked", true],
+      ["lock", "locked", false],
+      ["lock", "active", true],
+    ] as const) {
+      t.mock.timers.reset();
+      const it = await undoOf(t, { action, clerkId: "user_1" }, [{ ...user(1), status }]);
+      assert.equal(it.state.notices[0]!.undo !== null, isUndoable, `${action} of ${status}`);
+    }
+  });
+
+  test("a notice stays while the pointer or the focus is on it", async (t) => {
     const it = await undoOf(t, { action: "ban", clerkId: "user_1" });
-    const [notice] = it.state.notices;
-    it.hold(notice!, true);
+    await it.act({ action: "ban", clerkId: "user_2" }, "Bea");
+    const [first, second] = it.state.notices as [Notice, Notice];
+    it.hold(first, "focus", true);
+    it.hold(second, "pointer", true);
+    it.hold(second, "pointer", false);
+    it.hold(first, "pointer", true);
+    it.hold(first, "pointer", false);
     t.mock.timers.tick(20_000);
-    assert.equal(it.state.notices.length, 1);
-    it.hold(notice!, false);
+    assert.deepEqual(it.state.notices, [first]);
+    it.hold(first, "focus", false);
     t.mock.timers.tick(6_000);
     assert.equal(it.state.notices.length, 0);
   });

@@ -91,6 +91,18 @@ suite("CSV", () => {
     assert.ok(cells({ firstName: '=HYPERLINK("http://x","y")' }).includes(`,"'=HYPERLINK(""http://x"",""y"")",`));
     assert.ok(cells({ phone: "+15551234567" }).includes(",'+15551234567,"));
     assert.ok(cells({ firstName: "O'Brien-=+@" }).includes(",O'Brien-=+@,"));
+    for (const [text, written] of [
+      ["Ann;=1+1", `"Ann;'=1+1"`],
+      ["a\n=1", `"a\n'=1"`],
+      ["a;\t -1", `"a;'\t' -1"`],
+      [" =1", `' =1`],
+      ["\n=1", `"'\n'=1"`],
+      ['a;"=1', `"a;'""=1"`],
+      ["\uff1d1", `'\uff1d1`],
+      ["a; b", `"a; b"`],
+    ]) {
+      assert.ok(cells({ firstName: text }).includes(`,${written},`), JSON.stringify([text, cells({ firstName: text })]));
+    }
   });
 
   test("quotes, commas and lines are quoted, and own columns are texts or JSON", () => {

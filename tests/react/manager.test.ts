@@ -182,9 +182,20 @@ suite("notices", () => {
     assert.equal(it.state.outage, "Not now.");
     t.mock.timers.tick(1);
     assert.equal(it.state.outage, null);
-    await refuse("not_mounted");
-    t.mock.timers.tick(600_000);
+    await refuse("not_mounted"); // as a host answers during a rollout
+    t.mock.timers.tick(59_999);
     assert.equal(it.state.outage, "Not now.");
+    t.mock.timers.tick(1);
+    assert.equal(it.state.outage, null);
+    await refuse("not_set_up", { retry_after: 60 });
+    t.mock.timers.tick(30_000);
+    await refuse("not_set_up", { retry_after: 60 });
+    t.mock.timers.tick(59_999);
+    assert.equal(it.state.outage, "Not now.", "the end of the earlier one is not that of the later one");
+    it.connect({ url: "", getToken: async () => "another" }, ENGLISH.manage);
+    assert.equal(it.state.outage, "Not now.");
+    it.connect({ url: "https://other.example", getToken: async () => "t" }, ENGLISH.manage);
+    assert.equal(it.state.outage, null);
   });
 });
 

@@ -131,6 +131,74 @@ def test_the_pages_in_an_app(host: str, bundles: Path, visit: Visits, person: Pe
     assert complaints == []
 
 
+def test_what_belongs_to_the_app(bundles: Path, visit: Visits, person: People) -> None:
+    """Its link and its field in a row work, the keys of the page do not take what is typed into its own
+    fields, and what is open follows when it scrolls in an element."""
+    person("Bea Person", created_at=3 * DAY)
+    cay = person("Cay Person", created_at=2 * DAY)
+    admin = visit(
+        person("Ada Adminson", role="admin", created_at=DAY),
+        reduced_motion="reduce",
+        viewport={"width": 1280, "height": 1000},
+    )
+    base = visit_app(admin, "team", bundles)
+    complaints = complaints_of(admin)
+    page = admin.page
+    admin.open("/hosts/team/users")
+    row, dialog = admin.row(cay), page.get_by_role("dialog")
+    expect(row).to_be_visible()
+    chat = page.get_by_label("open chat")
+    chat.click()
+    page.keyboard.type("./?")
+    expect(chat).to_have_value("./?")
+    page.keyboard.press("Tab")  # into the closed root
+    page.keyboard.type("./?")
+    expect(dialog).to_have_count(0)
+    assert page.evaluate("document.activeElement.localName") == "team-chat"
+
+    field = row.get_by_label("Seats")
+    field.click()
+    page.keyboard.type("x/2")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    expect(field).to_have_value("x/2")
+    expect(field).to_be_focused()
+    expect(row.get_by_role("checkbox")).not_to_be_checked()
+    row.get_by_role("link", name="Plan").click()
+    expect(page).to_have_url(f"{base}/users#plan-of-{cay}")
+    expect(dialog).to_have_count(0)
+
+    filters = page.get_by_role("button", name="Filter", exact=True)
+    filters.click()
+    panel = page.get_by_role("dialog", name="Filters")
+    expect(panel).to_be_visible()
+    gap = "([button, panel]) => panel.getBoundingClientRect().top - button.getBoundingClientRect().bottom"
+    handles = [filters.element_handle(), panel.element_handle()]
+    before = page.evaluate(gap, handles)
+    page.locator("main").first.evaluate("it => it.scrollBy(0, 40)")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+    assert page.evaluate(gap, handles) == before
+    page.keyboard.press("Escape")
+    row.get_by_role("button", name="Actions").click()
+    expect(page.get_by_role("menu")).to_be_visible()
+    page.locator("main").first.evaluate("it => it.scrollBy(0, -40)")
+    expect(page.get_by_role("menu")).to_have_count(0)
+
+    admin.open("/hosts/team/users", keys="off")
+    row.get_by_role("link", name="Cay Person").focus()
+    page.keyboard.type("x/?")
+    expect(row.get_by_role("link", name="Cay Person")).to_be_focused()
+    expect(row.get_by_role("checkbox")).not_to_be_checked()
+    expect(dialog).to_have_count(0)
+    assert page.locator("[aria-keyshortcuts]").count() == 0
+    page.keyboard.press("ArrowDown")
+    expect(row.get_by_role("link", name="Cay Person")).not_to_be_focused()
+    page.get_by_role("button", name="Your account").click()
+    page.get_by_role("button", name="Keys of this page").click()
+    expect(dialog.get_by_role("row")).to_have_count(4)  # with the head
+    assert complaints == []
+
+
 # What the pages show, or have as a name or a hint of an element, outside of the brackets of the catalogue's
 # texts. Data is no text: names, roles, addresses, codes, times, and days as Austria writes them.
 UNTRANSLATED = r"""

@@ -7,6 +7,7 @@ template, whose rules are for bare elements and in no layer. Both use names of c
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -161,6 +162,29 @@ def test_the_tokens_of_tailwind_3(visit: Visits, person: People) -> None:
         expect(root).to_have_css("background-color", "rgb(255, 0, 0)")
     assert found[:2] == found[2:]
     assert found[0] != found[1]
+
+
+def test_the_nearest_theme_wins(browser: Browser) -> None:
+    """A light part of a dark app is light, and a dark part of a light one is dark, by class or by attribute;
+    the page's own element may have the theme too."""
+    cases = ["light", "dark", "light dark", "dark light", "dark light dark"]
+
+    def opened(theme: str, by: str, name: str = "") -> str:
+        attribute = f'data-theme="{theme}"' if by == "data-theme" else ""
+        return f'<div class="{name} {theme if by == "class" else ""}" {attribute}>'
+
+    body = ""
+    for case in cases:
+        *around, own = case.split()
+        for one, other in itertools.product(("class", "data-theme"), repeat=2):
+            outer = "".join(opened(theme, one) for theme in around)
+            for inner in (opened(own, other) + '<div class="ccx">', opened(own, other, "ccx")):
+                body += f"<section>{outer}{inner}{'</div>' * (outer + inner).count('<div')}</section>"
+    page = browser.new_page()
+    page.set_content(document(STYLES.read_text(), body=body, theme=""))
+    schemes = page.locator(".ccx").evaluate_all("all => all.map((it) => getComputedStyle(it).colorScheme)")
+    assert schemes == [case.split()[-1] for case in cases for _ in range(8)]
+    page.close()
 
 
 def test_each_token_of_shadcn_has_its_hsl() -> None:

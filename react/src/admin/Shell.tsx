@@ -22,6 +22,8 @@ export type ShellProps = {
   roles?: readonly string[];
   // The team's own columns.
   columns?: readonly Column[];
+  // false: no key that is a single character does anything.
+  keys?: boolean;
   // false: the pages only read. An object switches single actions off: { delete: false }.
   actions?: boolean | Partial<Record<Switch, boolean>>;
   // The texts in the app's language. Those that are not given are English.
@@ -32,7 +34,7 @@ export type ShellProps = {
 
 // The element that the stylesheet is about. It gives the parts within it the functions, the session and the options.
 export function Shell({ children, ...props }: ShellProps & { children: ReactNode }): ReactNode {
-  const { title, frame, paths, roles, columns, actions, messages, locale = DEFAULT_LOCALE } = props;
+  const { title, frame, paths, roles, columns, keys, actions, messages, locale = DEFAULT_LOCALE } = props;
   const users = paths?.users;
   const audit = paths?.audit;
   const invitations = paths?.invitations;
@@ -48,9 +50,10 @@ export function Shell({ children, ...props }: ShellProps & { children: ReactNode
       },
       roles: roles ?? DEFAULTS.roles,
       columns: columns ?? DEFAULTS.columns,
+      keys: keys ?? DEFAULTS.keys,
       isOn: (action) => (typeof actions === "object" ? (actions[action] ?? true) : (actions ?? true)),
     }),
-    [title, words, frame, users, audit, invitations, roles, columns, actions],
+    [title, words, frame, users, audit, invitations, roles, columns, keys, actions],
   );
   const session = useSession();
   const functions = useFunctions();

@@ -19,6 +19,7 @@ export type Options = {
   paths: { users: string | null; audit: string | null; invitations: string | null };
   roles: readonly string[];
   columns: readonly Column[];
+  keys: boolean;
   isOn: (action: Switch) => boolean;
 };
 
@@ -28,6 +29,7 @@ export const DEFAULTS: Options = {
   paths: { users: "/users", audit: "/audit", invitations: "/invitations" },
   roles: ["admin", "editor", "member"],
   columns: [],
+  keys: true,
   isOn: () => true,
 };
 

@@ -1,4 +1,5 @@
 import { Fragment, useId } from "react";
+import { useOptions } from "../admin/options.ts";
 import { Modal } from "../manage/Modal.tsx";
 import { useMessages } from "../messages/messages.ts";
 import { useKey } from "../ui/useKey.ts";
@@ -9,6 +10,7 @@ type Props = { page: Page; isManaged: boolean; isOpen: boolean; onOpen: () => vo
 
 // Lists the keys of the page on "?".
 export function Help({ page, isManaged, isOpen, onOpen, onClose }: Props) {
+  const { keys: letters } = useOptions();
   const { help } = useMessages();
   const id = useId();
   useKey("?", onOpen);
@@ -26,7 +28,7 @@ export function Help({ page, isManaged, isOpen, onOpen, onClose }: Props) {
           </tr>
         </thead>
         <tbody>
-          {keysOf(page, isManaged).map(([name, keys]) => (
+          {keysOf(page, isManaged, letters).map(([name, keys]) => (
             <tr key={name}>
               <th scope="row">
                 {keys.map((key, at) => (

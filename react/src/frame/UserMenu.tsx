@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "react";
+import { useOptions } from "../admin/options.ts";
 import { useSession } from "../auth/session.ts";
 import { useMessages } from "../messages/messages.ts";
 import { Avatar } from "../ui/Avatar.tsx";
@@ -12,6 +13,7 @@ export function UserMenu({ user, onHelp }: { user: MenuUser; onHelp: () => void 
   const [problem, setProblem] = useState<string | null>(null);
   const button = useRef<HTMLButtonElement>(null);
   const panel = useRef<HTMLDivElement>(null);
+  const { keys } = useOptions();
   const { frame, help } = useMessages();
   const name = displayName(user);
 
@@ -48,7 +50,7 @@ export function UserMenu({ user, onHelp }: { user: MenuUser; onHelp: () => void 
         <button
           className="menu-item"
           type="button"
-          aria-keyshortcuts="?"
+          aria-keyshortcuts={keys ? "?" : undefined}
           onClick={() => {
             button.current!.focus(); // it gets the focus back
             panel.current!.hidePopover();

@@ -12,6 +12,7 @@ export function NewInvitation() {
     if (!email_address) return invitations.noEmail;
     const body: Body = { email_address };
     if (role) body.public_metadata = { role };
+    if (days && !/^\d+$/.test(days)) return invitations.noDays;
     if (days) body.expires_in_days = Number(days);
     return { call: { action: "invite" as const, body }, name: email_address };
   };
@@ -25,9 +26,7 @@ export function NewInvitation() {
           <Field
             name="expires_in_days"
             label={invitations.days}
-            type="number"
-            min={1}
-            max={365}
+            inputMode="numeric"
             hint={invitations.daysHint}
             errors={errors}
           />

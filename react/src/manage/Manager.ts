@@ -5,6 +5,7 @@ import type { Messages } from "../messages/messages.ts";
 import {
   callOf,
   cancelledOf,
+  isChange,
   pause,
   readResults,
   requestOf,
@@ -20,6 +21,7 @@ import { displayName } from "../users/displayName.ts";
 import { ask, send, type Answer, type Asked as Answered, type Call, type Problem, type Request, type Service, type UserAction, type UserCall } from "./calls.ts";
 
 const NOTICE_MS = 6000; // how long a notice of success is shown
+const OUTAGE_MS = 60_000; // how long no action is offered if the service does not say when it takes one
 const SHOWN_WITHIN_MS = 5000; // how long to wait for Convex's update of the row; after that the row is shown as it is
 
 export type Asked = Exclude<UserAction, "update" | "role" | "unban" | "unlock">; // the actions that need a confirmation
@@ -45,6 +47,7 @@ export type State = {
   isInDetails: boolean; // true: the details of a user are open, and notices are shown there
 };
 
+export type Holder = "pointer" | "focus";
 type Texts = Messages["manage"];
 type BulkAnswer = Answered<NonNullable<ReturnType<typeof readResults>>>;
 
@@ -69,7 +72,8 @@ export class Manager {
   #lastSelected: string | null = null; // where a range begins
   #view = ""; // the search and the filter of the list
   #cancel = new AbortController(); // of the job
-  #held: number | null = null; // the notice that the pointer or the focus is on
+  #held = new Set<string>(); // the ids of notices, and what is on each
+  #outageEnd: ReturnType<typeof setTimeout> | undefined;
 
   constructor(service: Service, texts: Texts) {
     this.#service = service;
@@ -77,6 +81,7 @@ export class Manager {
   }
 
   connect(service: Service, texts: Texts): void {
+    if (service.url !== this.#service.url) this.#setOutage(null);
     this.#service = service;
     this.#texts = texts;
   }
@@ -119,10 +124,11 @@ export class Manager {
     const isOlder = (notice: Notice) => "clerkId" in notice.call && notice.call.clerkId === clerkId;
     this.set({ notices: this.state.notices.filter((notice) => !isOlder(notice)) });
 
+    const before = this.#rowOf(clerkId);
     const answer = await send(call, this.#service, this.#texts);
     if (clerkId !== null) this.#settle(clerkId, call as UserCall, answer);
     if (call.action === "invite" || call.action === "revokeInvitation") this.#countInvitation(answer);
-    if (answer.isDone) this.tell({ call, name, answer });
+    if (answer.isDone) this.tell({ call, name, answer }, before);
     else this.#note(answer);
     return answer;
   }
@@ -134,19 +140,22 @@ export class Manager {
     return answer;
   }
 
-  tell(told: Omit<Notice, "id" | "undo">): void {
-    const undo = told.answer.isDone ? opposite(told.call) : null;
+  // `before` is the user's row before the call, if the list has it.
+  tell(told: Omit<Notice, "id" | "undo">, before?: UserSummary): void {
+    const undo = told.answer.isDone ? opposite(told.call, before) : null;
     const notice = { id: ++this.#lastNumber, undo, ...told };
     this.set({ notices: [...this.state.notices, notice] });
     if (told.answer.isDone && told.answer.synced) this.#expire(notice);
   }
 
-  hold({ id }: Notice, isHeld: boolean): void {
-    this.#held = isHeld ? id : null;
+  // A notice stays while the pointer or the focus is on it.
+  hold({ id }: Notice, by: Holder, isHeld: boolean): void {
+    this.#held[isHeld ? "add" : "delete"](`${id} ${by}`);
   }
 
   #expire(notice: Notice): void {
-    setTimeout(() => (this.#held === notice.id ? this.#expire(notice) : this.dismiss(notice)), NOTICE_MS);
+    const isHeld = () => (["pointer", "focus"] satisfies Holder[]).some((by) => this.#held.has(`${notice.id} ${by}`));
+    setTimeout(() => (isHeld() ? this.#expire(notice) : this.dismiss(notice)), NOTICE_MS);
   }
 
   dismiss({ id }: Notice): void {
@@ -191,7 +200,8 @@ export class Manager {
   }
 
   doAll(action: BulkAction, role: string | null, users: readonly UserSummary[]): Promise<void> {
-    return this.#run(stepsOf(action, role, users), true);
+    // The rows may have changed while a dialog was open.
+    return this.#run(stepsOf(action, role, users.map((user) => this.#rowOf(user.clerkId) ?? user)), true);
   }
 
   undoAll(job: Job): Promise<void> {
@@ -270,17 +280,30 @@ export class Manager {
     this.set({ invitationChanges: this.state.invitationChanges + 1 });
   }
 
-  // Keeps a problem that concerns every action, until it may have changed.
+  #rowOf(clerkId: string | null): UserSummary | undefined {
+    return this.state.rows.find((row) => row.clerkId === clerkId);
+  }
+
+  // Keeps a problem that concerns every action, until it may have changed. During a rollout a host answers like one that
+  // has no service.
   #note({ code, message, retryAt }: Problem): void {
     if (code !== "not_set_up" && code !== "not_mounted") return;
-    this.set({ outage: message });
-    if (retryAt > 0) setTimeout(() => this.set({ outage: null }), retryAt - Date.now());
+    this.#setOutage(message);
+    this.#outageEnd = setTimeout(() => this.#setOutage(null), retryAt > 0 ? retryAt - Date.now() : OUTAGE_MS);
+  }
+
+  #setOutage(outage: string | null): void {
+    clearTimeout(this.#outageEnd);
+    if (this.state.outage !== outage) this.set({ outage });
   }
 }
 
-// Returns what takes back a call, or null.
-function opposite(call: Call): UserCall | null {
-  if (call.action === "ban" || call.action === "lock") return { action: `un${call.action}`, clerkId: call.clerkId };
+// Returns what takes back a call, or null. `before` is the user's row before it, if known.
+function opposite(call: Call, before: UserSummary | undefined): UserCall | null {
+  if (call.action === "ban" || call.action === "lock") {
+    const isChanged = before === undefined || isChange(call.action, before);
+    return isChanged ? { action: `un${call.action}`, clerkId: call.clerkId } : null;
+  }
   if (call.action !== "role" || call.before === undefined) return null;
   return { action: "role", clerkId: call.clerkId, role: call.before };
 }

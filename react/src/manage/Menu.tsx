@@ -40,11 +40,11 @@ function OpenMenu({ user, anchor }: Props) {
     const onScroll = () => Math.abs(anchor.getBoundingClientRect().top - top) > 1 && close();
     element.addEventListener("toggle", onToggle);
     addEventListener("resize", onResize);
-    addEventListener("scroll", onScroll, { passive: true });
+    addEventListener("scroll", onScroll, true); // also of an element in which the app scrolls
     return () => {
       element.removeEventListener("toggle", onToggle);
       removeEventListener("resize", onResize);
-      removeEventListener("scroll", onScroll);
+      removeEventListener("scroll", onScroll, true);
       element.hidePopover();
     };
   }, [anchor, close]);

@@ -1,4 +1,5 @@
 import { useRef, type ReactNode } from "react";
+import { keepOpen, show } from "../ui/keepOpen.ts";
 import { useLayout } from "../ui/useLayout.ts";
 
 type Props = { labelId: string; role?: "alertdialog"; describedBy?: string; isWide?: boolean; onClose: () => void; children: ReactNode };
@@ -9,8 +10,7 @@ export function Modal({ labelId, role, describedBy, isWide = false, onClose, chi
 
   useLayout(() => {
     const element = dialog.current;
-    element?.showModal();
-    element?.querySelector<HTMLElement>("[data-first]")?.focus();
+    if (element) show(element);
     return () => {
       // While a dialog within this one is open, the focus cannot go back to where it was.
       for (const inner of element?.querySelectorAll<HTMLDialogElement>("dialog[open]") ?? []) inner.close();
@@ -25,11 +25,7 @@ export function Modal({ labelId, role, describedBy, isWide = false, onClose, chi
       role={role}
       aria-labelledby={labelId}
       aria-describedby={describedBy}
-      onCancel={(event) => {
-        if (event.target !== event.currentTarget) return; // React passes on what a dialog within this one is told
-        event.preventDefault();
-        onClose();
-      }}
+      {...keepOpen(onClose)}
     >
       {children}
     </dialog>

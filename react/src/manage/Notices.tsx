@@ -1,10 +1,11 @@
 import { useEffect, useState } from "react";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { CloseButton } from "../ui/CloseButton.tsx";
+import { useLayout } from "../ui/useLayout.ts";
 import { BulkNews } from "./BulkNews.tsx";
 import type { Problem } from "./calls.ts";
 import { useManaged, useManaging, useObstacle } from "./context.ts";
-import type { Notice } from "./Manager.ts";
+import type { Holder, Notice } from "./Manager.ts";
 
 // Shows the results of actions. A failure stays until it is dismissed.
 export function Notices() {
@@ -32,10 +33,23 @@ function GoodNews({ notice }: { notice: Notice }) {
   const obstacle = useObstacle();
   const { undo } = notice;
   const { manage } = useMessages();
-  const hold = () => manager.hold(notice, true);
-  const release = () => manager.hold(notice, false);
+  const hold = (by: Holder, isHeld: boolean) => () => manager.hold(notice, by, isHeld);
+  useEffect(
+    () => () => {
+      // What leaves the document is told of no end.
+      manager.hold(notice, "pointer", false);
+      manager.hold(notice, "focus", false);
+    },
+    [manager, notice],
+  );
   return (
-    <div className="toast" onPointerEnter={hold} onPointerLeave={release} onFocus={hold} onBlur={release}>
+    <div
+      className="toast"
+      onPointerEnter={hold("pointer", true)}
+      onPointerLeave={hold("pointer", false)}
+      onFocus={hold("focus", true)}
+      onBlur={hold("focus", false)}
+    >
       <p>
         <Title notice={notice} />
       </p>
@@ -118,6 +132,7 @@ export function ProblemText({ problem }: { problem: Problem }) {
 export function useWait(problem: Problem | null): number {
   const retryAt = problem?.retryAt ?? 0;
   const [now, setNow] = useState(() => Date.now());
+  useLayout(() => setNow(Date.now()), [retryAt]); // before it is drawn
   const isOver = now >= retryAt;
   useEffect(() => {
     if (isOver) return;

@@ -77,10 +77,16 @@ export function callOf({ action, role }: Step, { clerkId }: UserSummary): UserCa
   return action === "role" ? { action, clerkId, role } : { action, clerkId };
 }
 
+// Returns whether the row shows that the action changes something. Clerk does a second ban, too, and who was banned or
+// locked before stays so when it is taken back. A row that is banned or deprovisioned does not say whether the user is locked.
+export function isChange(action: "ban" | "lock", { status }: UserSummary): boolean {
+  return action === "ban" ? status !== "banned" : status === "active";
+}
+
 // Returns what takes back what was done.
 export function undoOf({ action, results }: Job): Step[] {
   const users = results.filter(({ isDone }) => isDone).map(({ user }) => user);
-  if (action === "ban" || action === "lock") return stepsOf(`un${action}`, null, users);
+  if (action === "ban" || action === "lock") return stepsOf(`un${action}`, null, users.filter((user) => isChange(action, user)));
   if (action !== "role") return [];
   const roles = [...new Set(users.map((user) => user.role ?? null))];
   return roles.flatMap((role) => stepsOf("role", role, users.filter((user) => (user.role ?? null) === role)));

@@ -37,4 +37,5 @@ export const invitations = {
   days: "Days until it ends",
   daysHint: "1 to 365; 30 if this is empty.",
   noEmail: "An email address is needed.",
+  noDays: "The days must be a whole number, such as 7.",
 };

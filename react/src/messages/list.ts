@@ -21,6 +21,7 @@ export const list = {
   moreUsers: (count: number, text: string) => (count === 1 ? "1 more user" : `${text} more users`),
   showKey: "Show them (.)",
   waiting: "There are new rows. Press the full stop key to show them.",
+  waitingNoKey: "There are new rows. Press the button above the list to show them.",
   shownNow: (count: number, text: string) => (count === 1 ? "1 new row is shown." : `${text} new rows are shown.`),
   moreFailed: "Some of the users could not be loaded.",
   offline: "Convex cannot be reached. What you asked for comes by itself when the connection is back.",

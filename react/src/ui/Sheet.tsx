@@ -1,5 +1,6 @@
 import { useRef, type ReactNode } from "react";
 import { useMessages } from "../messages/messages.ts";
+import { keepOpen } from "./keepOpen.ts";
 import { useLatest, useLayout } from "./useLayout.ts";
 import { CloseButton } from "./CloseButton.tsx";
 
@@ -33,11 +34,7 @@ export function Sheet({ label, returnTo, onClose, children }: Props) {
       className="sheet"
       tabIndex={-1}
       aria-label={label}
-      onCancel={(event) => {
-        if (event.target !== event.currentTarget) return; // React passes on what a dialog within this one is told
-        event.preventDefault(); // the URL decides whether the sheet is open
-        onClose();
-      }}
+      {...keepOpen(onClose)} // the URL decides whether the sheet is open
       onClick={(event) => {
         if (event.target === event.currentTarget) onClose();
       }}

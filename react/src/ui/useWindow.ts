@@ -69,12 +69,12 @@ export function useWindow({ table, count, onSee }: Options): Range {
   });
   useEffect(() => measureSoon()); // what is above the table may have changed its height
   useEffect(() => {
-    addEventListener("scroll", measureSoon, { capture: true, passive: true });
+    addEventListener("scroll", measureSoon, true);
     addEventListener("resize", measureSoon);
     return () => {
       if (frame.current !== null) cancelAnimationFrame(frame.current);
       frame.current = null;
-      removeEventListener("scroll", measureSoon, { capture: true });
+      removeEventListener("scroll", measureSoon, true);
       removeEventListener("resize", measureSoon);
     };
   }, [measureSoon]);

@@ -69,13 +69,13 @@ function Panel({ view, onChange, anchor, onClose }: PanelProps) {
     element.querySelector<HTMLElement>("select")!.focus({ preventScroll: true });
     element.addEventListener("toggle", onToggle);
     addEventListener("resize", put);
-    addEventListener("scroll", put, { passive: true });
+    addEventListener("scroll", put, true); // also of an element in which the app scrolls
     const sizes = new ResizeObserver(put);
     sizes.observe(element);
     return () => {
       element.removeEventListener("toggle", onToggle);
       removeEventListener("resize", put);
-      removeEventListener("scroll", put);
+      removeEventListener("scroll", put, true);
       sizes.disconnect();
       element.hidePopover();
     };

@@ -1,4 +1,5 @@
 import { useEffect } from "react";
+import { useOptions } from "../admin/options.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { useKey } from "../ui/useKey.ts";
 
@@ -18,7 +19,8 @@ type Props = {
 export function News({ waiting, isNewest, onShow, note, onNoted }: Props) {
   const { list } = useMessages();
   const { number } = useFormats();
-  useKey(".", () => waiting > 0 && onShow(false));
+  const { keys } = useOptions();
+  useKey(".", waiting > 0 ? () => onShow(false) : null);
   useEffect(() => {
     if (note === null) return;
     const timer = setTimeout(onNoted, NOTE_MS);
@@ -32,15 +34,15 @@ export function News({ waiting, isNewest, onShow, note, onNoted }: Props) {
         <button
           className="pill"
           type="button"
-          aria-keyshortcuts="."
-          title={list.showKey}
+          aria-keyshortcuts={keys ? "." : undefined}
+          title={keys ? list.showKey : undefined}
           onClick={(event) => onShow(event.detail === 0)}
         >
           {text}
         </button>
       )}
       <div role="status" className={note === null ? "visually-hidden" : "note"}>
-        {note === null ? waiting > 0 && list.waiting : <span key={note.number}>{note.text}</span>}
+        {note === null ? waiting > 0 && (keys ? list.waiting : list.waitingNoKey) : <span key={note.number}>{note.text}</span>}
       </div>
     </div>
   );

@@ -1,4 +1,5 @@
 import { useRef, type KeyboardEvent } from "react";
+import { useOptions } from "../admin/options.ts";
 import { useMessages } from "../messages/messages.ts";
 import { SearchField } from "../ui/SearchField.tsx";
 import { useDraft } from "../ui/useDraft.ts";
@@ -10,6 +11,7 @@ type Props = { search: string; onSearch: (search: string) => void };
 
 // Searches while somebody types. Escape clears the text; if it is empty, Escape leaves the box.
 export function SearchBox({ search, onSearch }: Props) {
+  const { keys } = useOptions();
   const { users } = useMessages();
   const { text, put, field } = useDraft(search, onSearch, PAUSE_MS);
   const input = useRef<HTMLInputElement>(null);
@@ -28,12 +30,12 @@ export function SearchBox({ search, onSearch }: Props) {
       {...field}
       inputRef={input}
       aria-label={users.search}
-      aria-keyshortcuts="/"
+      aria-keyshortcuts={keys ? "/" : undefined}
       placeholder={users.searchHint}
       onBlur={undefined} // the pause is short
       onKeyDown={onKeyDown}
     >
-      <kbd aria-hidden="true">/</kbd>
+      {keys && <kbd aria-hidden="true">/</kbd>}
     </SearchField>
   );
 }

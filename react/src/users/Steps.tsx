@@ -1,5 +1,7 @@
 import { useEffect, useState } from "react";
+import { useOptions } from "../admin/options.ts";
 import { Icon } from "../ui/Icon.tsx";
+import { FIELDS, isIn, isPlain } from "../ui/useKey.ts";
 import { useLatest } from "../ui/useLayout.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import type { Listed } from "./listed.ts";
@@ -17,11 +19,10 @@ export function Steps({ clerkId, listed, onShow }: Props) {
   const previous = at === -1 ? undefined : listed[at - 1];
   const next = at === -1 ? undefined : listed[isGone ? at : at + 1];
 
+  const { keys } = useOptions();
   const onKeyDown = useLatest((event: KeyboardEvent) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.target as Element;
-    const dialog = target.closest("dialog");
-    if (target.closest("input, textarea, select") || !dialog?.classList.contains("sheet")) return;
+    if (!keys || !isPlain(event) || isIn(FIELDS, event)) return;
+    if (!(event.target as Element).closest("dialog")?.classList.contains("sheet")) return;
     const user = { j: next, k: previous }[event.key];
     if (user !== undefined) onShow(user.clerkId);
   });
@@ -34,8 +35,8 @@ export function Steps({ clerkId, listed, onShow }: Props) {
   const { sheet } = useMessages();
   return (
     <div className="steps">
-      <Step label={sheet.previous} keys="k" user={previous} onShow={onShow} path="m4 10 4-4 4 4" />
-      <Step label={sheet.next} keys="j" user={next} onShow={onShow} path="m4 6 4 4 4-4" />
+      <Step label={sheet.previous} letter="k" user={previous} onShow={onShow} path="m4 10 4-4 4 4" />
+      <Step label={sheet.next} letter="j" user={next} onShow={onShow} path="m4 6 4 4 4-4" />
       <span className="muted" role="status">
         {now !== -1 && (
           <>
@@ -52,22 +53,23 @@ export function Steps({ clerkId, listed, onShow }: Props) {
 
 type StepProps = {
   label: string;
-  keys: string;
+  letter: string;
   user: Listed | undefined;
   path: string;
   onShow: (clerkId: string) => void;
 };
 
-function Step({ label, keys, user, path, onShow }: StepProps) {
+function Step({ label, letter, user, path, onShow }: StepProps) {
+  const { keys } = useOptions();
   const { sheet } = useMessages();
   return (
     <button
       className="icon-button"
       type="button"
       aria-label={label}
-      aria-keyshortcuts={keys}
+      aria-keyshortcuts={keys ? letter : undefined}
       aria-disabled={user === undefined}
-      title={sheet.withKey(label, keys)}
+      title={keys ? sheet.withKey(label, letter) : label}
       onClick={() => user && onShow(user.clerkId)}
     >
       <Icon size={16}>

@@ -24,7 +24,7 @@ type Props = {
 // The rows near the window, with gaps as high as the rows that are not in the document.
 export function UserRows({ shown, range, kept, page, hold, onGo, onFocus, onOpen, manage }: Props) {
   const { rows, gone, arrived } = shown;
-  const { columns } = useOptions();
+  const { columns, keys } = useOptions();
   const columnCount = useMemo(
     () => userCells(columns.length, manage !== undefined).reduce((sum, { colSpan = 1 }) => sum + colSpan, 0),
     [columns.length, manage],
@@ -60,7 +60,7 @@ export function UserRows({ shown, range, kept, page, hold, onGo, onFocus, onOpen
       const user = rows[target];
       if (user !== undefined) onGo(user.clerkId);
     };
-    onRowKeyDown(event, { at, count: rows.length, page, go });
+    onRowKeyDown(event, { at, count: rows.length, page, letters: keys, go });
   };
 
   return (

@@ -45,9 +45,10 @@ function cellOf(value: unknown): string {
   if (value === undefined || value === null) return "";
   if (typeof value === "number") return String(value);
   const text = typeof value === "string" || typeof value === "bigint" ? String(value) : JSON.stringify(value);
-  // A spreadsheet would compute what begins so. Users choose their names.
-  const safe = /^[=+\-@\t\r\n]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]|^\s|\s$/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  // A spreadsheet would compute what begins so. Users choose their names. One that divides lines at semicolons sees no
+  // quotes, and begins a cell after each.
+  const safe = text.replace(/(?<=^|[;\t\r\n])(?=["\s]*[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r\n])/g, "'");
+  return /[",;\t\r\n]|^\s|\s$/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 // Returns a name with the viewer's day, such as "users-2026-11-22.csv".

@@ -16,7 +16,7 @@ const common: BuildOptions = {
 await Promise.all([
   build({
     ...common,
-    entryPoints: ["clerk.ts", "foreign.tsx", "history.tsx", "react-router.tsx", "wouter.tsx"].map((name) => join(HERE, name)),
+    entryPoints: ["clerk.ts", "foreign.tsx", "history.tsx", "react-router.tsx", "team.tsx", "wouter.tsx"].map((name) => join(HERE, name)),
   }),
   build({
     ...common,

@@ -16,7 +16,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -186,18 +186,8 @@ def running() -> Iterator[Convex]:
         if FOLDS not in text:
             raise RuntimeError(f"{totals} does not have the line {FOLDS!r}")
         totals.write_text(text.replace(FOLDS, "const MOST_FOLDS = 0;"))
-        with serving(folder) as convex:
+        with LocalConvex(project=folder) as local, closing(Convex(local)) as convex:
             yield convex
-
-
-@contextmanager
-def serving(project: Path) -> Iterator[Convex]:
-    with LocalConvex(project=project) as local:
-        convex = Convex(local)
-        try:
-            yield convex
-        finally:
-            convex.close()
 
 
 def main() -> int:

@@ -269,7 +269,7 @@ def service_finder(
         finder = _Finder(settings, required)
         if fields is not None:
             with _lock:
-                _fields[finder] = fields
+                _route_fields[finder] = fields
         return finder
     if settings is not None:
         raise TypeError("Pass either service or settings: a service has settings.")
@@ -294,12 +294,12 @@ class _Finder:
                 service = Service(settings)
                 _services.add(service)
             # Also of routes without a request: a probe may come first, and start the follower.
-            for finder, fields in _fields.items():
+            for finder, fields in _route_fields.items():
                 if finder.settings in (self.settings, settings):
                     service.use_fields(fields)
         return service
 
 
 _services: WeakSet[Service] = WeakSet()
-_fields: WeakKeyDictionary[_Finder, Fields] = WeakKeyDictionary()  # of the routes that have some
+_route_fields: WeakKeyDictionary[_Finder, Fields] = WeakKeyDictionary()  # of the routes that have some
 _lock = threading.Lock()  # requests may be served in several threads, each with an event loop

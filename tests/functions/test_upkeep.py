@@ -430,7 +430,7 @@ def test_a_stopped_erasure_is_completed_by_the_next(small: Functions) -> None:
 
 
 def test_forgetting_ends_where_the_log_was_cleared(small: Functions) -> None:
-    """What is left of an admin's actions names the admin, and is deleted."""
+    """Documents of clerkActions whose entry is gone still name the admin. They are deleted."""
     small.sync([upsert("user_ada", role="admin"), upsert("user_eve", role="admin")])
     for number in range(10):
         arguments = {"actor": "user_ada", "action": "list", "requestId": f"req_{number}"}

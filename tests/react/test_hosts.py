@@ -315,8 +315,8 @@ CUT = """
 
 
 def test_an_app_with_a_bar_at_the_side(bundles: Path, visit: Visits, person: People) -> None:
-    """What has room depends on the place that the app leaves, not on the window: nothing is cut off, and a
-    narrow place has cards."""
+    """The layout follows the width that the app leaves to the page, not that of the window: nothing is cut
+    off, and a narrow page has cards."""
     bea = person("Bea Person", created_at=3 * DAY, public_metadata={"role": "editor"})
     admin = visit(person("Ada Adminson", role="admin", created_at=DAY), reduced_motion="reduce")
     admin.stack.clerk.update_user(bea, deprovisioned=True)

@@ -2,7 +2,7 @@ import { useMemo, useState } from "react";
 import { usePages } from "../data/usePages.ts";
 import { useFunctions } from "../functions.ts";
 import { useFormats, useMessages } from "../messages/messages.ts";
-import { focusSearch } from "../ui/focus.ts";
+import { ClearFilters } from "../ui/ClearFilters.tsx";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { SkeletonRows } from "../ui/Skeleton.tsx";
 import { AuditHead } from "./AuditHead.tsx";
@@ -97,16 +97,7 @@ function NoEntry({ isFiltered, onMore, onClear }: NoEntryProps) {
           </button>
         )}
         {isFiltered && (
-          <button
-            className="button"
-            type="button"
-            onClick={(event) => {
-              focusSearch(event.currentTarget);
-              onClear();
-            }}
-          >
-            {audit.clear}
-          </button>
+          <ClearFilters onClear={onClear}>{audit.clear}</ClearFilters>
         )}
       </div>
     </div>

@@ -8,7 +8,7 @@ import { InviteButton } from "../manage/NewUserButton.tsx";
 import { Question } from "../manage/Question.tsx";
 import { useFormats, useMessages } from "../messages/messages.ts";
 import { useQueryParams } from "../router/router.tsx";
-import { focusSearch } from "../ui/focus.ts";
+import { ClearFilters } from "../ui/ClearFilters.tsx";
 import { LoadMore } from "../ui/LoadMore.tsx";
 import { Time } from "../ui/Time.tsx";
 import { useLatest } from "../ui/useLayout.ts";
@@ -119,16 +119,7 @@ export function InvitationList() {
             <h2>{isFiltered ? texts.noMatch : texts.noneYet}</h2>
             <p>{isFiltered ? texts.noMatchText : texts.noneYetText}</p>
             {isFiltered && (
-              <button
-                className="button"
-                type="button"
-                onClick={(event) => {
-                  focusSearch(event.currentTarget);
-                  onChange({ search: "", status: null });
-                }}
-              >
-                {texts.clearFilters}
-              </button>
+              <ClearFilters onClear={() => onChange({ search: "", status: null })}>{texts.clearFilters}</ClearFilters>
             )}
           </div>
         )}

@@ -36,7 +36,7 @@ function GoodNews({ notice }: { notice: Notice }) {
   const hold = (by: Holder, isHeld: boolean) => () => manager.hold(notice, by, isHeld);
   useEffect(
     () => () => {
-      // What leaves the document is told of no end.
+      // An element that leaves the document gets neither pointerleave nor blur.
       manager.hold(notice, "pointer", false);
       manager.hold(notice, "focus", false);
     },

@@ -1,6 +1,6 @@
 import type { UsersArgs } from "../functions.ts";
 import { useMessages } from "../messages/messages.ts";
-import { focusSearch } from "../ui/focus.ts";
+import { ClearFilters } from "../ui/ClearFilters.tsx";
 
 export function NoUsers() {
   const { users } = useMessages();
@@ -31,16 +31,7 @@ export function NoMatch({ search, status, filter, onClear }: NoMatchProps) {
         </p>
       )}
       {filter !== undefined && <p>{users.noUserPasses}</p>}
-      <button
-        className="button"
-        type="button"
-        onClick={(event) => {
-          focusSearch(event.currentTarget);
-          onClear();
-        }}
-      >
-        {users.clearFilters}
-      </button>
+      <ClearFilters onClear={onClear}>{users.clearFilters}</ClearFilters>
     </div>
   );
 }
